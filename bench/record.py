@@ -1,0 +1,177 @@
+"""Results as files: the truth of which every table, tracking store and report is a view."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.cell import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["done", "skipped", "collapsed", "timeout", "out_of_memory", "failed"]
+RERUNNABLE: frozenset[Status] = frozenset({"timeout", "out_of_memory", "failed"})
+"""Statuses that `run --retry-failed` runs again; all others stand until a fingerprint changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one cell is worth, with all that is needed to trust or repeat it.
+
+    Files beside it: `fit/` (poses, field), `renders/` (`h000.aligned.png`, `h000.refined.png`, ...),
+    `cameras.json` (see `read_cameras`), `log.jsonl` (the fit's curves), `stderr.txt`.
+    """
+
+    cell: Cell
+    config: Mapping[str, Any]  # the method's whole config, defaults included
+    status: Status
+    protocol: str  # "posefree/1"
+    reference: str = "exact"  # kind of truth: exact, measured, colmap
+    given: tuple[str, ...] = ()  # "camera", "prior", "start", "masks"
+    stage: str | None = None  # where it stopped: "load", "fit", "judge"
+    reason: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)  # protocol columns -> value
+    per_view: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # view id -> column -> value
+    flags: tuple[str, ...] = ()  # shown beside the numbers: "nvs/aligned: constant image", ...
+    absent: Mapping[str, str] = field(default_factory=dict)  # column -> why it has no value
+    notes: Mapping[str, Any] = field(default_factory=dict)  # what the method and the judge had to say
+    cost: Mapping[str, float] = field(default_factory=dict)  # fit_seconds, judge_seconds, peak_rss_mb, ...
+    fingerprints: Mapping[str, str] = field(default_factory=dict)  # "fit", "judgement"
+    ingredients: Mapping[str, Any] = field(default_factory=dict)  # what the fingerprints were made of
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # git, versions, threads, device, time, digests
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write whole or not at all: a reader, or a kill at any moment, never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with draft.open("w") as file:
+        json.dump(_encode(value), file, indent=1, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    return _decode(json.loads(path.read_text()))
+
+
+def _encode(value: Any) -> Any:
+    """JSON has no infinity: it is written as {"float": "inf"}, and read back as what it was."""
+    match value:
+        case float() if not math.isfinite(value):
+            return {"float": str(value)}
+        case Mapping():
+            return {str(key): _encode(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_encode(item) for item in value]
+        case _ if hasattr(value, "tolist"):  # numpy arrays and scalars
+            return _encode(value.tolist())
+        case _:
+            return value
+
+
+def _decode(value: Any) -> Any:
+    match value:
+        case {"float": str(text), **rest} if not rest:
+            return float(text)
+        case dict():
+            return {key: _decode(item) for key, item in value.items()}
+        case list():
+            return [_decode(item) for item in value]
+        case _:
+            return value
+
+
+def write_result(folder: Path, result: Result) -> None:
+    write_json(folder / "result.json", asdict(result))
+
+
+def read_result(folder: Path) -> Result:
+    """Raises FileNotFoundError where there is none, ValueError where it is not one of ours."""
+    path = folder / "result.json"
+    try:
+        raw = read_json(path)
+        raw["cell"] = Cell(**raw["cell"])
+        return Result(**{**raw, "given": tuple(raw["given"]), "flags": tuple(raw["flags"])})
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a result of this version of Unposed ({error})") from error
+
+
+def read_suite(suite: Path) -> list[tuple[Path, Result]]:
+    """Every cell's folder and result below a suite's folder, in a fixed order."""
+    found = [(path.parent, read_result(path.parent)) for path in suite.rglob("result.json")]
+    return sorted(found, key=lambda item: item[1].cell)
+
+
+def read_cameras(folder: Path) -> dict[str, Any] | None:
+    """`cameras.json` of a judged cell, all poses in the truth's frame, or None.
+
+    `{"camera": {...}, "truth": {view: 4x4}, "estimate": {view: 4x4}, "heldout": {view: 4x4}}`; views that
+    are absent from `estimate` were not registered.
+    """
+    path = folder / "cameras.json"
+    return read_json(path) if path.exists() else None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The fit's curves: one {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped."""
+    path = folder / "log.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = []
+    for line in lines:
+        try:
+            rows.append(_decode(json.loads(line)))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def table(results: Iterable[Result]) -> pd.DataFrame:
+    """One row a cell: what it was, how it ended, then every column of the protocol and of the cost."""
+    import pandas as pd
+
+    rows = []
+    for result in results:
+        kind, _, severity = result.cell.degradation.partition("@")
+        rows.append(
+            {
+                "scene": result.cell.scene,
+                "degradation": result.cell.degradation,
+                "kind": kind,
+                "severity": float(severity or 0),
+                "method": result.cell.method,
+                "config": json.dumps(_encode(result.config), sort_keys=True),
+                "seed": result.cell.seed,
+                "effort": result.cell.effort,
+                "given": "+".join(result.given) or "images only",
+                "reference": result.reference,
+                "status": result.status,
+                "stage": result.stage,
+                "reason": result.reason,
+                "protocol": result.protocol,
+                "flags": "; ".join(result.flags),
+                **{key: float(value) for key, value in result.metrics.items()},
+                **{f"cost/{key}": float(value) for key, value in result.cost.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def write_tables(suite: Path, results: Iterable[Result]) -> None:
+    """`results.parquet` and `results.csv` of a suite, each replaced whole."""
+    frame = table(results)
+    for name, write in (
+        ("results.parquet", lambda path: frame.to_parquet(path, index=False)),
+        ("results.csv", lambda path: frame.to_csv(path, index=False)),
+    ):
+        draft = suite / f".{name}.{os.getpid()}.tmp"
+        write(draft)
+        draft.replace(suite / name)

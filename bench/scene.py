@@ -1,0 +1,95 @@
+"""A scene is what is shown (`Capture`) and what is true (`Truth`); only the judge ever holds both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.task import Camera, Capture, Effort, Image, Pose, ViewId
+
+SIDE: Mapping[Effort, int] = {"smoke": 64, "quick": 200, "full": 400}
+"""Longest side, in pixels, of every image shown and judged at an effort: the same pixels for every method."""
+
+Reference = Literal["exact", "measured", "colmap"]
+"""Where true poses come from. Against `colmap`, a score is *agreement with COLMAP* and has a table of its own."""
+
+
+class SceneError(Exception):
+    """A scene cannot be read: one sentence that says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Views that no method ever sees: clean images and true cameras."""
+
+    ids: tuple[ViewId, ...]  # "h000", ...
+    poses: Pose  # (N, 4, 4) world_from_camera, in the truth's frame
+    images: NDArray[np.uint8]  # (N, H, W, 3) sRGB on the capture's background; (N, H, W, 1) for silhouettes
+    masks: NDArray[np.uint8] | None = None  # (N, H, W), 255 on the object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """The answer: true cameras of the training views, and the held-out views."""
+
+    poses: Mapping[ViewId, Pose]
+    camera: Camera
+    heldout: HeldOut
+    reference: Reference
+    order: tuple[ViewId, ...]  # training views as they were taken; the capture shuffles them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    name: str
+    capture: Capture  # everything there is to give, but never `start`
+    truth: Truth
+
+
+class SceneSource(Protocol):
+    """A scene that can be listed without being read."""
+
+    name: str  # "blocks", "nerf_synthetic/chair"
+    summary: str  # one line
+    reference: Reference
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot be loaded here and how to get it, in one sentence; None when it can."""
+        ...
+
+    def digest(self, side: int) -> str:
+        """sha256 over all that decides the pixels and poses at this longest side; fast, no decoding."""
+        ...
+
+    def load(self, side: int) -> Scene:
+        """Read it with its longest side resampled to at most `side` pixels. Raises SceneError."""
+        ...
+
+
+class SceneProvider(Protocol):
+    """What an entry point of the group `unposed.scenes` names: an object (or module) with this function."""
+
+    def sources(self, roots: Sequence[Path]) -> Iterable[SceneSource]:
+        """All scenes known to this provider, present under the data roots or not."""
+        ...
+
+
+def shuffled_ids(name: str, count: int) -> list[ViewId]:
+    """Opaque ids for views in file order: the i-th entry is the id of the i-th file.
+
+    The order is shuffled by a seed taken from the scene's name, because a video's order is a pose prior too.
+    """
+    seed = np.random.SeedSequence(list(name.encode()))
+    order = np.random.default_rng(seed).permutation(count)
+    return [ViewId(f"v{k:03d}") for k in order]
+
+
+def stack(images: Mapping[ViewId, Image]) -> NDArray[np.uint8]:
+    """(N, H, W, C) in the mapping's order."""
+    return np.stack(list(images.values()))

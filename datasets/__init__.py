@@ -1,0 +1,1 @@
+"""Scenes: loaders for the layouts found in the wild, and the embedded scenes made in code."""

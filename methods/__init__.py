@@ -1,0 +1,1 @@
+"""Methods that recover cameras and a radiance field from images; each in a folder of its own."""

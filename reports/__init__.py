@@ -1,0 +1,1 @@
+"""Comparison reports: pure functions of recorded results."""
