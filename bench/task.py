@@ -10,9 +10,10 @@ Frames and units, everywhere in Unposed:
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NewType, Protocol, runtime_checkable
 
@@ -69,9 +70,7 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """The same camera for images resampled to `width` x `height` pixels."""
         sx, sy = width / self.width, height / self.height
-        return Camera(
-            width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy
-        )
+        return Camera(width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy)
 
     def directions(self) -> NDArray[np.float64]:
         """Viewing directions of all pixels in camera axes, (H, W, 3), z = 1 (not normalised)."""
@@ -242,7 +241,9 @@ class Job:
     threads: int = 1  # CPU threads granted to this cell
     effort: Effort = "quick"
     seconds: float = 900.0  # wall time after which the fit is killed
-    sink: Callable[[int, Mapping[str, float], Mapping[str, Image]], None] = field(default=_ignore, repr=False)
+    sink: Callable[[int, Mapping[str, float], Mapping[str, Image]], None] = dataclasses.field(
+        default=_ignore, repr=False
+    )
 
     @property
     def checkpoints(self) -> Path:
@@ -290,7 +291,9 @@ class Fit:
     poses: Mapping[ViewId, Pose]
     field: Field | None = None
     camera: Camera | None = None  # the intrinsics that belong to `field` and `poses`; None: those given
-    notes: Mapping[str, str | float | int | bool] = field(default_factory=dict)  # restarts, fallbacks taken, ...
+    notes: Mapping[str, str | float | int | bool] = dataclasses.field(
+        default_factory=dict
+    )  # restarts, fallbacks taken, ...
 
 
 class Method(Protocol):
