@@ -1,0 +1,19 @@
+"""What all tests share: where real inputs are, and the small scene that most of them use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of real inputs: UNPOSED_DATA, or ../shared/data beside the project; skips where there is none."""
+    candidates = [Path(os.environ["UNPOSED_DATA"])] if os.environ.get("UNPOSED_DATA") else []
+    candidates.append(ROOT.parent / "shared" / "data")
+    for folder in candidates:
+        if (folder / "nerf_synthetic").is_dir():
+            return folder
+    pytest.skip("needs real inputs: set UNPOSED_DATA to a folder that holds nerf_synthetic/")
