@@ -41,7 +41,7 @@ Gift = Literal["camera", "prior", "start", "masks"]
 """What a capture may hold beside its images. What a method was given is printed beside its numbers."""
 
 
-class Collapsed(Exception):
+class Collapsed(Exception):  # noqa: N818 - an outcome, not a fault
     """Raised by `Method.fit` when it has found no answer: recorded as a `collapsed` row with this reason."""
 
 
@@ -105,7 +105,7 @@ class PosePrior:
         for name, (low, high) in (("azimuth", self.azimuth), ("elevation", self.elevation), ("radius", self.radius)):
             if not low <= high:
                 raise ValueError(f"prior: {name} must be a range low <= high, got [{low}, {high}]")
-        if not 0 < self.radius[0]:
+        if self.radius[0] <= 0:
             raise ValueError(f"prior: radius must be positive, got {self.radius[0]}")
         if not -90 <= self.elevation[0] <= self.elevation[1] <= 90:
             raise ValueError(f"prior: elevation must lie in [-90, 90] degrees, got {self.elevation}")
@@ -227,6 +227,9 @@ class Traits:
         return None
 
 
+Sink = Callable[[int, Mapping[str, float], Mapping[str, Image]], None]
+
+
 def _ignore(step: int, values: Mapping[str, float], images: Mapping[str, Image]) -> None:
     pass
 
@@ -280,7 +283,7 @@ class DifferentiableField(Field, Protocol):
     """A field whose colours carry gradients to the rays, so that the protocol can refine held-out poses."""
 
     def render_rays(self, origins: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-        """Colours (R, C) in [0, 1] of rays with `origins` (R, 3) and unit `directions` (R, 3), on the field's device."""
+        """Colours (R, C) in [0, 1] of rays with `origins` (R, 3) and unit `directions` (R, 3), on its device."""
         ...
 
 
@@ -291,9 +294,8 @@ class Fit:
     poses: Mapping[ViewId, Pose]
     field: Field | None = None
     camera: Camera | None = None  # the intrinsics that belong to `field` and `poses`; None: those given
-    notes: Mapping[str, str | float | int | bool] = dataclasses.field(
-        default_factory=dict
-    )  # restarts, fallbacks taken, ...
+    # what the reader of a result should know: restarts, fallbacks taken, ...
+    notes: Mapping[str, str | float | int | bool] = dataclasses.field(default_factory=dict)
 
 
 class Method(Protocol):
