@@ -1,0 +1,42 @@
+"""What a field sees of a position or a direction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def frequencies(x: Tensor, count: int) -> Tensor:
+    """x, sin(2^k pi x), cos(2^k pi x) for k < `count`: (..., 3) -> (..., 3 + 6 count). Mildenhall 2020, eq. 4."""
+    if count == 0:
+        return x
+    angle = (
+        x[..., None, :] * (2.0 ** torch.arange(count, device=x.device, dtype=x.dtype) * torch.pi)[:, None]
+    ).flatten(-2)
+    return torch.cat([x, angle.sin(), angle.cos()], dim=-1)
+
+
+def harmonics(direction: Tensor, degree: int) -> Tensor:
+    """Real spherical harmonics up to `degree` of unit directions, (R, 3) -> (R, (degree + 1)^2).
+
+    Scaled so that the constant one is 1: a field of degree 0 stores colours as they are.
+    """
+    x, y, z = direction.unbind(-1)
+    terms = [torch.ones_like(x)]
+    if degree >= 1:
+        terms += [3**0.5 * y, 3**0.5 * z, 3**0.5 * x]
+    if degree >= 2:
+        terms += [
+            15**0.5 * x * y, 15**0.5 * y * z, 5**0.5 / 2 * (3 * z * z - 1), 15**0.5 * x * z,
+            15**0.5 / 2 * (x * x - y * y),
+        ]  # fmt: skip
+    return torch.stack(terms, dim=-1)
+
+
+def contract(x: Tensor) -> Tensor:
+    """All of space into the cube [-2, 2]^3, the cube [-1, 1]^3 left as it is; (..., 3) -> (..., 3).
+
+    mip-NeRF 360, eq. 10, with the maximum norm, whose shells fill a grid without waste.
+    """
+    m = x.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
+    return x * (2 - 1 / m) / m

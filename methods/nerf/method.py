@@ -1,0 +1,61 @@
+"""The oracle row: the shared field trained on true poses. What no method without poses is expected to pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bench.task import Capture, Field, Fit, Job, Traits
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import FieldConfig
+
+
+class NerfConfig(FieldConfig):
+    """The shared field has all the choices there are."""
+
+
+class Nerf:
+    """NeRF (Mildenhall et al. 2020) given true poses as `start`."""
+
+    name = "nerf"
+    version = "1"
+    summary = "radiance field trained on true poses: the oracle"
+    Config = NerfConfig
+
+    def __init__(self, config: BaseModel | None = None) -> None:
+        self._config = NerfConfig() if config is None else NerfConfig.model_validate(config.model_dump())
+
+    @property
+    def config(self) -> NerfConfig:
+        return self._config
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True)
+
+    def fit(self, capture: Capture, job: Job) -> Fit:
+        """Train on the given poses; they are also the answer."""
+        from methods.nerf.train import train
+
+        if capture.camera is None or capture.start is None:
+            raise ValueError(f"nerf: {self.traits.unmet_by(capture)}")
+        contract = capture.background is None
+        if capture.prior is None:
+            bounds = Bounds.from_cameras(list(capture.start.values()), contract=contract)
+        else:
+            bounds = Bounds.from_prior(capture.prior, contract=contract)
+        field = train(capture.images, capture.start, capture.camera, bounds, capture.background, self.config, job)
+        return Fit(poses=capture.start, field=field, camera=capture.camera)
+
+    def save(self, fit: Fit, folder: Path) -> None:
+        from methods.nerf.field import RadianceField
+        from methods.nerf.store import save
+
+        if isinstance(fit.field, RadianceField):
+            save(fit.field, folder)
+
+    def load(self, folder: Path, device: str) -> Field | None:
+        from methods.nerf.store import DESCRIPTION, load
+
+        return load(folder, device) if (folder / DESCRIPTION).exists() else None

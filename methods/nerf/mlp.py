@@ -1,0 +1,94 @@
+"""The network of Mildenhall et al. 2020 (sec. 4, 5.2 and appendix A), with its two-pass sampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import FieldConfig
+from methods.nerf.encoding import contract, frequencies
+from methods.nerf.field import RadianceField, Shade
+from methods.nerf.sampling import importance, stratified
+from methods.nerf.volume import weights_of
+
+
+class Network(nn.Module):
+    """Position -> density and feature; feature and direction -> colour (Mildenhall 2020, fig. 7)."""
+
+    def __init__(self, config: FieldConfig, channels: int, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.config = config
+        width, position, view = config.width, 3 + 6 * config.position_frequencies, 3 + 6 * config.direction_frequencies
+        inputs = [position] + [
+            width + position if config.skip and layer == config.skip + 1 else width for layer in range(1, config.depth)
+        ]
+        self.trunk = nn.ModuleList(nn.Linear(size, width) for size in inputs)
+        self.density = nn.Linear(width, 1)
+        self.feature = nn.Linear(width, width)
+        self.view = nn.Linear(width + view, width // 2)
+        self.colour = nn.Linear(width // 2, channels)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):  # torch's own initialisation, but from a generator that was passed
+                bound = layer.in_features**-0.5
+                nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Density (R, S) and colour (R, S, C) at `points` (R, S, 3) seen along `directions` (R, 3)."""
+        encoded = frequencies(points, self.config.position_frequencies)
+        hidden = encoded
+        for index, layer in enumerate(self.trunk):
+            if self.config.skip and index == self.config.skip + 1:
+                hidden = torch.cat([encoded, hidden], dim=-1)
+            hidden = functional.relu(layer(hidden))
+        raw = self.density(hidden)[..., 0]
+        density = functional.relu(raw) if self.config.mlp_activation == "relu" else functional.softplus(raw)
+        view = frequencies(directions, self.config.direction_frequencies)[:, None].expand(*points.shape[:2], -1)
+        hidden = functional.relu(self.view(torch.cat([self.feature(hidden), view], dim=-1)))
+        return density, torch.sigmoid(self.colour(hidden))
+
+
+class MlpField(RadianceField):
+    """Two networks, `coarse` and `fine`: the second is asked where the first found something."""
+
+    def __init__(
+        self, bounds: Bounds, background: Tensor, config: FieldConfig, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__(bounds, background, config)
+        self.coarse = Network(config, self.channels, generator)
+        self.fine = Network(config, self.channels, generator) if config.fine_samples else None
+
+    def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
+        return self.both(origins, directions, generator)[-1]
+
+    def both(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> list[Shade]:
+        """The coarse and then the fine rendering (or the coarse alone): the loss is over all of them (eq. 6)."""
+        origins = self.normalised(origins)
+        distance = self._first(len(origins), generator)
+        shade, weights = self._through(self.coarse, origins, directions, distance)
+        if self.fine is None:
+            return [shade]
+        more = importance(distance, weights, self.config.fine_samples, generator)
+        finer, _ = self._through(self.fine, origins, directions, torch.cat([distance, more], dim=1).sort(dim=1).values)
+        return [shade, finer]
+
+    def _first(self, rays: int, generator: torch.Generator | None) -> Tensor:
+        """Stratified distances (R, S): evenly in distance, or in its logarithm where the scene has no end."""
+        near, far = (value / self.bounds.half_size for value in (self.bounds.near, self.bounds.far))
+        ends = torch.tensor([[near, far]], device=self.device).expand(rays, 2)
+        if not self.bounds.contract:
+            return stratified(ends[:, :1], ends[:, 1:], self.config.samples, generator)
+        ends = ends.clamp(min=1e-3).log()
+        return stratified(ends[:, :1], ends[:, 1:], self.config.samples, generator).exp()
+
+    def _through(self, network: Network, origins: Tensor, directions: Tensor, distance: Tensor) -> tuple[Shade, Tensor]:
+        points = origins[:, None] + distance[..., None] * directions[:, None]  # (R, S, 3)
+        density, emitted = network(contract(points) / 2 if self.bounds.contract else points, directions)
+        length = torch.cat([distance.diff(dim=1), torch.full_like(distance[:, :1], 1e10)], dim=1)
+        weights = weights_of(density * length)
+        with torch.no_grad():
+            mean = (weights * distance).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-6) * self.bounds.half_size
+        colour = (weights[..., None] * emitted).sum(dim=1)
+        return Shade(colour=colour, opacity=weights.sum(dim=1), depth=mean), weights

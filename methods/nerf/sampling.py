@@ -1,0 +1,53 @@
+"""Where along a ray a field is asked. All distances in units of the bounds' half size."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def marching_edges(near: float, far: float, step: float, *, contract: bool) -> NDArray[np.float32]:
+    """Edges (S + 1,) of the intervals that every ray is cut into, from `near` to `far`.
+
+    Equal steps; in an unbounded scene they grow with the distance from the camera as soon as it exceeds 1,
+    as do the voxels of the contracted grid.
+    """
+    if not contract:
+        count = max(1, int(np.ceil((far - near) / step)))
+        return (near + step * np.arange(count + 1)).astype(np.float32)
+    edges = [near]
+    while edges[-1] < far:
+        edges.append(edges[-1] + step * max(1.0, edges[-1]))
+    return np.asarray(edges, dtype=np.float32)
+
+
+def stratified(near: Tensor, far: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """Edges (R, count + 1)... of evenly cut rays, and one distance in each cut; see Mildenhall 2020, eq. 2.
+
+    `near` and `far` are (R, 1); without a generator the middle of each cut is taken. Returns distances (R, count).
+    """
+    start = torch.arange(count, device=near.device, dtype=near.dtype).expand(len(near), count)
+    u = torch.rand(len(near), count, generator=generator, dtype=near.dtype).to(near.device) if generator else 0.5
+    return near + (far - near) * (start + u) / count
+
+
+def importance(distances: Tensor, weights: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """`count` more distances a ray, drawn where `weights` (R, S) at sorted `distances` (R, S) are; (R, count), no grad.
+
+    Inverse transform sampling of the piecewise-constant density, Mildenhall 2020, sec. 5.2.
+    """
+    distances, weights = distances.detach(), weights.detach()
+    middle = (distances[:, 1:] + distances[:, :-1]) / 2  # (R, S - 1)
+    mass = weights[:, 1:-1] + 1e-5  # (R, S - 2)
+    cumulative = torch.cumsum(mass / mass.sum(dim=1, keepdim=True), dim=1)
+    cumulative = torch.cat([torch.zeros_like(cumulative[:, :1]), cumulative], dim=1)  # (R, S - 1)
+    if generator:
+        u = torch.rand(len(mass), count, generator=generator, dtype=mass.dtype).to(mass.device)
+    else:
+        u = ((torch.arange(count, device=mass.device) + 0.5) / count).expand(len(mass), count).contiguous()
+    above = torch.searchsorted(cumulative, u.contiguous(), right=True).clamp(1, cumulative.shape[1] - 1)
+    low, high = cumulative.gather(1, above - 1), cumulative.gather(1, above)
+    start, end = middle.gather(1, above - 1), middle.gather(1, above)
+    return start + (end - start) * ((u - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)

@@ -1,0 +1,70 @@
+"""A field as files: `field.safetensors` for its values, `field.json` for what it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import FieldConfig
+from methods.nerf.field import RadianceField
+from methods.nerf.grid import GridField
+from methods.nerf.mlp import MlpField
+
+VALUES, DESCRIPTION = "field.safetensors", "field.json"
+
+
+def save(field: RadianceField, folder: Path) -> None:
+    """Write `field` into `folder`, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(folder / VALUES, field.state_dict())
+    draft = folder / f".{DESCRIPTION}.tmp"
+    draft.write_text(json.dumps(describe(field), indent=1) + "\n")
+    draft.replace(folder / DESCRIPTION)
+
+
+def load(folder: Path, device: str = "cpu") -> RadianceField:
+    """Read back what `save` wrote. Raises ValueError where that is not what is there."""
+    try:
+        field = build(json.loads((folder / DESCRIPTION).read_text()))
+        field.load_state_dict(load_file(folder / VALUES))
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: not a field saved by this version of Unposed ({error})") from error
+    return field.requires_grad_(False).to(device)
+
+
+def describe(field: RadianceField) -> dict[str, object]:
+    """All that is needed to `build` a field of the same kind and size, as JSON."""
+    common = {
+        "bounds": asdict(field.bounds),
+        "config": field.config.model_dump(mode="json"),
+        "channels": field.channels,
+    }
+    if isinstance(field, GridField):
+        return {**common, "shape": field.shape, "low": field.low, "voxel": field.voxel}
+    return common
+
+
+def build(description: dict) -> RadianceField:
+    """A field of this description, its values yet to be filled in."""
+    bounds = Bounds(**{**description["bounds"], "centre": tuple(description["bounds"]["centre"])})
+    config = FieldConfig.model_validate(description["config"])
+    background = torch.zeros(description["channels"])
+    if config.field == "mlp":
+        return MlpField(bounds, background, config)
+    return GridField(
+        bounds, background, config, tuple(description["shape"]), tuple(description["low"]), description["voxel"]
+    )
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.tmp")
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft)
+    draft.replace(path)

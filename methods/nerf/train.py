@@ -1,0 +1,39 @@
+"""Training a field from images whose poses are known (or believed)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from bench.task import Camera, Image, Job, Pose, ViewId
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import FieldConfig
+from methods.nerf.field import RadianceField
+from methods.nerf.views import Views
+
+
+def train(
+    images: Mapping[ViewId, Image],
+    poses: Mapping[ViewId, Pose],
+    camera: Camera,
+    bounds: Bounds,
+    background: tuple[float, float, float] | None,
+    config: FieldConfig,
+    job: Job,
+) -> RadianceField:
+    """Fit a field to `images`; views without a pose are left out. Poses and bounds share one frame, of any scale.
+
+    `background` is the sRGB colour behind the object; None: a real background, for which `bounds.contract` is meant.
+    Logs loss, psnr (dB, of the training rays), seconds and side through the job; goes on from `job.checkpoints`.
+    Repeatable for one seed, device and number of threads.
+    """
+    torch.set_num_threads(job.threads)
+    views = Views.of(images, poses, camera, background, torch.device(job.device))
+    if config.field == "mlp":
+        from methods.nerf.train_mlp import train_mlp
+
+        return train_mlp(views, bounds, config.sized(job.effort), job)
+    from methods.nerf.train_grid import train_grid
+
+    return train_grid(views, bounds, config, job)

@@ -1,0 +1,63 @@
+"""Training the network as published: Adam, one random batch of pixels a step, loss over both renderings (eq. 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from bench.task import Job
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import FieldConfig
+from methods.nerf.mlp import MlpField
+from methods.nerf.progress import Progress, decayed, generator, preview, psnr
+from methods.nerf.store import describe
+from methods.nerf.views import Views
+
+
+def train_mlp(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> MlpField:
+    budget = config.budget(job.effort)
+    field = MlpField(bounds, views.background, config, generator(job.seed, -1)).to(views.pixels.device)
+    adam = torch.optim.Adam(field.parameters(), lr=config.mlp_lr)
+    progress = Progress(job, "mlp", {**describe(field), "seed": job.seed, "steps": budget.steps, "rays": budget.rays})
+    first = _resume(progress, field, adam)
+    for step in range(first, budget.steps):
+        rng = generator(job.seed, step)
+        batch = views.draw(budget.rays, rng)
+        shades = field.both(batch.origins, batch.directions, rng)
+        losses = [functional.mse_loss(shade.over(field.background), batch.colours) for shade in shades]
+        loss = torch.stack(losses).sum()
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        adam.param_groups[0]["lr"] = decayed(config.mlp_lr, config.mlp_lr_decay, step / budget.steps)
+        adam.step()
+        last = step + 1 == budget.steps
+        progress.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())}, force=last)
+        progress.keep(step + 1, {}, _state(field, adam))
+    job.log(budget.steps, {}, preview(field, views))
+    progress.done()
+    return field.requires_grad_(False)
+
+
+def _state(field: MlpField, adam: torch.optim.Adam) -> dict[str, torch.Tensor]:
+    moments = {
+        f"adam/{index}/{name}": value
+        for index, entry in adam.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+    return {**{f"field/{name}": value for name, value in field.state_dict().items()}, **moments}
+
+
+def _resume(progress: Progress, field: MlpField, adam: torch.optim.Adam) -> int:
+    """The step to go on from: 0 without a checkpoint."""
+    found = progress.resume()
+    if found is None:
+        return 0
+    state, tensors = found
+    field.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("field/")})
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("adam/"):
+            _, index, entry = name.split("/")
+            moments.setdefault(int(index), {})[entry] = value
+    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+    return state["step"]
