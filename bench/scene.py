@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.task import Camera, Capture, Effort, Image, Pose, ViewId
+from bench.task import Camera, Capture, Effort, Gift, Image, Pose, ViewId
 
 SIDE: Mapping[Effort, int] = {"smoke": 64, "quick": 200, "full": 400}
 """Longest side, in pixels, of every image shown and judged at an effort: the same pixels for every method."""
@@ -61,6 +61,11 @@ class SceneSource(Protocol):
     @property
     def missing(self) -> str | None:
         """Why it cannot be loaded here and how to get it, in one sentence; None when it can."""
+        ...
+
+    @property
+    def gifts(self) -> frozenset[Gift]:
+        """What its capture can give, known without reading it; `start` always can, for its truth is known."""
         ...
 
     def digest(self, side: int) -> str:

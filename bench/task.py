@@ -214,14 +214,20 @@ class Traits:
     uses: frozenset[Gift] = frozenset()  # takes it where there is one
     estimates_camera: bool = False  # returns intrinsics of its own
     silhouettes: bool = False  # accepts one-channel captures
-    slow_on_cpu: bool = False  # `plan` warns
+    seconds: Mapping[Effort, float] = dataclasses.field(
+        default_factory=dict
+    )  # a usual fit on two CPU cores, for `plan`
+
+    def lack(self, gifts: frozenset[Gift]) -> str | None:
+        """What is missing where only `gifts` can be given, or None."""
+        names = {"camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks"}
+        missing = sorted(self.needs - gifts)
+        return "needs " + " and ".join(names[gift] for gift in missing) if missing else None
 
     def unmet_by(self, capture: Capture) -> str | None:
         """Why this method cannot run on `capture`, or None when it can."""
-        names = {"camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks"}
-        missing = sorted(self.needs - capture.gifts)
-        if missing:
-            return "needs " + " and ".join(names[gift] for gift in missing)
+        if lacking := self.lack(capture.gifts):
+            return lacking
         if capture.shape[2] == 1 and not self.silhouettes:
             return "needs colour images, not silhouettes"
         return None
@@ -330,5 +336,5 @@ class Method(Protocol):
         ...
 
 
-METHOD_NAME = re.compile(r"[a-z][a-z0-9_]*([+][a-z0-9_]+)*")
-"""What a method may be called."""
+METHOD_NAME = re.compile(r"(?!(truth|shown)$)[a-z][a-z0-9_]*([+][a-z0-9_]+)*")
+"""What a method may be called; `truth` and `shown` are folders beside those of the methods."""

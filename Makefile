@@ -1,0 +1,59 @@
+# `make bench` and `make test` do everything on a fresh machine. Every target sets itself up.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+# The matrix: what `unposed run --help` says of each. DATA may name several folders, separated by colons.
+SCENES       ?= blocks
+METHODS      ?= all
+DEGRADATIONS ?= clean
+SEEDS        ?= 0
+EFFORT       ?= quick
+WORKERS      ?= 1
+DATA         ?= $(UNPOSED_DATA)
+OUT          ?= runs/$(EFFORT)
+ARGS         ?=
+TESTS        ?= tests
+
+export UNPOSED_DATA = $(DATA)
+
+.PHONY: bench report ui test lint setup setup-dev clean help
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHODS= DEGRADATIONS= SEEDS= EFFORT= DATA= WORKERS= OUT=
+	@status=0; $(BIN)/unposed run --scenes '$(SCENES)' --methods '$(METHODS)' --degradations '$(DEGRADATIONS)' \
+	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --out '$(OUT)' $(ARGS) || status=$$?; \
+	  if [ $$status -le 1 ]; then $(BIN)/unposed report --out '$(OUT)' || status=$$?; fi; exit $$status
+
+report: setup  ## rewrite the report of OUT from its results
+	@$(BIN)/unposed report --out '$(OUT)'
+
+ui: setup  ## MLflow's pages on 127.0.0.1:5000
+	@$(BIN)/unposed ui --out '$(OUT)'
+
+test: setup-dev  ## the tests: TESTS=tests/bench for a part
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+lint: setup-dev  ## style, types, and who may import whom
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
+
+setup: $(VENV)/.installed  ## the environment alone, in .venv
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once; about 2 GB)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:  ## remove the environment and caches; runs/ stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

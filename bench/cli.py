@@ -1,0 +1,412 @@
+"""The command line: names, options and what a person sees. No logic of its own, no heavy import at the top."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+EFFORTS = click.Choice(["smoke", "quick", "full"])
+
+
+class Refusals(click.Group):
+    """Bad input is one sentence on stderr and exit code 2, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from bench.run import SuiteBusy
+        from bench.scene import SceneError
+
+        try:
+            return super().invoke(ctx)
+        except (ValueError, SceneError, SuiteBusy) as error:
+            click.echo(f"unposed: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("unposed: stopped; what is settled is kept, and the same command goes on from here", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Refusals, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="unposed")
+def main() -> None:
+    """Benchmark of radiance fields without camera poses.
+
+    \b
+    unposed list scenes             what there is to run on
+    unposed plan -s blocks          what a run would do, and for how long
+    unposed run -s blocks           do it
+    unposed report                  look at it
+    """
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a matrix, shared by `plan` and `run`."""
+    options = [
+        click.option("-s", "--scenes", default="blocks", show_default=True, metavar="NAMES",
+                     help="Names, globs or folders, comma-separated; `all`: all that are here."),
+        click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
+                     help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
+        click.option("-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
+                     help="As clean,gaussian_noise@3."),
+        click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7."),
+        click.option("--effort", type=EFFORTS, default="quick", show_default=True,
+                     help="Longest side shown and judged: 64, 200, 400 px."),
+        data_option,
+        out_option,
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
+        click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
+        lpips_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+data_option = click.option(
+    "--data", multiple=True, envvar="UNPOSED_DATA", type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of real scenes; may be repeated.  [env: UNPOSED_DATA]",
+)  # fmt: skip
+out_option = click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="The suite's folder.  [default: runs/EFFORT]"
+)
+lpips_option = click.option(
+    "--lpips", envvar="UNPOSED_LPIPS_BACKBONE", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="AlexNet state dict for LPIPS; else DATA/lpips/alexnet*.pth or torchvision's cache.",
+)  # fmt: skip
+
+
+def _suite(out: Path | None, effort: str = "quick") -> Path:
+    return out or Path("runs") / effort
+
+
+def _backbone(lpips: Path | None, data: tuple[Path, ...]) -> Path | None:
+    return lpips or next((path for root in data for path in sorted(root.glob("lpips/alexnet*.pth"))), None)
+
+
+def _planned(options: dict[str, Any]) -> tuple[Any, Any]:
+    """Plan and settings of a selection."""
+    from bench.matrix import plan
+    from bench.run import Settings
+
+    made = plan(
+        scenes=options["scenes"], methods=options["methods"], degradations=options["degradations"],
+        seeds=options["seeds"], effort=options["effort"], roots=options["data"],
+    )  # fmt: skip
+    settings = Settings(
+        suite=_suite(options["out"], options["effort"]),
+        workers=options["workers"],
+        limit=options.get("limit"),
+        retries=options.get("retries", 1),
+        retry_failed=options.get("retry_failed", False),
+        device=options["device"],
+        lpips=_backbone(options["lpips"], options["data"]),
+    )
+    return made, settings
+
+
+@main.command()
+@selection
+@click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]")
+@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed.")
+@click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again.")
+@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
+@click.option("--no-track", is_flag=True, help="Files only.")
+def run(track: str | None, no_track: bool, **options: Any) -> None:
+    """Run the matrix: fit, judge and record every cell that is not settled yet."""
+    from rich.console import Console
+
+    from bench import progress
+    from bench.record import RERUNNABLE
+    from bench.run import run as settle
+    from bench.track import Tracking
+
+    made, settings = _planned(options)
+    console = Console(highlight=False)
+    for source in made.absent:
+        console.print(f"not here: {source.name}: {source.missing}", style="dim", soft_wrap=True)
+    warn = partial(console.print, style="yellow", soft_wrap=True)
+    with (
+        nullcontext() if no_track else Tracking(settings.suite, track, warn) as tracking,
+        progress.display(console, len(made.cells)) as shown,
+    ):
+
+        def listen(planned: Any, stage: Any, result: Any) -> None:
+            shown(planned, stage, result)
+            if tracking and stage == "ended":
+                tracking.send(settings.suite / planned.cell.folder, result)
+
+        results = settle(made, settings, listen)
+    console.print(f"\n{progress.tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
+    if any(result.status in RERUNNABLE for result in results):
+        console.print("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder", soft_wrap=True)
+        sys.exit(1)
+
+
+@main.command()
+@selection
+@click.option("--json", "as_json", is_flag=True, help="One object a cell.")
+def plan(as_json: bool, **options: Any) -> None:
+    """Show the cells of a run, with what is settled, what is skipped and why, and an estimate of time."""
+    from bench.matrix import estimate_seconds
+    from bench.record import read_suite
+    from bench.run import Runner
+
+    made, settings = _planned(options)
+    runner = Runner(settings, lambda *_: None)
+    history = [
+        (r.cell.method, r.cell.effort, r.cost["fit_seconds"])
+        for _, r in (read_suite(settings.suite) if settings.suite.is_dir() else [])
+        if "fit_seconds" in r.cost
+    ]
+    rows, total, unknown = [], 0.0, 0
+    for planned in made.cells:
+        standing = runner.standing(planned)
+        seconds = None if standing or planned.skip else estimate_seconds(planned, history)
+        state = f"settled: {standing.status}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
+        total += seconds or 0.0
+        unknown += state == "run" and seconds is None
+        rows.append({"cell": planned.cell.id, "state": state, "seconds": seconds})
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['cell']:<60} {row['state']}" + (f"  ~{row['seconds']:.0f} s" if row["seconds"] else ""))
+    for source in made.absent:
+        click.echo(f"{source.name:<60} not here: {source.missing}")
+    work = sum(row["state"] == "run" for row in rows)
+    guess = f", about {total / settings.workers / 60:.0f} min of fitting" if total else ""
+    guess += f" and {unknown} of unknown length" if unknown else ""
+    click.echo(f"\n{len(rows)} cells, {work} to run{guess}; suite {settings.suite}")
+
+
+@main.group(name="list")
+def list_() -> None:
+    """What there is: scenes, methods, degradations."""
+
+
+def _rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['name']:<{width}}  {row['summary']}" + (f"  [{row['note']}]" if row["note"] else ""))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@list_.command(name="scenes")
+@data_option
+@json_option
+def list_scenes(data: tuple[Path, ...], as_json: bool) -> None:
+    """All known scenes; those that are not here, with how to get them."""
+    from bench.registry import scene_sources
+
+    rows = []
+    for source in scene_sources(data).values():
+        rows.append({
+            "name": source.name, "summary": source.summary, "reference": source.reference,
+            "gifts": sorted(source.gifts), "missing": source.missing,
+            "note": f"not here: {source.missing}" if source.missing else f"truth: {source.reference}",
+        })  # fmt: skip
+    _rows(rows, as_json)
+
+
+@list_.command(name="methods")
+@json_option
+def list_methods(as_json: bool) -> None:
+    """All installed methods, what each needs, and its options."""
+    from bench.registry import find_method, method_refs
+
+    rows = []
+    for name in method_refs():
+        try:
+            found = find_method(name)
+        except ValueError as error:
+            rows.append({"name": name, "summary": "does not run here", "note": str(error)})
+            continue
+        traits = found.method.traits
+        given = "given " + ", ".join(sorted(traits.needs)) if traits.needs else "given images only"
+        row = {"name": name, "summary": found.method.summary, "note": given, "version": found.method.version}
+        row |= {"needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config}
+        rows.append(row)
+    _rows(rows, as_json)
+
+
+@list_.command(name="degradations")
+@json_option
+def list_degradations(as_json: bool) -> None:
+    """All kinds of degradation; each is used as kind@severity, severity 1 to 5."""
+    from bench.degrade import KINDS
+
+    rows = [
+        {"name": kind.name, "summary": kind.summary, "family": kind.family, "note": kind.family}
+        for kind in KINDS.values()
+    ]
+    _rows(rows, as_json)
+
+
+@main.command()
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+def status(out: Path | None, effort: str) -> None:
+    """One line a settled cell of a suite, and the tally."""
+    from rich.console import Console
+
+    from bench import progress
+
+    console = Console(highlight=False)
+    results = [result for _, result in _read(_suite(out, effort))]
+    for result in results:
+        mark, style = progress.MARK[result.status]
+        console.print(f"{mark} {result.cell.id}  {result.status}", style=style, end="  ", markup=False)
+        console.print(progress.headline(result), soft_wrap=True, markup=False)
+    console.print(progress.tally(results))
+
+
+def _read(suite: Path) -> list[Any]:
+    from bench.record import read_suite
+
+    found = read_suite(suite) if suite.is_dir() else []
+    if not found:
+        raise ValueError(f"{suite} holds no results yet: `unposed run --out {suite}` makes some")
+    return found
+
+
+@main.command()
+@click.argument("cell")
+@data_option
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@lpips_option
+def why(cell: str, data: tuple[Path, ...], out: Path | None, effort: str, lpips: Path | None) -> None:
+    """Say which part of CELL's fingerprints changed since it was settled (scene/degradation/method/seedK)."""
+    from bench.explain import changes
+    from bench.matrix import plan as make_plan
+    from bench.run import Runner, Settings
+
+    suite = _suite(out, effort)
+    found = {result.cell.id: result for _, result in _read(suite)}
+    if cell not in found:
+        raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+    result = found[cell]
+    now = make_plan(
+        scenes=result.cell.scene, methods=result.cell.method, degradations=result.cell.degradation,
+        seeds=str(result.cell.seed), effort=result.cell.effort, roots=data,
+    ).cells[0]  # fmt: skip
+    runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
+    made_of = {"fit": runner.ingredients(now), "judgement": runner.judge.ingredients()}
+    rows = list(changes(result.ingredients, made_of))
+    for path, before, after in rows:
+        click.echo(f"{path}: {_short(before)} -> {_short(after)}")
+    refit = any(path.startswith("fit") for path, *_ in rows)
+    verdict = "will be fitted again" if refit else "will be judged again" if rows else "stands: nothing has changed"
+    click.echo(f"{cell} {verdict}")
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text[:12] if len(text) == 64 else text
+
+
+@main.command()
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+def report(out: Path | None, effort: str) -> None:
+    """Write the report of a suite from its results, and print its path."""
+    from reports.build import build
+
+    suite = _suite(out, effort)
+    _read(suite)
+    click.echo(build(suite).resolve())
+
+
+@main.command()
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@click.option("--replay", is_flag=True, required=True, help="Bring the store up to date with the files.")
+@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
+def track(out: Path | None, effort: str, replay: bool, track: str | None) -> None:
+    """Send a suite's results to MLflow; nothing is sent twice."""
+    suite = _suite(out, effort)
+    _read(suite)
+    from bench.track import Tracker
+
+    try:
+        tracker = Tracker(suite, track)
+        sent = tracker.replay()
+        tracker.close()
+    except Exception as error:
+        raise ValueError(f"MLflow at {track}: {' '.join(str(error).split())[:200]}") from error
+    click.echo(f"{sent} cells sent to {tracker.uri}")
+
+
+@main.command()
+@out_option
+@click.option("--port", default=5000, show_default=True)
+def ui(out: Path | None, port: int) -> None:
+    """MLflow's own pages over a suite's store, on 127.0.0.1."""
+    from bench.track import ui_command
+
+    sys.exit(subprocess.call(ui_command(_suite(out), port)))
+
+
+@main.group()
+def data() -> None:
+    """Scenes on disk."""
+
+
+data.add_command(list_scenes, name="list")
+
+
+@data.command()
+@click.argument("names", default="all")
+@data_option
+def verify(names: str, data: tuple[Path, ...]) -> None:
+    """Decode every image and check every pose of the scenes NAMES."""
+    from bench.matrix import select_scenes
+    from bench.registry import verify_scene
+
+    present, _ = select_scenes(names, data)
+    bad = 0
+    for source in present:
+        findings = verify_scene(source)
+        bad += bool(findings)
+        click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
+    sys.exit(1 if bad else 0)
+
+
+@main.command()
+@click.argument("method")
+def check(method: str) -> None:
+    """Contract test of METHOD on a tiny scene, through the real worker: says what its author must mend."""
+    from bench.contract import examine
+
+    broken = 0
+    for name, fault in examine(method):
+        broken += fault is not None
+        click.echo(f"{'ok  ' if fault is None else 'FAIL'} {name}" + (f": {fault}" if fault else ""))
+    sys.exit(1 if broken else 0)
+
+
+@main.command()
+@data_option
+@out_option
+@lpips_option
+def doctor(data: tuple[Path, ...], out: Path | None, lpips: Path | None) -> None:
+    """Check python, torch, devices, LPIPS backbone, name clashes, scenes and disk."""
+    from bench.doctor import examine
+
+    problems = 0
+    for finding in examine(roots=data, out=_suite(out), lpips=_backbone(lpips, data)):
+        problems += finding.level == "problem"
+        click.echo(f"{finding.level:<8} {finding.subject:<14} {finding.text}")
+    sys.exit(1 if problems else 0)

@@ -1,0 +1,93 @@
+"""What passes between the judge and a worker: folders of JSON and npz, never pickles, never the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.record import read_json, write_json
+from bench.task import Camera, Capture, Fit, Pose, PosePrior, ViewId
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz whole or not at all."""
+    draft = path.with_name(f".{path.stem}.tmp.npz")
+    np.savez(draft, **dict(arrays))  # pyright: ignore[reportArgumentType]  # stubs take the mapping for allow_pickle
+    draft.replace(path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def write_capture(folder: Path, capture: Capture) -> None:
+    """`capture.npz` (stacks in the order of the ids) and `capture.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = list(capture.images)
+    arrays = {"images": np.stack([capture.images[view] for view in ids])}
+    if capture.masks is not None:
+        arrays["masks"] = np.stack([capture.masks[view] for view in ids])
+    if capture.start is not None:
+        arrays["start"] = np.stack([capture.start[view] for view in ids])
+    write_arrays(folder / "capture.npz", arrays)
+    write_json(
+        folder / "capture.json",
+        {
+            "views": ids,
+            "camera": asdict(capture.camera) if capture.camera else None,
+            "prior": asdict(capture.prior) if capture.prior else None,
+            "background": capture.background,
+        },
+    )
+
+
+def read_capture(folder: Path) -> Capture:
+    meta = read_json(folder / "capture.json")
+    arrays = read_arrays(folder / "capture.npz")
+    ids = [ViewId(view) for view in meta["views"]]
+    prior = meta["prior"]
+    return Capture(
+        images=dict(zip(ids, arrays["images"], strict=True)),
+        masks=dict(zip(ids, arrays["masks"], strict=True)) if "masks" in arrays else None,
+        start=dict(zip(ids, arrays["start"], strict=True)) if "start" in arrays else None,
+        camera=Camera(**meta["camera"]) if meta["camera"] else None,
+        prior=PosePrior(**{k: tuple(v) if isinstance(v, list) else v for k, v in prior.items()}) if prior else None,
+        background=tuple(meta["background"]) if meta["background"] else None,
+    )
+
+
+def write_fit(folder: Path, fit: Fit) -> None:
+    """`poses.json`: poses, camera and notes; the field is the method's own to save."""
+    write_json(
+        folder / "poses.json",
+        {
+            "poses": {view: np.asarray(pose, dtype=np.float64) for view, pose in fit.poses.items()},
+            "camera": asdict(fit.camera) if fit.camera else None,
+            "notes": dict(fit.notes),
+        },
+    )
+
+
+def read_fit(folder: Path) -> Fit:
+    """The poses, camera and notes of a saved fit; its field stays where it is."""
+    raw = read_json(folder / "poses.json")
+    return Fit(
+        poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
+        camera=Camera(**raw["camera"]) if raw["camera"] else None,
+        notes=raw["notes"],
+    )
+
+
+def read_request(folder: Path) -> dict[str, Any]:
+    """What the judge asks a worker for: `request.json`."""
+    return read_json(folder / "request.json")
+
+
+def stacked(poses: Mapping[ViewId, Pose], order: list[ViewId]) -> Pose:
+    """(N, 4, 4) in the order of the ids."""
+    return np.stack([poses[view] for view in order]) if order else np.zeros((0, 4, 4))

@@ -1,0 +1,131 @@
+"""Ask a method for its answer: the capture goes into a folder, a worker process is started on it, and watched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from bench import exchange
+from bench.degrade import degrade
+from bench.executor import Death, Executor
+from bench.matrix import Planned
+from bench.record import read_json, write_json
+from bench.scene import Scene
+from bench.task import INTERFACE, Capture
+
+
+def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
+    """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
+    method = planned.method
+    return {
+        "scene": {"name": planned.source.name, "digest": digest},
+        "degradation": planned.degradation.parameters(),
+        "method": {"name": method.method.name, "version": method.method.version},
+        "config": method.config,
+        "code": method.ref.code(),
+        "seed": planned.cell.seed,
+        "effort": planned.cell.effort,
+        "interface": INTERFACE,
+    }
+
+
+def shown_to(planned: Planned, scene: Scene) -> Capture:
+    """The capture as this cell's method may see it: degraded, and without what its traits do not ask for."""
+    traits = planned.method.method.traits
+    capture = degrade(replace(scene.capture, start=scene.truth.poses), planned.degradation, scene.name)
+    return capture.only(traits.needs | traits.uses)
+
+
+def request_fit(
+    planned: Planned, capture: Capture, folder: Path, executor: Executor, *, fit: str, limit: float, device: str,
+    retries: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Run the fit to its end in `folder`, or go on with one that a kill cut short.
+
+    Returns its outcome: `status`, `reason`, and `seconds`, `peak_rss_mb`, `attempts` of all attempts together.
+    A worker that dies by a signal is tried again `retries` times; its time counts. Raises executor.Stopped.
+    """
+    outcome, stderr = folder / "outcome.json", folder.parent / "stderr.txt"
+    if not _is_for(folder, fit):
+        discard(folder)
+        write_request(planned, capture, folder, fit=fit, limit=limit, device=device, threads=executor.threads)
+    attempts, peak = 0, 0.0
+    while True:
+        attempts += 1
+        death = executor.run("fit", folder, limit=limit - _spent(folder), stderr=stderr)
+        peak = max(peak, death.peak_rss_mb)
+        if outcome.exists() or death.kind != "signal" or attempts > retries:
+            break
+    answer = read_json(outcome) if outcome.exists() and death.kind == "exit" else _outcome_of(death)
+    answer["seconds"] = answer.get("seconds") or max(_spent(folder), death.seconds)
+    answer["attempts"] = attempts
+    answer["memory"] = {
+        **answer.get("memory", {}),
+        "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
+    }
+    write_json(outcome, answer)
+    tidy(folder)
+    return answer
+
+
+def write_request(
+    planned: Planned, capture: Capture, folder: Path, *, fit: str, limit: float, device: str, threads: int
+) -> None:
+    """The folder that a worker's fit starts from; `request.json`, written last, makes it complete."""
+    folder.mkdir(parents=True)
+    exchange.write_capture(folder, capture)
+    write_json(
+        folder / "request.json",
+        {
+            "fingerprint": fit,
+            "log": str(folder.parent / "log.jsonl"),
+            "method": asdict(planned.method.ref),
+            "config": planned.method.config,
+            "job": {
+                "seed": planned.cell.seed,
+                "device": device,
+                "threads": threads,
+                "effort": planned.cell.effort,
+                "seconds": limit,
+            },
+        },
+    )
+
+
+def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
+    """The outcome of a fit with this fingerprint that ran to its end, or None."""
+    return read_json(folder / "outcome.json") if _is_for(folder, fit) and (folder / "outcome.json").exists() else None
+
+
+def discard(folder: Path) -> None:
+    """Forget a fit, its log and its messages."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("log.jsonl", "stderr.txt"):
+        (folder.parent / name).unlink(missing_ok=True)
+    shutil.rmtree(folder.parent / "previews", ignore_errors=True)
+
+
+def tidy(folder: Path) -> None:
+    """Drop what only the fit itself needed; what is left can be judged again at any time."""
+    (folder / "capture.npz").unlink(missing_ok=True)
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    shutil.rmtree(folder / "field.tmp", ignore_errors=True)
+
+
+def _is_for(folder: Path, fit: str) -> bool:
+    request = folder / "request.json"
+    return request.exists() and read_json(request)["fingerprint"] == fit
+
+
+def _spent(folder: Path) -> float:
+    """Wall seconds that this fit has used so far, those before a kill included."""
+    clock = folder / "clock.json"
+    return float(read_json(clock)["seconds"]) if clock.exists() else 0.0
+
+
+def _outcome_of(death: Death) -> dict[str, Any]:
+    status = death.kind if death.kind in ("timeout", "out_of_memory") else "failed"
+    return {"status": status, "reason": death.reason}

@@ -1,0 +1,150 @@
+"""Selections (`all`, globs, commas, `method[option=value]`) -> the cells of a run, and why some are skipped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from bench.cell import Cell
+from bench.degrade import KINDS, Degradation, parse
+from bench.registry import ConfiguredMethod, UnknownName, find_method, find_scene, method_refs, scene_sources
+from bench.scene import SceneSource
+from bench.task import Effort
+
+SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A cell with all that is needed to run it; `skip` says why it will not be."""
+
+    cell: Cell
+    source: SceneSource
+    degradation: Degradation
+    method: ConfiguredMethod
+    skip: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    cells: tuple[Planned, ...]
+    absent: tuple[SceneSource, ...] = ()  # scenes that `all` or a pattern named and that are not here
+
+
+def split_list(text: str) -> list[str]:
+    """`nerf,colmap_nerf[mapper=global,field=grid]` -> its parts; commas within brackets belong to the part."""
+    parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]
+    return [part for part in parts if part]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0-2,7` -> [0, 1, 2, 7]. Raises ValueError."""
+    seeds: list[int] = []
+    for part in split_list(text):
+        match = SEEDS.fullmatch(part)
+        if match is None:
+            raise ValueError(f"seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f"seeds {text!r}: the range {part!r} runs backwards")
+        seeds += [seed for seed in range(first, last + 1) if seed not in seeds]
+    if not seeds:
+        raise ValueError("seeds: none given")
+    return seeds
+
+
+def select_scenes(text: str, roots: Sequence[Path]) -> tuple[list[SceneSource], list[SceneSource]]:
+    """Scenes present, and scenes named by a pattern but absent. A scene named outright must be present."""
+    present: dict[str, SceneSource] = {}
+    absent: dict[str, SceneSource] = {}
+    for part in split_list(text):
+        if part == "all" or _is_pattern(part):
+            known = scene_sources(tuple(roots)).values()
+            matching = [source for source in known if part == "all" or fnmatchcase(source.name, part)]
+            if not matching:
+                raise UnknownName(f"no scene matches {part!r}; `unposed list scenes` shows what is known")
+            for source in matching:
+                (absent if source.missing else present)[source.name] = source
+        else:
+            source = find_scene(part, roots)
+            if source.missing:
+                raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
+            present[source.name] = source
+    if not present:
+        raise UnknownName(f"no scene that {text!r} names is present; `unposed list scenes` says how to get each")
+    return list(present.values()), list(absent.values())
+
+
+def select_methods(text: str) -> list[ConfiguredMethod]:
+    chosen: dict[str, ConfiguredMethod] = {}
+    for part in split_list(text):
+        if part == "all" or (_is_pattern(part.partition("[")[0]) and "/" not in part):
+            name, bracket, options = part.partition("[")
+            names = [known for known in method_refs() if name == "all" or fnmatchcase(known, name)]
+            if not names:
+                raise UnknownName(f"no method matches {part!r}; known are {', '.join(method_refs())}")
+            found = [find_method(known + bracket + options) for known in names]
+        else:
+            found = [find_method(part)]
+        for method in found:
+            other = chosen.setdefault(method.label, method)
+            if other.ref.file != method.ref.file:
+                places = " and ".join(str(ref.file or ref.target) for ref in (other.ref, method.ref))
+                raise ValueError(f"two methods are called {method.label!r}: {places}; rename one")
+    return list(chosen.values())
+
+
+def select_degradations(text: str) -> list[Degradation]:
+    return list({d.label: d for d in map(parse, split_list(text))}.values())
+
+
+def plan(
+    *,
+    scenes: str,
+    methods: str,
+    degradations: str,
+    seeds: str,
+    effort: Effort,
+    roots: Sequence[Path],
+) -> Plan:
+    """The matrix, scene by scene. Raises ValueError (UnknownName, SceneError) for what it cannot read."""
+    present, absent = select_scenes(scenes, roots)
+    chosen_methods = select_methods(methods)
+    chosen_degradations = select_degradations(degradations)
+    chosen_seeds = parse_seeds(seeds)
+    cells = []
+    for source in present:
+        for degradation in chosen_degradations:
+            for method in chosen_methods:
+                skip = skip_reason(source, degradation, method)
+                for seed in chosen_seeds:
+                    cell = Cell(
+                        scene=source.name, degradation=degradation.label, method=method.label, seed=seed, effort=effort
+                    )
+                    cells.append(Planned(cell=cell, source=source, degradation=degradation, method=method, skip=skip))
+    return Plan(cells=tuple(cells), absent=tuple(absent))
+
+
+def skip_reason(source: SceneSource, degradation: Degradation, method: ConfiguredMethod) -> str | None:
+    """Why this method will not run here, as far as can be known without reading the scene."""
+    gifts = source.gifts | {"start"}
+    if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
+        return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
+    return method.method.traits.lack(gifts)
+
+
+def estimate_seconds(planned: Planned, history: Iterable[tuple[str, Effort, float]]) -> float | None:
+    """Expected seconds of a fit: the median of this method's earlier fits at this effort, or its own word."""
+    import statistics
+
+    earlier = [s for label, effort, s in history if label == planned.cell.method and effort == planned.cell.effort]
+    if earlier:
+        return statistics.median(earlier)
+    return planned.method.method.traits.seconds.get(planned.cell.effort)
+
+
+def _is_pattern(text: str) -> bool:
+    return any(mark in text for mark in "*?")

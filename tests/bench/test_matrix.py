@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from bench.matrix import parse_seeds, plan, select_methods, select_scenes, split_list
+from bench.registry import UnknownName
+from bench.scene import SceneError
+
+SCRIPTED = "tests/plugins/scripted.py"
+
+
+def test_commas_within_brackets_belong_to_the_option_list():
+    assert split_list("nerf, colmap_nerf[mapper=global,field=grid] ,x") == [
+        "nerf", "colmap_nerf[mapper=global,field=grid]", "x",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0", [0]), ("0-2,7", [0, 1, 2, 7]), ("3,1-3", [3, 1, 2])])
+def test_seeds_are_numbers_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "1-", "0,,x"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(ValueError, match="seeds"):
+        parse_seeds(text)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_known_one():
+    with pytest.raises(UnknownName, match="did you mean blocks"):
+        select_scenes("block", ())
+    with pytest.raises(UnknownName, match="did you mean colmap_nerf"):
+        select_methods("colmap_nrf")
+    with pytest.raises(UnknownName, match="no option 'maper'; did you mean mapper"):
+        select_methods("colmap_nerf[maper=global]")
+    with pytest.raises(ValueError, match="mapper='fast'"):
+        select_methods("colmap_nerf[mapper=fast]")
+
+
+def test_a_scene_above_the_data_root_is_refused():
+    with pytest.raises(SceneError, match=r"\.\."):
+        select_scenes("../secret", ())
+
+
+def test_all_means_all_that_is_here_and_names_what_is_not():
+    present, absent = select_scenes("all", ())
+    assert {"blocks", "blocks-plain", "blocks-repeat"} <= {source.name for source in present}
+    assert "nerf_synthetic/lego" in {source.name for source in absent}
+    assert all(source.missing for source in absent)
+
+
+def test_an_absent_scene_named_outright_is_refused_with_how_to_get_it():
+    with pytest.raises(UnknownName, match=r"nerf_synthetic/lego.* is not here"):
+        select_scenes("nerf_synthetic/lego", ())
+
+
+def test_a_pattern_that_matches_nothing_is_refused():
+    with pytest.raises(UnknownName, match="no scene matches"):
+        select_scenes("nowhere/*", ())
+
+
+def test_the_matrix_has_a_cell_for_every_combination():
+    made = plan(
+        scenes="blocks,blocks-plain", methods=f"{SCRIPTED},nerf", degradations="clean,gaussian_noise@3",
+        seeds="0-2", effort="smoke", roots=(),
+    )  # fmt: skip
+    assert len({planned.cell for planned in made.cells}) == 2 * 2 * 2 * 3
+    assert not any(planned.skip for planned in made.cells)
+
+
+def test_two_methods_of_one_name_are_refused(tmp_path):
+    (tmp_path / "method.py").write_text(Path(SCRIPTED).read_text().replace('name = "scripted"', 'name = "nerf"'))
+    with pytest.raises(ValueError, match="two methods are called 'nerf'"):
+        select_methods(f"nerf,{tmp_path / 'method.py'}")
+
+
+def test_a_method_can_be_a_folder(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "method.py").write_text(Path(SCRIPTED).read_text())
+    assert [method.label for method in select_methods(str(folder))] == ["scripted"]

@@ -1,0 +1,64 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cell import Cell
+from bench.record import Result, read_json, read_log, read_result, read_suite, table, write_json, write_result
+
+CELL = Cell(scene="blocks", degradation="gaussian_noise@3", method="nerf", seed=1, effort="smoke")
+
+
+def result(**change):
+    base = {"cell": CELL, "config": {"field": "grid"}, "status": "done", "protocol": "posefree/1"}
+    return Result(**{**base, **change})
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.floats() | st.integers() | st.text() | st.lists(st.floats()), max_size=5)
+)
+def test_json_keeps_every_float(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value)
+    assert repr(read_json(path)) == repr(value)
+
+
+def test_a_result_reads_back_equal(tmp_path):
+    made = result(
+        metrics={"nvs/aligned/psnr": math.inf, "pose/ate_rmse": 0.25}, flags=("nvs/aligned: constant image",),
+        given=("camera", "start"), per_view={"h000": {"psnr": 31.5}}, cost={"fit_seconds": 3.0},
+    )  # fmt: skip
+    write_result(tmp_path, made)
+    assert read_result(tmp_path) == made
+
+
+def test_nothing_is_left_beside_a_written_file(tmp_path):
+    write_result(tmp_path, result())
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_file_of_someone_else_is_named(tmp_path):
+    (tmp_path / "result.json").write_text('{"score": 1}')
+    with pytest.raises(ValueError, match=r"result\.json: not a result"):
+        read_result(tmp_path)
+
+
+def test_a_torn_last_line_of_a_log_is_dropped(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "seconds": 0.5, "loss": 2.0}\n{"step": 2, "sec')
+    assert read_log(tmp_path) == [{"step": 1, "seconds": 0.5, "loss": 2.0}]
+
+
+def test_the_table_has_the_columns_of_the_protocol_by_their_names():
+    frame = table([result(metrics={"nvs/aligned/psnr": 30.0}, cost={"fit_seconds": 2.0}, given=("camera", "start"))])
+    row = frame.iloc[0]
+    assert row["nvs/aligned/psnr"] == 30.0
+    assert row["cost/fit_seconds"] == 2.0
+    assert (row["kind"], row["severity"], row["given"]) == ("gaussian_noise", 3.0, "camera+start")
+
+
+def test_a_suite_is_read_in_one_order(tmp_path):
+    for seed in (2, 0, 1):
+        cell = Cell(scene="blocks", degradation="clean", method="nerf", seed=seed, effort="smoke")
+        write_result(tmp_path / cell.folder, result(cell=cell))
+    assert [found.cell.seed for _, found in read_suite(tmp_path)] == [0, 1, 2]

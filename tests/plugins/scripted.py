@@ -1,0 +1,97 @@
+"""A method that behaves as it is told: the real worker meets every way in which a method can end."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from bench.task import Camera, Capture, Collapsed, Fit, Job, Pose, Rendering, Traits
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    behaviour: Literal[
+        "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
+        "die_once", "steps",
+    ] = "answer"  # fmt: skip
+    seconds: float = 0.0
+
+
+class ConstantField:
+    """The colour c, everywhere."""
+
+    def __init__(self, colour: np.ndarray) -> None:
+        self.colour = colour
+
+    def render(self, poses: Pose, camera: Camera) -> Rendering:
+        size = (len(poses), camera.height, camera.width)
+        rgb = np.broadcast_to(self.colour.astype(np.float32), (*size, len(self.colour)))
+        return Rendering(rgb=rgb, depth=np.ones(size, np.float32), opacity=np.ones(size, np.float32))
+
+
+class Scripted:
+    name = "scripted"
+    version = "1"
+    summary = "Does as it is told."
+    Config = Config
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.traits = Traits(needs=frozenset({"start", "camera"}), silhouettes=True, seconds={"smoke": 1.0})
+
+    def fit(self, capture: Capture, job: Job) -> Fit:
+        poses = dict(capture.start)
+        mean = np.mean([image.mean(axis=(0, 1)) for image in capture.images.values()], axis=0) / 255
+        match self.config.behaviour:
+            case "partial":
+                poses = dict(list(poses.items())[: len(poses) // 2])
+            case "nan":
+                mean = mean * np.nan
+            case "poses_only":
+                return Fit(poses=poses)
+            case "collapse":
+                raise Collapsed("told to")
+            case "coincide":
+                poses = dict.fromkeys(poses, np.eye(4))
+            case "raise":
+                raise RuntimeError("told\nto")
+            case "strangers":
+                poses["v999"] = np.eye(4)
+            case "memory":
+                raise MemoryError
+            case "hang":
+                time.sleep(3600)
+            case "die":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "die_once":
+                if not (job.checkpoints / "died").exists():
+                    (job.checkpoints / "died").touch()
+                    os.kill(os.getpid(), signal.SIGSEGV)
+            case "steps":
+                self._steps(job)
+        time.sleep(self.config.seconds)
+        job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
+        return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
+
+    def _steps(self, job: Job) -> None:
+        """Ten steps, each kept: a fit that was killed goes on where it was."""
+        path = job.checkpoints / "step"
+        done = int(path.read_text()) if path.exists() else 0
+        for step in range(done, 10):
+            time.sleep(0.05)
+            job.log(step, {"loss": 1.0 / (1 + step)})
+            draft = path.with_suffix(".tmp")
+            draft.write_text(str(step + 1))
+            draft.replace(path)
+
+    def save(self, fit: Fit, folder: Path) -> None:
+        np.save(folder / "colour.npy", fit.field.colour)
+
+    def load(self, folder: Path, device: str) -> ConstantField | None:
+        path = folder / "colour.npy"
+        return ConstantField(np.load(path)) if path.exists() else None
