@@ -1,0 +1,70 @@
+"""What was made once is kept: arrays in a cache folder that may be lost, broken or read-only at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[Any]]
+
+_log = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    """UNPOSED_CACHE, or the platform's cache folder for `unposed` (XDG_CACHE_HOME is respected)."""
+    chosen = os.environ.get("UNPOSED_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch  # 0.2 s to import: not needed to list scenes
+
+    return Path(pooch.os_cache("unposed"))
+
+
+def kept(name: str, shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
+    """The arrays of `<cache>/<name>.npz`, or those that `make` returns, which are then kept there.
+
+    A file that cannot be read, or does not hold arrays of the given `shapes`, is made anew. A folder that cannot be
+    written costs time and nothing else.
+    """
+    path = folder() / f"{name}.npz"
+    found = _read(path, shapes)
+    if found is None:
+        found = make()
+        _write(path, found)
+    return found
+
+
+def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in shapes}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _log.warning("cache: %s cannot be read (%s); it is made anew", path, error)
+        return None
+    if any(arrays[key].shape != shape for key, shape in shapes.items()):
+        _log.warning("cache: %s holds arrays of other shapes; it is made anew", path)
+        return None
+    return arrays
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        draft.replace(path)
+    except OSError as error:
+        _log.warning("cache: %s cannot be written (%s); it will be made again next time", path, error)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
