@@ -129,8 +129,8 @@ def run(track: str | None, no_track: bool, **options: Any) -> None:
 
     made, settings = _planned(options)
     console = Console(highlight=False)
-    for source in made.absent:
-        console.print(f"not here: {source.name}: {source.missing}", style="dim", soft_wrap=True)
+    for line in made.absent:
+        console.print(f"not here: {line}", style="dim", soft_wrap=True)
     warn = partial(console.print, style="yellow", soft_wrap=True)
     with (
         nullcontext() if no_track else Tracking(settings.suite, track, warn) as tracking,
@@ -178,8 +178,8 @@ def plan(as_json: bool, **options: Any) -> None:
         return
     for row in rows:
         click.echo(f"{row['cell']:<60} {row['state']}" + (f"  ~{row['seconds']:.0f} s" if row["seconds"] else ""))
-    for source in made.absent:
-        click.echo(f"{source.name:<60} not here: {source.missing}")
+    for line in made.absent:
+        click.echo(f"not here: {line}")
     work = sum(row["state"] == "run" for row in rows)
     guess = f", about {total / settings.workers / 60:.0f} min of fitting" if total else ""
     guess += f" and {unknown} of unknown length" if unknown else ""
@@ -287,7 +287,10 @@ def _read(suite: Path) -> list[Any]:
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
 @lpips_option
-def why(cell: str, data: tuple[Path, ...], out: Path | None, effort: str, lpips: Path | None) -> None:
+@click.option("-m", "--methods", metavar="PATH", help="The method's file, where CELL's method came from one.")
+def why(
+    cell: str, data: tuple[Path, ...], out: Path | None, effort: str, lpips: Path | None, methods: str | None
+) -> None:
     """Say which part of CELL's fingerprints changed since it was settled (scene/degradation/method/seedK)."""
     from bench.explain import changes
     from bench.matrix import plan as make_plan
@@ -299,7 +302,7 @@ def why(cell: str, data: tuple[Path, ...], out: Path | None, effort: str, lpips:
         raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
     result = found[cell]
     now = make_plan(
-        scenes=result.cell.scene, methods=result.cell.method, degradations=result.cell.degradation,
+        scenes=result.cell.scene, methods=methods or result.cell.method, degradations=result.cell.degradation,
         seeds=str(result.cell.seed), effort=result.cell.effort, roots=data,
     ).cells[0]  # fmt: skip
     runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
@@ -410,3 +413,7 @@ def doctor(data: tuple[Path, ...], out: Path | None, lpips: Path | None) -> None
         problems += finding.level == "problem"
         click.echo(f"{finding.level:<8} {finding.subject:<14} {finding.text}")
     sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

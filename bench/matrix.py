@@ -10,7 +10,15 @@ from pathlib import Path
 
 from bench.cell import Cell
 from bench.degrade import KINDS, Degradation, parse
-from bench.registry import ConfiguredMethod, UnknownName, find_method, find_scene, method_refs, scene_sources
+from bench.registry import (
+    BrokenMethod,
+    ConfiguredMethod,
+    UnknownName,
+    find_method,
+    find_scene,
+    method_refs,
+    scene_sources,
+)
 from bench.scene import SceneSource
 from bench.task import Effort
 
@@ -31,7 +39,7 @@ class Planned:
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     cells: tuple[Planned, ...]
-    absent: tuple[SceneSource, ...] = ()  # scenes that `all` or a pattern named and that are not here
+    absent: tuple[str, ...] = ()  # what `all` or a pattern named and cannot be had: "name: why", a line each
 
 
 def split_list(text: str) -> list[str]:
@@ -78,15 +86,22 @@ def select_scenes(text: str, roots: Sequence[Path]) -> tuple[list[SceneSource], 
     return list(present.values()), list(absent.values())
 
 
-def select_methods(text: str) -> list[ConfiguredMethod]:
+def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
+    """Methods, and those named by a pattern that cannot be imported, with why. One named outright must be whole."""
     chosen: dict[str, ConfiguredMethod] = {}
+    broken: dict[str, str] = {}
     for part in split_list(text):
         if part == "all" or (_is_pattern(part.partition("[")[0]) and "/" not in part):
             name, bracket, options = part.partition("[")
             names = [known for known in method_refs() if name == "all" or fnmatchcase(known, name)]
             if not names:
                 raise UnknownName(f"no method matches {part!r}; known are {', '.join(method_refs())}")
-            found = [find_method(known + bracket + options) for known in names]
+            found = []
+            for known in names:
+                try:
+                    found.append(find_method(known + bracket + options))
+                except BrokenMethod as error:
+                    broken[known] = str(error)
         else:
             found = [find_method(part)]
         for method in found:
@@ -94,7 +109,9 @@ def select_methods(text: str) -> list[ConfiguredMethod]:
             if other.ref.file != method.ref.file:
                 places = " and ".join(str(ref.file or ref.target) for ref in (other.ref, method.ref))
                 raise ValueError(f"two methods are called {method.label!r}: {places}; rename one")
-    return list(chosen.values())
+    if not chosen:
+        raise ValueError("; ".join(broken.values()) or "no method is named")
+    return list(chosen.values()), broken
 
 
 def select_degradations(text: str) -> list[Degradation]:
@@ -111,10 +128,10 @@ def plan(
     roots: Sequence[Path],
 ) -> Plan:
     """The matrix, scene by scene. Raises ValueError (UnknownName, SceneError) for what it cannot read."""
-    present, absent = select_scenes(scenes, roots)
-    chosen_methods = select_methods(methods)
-    chosen_degradations = select_degradations(degradations)
     chosen_seeds = parse_seeds(seeds)
+    chosen_degradations = select_degradations(degradations)
+    present, absent = select_scenes(scenes, roots)
+    chosen_methods, broken = select_methods(methods)
     cells = []
     for source in present:
         for degradation in chosen_degradations:
@@ -125,7 +142,8 @@ def plan(
                         scene=source.name, degradation=degradation.label, method=method.label, seed=seed, effort=effort
                     )
                     cells.append(Planned(cell=cell, source=source, degradation=degradation, method=method, skip=skip))
-    return Plan(cells=tuple(cells), absent=tuple(absent))
+    missing = {source.name: source.missing for source in absent} | broken
+    return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
 
 
 def skip_reason(source: SceneSource, degradation: Degradation, method: ConfiguredMethod) -> str | None:

@@ -29,6 +29,10 @@ class UnknownName(ValueError):  # noqa: N818 - reads as what it says
     """A name that no scene, method or option has: the message lists the nearest known ones."""
 
 
+class BrokenMethod(ValueError):  # noqa: N818 - reads as what it says
+    """A method is installed and cannot be imported."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodRef:
     """A method that can be named to a worker process: `module:Class`, and the file it came from if it is a path."""
@@ -93,7 +97,7 @@ def find_method(label: str) -> ConfiguredMethod:
     try:
         kind = ref.load()
     except Exception as error:
-        raise ValueError(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise BrokenMethod(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     fields = kind.Config.model_fields
     for option in options:
         if option not in fields:

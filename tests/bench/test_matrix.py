@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.matrix import parse_seeds, plan, select_methods, select_scenes, split_list
-from bench.registry import UnknownName
+from bench.registry import MethodRef, UnknownName, method_refs
 from bench.scene import SceneError
 
 SCRIPTED = "tests/plugins/scripted.py"
@@ -78,4 +78,15 @@ def test_a_method_can_be_a_folder(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "method.py").write_text(Path(SCRIPTED).read_text())
-    assert [method.label for method in select_methods(str(folder))] == ["scripted"]
+    assert [method.label for method in select_methods(str(folder))[0]] == ["scripted"]
+
+
+def test_a_plugin_that_cannot_be_imported_stops_only_those_who_name_it(monkeypatch):
+    known = {**method_refs(), "wreck": MethodRef(name="wreck", target="no_such_module:Wreck")}
+    monkeypatch.setattr("bench.matrix.method_refs", lambda: known)
+    monkeypatch.setattr("bench.registry.method_refs", lambda: known)
+    found, broken = select_methods("all")
+    assert "nerf" in {method.label for method in found}
+    assert "no_such_module" in broken["wreck"]
+    with pytest.raises(ValueError, match="no_such_module"):
+        select_methods("wreck")

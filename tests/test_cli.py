@@ -1,0 +1,134 @@
+"""The command line as a person meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import main
+
+ROOT = Path(__file__).parent.parent
+SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
+
+
+@pytest.fixture
+def unposed(monkeypatch):
+    """Call `unposed ...` in this process: exit code and all that was printed."""
+    monkeypatch.delenv("UNPOSED_DATA", raising=False)
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments):
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
+
+    return call
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "scenes"], ["list", "methods"], ["plan", "-m", "nerf"]])
+def test_looking_around_imports_nothing_heavy(arguments):
+    look = (
+        "import sys; from bench.cli import main\n"
+        "try: main(sys.argv[1:], standalone_mode=True)\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = 'torch', 'mlflow', 'pycolmap', 'evo', 'pandas', 'numba', 'skimage'\n"
+        "print('HEAVY', [name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", look, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "HEAVY []" in done.stdout
+
+
+def test_the_lists_say_in_one_line_what_each_thing_is(unposed):
+    code, text = unposed("list", "methods")
+    assert code == 0
+    assert "colmap_nerf" in text
+    assert "[given camera" in text
+    rows = json.loads(unposed("list", "scenes", "--json")[1])
+    assert {row["name"] for row in rows} >= {"blocks", "nerf_synthetic/chair"}
+    assert all(row["summary"] for row in rows)
+    assert "gaussian_noise" in unposed("list", "degradations")[1]
+
+
+def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
+    rows = {row["name"]: row for row in json.loads(unposed("list", "scenes", "--json")[1])}
+    assert rows["blocks"]["missing"] is None
+    assert rows["nerf_synthetic/lego"]["missing"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "-s", "block"], "did you mean blocks"),
+        (["run", "-m", "nerv"], "did you mean nerf"),
+        (["run", "-d", "gausian_noise@3"], "did you mean gaussian_noise"),
+        (["run", "-d", "gaussian_noise@9"], "0 to 5"),
+        (["run", "--seeds", "x"], "neither a number nor a range"),
+        (["run", "-m", "nerf[field=cube]"], "field='cube'"),
+        (["run", "-s", "../blocks"], "'..' is not allowed"),
+        (["run", "-m", "nowhere/method.py"], "there is no file"),
+        (["plan", "--effort", "huge"], "huge"),
+        (["report", "-o", "nowhere"], "holds no results yet"),
+        (["why", "x", "-o", "nowhere"], "holds no results yet"),
+    ],
+)
+def test_bad_input_gets_a_sentence_and_exit_code_2(unposed, arguments, sentence):
+    code, text = unposed(*arguments)
+    assert code == 2
+    assert sentence in " ".join(text.split())
+    assert "Traceback" not in text
+
+
+def test_nothing_is_written_for_bad_input(unposed, tmp_path):
+    assert unposed("run", "-s", "blocks,nowhere", "-o", tmp_path / "suite")[0] == 2
+    assert not (tmp_path / "suite").exists()
+
+
+def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
+    suite = tmp_path / "suite"
+    methods = f"{SCRIPTED},{SCRIPTED}[behaviour=raise],{SCRIPTED}[behaviour=collapse]"
+    code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", suite, "--no-track")
+    assert code == 1  # one failed
+    assert "3 cells: 1 done, 1 collapsed, 1 failed" in text
+    assert "RuntimeError: told to" in text
+    code, text = unposed("status", "-o", suite)
+    assert code == 0
+    assert "3 cells: 1 done, 1 collapsed, 1 failed" in text
+    code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", suite, "--no-track")
+    assert text.count("(cached)") == 3
+    code, text = unposed("plan", "-m", methods, "--effort", "smoke", "-o", suite)
+    assert text.count("settled") == 3
+    code, text = unposed("report", "-o", suite)
+    assert code == 0
+    assert Path(text.strip()).is_file()
+
+
+def test_why_says_what_changed(unposed, tmp_path):
+    suite, source = tmp_path / "suite", tmp_path / "mine.py"
+    source.write_text(Path(SCRIPTED).read_text())
+    unposed("run", "-m", source, "--effort", "smoke", "-o", suite, "--no-track")
+    cell = "blocks/clean/scripted/seed0"
+    code, text = unposed("plan", "-m", source, "--effort", "smoke", "-o", suite, "--json")
+    assert json.loads(text)[0]["state"] == "settled: done"
+    source.write_text(source.read_text().replace("0.5", "0.6"))
+    code, text = unposed("why", cell, "-o", suite, "-m", source)
+    assert code == 0
+    assert "fit > code > mine.py" in text
+    assert "will be fitted again" in text
+
+
+def test_all_cells_good_is_exit_code_0(unposed, tmp_path):
+    methods = f"{SCRIPTED},{SCRIPTED}[behaviour=collapse]"
+    assert unposed("run", "-m", methods, "--effort", "smoke", "-o", tmp_path / "s", "--no-track")[0] == 0
+
+
+def test_doctor_names_what_it_looked_at(unposed, tmp_path):
+    code, text = unposed("doctor", "-o", tmp_path)
+    assert code == 0, text
+    for subject in ("python", "torch", "lpips", "names", "nerf", "scenes", "disk"):
+        assert subject in text

@@ -1,0 +1,103 @@
+"""Nothing is lost: kill the judge at any moment, run again, and it goes on."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.record import read_json, read_log, read_suite
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [
+    sys.executable, "-m", "bench.cli", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
+    "--seeds", "0-3", "--effort", "smoke", "--no-track",
+]  # fmt: skip
+
+
+def start(suite: Path) -> subprocess.Popen:
+    return subprocess.Popen([*COMMAND, "-o", str(suite)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def workers_of(suite: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if "bench.worker" in line and str(suite.resolve()) in line[-1]:
+            found.append(process)
+    return found
+
+
+def finished(suite: Path) -> dict[str, tuple[float, str]]:
+    """Settled cells: when each was written, and its fit fingerprint. Fails where a file is half written."""
+    return {
+        result.cell.id: ((folder / "result.json").stat().st_mtime, result.fingerprints["fit"])
+        for folder, result in read_suite(suite)
+    }
+
+
+def test_ten_kills_at_random_moments_lose_no_finished_cell(tmp_path):
+    moments = random.Random(0)
+    kept: dict[str, tuple[float, str]] = {}
+    for _ in range(10):
+        process = start(tmp_path)
+        time.sleep(moments.uniform(0.3, 2.5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = finished(tmp_path)
+        assert kept.items() <= now.items()
+        kept = now
+    last = start(tmp_path)
+    output = last.communicate(timeout=120)[0].decode()
+    assert last.returncode == 0, output
+    assert kept.items() <= finished(tmp_path).items()
+    assert len(finished(tmp_path)) == 4
+    assert output.count("(cached)") == len(kept)
+    assert not list(tmp_path.rglob("*.tmp"))
+    for folder, result in read_suite(tmp_path):
+        assert result.status == "done"
+        steps = [row["step"] for row in read_log(folder) if row["step"] < 10 and "psnr" not in row]
+        assert set(steps) == set(range(10))
+        assert (
+            len(steps) <= 10 + read_json(folder / "fit" / "outcome.json")["sessions"]
+        )  # no more than one step anew a kill
+
+
+def test_workers_follow_their_judge_into_death(tmp_path):
+    process = start(tmp_path)
+    deadline = time.monotonic() + 30
+    while not workers_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert workers_of(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while workers_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not workers_of(tmp_path)
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    process = start(tmp_path)
+    deadline = time.monotonic() + 30
+    while not workers_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=30)[0].decode()
+    assert process.returncode == 130
+    assert "goes on from here" in output
+    assert "Traceback" not in output
+    assert not workers_of(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def warm():
+    """The scene is in its cache, so that a kill meets the run and not the first rendering."""
+    from bench.registry import find_scene
+
+    find_scene("blocks", ()).load(64)
