@@ -1,0 +1,228 @@
+"""Tables as data: what each cell of a table says, which is best, what is missing and why. The templates print them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+
+from reports import scores, stats
+from reports.columns import COLUMNS, HEADLINE, SHORT, Column
+from reports.scores import STATUSES, Entry, Question
+
+Mark = Literal["best", "second", ""]
+INTERVAL_FROM = 5
+"""Seeds from which a spread is shown as a bootstrap interval; below, as the range."""
+
+
+class Footnotes:
+    """Reasons and flags of one table, lettered in the order they are met; the same text has the same letter."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def letter(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts.append(text)
+        return _letter(self.texts.index(text))
+
+    def place(self, letter: str) -> tuple[int, str]:
+        """Sorts letters: `z` before `aa`."""
+        return len(letter), letter
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((_letter(k), text) for k, text in enumerate(self.texts))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One printed number. `sort` is what a click on the heading sorts by; `notes` are letters of footnotes."""
+
+    text: str
+    spread: str = ""
+    mark: Mark = ""
+    notes: tuple[str, ...] = ()
+    flagged: bool = False
+    sort: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One method's (or cell's) line. Without `numbers`, `reasons` stand in their place."""
+
+    method: str
+    given: str
+    oracle: bool
+    anchor: str
+    seeds: str
+    tally: tuple[tuple[str, str], ...]  # (status, "3 done")
+    reasons: tuple[str, ...] = ()  # "seed 1 timeout: ..."
+    numbers: tuple[Number, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A leaderboard, or a list of cells."""
+
+    question: Question
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footnotes: Footnotes = field(default_factory=Footnotes)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings that span columns: (name, columns)."""
+        grouped = groupby(self.columns, key=lambda each: SHORT.get(each.group, each.group))
+        return [(name, len(list(columns))) for name, columns in grouped]
+
+
+def leaderboard(question: Question, entries: Sequence[Entry]) -> Board:
+    """One row a method, median over its seeds; best and second among the methods that see no poses."""
+    footnotes, columns = Footnotes(), _columns_of(entries, HEADLINE)
+    methods = scores.by_method(entries)
+    rows = [_row(each, columns, footnotes) for each in methods.values()]
+    eligible = [_may_be_marked(each) for each in methods.values()]
+    for k, shown in enumerate(columns):
+        marks = _marks(
+            [row.numbers[k].sort if ok and row.numbers else None for row, ok in zip(rows, eligible, strict=True)], shown
+        )
+        rows = [
+            replace(row, numbers=tuple(replace(n, mark=mark) if i == k else n for i, n in enumerate(row.numbers)))
+            for row, mark in zip(rows, marks, strict=True)
+        ]
+    return Board(question=question, columns=columns, rows=tuple(rows), footnotes=footnotes)
+
+
+def cells(question: Question, entries: Sequence[Entry]) -> Board:
+    """One row a cell, seeds side by side, nothing marked."""
+    footnotes, columns = Footnotes(), _columns_of(entries, HEADLINE)
+    ordered = [entry for each in scores.by_method(entries).values() for entry in each]
+    rows = tuple(_row([entry], columns, footnotes) for entry in ordered)
+    return Board(question=question, columns=columns, rows=rows, footnotes=footnotes)
+
+
+def _columns_of(entries: Iterable[Entry], names: Sequence[str]) -> tuple[Column, ...]:
+    """Those that at least one result has, or says it lacks and why."""
+    results = [entry.result for entry in entries]
+    return tuple(
+        COLUMNS[name]
+        for name in names
+        if any(scores.value(result, name) is not None or name in result.absent for result in results)
+    )
+
+
+def _row(entries: Sequence[Entry], columns: Sequence[Column], footnotes: Footnotes) -> Row:
+    first, done = entries[0], [entry for entry in entries if entry.done]
+    counts = Counter(entry.result.status for entry in entries)
+    single = len(entries) == 1
+    return Row(
+        method=first.method,
+        given=scores.describe_given(entries),
+        oracle=scores.is_oracle(entries),
+        anchor=first.anchor,
+        seeds=ranges([entry.result.cell.seed for entry in entries]),
+        tally=tuple((s, name if single else f"{counts[s]} {name}") for s, name in STATUSES.items() if counts[s]),
+        reasons=_reasons(entries),
+        numbers=tuple(_number(done, shown, footnotes) for shown in columns) if done else (),
+    )
+
+
+def _reasons(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Why cells of a row are not done; seeds that ended alike share a line."""
+    ended: dict[str, list[int]] = {}
+    for entry in entries:
+        if not entry.done:
+            reason = entry.result.reason or "no reason was recorded"
+            stage = f" in {entry.result.stage}" if entry.result.stage else ""
+            ended.setdefault(f"{STATUSES[entry.result.status]}{stage}: {reason}", []).append(entry.result.cell.seed)
+    if len(entries) == 1:
+        return tuple(ended)
+    return tuple(f"seed {ranges(seeds)} {text}" for text, seeds in ended.items())
+
+
+def _number(done: Sequence[Entry], shown: Column, footnotes: Footnotes) -> Number:
+    values = scores.array(done, shown.name)
+    held = np.array([scores.value(entry.result, shown.name) is not None for entry in done])
+    flags = sorted({f for e, has in zip(done, held, strict=True) if has for f in scores.flags_of(e.result, shown.name)})
+    notes = [footnotes.letter(_flag_note(done, flag)) for flag in flags]
+    missing = {scores.absence(e.result, shown.name) for e, has in zip(done, held, strict=True) if not has}
+    notes += [footnotes.letter(f"no {shown.label}: {reason}") for reason in sorted(missing)]
+    if not held.any():
+        return Number(text="—", notes=tuple(notes))
+    values = values[held]
+    middle = float(stats.median(values))
+    if not np.isfinite(values).all() and not any("finite" in flag for flag in flags):
+        notes.append(footnotes.letter(f"{shown.label} is not finite for {done[0].method}"))
+        flags.append("not finite")
+    return Number(
+        text=shown.show(middle), spread=_spread(values, shown), notes=tuple(sorted(notes, key=footnotes.place)),
+        flagged=bool(flags),
+        sort=middle if math.isfinite(middle) else None,
+    )  # fmt: skip
+
+
+def _flag_note(done: Sequence[Entry], flag: str) -> str:
+    seeds = [entry.result.cell.seed for entry in done if flag in entry.result.flags]
+    which = "" if len(done) == 1 else f" (seed {ranges(seeds)})"
+    return f"{done[0].method}{which} flagged: {flag}"
+
+
+def _spread(values: stats.Scores, shown: Column) -> str:
+    """`[min … max]` of a few seeds, the 95 % interval of the median from five on, nothing for one."""
+    if len(values) < 2:
+        return ""
+    if len(values) >= INTERVAL_FROM and np.isfinite(values).all():
+        low, high = stats.bootstrap([values], stats.median)
+        return _between(low, high, ", ", shown)
+    if np.isnan(values).any():
+        return f"{int(np.isnan(values).sum())} of {len(values)} NaN"
+    return _between(float(values.min()), float(values.max()), " … ", shown)
+
+
+def _between(low: float, high: float, mark: str, shown: Column) -> str:
+    return "all equal" if shown.show(low) == shown.show(high) else f"[{shown.show(low)}{mark}{shown.show(high)}]"
+
+
+def _may_be_marked(entries: Sequence[Entry]) -> bool:
+    """Blind to the poses, and done in at least half of the cells tried: one lucky seed in five is no winner."""
+    done = sum(entry.done for entry in entries)
+    return done > 0 and 2 * done >= len(scores.tried(entries)) and not scores.is_oracle(entries)
+
+
+def _marks(values: Sequence[float | None], shown: Column) -> list[Mark]:
+    """Best of two or more, second of three or more; equals share a mark, and where all are equal nobody has one."""
+    numbers = [value for value in values if value is not None]
+    if shown.better is None or len(numbers) < 2:
+        return [""] * len(values)
+    levels = sorted(set(numbers), reverse=shown.better == "high")
+    if len(levels) == 1:
+        return [""] * len(values)
+    best = levels[0]
+    second = levels[1] if len(numbers) > 2 and numbers.count(best) == 1 else None
+    return [
+        "" if value is None else "best" if value == best else "second" if value == second else "" for value in values
+    ]
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """[0, 1, 2, 7] -> `0-2, 7`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+
+
+def _letter(k: int) -> str:
+    """a ... z, aa, ab, ..."""
+    return (_letter(k // 26 - 1) if k >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[k % 26]
