@@ -29,7 +29,7 @@ def write_capture(folder: Path, capture: Capture) -> None:
     """`capture.npz` (stacks in the order of the ids) and `capture.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = list(capture.images)
-    arrays = {"images": np.stack([capture.images[view] for view in ids])}
+    arrays: dict[str, np.ndarray] = {"images": np.stack([capture.images[view] for view in ids])}
     if capture.masks is not None:
         arrays["masks"] = np.stack([capture.masks[view] for view in ids])
     if capture.start is not None:
@@ -50,13 +50,15 @@ def read_capture(folder: Path) -> Capture:
     meta = read_json(folder / "capture.json")
     arrays = read_arrays(folder / "capture.npz")
     ids = [ViewId(view) for view in meta["views"]]
-    prior = meta["prior"]
+    prior: dict[str, Any] | None = meta["prior"] and {
+        key: tuple(value) if isinstance(value, list) else value for key, value in meta["prior"].items()
+    }
     return Capture(
         images=dict(zip(ids, arrays["images"], strict=True)),
         masks=dict(zip(ids, arrays["masks"], strict=True)) if "masks" in arrays else None,
         start=dict(zip(ids, arrays["start"], strict=True)) if "start" in arrays else None,
         camera=Camera(**meta["camera"]) if meta["camera"] else None,
-        prior=PosePrior(**{k: tuple(v) if isinstance(v, list) else v for k, v in prior.items()}) if prior else None,
+        prior=PosePrior(**prior) if prior else None,
         background=tuple(meta["background"]) if meta["background"] else None,
     )
 

@@ -132,14 +132,14 @@ class Judge:
         if answer is None or answer["status"] != "done":
             raise RenderError(f"rendering the held-out views failed: {answer['reason'] if answer else death.reason}")
         if "absent" in answer:
-            return _Renders({}, None, {}, dict.fromkeys(STAGES, answer["absent"]))
+            return _Renders({}, None, {}, dict.fromkeys(STAGES, str(answer["absent"])))
         arrays = exchange.read_arrays(desk / "renders.npz")
         shutil.rmtree(desk)
         return _Renders(
             stages={stage: arrays[stage] for stage in STAGES if stage in arrays},
             depth=arrays["depth"],
             corrections={stage: arrays[f"{stage}_poses"] for stage in STAGES if f"{stage}_poses" in arrays},
-            missing=dict.fromkeys((stage for stage in STAGES if stage not in arrays), answer.get("unrefined", "")),
+            missing=dict.fromkeys((stage for stage in STAGES if stage not in arrays), str(answer.get("unrefined"))),
         )
 
 

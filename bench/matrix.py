@@ -20,7 +20,7 @@ from bench.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
-from bench.task import Effort
+from bench.task import Effort, Gift
 
 SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -148,13 +148,14 @@ def plan(
 
 def skip_reason(source: SceneSource, degradation: Degradation, method: ConfiguredMethod) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
-    gifts = source.gifts | {"start"}
+    start: frozenset[Gift] = frozenset({"start"})  # the truth is known, so it can be given
+    gifts = source.gifts | start
     if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
         return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
     return method.method.traits.lack(gifts)
 
 
-def estimate_seconds(planned: Planned, history: Iterable[tuple[str, Effort, float]]) -> float | None:
+def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]) -> float | None:
     """Expected seconds of a fit: the median of this method's earlier fits at this effort, or its own word."""
     import statistics
 

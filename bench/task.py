@@ -77,7 +77,7 @@ class Camera:
         x = (np.arange(self.width) + 0.5 - self.cx) / self.fx
         y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
         xx, yy = np.meshgrid(x, y)
-        return np.stack([xx, yy, np.ones_like(xx)], axis=-1)
+        return np.stack([xx, yy, np.ones_like(xx)], axis=-1).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

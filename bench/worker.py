@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -156,7 +156,8 @@ def render(folder: Path) -> dict[str, Any]:
     if isinstance(field, DifferentiableField):
         from bench.refine import refine
 
-        for stage, columns in (("refined", "all"), ("half", "left")):
+        halves: dict[str, Literal["all", "left"]] = {"refined": "all", "half": "left"}
+        for stage, columns in halves.items():
             poses = refine(
                 field, views["poses"], camera, views["images"],
                 columns=columns, device=request["device"], **request["refine"],

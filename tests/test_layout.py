@@ -1,0 +1,66 @@
+"""The shape of the house: what the customer fixed, and the doors that have one key each."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("bench", "methods", "datasets", "reports")
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_the_top_level_is_the_customers():
+    assert all((ROOT / name).is_dir() for name in (*ROOMS, "tests"))
+    assert all((ROOT / name).is_file() for name in ("Makefile", "pyproject.toml", "README.md"))
+
+
+@pytest.mark.parametrize(
+    ("library", "door"), [("evo", "bench/align.py"), ("mlflow", "bench/track.py"), ("click", "bench/cli.py")]
+)
+def test_each_of_these_libraries_has_one_importing_module(library, door):
+    assert [path.relative_to(ROOT).as_posix() for path in FILES if library in imports(path)] == [door]
+
+
+def test_imports_are_absolute():
+    relative = [
+        path
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
+def test_who_may_import_whom_holds():
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(linter)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_nothing_is_pickled_and_nothing_seeds_a_global():
+    banned = ("pickle", "torch.manual_seed", "np.random.seed", "weights_only=False", "allow_pickle=True")
+    found = [(path.name, word) for path in FILES for word in banned if word in path.read_text().replace("no pickle", "")]
+    assert not found
+
+
+def test_every_method_has_the_same_rooms():
+    for folder in (ROOT / "methods").iterdir():
+        if (folder / "method.py").exists():
+            assert {"README.md", "config.py", "train.py", "method.py"} <= {path.name for path in folder.iterdir()}
+
+
+def test_the_readme_begins_with_the_two_commands_that_do_everything():
+    head = (ROOT / "README.md").read_text().split("\n## ")[0]
+    assert "make bench" in head
+    assert "make test" in head
