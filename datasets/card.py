@@ -1,0 +1,114 @@
+"""What is known of a scene beside its files: one TOML card, ours for published sets, the user's own in the folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
+
+from bench.scene import Reference, SceneError
+from bench.task import PosePrior
+
+OWN_CARD = "unposed.toml"
+"""A card in the scene's own folder; what it says wins over ours."""
+
+_FOLDER = Path(__file__).parent / "cards"
+
+
+def _only_known(prior: Any) -> Any:
+    known = [field.name for field in dataclasses.fields(PosePrior)]
+    for key in prior if isinstance(prior, dict) else ():
+        if key not in known:
+            raise ValueError(f"a prior has no field {key!r}; known are {', '.join(known)}")
+    return prior
+
+
+class Download(BaseModel):
+    """One archive or file, the same at every address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: HttpUrl
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    mirrors: tuple[HttpUrl, ...] = ()
+    unpack_to: str = "."  # below a data root
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address, in the order in which they are tried."""
+        return tuple(str(url) for url in (self.url, *self.mirrors))
+
+
+class Card(BaseModel):
+    """Every field has a default, so that a folder needs no card at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scenes: tuple[str, ...] = ()  # globs of the names it is for; in a folder's own card: none
+    known: tuple[str, ...] = ()  # scenes to list even where they are absent
+    how: str = ""  # how to get them, in a sentence without its full stop
+    loader: str | None = None  # None: recognised by the files
+    split: Literal["own"] | Annotated[int, Field(ge=2)] = "own"  # n: the first of every n frames is held out
+    prior: Annotated[PosePrior, BeforeValidator(_only_known)] | None = None
+    up: tuple[float, float, float] | None = None  # direction in the files' world that is turned to +z
+    reference: Reference | None = None  # None: what is usual for the layout
+    background: tuple[float, float, float] | None = None  # sRGB behind transparent pixels; None: white
+    summary: str = ""
+    licence: str = ""
+    source: str = ""  # where it was published
+    download: tuple[Download, ...] = ()
+
+    def fits(self, name: str) -> bool:
+        return any(fnmatchcase(name, glob) for glob in self.scenes)
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What of it decides pixels, poses or what a method is given."""
+        return self.model_dump(mode="json", include={"loader", "split", "prior", "up", "reference", "background"})
+
+
+@lru_cache(maxsize=1)
+def cards() -> tuple[Card, ...]:
+    """Our own cards, in the order of their file names."""
+    return tuple(_card(_table(path), path) for path in sorted(_FOLDER.glob("*.toml")))
+
+
+def card_for(name: str, folder: Path) -> Card:
+    """The first of our cards whose globs match, overridden field by field by the folder's own. Raises SceneError."""
+    ours = next((card for card in cards() if card.fits(name)), Card())
+    own = folder / OWN_CARD
+    if not own.is_file():
+        return ours
+    return _card({**ours.model_dump(exclude_unset=True), **_table(own)}, own)
+
+
+def named_by_card(folder: Path) -> str:
+    """The name of a folder given by its path: the longest tail of it that a card knows, or the last part alone."""
+    parts = folder.resolve().parts[1:]
+    tails = ["/".join(parts[-n:]) for n in (3, 2, 1) if n <= len(parts)]
+    return next((tail for tail in tails if any(card.fits(tail) for card in cards())), tails[-1])
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SceneError(f"{path}: cannot be read as TOML ({error})") from error
+
+
+def _card(table: dict[str, Any], path: Path) -> Card:
+    try:
+        return Card.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SceneError(f"{path}: {_where(first['loc'])}: {first['msg']}") from error
+
+
+def _where(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location) or "card"

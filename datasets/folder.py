@@ -1,0 +1,219 @@
+"""Scenes found in folders: recognised by their files, refined by a card, read by the loader of their layout."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
+from bench.task import Capture, Gift, ViewId
+from datasets import blender, transforms
+from datasets.card import Card, card_for, cards, named_by_card
+from datasets.fingerprint import code_digest, digest_of, file_digest
+from datasets.pictures import Darkroom, darkroom, has_alpha
+from datasets.recording import Frame, Layout, Recording, turned
+
+DEPTH = 4
+"""Folders below a data root that are searched."""
+
+_WHITE = (1.0, 1.0, 1.0)
+_HERE = Path(__file__).parent
+_CODE = tuple(_HERE / f"{name}.py" for name in ("folder", "lens", "pictures", "recording", "resample"))
+
+_log = logging.getLogger(__name__)
+
+
+LAYOUTS: tuple[Layout, ...] = (blender.LAYOUT, transforms.LAYOUT)
+"""Asked in this order."""
+
+
+def sources(roots: Sequence[Path]) -> Iterable[FolderScene | AbsentScene]:
+    """All scenes below the data roots, named by their path there, and the well-known ones that are absent."""
+    found: dict[str, FolderScene | AbsentScene] = {}
+    for root in roots:
+        for folder in _scene_folders(root, DEPTH):
+            name = named_by_card(root) if folder == root else folder.relative_to(root).as_posix()
+            found.setdefault(name, _source(folder, name))
+    for card in cards():
+        for name in card.known:
+            found.setdefault(name, AbsentScene(name=name, card=card, missing=card.how))
+    return list(found.values())
+
+
+def open_folder(path: Path) -> FolderScene:
+    """The scene in any folder. Raises SceneError with every loader's reason where it is not one."""
+    if not path.is_dir():
+        raise SceneError(f"{path}: there is no such folder")
+    name = named_by_card(path)
+    card = card_for(name, path)
+    return FolderScene(name=name, folder=path, card=card, layout=_layout(path, card))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbsentScene:
+    """A `bench.scene.SceneSource` that is known but not here."""
+
+    name: str
+    card: Card
+    missing: str
+
+    @property
+    def summary(self) -> str:
+        return self.card.summary
+
+    @property
+    def reference(self) -> Reference:
+        return self.card.reference or "colmap"
+
+    @property
+    def gifts(self) -> frozenset[Gift]:
+        return frozenset({"camera", "prior"} if self.card.prior else {"camera"})
+
+    def digest(self, side: int) -> str:
+        raise SceneError(f"{self.name}: {self.missing}")
+
+    def load(self, side: int) -> Scene:
+        raise SceneError(f"{self.name}: {self.missing}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderScene:
+    """A `bench.scene.SceneSource` that is read from a folder."""
+
+    name: str
+    folder: Path
+    card: Card
+    layout: Layout
+
+    @property
+    def summary(self) -> str:
+        return self.card.summary or f"{self.layout.name} layout in {self.folder}"
+
+    @property
+    def reference(self) -> Reference:
+        return self.card.reference or self.layout.reference
+
+    @property
+    def missing(self) -> None:
+        return None
+
+    @property
+    def gifts(self) -> frozenset[Gift]:
+        """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
+        try:
+            masks = self._background is not None
+        except SceneError:
+            masks = False
+        held: dict[Gift, bool] = {"camera": True, "prior": self.card.prior is not None, "masks": masks}
+        return frozenset(gift for gift, given in held.items() if given)
+
+    @cached_property
+    def recording(self) -> Recording:
+        """Frames, split and world as the card has them. Raises SceneError."""
+        recording = self.layout.read(self.folder)
+        if self.card.split != "own":
+            recording = recording.split_every(self.card.split)
+        return recording.checked()
+
+    @cached_property
+    def _background(self) -> tuple[float, float, float] | None:
+        """Behind transparent pixels; None where the images have none, and so show a background of their own."""
+        frame = self.recording.frames[0]
+        return (self.card.background or _WHITE) if has_alpha(frame.image, frame.name) else None
+
+    def digest(self, side: int) -> str:
+        """sha256 over the bytes of descriptions and images, the card, the loader and the side. Raises SceneError."""
+        recording = self.recording
+        files = sorted({*recording.files, *(frame.image for frame in recording.frames)})
+        contents = [[file.relative_to(self.folder).as_posix(), file_digest(file)] for file in files]
+        loader = [self.layout.name, self.layout.version, code_digest([*_CODE, _HERE / f"{self.layout.name}.py"])]
+        return digest_of(self.name, loader, self.card.decisive, contents, side)
+
+    def load(self, side: int) -> Scene:
+        """Decode, composite, undistort and resample. Raises SceneError naming file and frame."""
+        recording = self.recording
+        frames = turned(recording.frames, self.card.up) if self.card.up else recording.frames
+        room = darkroom(recording.camera, recording.distortion, self._background, side)
+        train = [frame for frame in frames if not frame.heldout]
+        order = tuple(shuffled_ids(self.name, len(train)))
+        shown = {view: (frame, *_developed(room, frame)) for view, frame in zip(order, train, strict=True)}
+        shown = dict(sorted(shown.items()))
+        return Scene(
+            name=self.name,
+            capture=Capture(
+                images={view: image for view, (_, image, _) in shown.items()},
+                masks={view: mask for view, (_, _, mask) in shown.items() if mask is not None} or None,
+                camera=room.shown,
+                prior=self.card.prior,
+                background=self._background,
+            ),
+            truth=Truth(
+                poses={view: frame.pose for view, (frame, _, _) in shown.items()},
+                camera=room.shown,
+                heldout=_heldout(room, [frame for frame in frames if frame.heldout]),
+                reference=self.reference,
+                order=order,
+            ),
+        )
+
+
+def _developed(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    return room.develop(frame.image, frame.name)
+
+
+def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
+    developed = [_developed(room, frame) for frame in frames]
+    masks = [mask for _, mask in developed if mask is not None]
+    return HeldOut(
+        ids=tuple(ViewId(f"h{k:03d}") for k in range(len(frames))),
+        poses=np.stack([frame.pose for frame in frames]),
+        images=np.stack([image for image, _ in developed]),
+        masks=np.stack(masks) if masks else None,
+    )
+
+
+def _layout(folder: Path, card: Card) -> Layout:
+    """The layout that the card names, or the first that has no objection. Raises SceneError."""
+    if not any(folder.iterdir()):
+        raise SceneError(f"{folder}: the folder is empty")
+    known = {layout.name: layout for layout in LAYOUTS}
+    if card.loader is not None and card.loader not in known:
+        raise SceneError(f"{folder}: its card asks for loader {card.loader!r}; known are {', '.join(known)}")
+    asked = [known[card.loader]] if card.loader else list(LAYOUTS)
+    objections = {layout.name: layout.objection(folder) for layout in asked}
+    for layout in asked:
+        if objections[layout.name] is None:
+            return layout
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in objections.items())
+    raise SceneError(f"{folder}: no loader knows this layout ({reasons})")
+
+
+def _source(folder: Path, name: str) -> FolderScene | AbsentScene:
+    """A scene whose card is wrong is listed with that reason: it must not hide the others."""
+    try:
+        card = card_for(name, folder)
+        return FolderScene(name=name, folder=folder, card=card, layout=_layout(folder, card))
+    except SceneError as error:
+        return AbsentScene(name=name, card=Card(), missing=str(error))
+
+
+def _scene_folders(root: Path, depth: int) -> Iterator[Path]:
+    """Folders of a known layout, in a fixed order; what is inside of one is its own."""
+    if any(layout.objection(root) is None for layout in LAYOUTS):
+        yield root
+        return
+    try:
+        with os.scandir(root) as entries:
+            below = sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        _log.warning("data root: %s cannot be read (%s)", root, error.strerror)
+        return
+    for folder in below if depth else ():
+        yield from _scene_folders(folder, depth - 1)
