@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,15 +18,14 @@ EFFORTS = click.Choice(["smoke", "quick", "full"])
 
 
 class Refusals(click.Group):
-    """Bad input is one sentence on stderr and exit code 2, never a traceback."""
+    """Bad input is one sentence on stderr and exit code 2, never a traceback (unless UNPOSED_TRACEBACK is set)."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from bench.run import SuiteBusy
-        from bench.scene import SceneError
-
         try:
             return super().invoke(ctx)
-        except (ValueError, SceneError, SuiteBusy) as error:
+        except ValueError as error:  # what this project raises for bad input, SceneError and the like included
+            if os.environ.get("UNPOSED_TRACEBACK"):
+                raise
             click.echo(f"unposed: {error}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
@@ -376,12 +376,12 @@ data.add_command(list_scenes, name="list")
 def verify(names: str, data: tuple[Path, ...]) -> None:
     """Decode every image and check every pose of the scenes NAMES."""
     from bench.matrix import select_scenes
-    from bench.registry import verify_scene
+    from datasets.verify import verify as examine
 
     present, _ = select_scenes(names, data)
     bad = 0
     for source in present:
-        findings = verify_scene(source)
+        findings = examine(source)
         bad += bool(findings)
         click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
     sys.exit(1 if bad else 0)

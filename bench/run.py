@@ -47,7 +47,7 @@ class Settings:
         return max(1, cpu_count() // self.workers)
 
 
-class SuiteBusy(Exception):  # noqa: N818 - reads as what it says
+class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
     """Another run is at work in this suite."""
 
 

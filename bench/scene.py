@@ -19,7 +19,7 @@ Reference = Literal["exact", "measured", "colmap"]
 """Where true poses come from. Against `colmap`, a score is *agreement with COLMAP* and has a table of its own."""
 
 
-class SceneError(Exception):
+class SceneError(ValueError):
     """A scene cannot be read: one sentence that says what is wrong, where, and what to do."""
 
 
