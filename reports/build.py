@@ -167,7 +167,7 @@ def _markdown(text: object) -> str:
 
 def _breakable(name: str) -> Markup:
     """A long name, escaped, with places where a line may end."""
-    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/_])", name))
+    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
 
 
 def _replace(path: Path, text: str) -> None:

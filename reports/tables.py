@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from bench.record import Result
 from reports import scores, stats
 from reports.columns import COLUMNS, HEADLINE, SHORT, Column
 from reports.scores import STATUSES, Entry, Question
@@ -110,12 +111,17 @@ def cells(question: Question, entries: Sequence[Entry]) -> Board:
 
 
 def _columns_of(entries: Iterable[Entry], names: Sequence[str]) -> tuple[Column, ...]:
-    """Those that at least one result has, or says it lacks and why."""
+    """Those that at least one result has, or says it lacks; of a stage that is wholly absent, its PSNR."""
+
+    def spoken_of(result: Result, name: str) -> bool:
+        stage, _, metric = name.rpartition("/")
+        return name in result.metrics.keys() | result.absent.keys() or (metric == "psnr" and stage in result.absent)
+
     results = [entry.result for entry in entries]
     return tuple(
         COLUMNS[name]
         for name in names
-        if any(scores.value(result, name) is not None or name in result.absent for result in results)
+        if any(spoken_of(result, name) or scores.value(result, name) is not None for result in results)
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reports import scores, stats
-from reports.columns import column
+from reports.columns import HEADLINE, column
 from reports.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question
 
 
@@ -91,14 +91,13 @@ def _finding(question: Question, entries: Sequence[Entry]) -> Sentence:
     first = answered[0]
     if first.rate == 0:
         closest = min(answered, key=lambda each: (math.isnan(each.rotation), each.rotation))
-        return (
-            *head,
-            Part(f"no method that sees no poses recovered the cameras to {stats.SOLVED_BELOW_DEG:g} deg; closest is "),
-            Part(closest.method, strong=True), Part(f" ({closest.words})."), *tail,
-        )  # fmt: skip
-    role = (
-        " is the only one tried that sees no poses" if len(blind) == 1 else f" leads the {len(blind)} that see no poses"
-    )
+        none = f"no method that sees no poses recovered the cameras to {stats.SOLVED_BELOW_DEG:g} deg"
+        if math.isnan(closest.rotation):
+            return (*head, Part(f"{none}, or has a rotation error that is a number."), *tail)
+        name = Part(closest.method, strong=True)
+        return (*head, Part(f"{none}; closest is "), name, Part(f" ({closest.words})."), *tail)
+    alone = " is the only method tried that sees no poses"
+    role = alone if len(blind) == 1 else f" leads the {len(blind)} methods that see no poses"
     return (*head, Part(first.method, strong=True), Part(f"{role}: {first.words}{_second(answered)}."), *tail)
 
 
@@ -174,7 +173,8 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     reasons: dict[str, set[str]] = {}
     for entry in done:
         for name, reason in entry.result.absent.items():
-            reasons.setdefault(reason, set()).add(name)
+            if any(each == name or each.startswith(name + "/") for each in HEADLINE):
+                reasons.setdefault(reason, set()).add(name)
     for reason, names in sorted(reasons.items()):
         found.append((Part(f"Absent, not faked: {', '.join(sorted(names))} ({reason})."),))
     for what, values in (
