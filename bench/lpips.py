@@ -13,6 +13,7 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,4 +161,11 @@ def _cached() -> Path | None:
 
 
 def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _hash(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _hash(path: Path, _changed: int, _size: int) -> str:
+    """Once for each state of a file: every cell's fingerprint asks for it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -99,6 +99,8 @@ def test_the_weights_are_named_by_their_hash(backbone):
     assert provenance["net"] == "alex"
     assert provenance["backbone_sha256"] == "e7811f103c38dc40d3c27045f43ff813616076608a4dfa7af0b169dcdb13fa52"
     assert len(provenance["heads_sha256"]) == 64
+    assert Lpips.identify(backbone) == provenance["backbone_sha256"]
+    assert Lpips.identify() == "absent"
 
 
 def test_the_backbone_is_found_by_its_variable_and_in_the_hub_cache(backbone, monkeypatch, tmp_path):
