@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,11 @@ def kept(name: str, shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Ar
 
 def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in shapes}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         _log.warning("cache: %s cannot be read (%s); it is made anew", path, error)
         return None
     if any(arrays[key].shape != shape for key, shape in shapes.items()):

@@ -1,0 +1,64 @@
+"""A cache folder of the tests' own, a small embedded scene, and folders written in the layouts that are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written import POSES, opengl, picture
+
+from bench.scene import Scene
+from datasets.procedural import EmbeddedScene
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNPOSED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def blocks() -> Scene:
+    return EmbeddedScene(name="blocks").load(64)
+
+
+@pytest.fixture
+def transforms_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder with transforms.json: nine images of 40 x 30 px; keywords go to the top of the file."""
+
+    def write(*, frames: Sequence[dict[str, Any]] | None = None, images: int = 9, **top: Any) -> Path:
+        folder = tmp_path / "scene"
+        (folder / "images").mkdir(parents=True)
+        for k in range(images):
+            picture(k).save(folder / "images" / f"{k:02d}.png")
+        listed = frames or [{"file_path": f"images/{k:02d}.png"} for k in range(images)]
+        listed = [{"transform_matrix": opengl(POSES[k]), **frame} for k, frame in enumerate(listed)]
+        raw = {"fl_x": 50.0, "fl_y": 51.0, "cx": 21.0, "cy": 14.0, "w": 40, "h": 30, **top, "frames": listed}
+        raw = {key: value for key, value in raw.items() if value is not None}
+        (folder / "transforms.json").write_text(json.dumps(raw))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def blender_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder in NeRF-Synthetic's layout: six training and three test images, RGBA, 40 x 40 px."""
+
+    def write(*, size: int = 40, angle: float = 0.7) -> Path:
+        folder = tmp_path / "scene"
+        for split, chosen in (("train", range(6)), ("test", range(6, 9))):
+            (folder / split).mkdir(parents=True)
+            frames = []
+            for k in chosen:
+                picture(k, (size, size), "RGBA").save(folder / split / f"r_{k}.png")
+                frames.append({"file_path": f"./{split}/r_{k}", "rotation": 0.1, "transform_matrix": opengl(POSES[k])})
+            raw = {"camera_angle_x": angle, "frames": frames}
+            (folder / f"transforms_{split}.json").write_text(json.dumps(raw))
+        return folder
+
+    return write

@@ -1,0 +1,52 @@
+"""Scenes written by hand in the layouts that are read, and the arithmetic that they are checked against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.task import Camera, look_at
+
+POSES = look_at(
+    np.array(
+        [[3.0, 1, 2], [-2, 3, 1], [1, -3, 2], [-3, -1, 1], [2, 2, 3], [0.5, 3, 2], [3, -2, 1], [-2, -2, 3], [1, 3, 1]]
+    ),
+    np.zeros(3),
+    np.array([0.0, 0, 1]),
+)
+"""Nine cameras (9, 4, 4), OpenCV axes, that the written folders use."""
+
+
+def opengl(pose: np.ndarray) -> list[list[float]]:
+    """The matrix as Blender and instant-ngp write it: the camera's y and z axes turned round."""
+    matrix = pose.copy()
+    matrix[:3, 1] = -matrix[:3, 1]
+    matrix[:3, 2] = -matrix[:3, 2]
+    return matrix.tolist()
+
+
+def picture(k: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    """An image (width, height) of noise that is the k-th's own."""
+    rng = np.random.default_rng(k)
+    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], len(mode)), dtype=np.uint8), mode=None)
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a JSON file in place."""
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+
+
+def project(points: np.ndarray, pose: np.ndarray, camera: Camera) -> np.ndarray:
+    """Pixels (N, 2) of world points (N, 3), written out: x right, y down, z forward."""
+    out = []
+    for point in points:
+        x, y, z = np.linalg.inv(pose)[:3] @ [*point, 1.0]
+        out.append([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy])
+    return np.array(out)
