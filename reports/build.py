@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench import record
-from reports import aggregates, details, figures, renders, scores, tables
+from reports import aggregates, cameras, curves, details, renders, scores, tables
 from reports.columns import COLUMNS, column
 from reports.glance import glance
 from reports.scores import Entry
@@ -85,8 +85,8 @@ def _facts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "statuses": scores.STATUSES,
         "error_gradient": renders.error_gradient(),
         "error_full": renders.ERROR_FULL,
-        "curve_box": figures.CURVE_BOX,
-        "camera_side": figures.SIDE,
+        "curve_box": curves.CURVE_BOX,
+        "camera_side": cameras.SIDE,
     }  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def _section(question: scores.Question, entries: Sequence[Entry]) -> dict[str, A
         "board": tables.leaderboard(question, entries),
         "cells": tables.cells(question, entries),
         "gallery": renders.gallery(entries),
-        "cameras": [figures.cameras(_for_cameras(each)) for each in scores.by_method(entries).values()],
-        "curves": figures.curves(entries),
+        "cameras": [cameras.cameras(_for_cameras(each)) for each in scores.by_method(entries).values()],
+        "curves": curves.curves(entries),
     }
 
 

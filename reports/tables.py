@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
@@ -14,33 +14,12 @@ import numpy as np
 from bench.record import Result
 from reports import scores, stats
 from reports.columns import COLUMNS, HEADLINE, SHORT, Column
+from reports.footnotes import Footnotes, ranges
 from reports.scores import STATUSES, Entry, Question
 
 Mark = Literal["best", "second", ""]
 INTERVAL_FROM = 5
 """Seeds from which a spread is shown as a bootstrap interval; below, as the range."""
-
-
-class Footnotes:
-    """Reasons and flags of one table, lettered in the order they are met; the same text has the same letter."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def letter(self, text: str) -> str:
-        if text not in self.texts:
-            self.texts.append(text)
-        return _letter(self.texts.index(text))
-
-    def place(self, letter: str) -> tuple[int, str]:
-        """Sorts letters: `z` before `aa`."""
-        return len(letter), letter
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return ((_letter(k), text) for k, text in enumerate(self.texts))
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,19 +195,3 @@ def _marks(values: Sequence[float | None], shown: Column) -> list[Mark]:
     return [
         "" if value is None else "best" if value == best else "second" if value == second else "" for value in values
     ]
-
-
-def ranges(seeds: Sequence[int]) -> str:
-    """[0, 1, 2, 7] -> `0-2, 7`."""
-    runs: list[list[int]] = []
-    for seed in sorted(seeds):
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
-
-
-def _letter(k: int) -> str:
-    """a ... z, aa, ab, ..."""
-    return (_letter(k // 26 - 1) if k >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[k % 26]

@@ -16,7 +16,7 @@ from synthetic_suite import HELD_OUT, HOSTILE, TRUTH_VIEWS, done, picture, ring,
 
 from bench.record import read_json, write_json
 from bench.task import look_at
-from reports import details, figures, renders
+from reports import cameras, curves, details, renders
 from reports.build import build, read
 from reports.columns import COLUMNS, HEADLINE, column
 
@@ -172,8 +172,8 @@ def test_a_page_of_twenty_cells_stays_small(report):
     assert (report / "index.html").stat().st_size < 800_000
 
 
-def plot_of(suite: Path, scene: str, method: str) -> figures.CameraPlot:
-    return figures.cameras(next(e for e in read(suite) if e.result.cell.scene == scene and e.method == method))
+def plot_of(suite: Path, scene: str, method: str) -> cameras.CameraPlot:
+    return cameras.cameras(next(e for e in read(suite) if e.result.cell.scene == scene and e.method == method))
 
 
 def test_the_camera_plot_marks_unregistered_views_and_joins_errors(suite):
@@ -185,7 +185,7 @@ def test_the_camera_plot_marks_unregistered_views_and_joins_errors(suite):
         assert panel.unregistered.count("l28") == 3
         spots = np.array(re.findall(r"M(-?\d+) (-?\d+)h0", panel.truth), dtype=int)
         assert spots.min() > 0
-        assert spots.max() < figures.SIDE
+        assert spots.max() < cameras.SIDE
 
 
 def test_seen_from_the_side_a_higher_camera_is_drawn_higher(tmp_path):
@@ -195,7 +195,7 @@ def test_seen_from_the_side_a_higher_camera_is_drawn_higher(tmp_path):
     low, high = (look_at(4 * circle + [0, 0, z], np.zeros(3), np.array([0.0, 0.0, 1.0])) for z in (0, 2))
     poses = np.concatenate([low, high])
     write_json(folder / "cameras.json", {"truth": {f"v{k:02d}": pose for k, pose in enumerate(poses)}, "estimate": {}})
-    plot = figures.cameras(read(tmp_path)[0])
+    plot = cameras.cameras(read(tmp_path)[0])
     side = next(panel for panel in plot.panels if panel.name == "from the side")
     above = next(panel for panel in plot.panels if panel.name == "from above")
     heights = np.array([int(y) for _, y in re.findall(r"M(\d+) (\d+)h0", side.truth)])  # of y pointing down
@@ -212,9 +212,9 @@ def test_estimates_far_off_are_counted_and_a_single_camera_is_drawn(tmp_path):
     held = read_json(folder / "cameras.json")
     held["estimate"] = {view: (np.array(pose) + 1e6).tolist() for view, pose in list(held["truth"].items())[:2]}
     write_json(folder / "cameras.json", held)
-    assert "2 estimated centres lie outside the drawing" in figures.cameras(read(tmp_path)[0]).caption
+    assert "2 estimated centres lie outside the drawing" in cameras.cameras(read(tmp_path)[0]).caption
     write_json(folder / "cameras.json", {"truth": {"v0": ring(2)[0]}, "estimate": {"v0": np.full((4, 4), np.nan)}})
-    assert figures.cameras(read(tmp_path)[0]).caption.startswith("0 of 1 views registered")
+    assert cameras.cameras(read(tmp_path)[0]).caption.startswith("0 of 1 views registered")
 
 
 def test_the_error_map_is_zero_for_the_truth_and_full_for_its_negative(tmp_path):
@@ -242,7 +242,7 @@ def test_the_middle_seed_stands_for_a_method(suite):
 
 
 def test_curves_fall_where_the_loss_falls_and_a_torn_line_is_dropped(suite):
-    plots = {plot.title: plot for plot in figures.curves([e for e in read(suite) if e.method == "nerf"][:1])}
+    plots = {plot.title: plot for plot in curves.curves([e for e in read(suite) if e.method == "nerf"][:1])}
     for title, falls in (("Training PSNR (dB)", False), ("Training loss (log scale)", True)):
         heights = [int(y) for y in re.findall(r" (-?\d+)", plots[title].lines[0].path)]
         assert (heights[-1] > heights[0]) == falls

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
-from reports import aggregates, scores, tables
+from reports import aggregates, footnotes, scores, tables
 from reports.build import read
 from reports.glance import glance
 from reports.verdict import verdict
@@ -191,8 +191,8 @@ def test_a_high_psnr_with_wrong_cameras_does_not_win(tmp_path):
 
 
 def test_seeds_are_listed_as_ranges_and_notes_lettered_past_z():
-    assert tables.ranges([7, 0, 1, 2, 9, 10]) == "0-2, 7, 9, 10"
-    notes = tables.Footnotes()
+    assert footnotes.ranges([7, 0, 1, 2, 9, 10]) == "0-2, 7, 9, 10"
+    notes = footnotes.Footnotes()
     assert [notes.letter(str(k)) for k in (*range(28), 0)][-4:] == ["z", "aa", "ab", "a"]
 
 
