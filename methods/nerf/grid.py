@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +16,10 @@ from methods.nerf.sampling import marching_edges
 from methods.nerf.volume import weights_of
 
 
+if TYPE_CHECKING:
+    from methods.nerf.optimiser import SparseAdam
+
+
 class GridField(RadianceField):
     """Raw density and colour on voxels, trilinearly interpolated and *then* activated, so that edges can be sharp.
 
@@ -22,6 +28,7 @@ class GridField(RadianceField):
     """
 
     clearance: Tensor
+    optimiser: SparseAdam | None = None  # takes the gradients of the grids, while there is one
 
     def __init__(
         self,
@@ -41,7 +48,7 @@ class GridField(RadianceField):
         # colour channel c, harmonic k: entry c * terms + k
         self.colour = nn.Parameter(torch.zeros(*shape, self.channels * terms))
         # (cells,) uint8: 0 where something may be, else how many cells away (in the maximum norm) something may be
-        self.register_buffer("clearance", torch.zeros([-(-n // CELL) for n in shape], dtype=torch.uint8))
+        self.register_buffer("clearance", torch.zeros([-(-(n - 1) // CELL) for n in shape], dtype=torch.uint8))
 
     @staticmethod
     def empty(bounds: Bounds, background: Tensor, config: FieldConfig, side: int) -> GridField:
@@ -70,7 +77,19 @@ class GridField(RadianceField):
             if generator
             else torch.full((len(origins),), 0.5, device=self.device)
         )
-        return self.march(self.normalised(origins), directions, jitter)
+        origins = self.normalised(origins)
+        if not self.fused:
+            return self.march(origins, directions, jitter)
+        from methods.nerf.fused import Shading  # numba is imported by those who compute on the CPU alone
+
+        basis = harmonics(directions, self.config.sh_degree)
+        colour, opacity, depth = Shading.apply(self.density, self.colour, origins, directions, basis, jitter, self)
+        return Shade(colour=colour, opacity=opacity, depth=depth * self.bounds.half_size)
+
+    @property
+    def fused(self) -> bool:
+        """Whether the kernels of `march.py` do the work."""
+        return self.device.type == "cpu" and self.config.backend != "torch"
 
     def march(self, origins: Tensor, directions: Tensor, jitter: Tensor) -> Shade:
         """The reference in plain torch: every sample of every ray at once; rays in normalised units, jitter (R,)."""

@@ -1,0 +1,114 @@
+"""Adam on the voxels that rays touched: the fused counterpart of torch.optim.Adam on a whole grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from methods.nerf import march, scatter
+from methods.nerf.encoding import harmonics
+from methods.nerf.fused import Grid, Records, array
+from methods.nerf.grid import GridField
+from methods.nerf.views import Batch
+
+
+class SparseAdam:
+    """Takes over the gradients of a field's grids, on the CPU.
+
+    Dense gradients of a large grid cost more than rendering: so while this optimiser exists, `backward` through the
+    field leaves its samples here instead (`field.density.grad` stays None; rays and poses get theirs as ever), and
+    `step` spends them. `learn` is the short way for fixed poses: forward, mean squared error and backward in one pass.
+    Voxels that no sample touched keep their values and moments (as DVGO's masked Adam, Sun et al. 2022).
+    """
+
+    def __init__(self, field: GridField, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
+        self.field, self.betas, self.epsilon = field, (beta1, beta2), epsilon
+        self.steps = 0
+        # (mean, square) of the density, then of the colours: memory that is never written is never taken
+        self.moments = tuple(
+            np.zeros(part.numel(), np.float32) for part in (field.density, field.density, field.colour, field.colour)
+        )
+        self._threads = numba.get_num_threads()
+        area = field.shape[1] * field.shape[2]
+        self._scratch = (
+            np.zeros((self._threads, area), np.float32),
+            np.zeros((self._threads, area * field.colour.shape[-1]), np.float32),
+        )
+        self._seen = np.zeros((self._threads, area), np.uint8)
+        self._lists = np.empty((self._threads, area), np.int64)
+        self._room: Records | None = None
+        self._pending: list[Records] = []
+        field.optimiser = self
+
+    def collect(self, records: Records) -> None:
+        """Keep the gradients of one backward pass until the next `step`."""
+        self._pending.append(records)
+
+    def learn(self, batch: Batch, jitter: Tensor) -> float:
+        """Forward and backward of the mean squared error over a batch of fixed rays; returns that error."""
+        field, grid = self.field, Grid(self.field)
+        rays = (
+            array(field.normalised(batch.origins)), array(batch.directions), array(jitter),
+            array(harmonics(batch.directions, field.config.sh_degree)),
+        )  # fmt: skip
+        count = len(batch.origins)
+        if self._room is None or len(self._room.basis) != count:
+            self._room = Records.room(count, grid.samples, field.channels, rays[3])
+        room = self._room
+        errors = np.empty(count, np.float32)
+        march.learn(
+            *grid.march(rays), array(batch.colours), array(field.background), room.values, room.owners, room.counts,
+            room.capacity, errors,
+        )  # fmt: skip
+        self.collect(
+            Records(values=room.values, owners=room.owners, counts=room.counts, capacity=room.capacity, basis=rays[3])
+        )
+        return float(errors.sum(dtype=np.float64) / (count * field.channels))
+
+    def step(self, rate: float, *, tv_density: float = 0.0, tv_colour: float = 0.0) -> None:
+        """Spend all gradients collected since the last step."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        self.steps += 1
+        beta1, beta2 = self.betas
+        correction = (1 - beta2**self.steps) ** 0.5
+        corrected = rate * correction / (1 - beta1**self.steps)
+        rates = tuple(np.float32(v) for v in (corrected, corrected, beta1, beta2, self.epsilon * correction))
+        grid = Grid(self.field)
+        scatter.step(
+            *grid.scatter(merged(pending, grid)), grid.density, grid.colour, self.moments, self._scratch, self._seen,
+            self._lists, rates, np.float32(tv_density), np.float32(tv_colour),
+        )  # fmt: skip
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments, for a checkpoint."""
+        return {f"moment{index}": torch.from_numpy(value) for index, value in enumerate(self.moments)}
+
+    def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        for index, value in enumerate(self.moments):
+            value[:] = tensors[f"moment{index}"].numpy()
+        self.steps = steps
+
+
+def merged(pending: list[Records], grid: Grid) -> Records:
+    """Several backward passes as one."""
+    if len(pending) == 1:
+        return pending[0]
+    width = march.RECORD + len(grid.hues)
+    values, owners, before = [], [], 0
+    for records in pending:
+        for group, count in enumerate(records.counts):
+            first = group * records.capacity
+            values.append(records.values[first * width : (first + count) * width])
+            owners.append(records.owners[first : first + count] + np.int32(before))
+        before += len(records.basis)
+    total = sum(len(part) for part in owners)
+    return Records(
+        values=np.concatenate(values), owners=np.concatenate(owners), counts=np.array([total], np.int64),
+        capacity=total, basis=np.concatenate([records.basis for records in pending]),
+    )  # fmt: skip
