@@ -76,7 +76,10 @@ def cameras(entry: Entry) -> CameraPlot:
     )
     caption = f"{len(estimate)} of {len(truth)} views registered"
     if errors:
-        caption += f"; median centre error {np.median(errors):.3g} scene units"
+        middle_error = float(np.median(errors))
+        caption += (
+            f"; median centre error {f'{middle_error:.3g}' if middle_error >= 1e-6 else 'below 1e-6'} scene units"
+        )
     if outside:
         caption += f"; {outside} estimated {'centre lies' if outside == 1 else 'centres lie'} outside the drawing"
     length = _nice_below(reach / 2)

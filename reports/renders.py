@@ -30,6 +30,7 @@ class Thumb:
 
     alt: str
     source: str = ""
+    size: tuple[int, int] = (0, 0)  # width, height: the page keeps the place while a picture is decoded
     caption: str = ""
 
 
@@ -154,7 +155,8 @@ def _picture(path: Path | None, alt: str, caption: str = "") -> Thumb:
         return Thumb(alt=f"{alt}: {pixels}", caption=caption)
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return Thumb(alt=alt, source=_data_uri(image, "jpeg", quality=86, subsampling=0), caption=caption)
+    source = _data_uri(image, "jpeg", quality=86, subsampling=0)
+    return Thumb(alt=alt, source=source, size=image.size, caption=caption)
 
 
 def _error(truth: Path | None, render: Path | None, alt: str) -> Thumb:
@@ -172,7 +174,8 @@ def _error(truth: Path | None, render: Path | None, alt: str) -> Thumb:
     indexed = Image.fromarray(levels)
     indexed.putpalette(mpl.colormaps[ERROR_MAP](np.linspace(0, 1, ERROR_LEVELS), bytes=True)[:, :3].tobytes())
     mean = f"mean error {error.mean():.3f}"
-    return Thumb(alt=f"{alt}, {mean}", source=_data_uri(indexed, "png", optimize=True), caption=mean)
+    source = _data_uri(indexed, "png", optimize=True)
+    return Thumb(alt=f"{alt}, {mean}", source=source, size=indexed.size, caption=mean)
 
 
 def _read(path: Path | None) -> NDArray[np.uint8] | str:

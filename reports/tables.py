@@ -138,14 +138,15 @@ def _number(done: Sequence[Entry], shown: Column, footnotes: Footnotes) -> Numbe
     held = np.array([scores.value(entry.result, shown.name) is not None for entry in done])
     flags = sorted({f for e, has in zip(done, held, strict=True) if has for f in scores.flags_of(e.result, shown.name)})
     notes = [footnotes.letter(_flag_note(done, flag)) for flag in flags]
+    label = f"{SHORT[shown.group]} {shown.label}" if shown.group in SHORT else shown.label
     missing = {scores.absence(e.result, shown.name) for e, has in zip(done, held, strict=True) if not has}
-    notes += [footnotes.letter(f"no {shown.label}: {reason}") for reason in sorted(missing)]
+    notes += [footnotes.letter(f"no {label}: {reason}") for reason in sorted(missing)]
     if not held.any():
         return Number(text="—", notes=tuple(notes))
     values = values[held]
     middle = float(stats.median(values))
     if not np.isfinite(values).all() and not any("finite" in flag for flag in flags):
-        notes.append(footnotes.letter(f"{shown.label} is not finite for {done[0].method}"))
+        notes.append(footnotes.letter(f"{label} is not finite for {done[0].method}"))
         flags.append("not finite")
     return Number(
         text=shown.show(middle), spread=_spread(values, shown), notes=tuple(sorted(notes, key=footnotes.place)),
