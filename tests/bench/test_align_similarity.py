@@ -40,7 +40,7 @@ def degrees(a, b):
     return float(np.degrees(rotation_angle(a, b)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_exact_cameras_in_another_frame_come_back(seed):
     rng = np.random.default_rng(seed)
