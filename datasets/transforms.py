@@ -76,7 +76,7 @@ def _one_lens(raw: Mapping[str, Any], named: list[tuple[str, dict[str, Any]]], p
     first, lens = lenses[0]
     for name, other in lenses[1:]:
         for key in keys:
-            if other.get(key) != lens.get(key):
+            if other.get(key) is not lens.get(key) and other.get(key) != lens.get(key):
                 raise SceneError(
                     f"{path}: {first} has {key}={lens.get(key)} but {name} has {key}={other.get(key)}; "
                     "all images of a scene must come from one camera: split it into one folder a camera"

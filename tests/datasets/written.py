@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,3 +52,28 @@ def project(points: np.ndarray, pose: np.ndarray, camera: Camera) -> np.ndarray:
         x, y, z = np.linalg.inv(pose)[:3] @ [*point, 1.0]
         out.append([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy])
     return np.array(out)
+
+
+_SIFT = """
+import sys, numpy as np, pycolmap
+options = pycolmap.FeatureExtractionOptions()
+options.num_threads = 1
+extractor = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
+found = {}
+for k, image in enumerate(np.load(sys.argv[1])):
+    grey = np.ascontiguousarray(image.mean(axis=-1).round().astype(np.uint8))
+    keypoints, descriptors = extractor.extract(pycolmap.Bitmap.from_array(grey))
+    found[f"points{k}"] = np.array([(point.x, point.y) for point in keypoints])
+    found[f"descriptors{k}"] = np.asarray(descriptors.data)
+np.savez(sys.argv[2], **found)
+"""
+
+
+def sift(images: np.ndarray, folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Keypoints (K, 2) in pixels, centres at +0.5, and descriptors of images (N, H, W, 3): pycolmap, on its own."""
+    np.save(folder / "images.npy", images)
+    command = [sys.executable, "-c", _SIFT, str(folder / "images.npy"), str(folder / "found.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(folder / "found.npz") as found:
+        return [(found[f"points{k}"], found[f"descriptors{k}"]) for k in range(len(images))]

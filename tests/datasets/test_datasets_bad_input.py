@@ -1,0 +1,222 @@
+"""Bad input is refused in one sentence that names the file and the frame, and says what to do."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from written import POSES, edit, opengl, picture
+
+from bench.scene import SceneError
+from datasets.folder import AbsentScene, open_folder, sources
+
+
+def refusal(folder) -> str:
+    with pytest.raises(SceneError) as caught:
+        open_folder(folder).load(64)
+    message = str(caught.value)
+    assert "\n" not in message and 20 < len(message) < 400
+    return message
+
+
+def change_frame(folder, k, **values):
+    edit(folder / "transforms.json", lambda raw: raw["frames"][k].update(values))
+
+
+def test_a_missing_image_is_named(transforms_folder, blender_folder, tmp_path):
+    folder = transforms_folder()
+    (folder / "images" / "03.png").unlink()
+    assert refusal(folder) == f"transforms: frame 3 (images/03.png) names images/03.png, which is not in {folder}"
+    folder.rename(tmp_path / "other")
+    folder = blender_folder()
+    (folder / "train" / "r_2.png").unlink()
+    assert "blender: train frame 2 (./train/r_2) names train/r_2, which is not in" in refusal(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -40])
+def test_a_broken_png_is_named(transforms_folder, keep):
+    path = transforms_folder() / "images" / "05.png"
+    path.write_bytes(path.read_bytes()[:keep])
+    message = refusal(path.parent.parent)
+    assert "frame 5 (images/05.png)" in message and str(path) in message
+
+
+def test_a_first_image_that_is_no_image_is_named(transforms_folder):
+    folder = transforms_folder()
+    (folder / "images" / "00.png").write_text("404 not found")
+    assert "frame 0 (images/00.png)" in refusal(folder)
+
+
+def test_pixels_of_16_bits_are_refused(transforms_folder):
+    folder = transforms_folder()
+    Image.fromarray(np.zeros((30, 40), dtype=np.uint16)).save(folder / "images" / "04.png")
+    assert "save it with 8 bits a channel" in refusal(folder)
+
+
+def _scaled(m):
+    return m * [1.1, 1.1, 1.1, 1]
+
+
+def _mirrored(m):
+    return m * [-1, 1, 1, 1]
+
+
+def _sheared(m):
+    return m @ np.array([[1, 0.01, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_scaled, "not a rotation: its axes miss unit length"),
+        (_sheared, "not a rotation: its axes miss unit length"),
+        (_mirrored, "a reflection"),
+        (lambda m: np.where(m == m[0, 0], np.nan, m), "not finite"),
+        (lambda m: np.where(m == m[0, 3], np.inf, m), "not finite"),
+        (lambda m: m[:2], "not 4x4 numbers"),
+        (lambda m: [*m.tolist()[:3], [0, 0, 1]], "not 4x4 numbers"),
+        (lambda m: "identity", "not 4x4 numbers"),
+        (lambda m: [["a"] * 4] * 4, "not 4x4 numbers"),
+        (lambda m: None, "not 4x4 numbers"),
+    ],
+)
+def test_a_matrix_that_is_not_a_rotation_is_named(transforms_folder, spoil, reason):
+    folder = transforms_folder()
+    spoilt = spoil(np.array(opengl(POSES[6])))
+    change_frame(folder, 6, transform_matrix=np.asarray(spoilt).tolist() if isinstance(spoilt, np.ndarray) else spoilt)
+    message = refusal(folder)
+    assert "frame 6 (images/06.png)" in message and "transforms.json" in message and reason in message
+
+
+def test_float32_rounding_of_a_rotation_is_removed(transforms_folder):
+    folder = transforms_folder()
+    change_frame(folder, 1, transform_matrix=np.round(opengl(POSES[1]), 5).tolist())
+    scene = open_folder(folder).load(64)
+    rotation = scene.truth.poses[scene.truth.order[0]][:3, :3]
+    assert np.abs(rotation.T @ rotation - np.eye(3)).max() < 1e-14
+    assert np.allclose(rotation, POSES[1][:3, :3], atol=2e-5)
+
+
+def test_mixed_sizes_are_both_named(transforms_folder):
+    folder = transforms_folder()
+    picture(4, (44, 30)).save(folder / "images" / "04.png")
+    message = refusal(folder)
+    assert "frame 4 (images/04.png)" in message and "44x30" in message and "40x30" in message
+
+
+def test_a_camera_of_another_size_than_the_images_is_refused_with_both(transforms_folder):
+    message = refusal(transforms_folder(w=80, h=60))
+    assert "w=80, h=60" in message and "40x30" in message
+
+
+def test_duplicate_frames_are_both_named(transforms_folder):
+    folder = transforms_folder()
+    change_frame(folder, 7, file_path="./images/02.png")
+    message = refusal(folder)
+    assert "frame 2 (images/02.png)" in message and "frame 7 (./images/02.png)" in message
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "images/../../secret.png", "/etc/secret.png", "..\\secret.png", "C:/x.png"]
+)
+def test_a_path_that_leaves_the_folder_is_refused(transforms_folder, path):
+    folder = transforms_folder()
+    picture(0).save(folder.parent / "secret.png")
+    change_frame(folder, 3, file_path=path)
+    assert f"frame 3 ({path}) names a file outside of" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"frames": [', "is not JSON (line 1"),
+        ("", "is not JSON"),
+        ("[]", "not a JSON object but a list"),
+        ('{"frames": []}', "has no frames"),
+        ("{}", "has no frames"),
+        ('{"frames": [{"transform_matrix": []}]}', "frame 0 has no `file_path`"),
+        ('{"frames": [{"file_path": "images/00.png"}]}', "frame 0 (images/00.png) has no `transform_matrix`"),
+    ],
+)
+def test_a_description_that_cannot_be_understood_is_named(transforms_folder, text, reason):
+    folder = transforms_folder()
+    (folder / "transforms.json").write_text(text)
+    message = refusal(folder)
+    assert str(folder / "transforms.json") in message and reason in message
+
+
+def test_a_description_that_is_not_text_is_named(transforms_folder):
+    folder = transforms_folder()
+    (folder / "transforms.json").write_bytes(b"\xff\xfe\x00\x01")
+    assert "not UTF-8 text" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("top", "reason"),
+    [
+        ({"fl_x": None}, "no focal length; it needs `fl_x`"),
+        ({"fl_x": "wide"}, "`fl_x` must be a number, and is 'wide'"),
+        ({"fl_x": -3.0}, "focal length along x must be positive"),
+        ({"camera_model": "OPENCV_FISHEYE"}, "camera_model OPENCV_FISHEYE is not supported"),
+        ({"k3": 0.1}, "k3=0.1 is not supported"),
+        ({"is_fisheye": True}, "is_fisheye=True is not supported"),
+        ({"k1": float("nan")}, "`k1` must be a number"),
+    ],
+)
+def test_intrinsics_that_cannot_be_used_are_named(transforms_folder, top, reason):
+    assert reason in refusal(transforms_folder(**top))
+
+
+def test_intrinsics_that_differ_between_frames_are_refused_with_both(transforms_folder):
+    folder = transforms_folder()
+    change_frame(folder, 5, fl_x=55.0)
+    message = refusal(folder)
+    assert "fl_x=50.0" in message and "frame 5 (images/05.png) has fl_x=55.0" in message and "one camera" in message
+
+
+def test_a_split_without_heldout_views_is_refused(transforms_folder):
+    folder = transforms_folder()
+    edit(folder / "transforms.json", lambda raw: [frame.update(split="train") for frame in raw["frames"]])
+    assert "of 9 frames none is a held-out view" in refusal(folder)
+
+
+def test_two_angles_of_view_are_refused(blender_folder):
+    folder = blender_folder()
+    edit(folder / "transforms_test.json", lambda raw: raw.update(camera_angle_x=0.8))
+    assert "must be one angle" in refusal(folder) and "0.7 and 0.8" in refusal(folder)
+
+
+def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("hello")
+    assert "is empty" in refusal(tmp_path / "empty")
+    assert "(blender: no transforms_train.json; transforms: no transforms.json)" in refusal(tmp_path / "foreign")
+    assert "there is no such folder" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms"),
+        ("loader = 'blender'", "blender: no transforms_train.json"),
+        ("colour = 'red'", "colour: Extra inputs are not permitted"),
+        ("[prior]\nradios = [4, 4]", "a prior has no field 'radios'; known are family, azimuth"),
+        ("[prior]\nradius = [5, 4]", "radius must be a range low <= high"),
+        ("[prior", "cannot be read as TOML"),
+        ("split = 1", "split"),
+    ],
+)
+def test_a_wrong_card_is_refused_and_hides_no_other_scene(transforms_folder, card, reason):
+    folder = transforms_folder()
+    (folder / "unposed.toml").write_text(card)
+    message = refusal(folder)
+    assert reason in message and str(folder) in message
+    listed = {source.name: source for source in sources([folder.parent])}
+    assert isinstance(listed["scene"], AbsentScene) and listed["scene"].missing == message
+
+
+def test_gifts_can_be_listed_of_a_scene_that_cannot_be_read(transforms_folder):
+    folder = transforms_folder()
+    (folder / "transforms.json").write_text(json.dumps({"frames": []}))
+    assert open_folder(folder).gifts == {"camera"}

@@ -1,0 +1,85 @@
+"""`verify` is silent about a good scene and says each thing that is odd about another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.task import ViewId
+from datasets.folder import AbsentScene, open_folder, sources
+from datasets.verify import findings, verify
+
+
+def _first(scene):
+    return next(iter(scene.capture.images))
+
+
+def _with_image(scene, image):
+    return replace(scene, capture=replace(scene.capture, images={**scene.capture.images, _first(scene): image}))
+
+
+def _with_pose(scene, pose):
+    return replace(scene, truth=replace(scene.truth, poses={**scene.truth.poses, _first(scene): pose}))
+
+
+def test_a_good_folder_has_no_findings(transforms_folder):
+    assert verify(open_folder(transforms_folder())) == []
+
+
+def test_an_absent_scene_says_how_to_get_it():
+    source = next(source for source in sources([]) if isinstance(source, AbsentScene))
+    assert verify(source) == [f"{source.name}: is not here: {source.missing}"]
+
+
+def test_a_scene_that_cannot_be_read_is_its_one_finding(transforms_folder):
+    folder = transforms_folder()
+    (folder / "images" / "04.png").write_bytes(b"")
+    assert len(verify(open_folder(folder))) == 1 and "04.png" in verify(open_folder(folder))[0]
+
+
+def test_few_views_are_said(transforms_folder):
+    assert any("only 2 training views" in found for found in verify(open_folder(transforms_folder(images=3))))
+
+
+def test_blank_and_copied_images_are_said(blocks):
+    blank = _with_image(blocks, np.zeros((64, 64, 3), dtype=np.uint8))
+    assert findings(blank) == [f"view {_first(blocks)}: its image is of one colour"]
+    copied = _with_image(blocks, blocks.capture.images[ViewId("v007")])
+    assert findings(copied) == ["views v000 and v007 have the same image"]
+
+
+def test_poses_that_coincide_or_are_no_rotations_are_said(blocks):
+    assert findings(_with_pose(blocks, blocks.truth.poses[ViewId("v007")])) == [
+        "views v000 and v007 have the same pose"
+    ]
+    assert findings(_with_pose(blocks, np.diag([1.0, 1, -1, 1]))) == ["view v000: its pose is not a rotation"]
+    assert findings(_with_pose(blocks, np.full((4, 4), np.nan))) == ["view v000: its pose is not finite"]
+
+
+def test_a_shown_heldout_camera_is_said(blocks):
+    assert "views v000 and h003 have the same pose" in findings(_with_pose(blocks, blocks.truth.heldout.poses[3]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"radius": (2.0, 3.0)}, "radius"),
+        ({"elevation": (0.0, 20.0)}, "elevation"),
+        ({"azimuth": (0.0, 90.0)}, "azimuth"),
+        ({"look_at": (1.0, 0.0, 0.0)}, "angle between view and centre"),
+    ],
+)
+def test_a_prior_that_the_cameras_break_is_said(blocks, change, said):
+    wrong = replace(blocks, capture=replace(blocks.capture, prior=replace(blocks.capture.prior, **change)))
+    assert any(f"have a {said} that the prior does not allow" in found for found in findings(wrong))
+
+
+def test_a_truth_that_lacks_a_view_is_said(blocks):
+    poses = {view: pose for view, pose in blocks.truth.poses.items() if view != "v005"}
+    lacking = replace(blocks, truth=replace(blocks.truth, poses=poses))
+    assert "100 images, 99 true poses and 100 places do not agree" in findings(lacking)
+
+
+def test_an_empty_mask_is_said(blocks):
+    masks = {**blocks.capture.masks, ViewId("v009"): np.zeros((64, 64), dtype=np.uint8)}
+    assert findings(replace(blocks, capture=replace(blocks.capture, masks=masks))) == ["view v009: its mask is empty"]
