@@ -11,12 +11,12 @@ DEGRADATIONS ?= clean
 SEEDS        ?= 0
 EFFORT       ?= quick
 WORKERS      ?= 1
-DATA         ?= $(UNPOSED_DATA)
+DATA         := $(or $(DATA),$(UNPOSED_DATA))
 OUT          ?= runs/$(EFFORT)
 ARGS         ?=
 TESTS        ?= tests
 
-export UNPOSED_DATA = $(DATA)
+export UNPOSED_DATA := $(DATA)
 
 .PHONY: bench report ui test lint setup setup-dev clean help
 .DEFAULT_GOAL := help
