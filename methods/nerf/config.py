@@ -41,11 +41,14 @@ class FieldConfig(BaseModel):
     sample_step: float = Field(default=1.0, gt=0)  # distance between samples, in voxels
     min_alpha: float = Field(default=1e-4, ge=0)  # a sample fainter than this is empty
     min_transmittance: float = Field(default=1e-3, ge=0)  # a ray darker than this has ended
-    grid_lr: float = Field(default=0.1, gt=0)  # Adam
+    density_lr: float = Field(default=0.3, gt=0)  # Adam
+    colour_lr: float = Field(default=0.1, gt=0)
     grid_lr_decay: float = Field(default=0.1, gt=0, le=1)  # what is left of it in the end
-    tv_density: float = Field(default=1e-5, ge=0)  # total variation of the raw values
-    tv_colour: float = Field(default=1e-5, ge=0)
-    occupancy_every: int = Field(default=100, gt=0)  # steps between two looks at what is empty
+    # weights beside the mean squared error; the gradients of the pixels on one voxel are of the order 1e-6
+    sparsity: float = Field(default=5e-8, ge=0)  # of the raw density, first stage: white fog on white costs nothing else
+    tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels
+    tv_colour: float = Field(default=0.0, ge=0)
+    occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 
     # field=mlp
     mlp_smoke: Budget = Budget(steps=20, rays=64)

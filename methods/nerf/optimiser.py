@@ -13,6 +13,7 @@ from methods.nerf import march, scatter
 from methods.nerf.encoding import harmonics
 from methods.nerf.fused import Grid, Records, array
 from methods.nerf.grid import GridField
+from methods.nerf.learner import NO_PRIORS, Priors, Rate
 from methods.nerf.views import Batch
 
 
@@ -69,7 +70,7 @@ class SparseAdam:
         )
         return float(errors.sum(dtype=np.float64) / (count * field.channels))
 
-    def step(self, rate: float, *, tv_density: float = 0.0, tv_colour: float = 0.0) -> None:
+    def step(self, rate: Rate, priors: Priors = NO_PRIORS) -> None:
         """Spend all gradients collected since the last step."""
         pending, self._pending = self._pending, []
         if not pending:
@@ -77,12 +78,12 @@ class SparseAdam:
         self.steps += 1
         beta1, beta2 = self.betas
         correction = (1 - beta2**self.steps) ** 0.5
-        corrected = rate * correction / (1 - beta1**self.steps)
-        rates = tuple(np.float32(v) for v in (corrected, corrected, beta1, beta2, self.epsilon * correction))
+        corrected = correction / (1 - beta1**self.steps)
+        rates = (rate.density * corrected, rate.colour * corrected, beta1, beta2, self.epsilon * correction)
         grid = Grid(self.field)
         scatter.step(
             *grid.scatter(merged(pending, grid)), grid.density, grid.colour, self.moments, self._scratch, self._seen,
-            self._lists, rates, np.float32(tv_density), np.float32(tv_colour),
+            self._lists, _floats(rates), _floats((priors.sparsity, priors.tv_density, priors.tv_colour)),
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
@@ -93,6 +94,10 @@ class SparseAdam:
         for index, value in enumerate(self.moments):
             value[:] = tensors[f"moment{index}"].numpy()
         self.steps = steps
+
+
+def _floats(values: tuple[float, ...]) -> tuple[np.float32, ...]:
+    return tuple(np.float32(value) for value in values)
 
 
 def merged(pending: list[Records], grid: Grid) -> Records:

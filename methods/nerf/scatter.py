@@ -96,51 +96,56 @@ def gradients(records, owners, basis, order, starts, size, hues, row, by_density
         )  # fmt: skip
 
 
+@kernel()
+def settle(
+    layer, records, owners, basis, order, starts, size, hues, row, density, colour, moments, by_density, by_colour, seen,
+    list_, rates, priors,
+):  # fmt: skip
+    """Gather the gradients of one layer and take the step of the voxels in it that were touched."""
+    ny, nz = size[1], size[2]
+    area, N, unit = ny * nz, np.uint64(len(row)), (0,)
+    rate_density, rate_colour, keep1, keep2, epsilon = rates
+    sparsity, smooth_density, smooth_colour = priors
+    slope = np.empty(len(row), np.float32)
+    touched = gather(
+        layer, records, owners, basis, order, starts, size, hues, row, by_density, by_colour, 0, seen, list_, slope
+    )
+    for n in range(touched):
+        inside = list_[n]
+        seen[np.uint64(inside)] = 0
+        voxel = layer * area + inside
+        i, b = np.uint64(inside), np.uint64(voxel)
+        by_density[i] += sparsity
+        for axis in range(3):
+            stride = area if axis == 0 else (nz if axis == 1 else 1)
+            place = layer if axis == 0 else (inside // nz if axis == 1 else inside % nz)
+            for side in range(-1, 2, 2):
+                if 0 <= place + side < size[axis]:
+                    other = np.uint64(voxel + side * stride)
+                    if smooth_density > ZERO:
+                        by_density[i] += smooth_density * (density[b] - density[other])
+                    if smooth_colour > ZERO:
+                        lean(by_colour, i * N, colour, b * N, other * N, smooth_colour, row)
+        adam(density, moments[0], moments[1], b, by_density, i, rate_density, keep1, keep2, epsilon, unit)
+        adam(colour, moments[2], moments[3], b * N, by_colour, i * N, rate_colour, keep1, keep2, epsilon, row)
+
+
 @kernel(parallel=True)
 def step(
-    records, owners, basis, order, starts, size, hues, row, density, colour, moments, scratch, seen, lists, rates,
-    smooth_density, smooth_colour,
+    records, owners, basis, order, starts, size, hues, row, density, colour, moments, scratch, seen, lists, rates, priors
 ):  # fmt: skip
     """One step of Adam on the voxels touched by the records; all others, and their moments, stay as they are.
 
     `moments` = (mean, square) of the density, then of the colour; `scratch` = (threads, Y Z), (threads, Y Z C K) zeros;
-    `seen`, `lists` (threads, Y Z); `rates` = (density, colour, beta 1, beta 2, epsilon). `smooth_*` weigh the squared
-    differences between a touched voxel and its six neighbours (total variation, sampled where the rays went).
+    `seen`, `lists` (threads, Y Z); `rates` = (density, colour, beta 1, beta 2, epsilon). `priors` = (sparsity, smooth
+    density, smooth colour): the weights of the raw density itself, and of half the squared differences between a voxel
+    and its six neighbours; both are sampled where the rays went.
     """
-    nx, ny, nz = size
-    area, N = ny * nz, np.uint64(len(row))
-    rate_density, rate_colour, keep1, keep2, epsilon = rates
-    unit = (0,)
     # Neighbouring layers read each other: first the even ones, then the odd.
     for parity in range(2):
-        for half in numba.prange((nx + 1 - parity) // 2):
-            layer = 2 * half + parity
+        for half in numba.prange((size[0] + 1 - parity) // 2):
             thread = numba.get_thread_id()
-            by_density, by_colour, mark, list_ = scratch[0][thread], scratch[1][thread], seen[thread], lists[thread]
-            slope = np.empty(len(row), np.float32)
-            touched = gather(
-                layer, records, owners, basis, order, starts, size, hues, row, by_density, by_colour, 0, mark, list_,
-                slope,
+            settle(
+                2 * half + parity, records, owners, basis, order, starts, size, hues, row, density, colour, moments,
+                scratch[0][thread], scratch[1][thread], seen[thread], lists[thread], rates, priors,
             )  # fmt: skip
-            for n in range(touched):
-                inside = list_[n]
-                mark[inside] = 0
-                voxel = layer * area + inside
-                y, z = inside // nz, inside % nz
-                i, b = np.uint64(inside), np.uint64(voxel)
-                for axis in range(3):
-                    stride = area if axis == 0 else (nz if axis == 1 else 1)
-                    place = layer if axis == 0 else (y if axis == 1 else z)
-                    for side in range(-1, 2, 2):
-                        if 0 <= place + side < size[axis]:
-                            other = np.uint64(voxel + side * stride)
-                            if smooth_density > ZERO:
-                                by_density[i] += smooth_density * (density[b] - density[other])
-                            if smooth_colour > ZERO:
-                                lean(by_colour, i * N, colour, b * N, other * N, smooth_colour, row)
-                adam(
-                    density, moments[0], moments[1], b, by_density, i, rate_density, keep1, keep2, epsilon, unit
-                )
-                adam(
-                    colour, moments[2], moments[3], b * N, by_colour, i * N, rate_colour, keep1, keep2, epsilon, row
-                )

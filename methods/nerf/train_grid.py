@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from bench.task import Job
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 from methods.nerf.grid import GridField
+from methods.nerf.learner import Learner, Priors, Rate, learner_of
 from methods.nerf.occupancy import refresh, resampled
 from methods.nerf.progress import Progress, decayed, generator, preview, psnr
 from methods.nerf.store import build, describe
-from methods.nerf.views import Batch, Views
-
-
-class Learner(Protocol):
-    """What takes one step; the fused `SparseAdam`, or `DenseAdam` in plain torch."""
-
-    def learn(self, batch: Batch, jitter: Tensor) -> float: ...
-
-    def step(self, rate: float, *, tv_density: float, tv_colour: float) -> None: ...
-
-    @property
-    def steps(self) -> int: ...
-
-    def state(self) -> dict[str, Tensor]: ...
-
-    def restore(self, tensors: dict[str, Tensor], steps: int) -> None: ...
+from methods.nerf.views import Views
 
 
 def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> GridField:
@@ -46,6 +32,8 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
     if (found := progress.resume()) is not None:
         state, tensors = found
         field, learner, first = _restored(state, tensors, views)
+    smooth = Priors(tv_density=config.tv_density, tv_colour=config.tv_colour)
+    carving = replace(smooth, sparsity=config.sparsity)
     for step in range(first, budget.steps):
         if step in starts[1:]:
             stage = starts.index(step)
@@ -56,8 +44,8 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
         rng = generator(job.seed, step)
         batch = views.draw(budget.rays, rng)
         loss = learner.learn(batch, torch.rand(budget.rays, generator=rng).to(field.device))
-        rate = decayed(config.grid_lr, config.grid_lr_decay, step / budget.steps)
-        learner.step(rate, tv_density=config.tv_density, tv_colour=config.tv_colour)
+        fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
+        learner.step(Rate(density=config.density_lr * fade, colour=config.colour_lr * fade), carving if step < starts[1] else smooth)
         last = step + 1 == budget.steps
         progress.log(step + 1, {"loss": loss, "psnr": psnr(loss), "resolution": max(field.shape)}, force=last)
         progress.keep(step + 1, *_state(field, learner))
@@ -66,48 +54,6 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
     field.optimiser = None
     progress.done()
     return field.requires_grad_(False)
-
-
-def learner_of(field: GridField) -> Learner:
-    """The optimiser that suits the back end."""
-    if not field.fused:
-        return DenseAdam(field)
-    from methods.nerf.optimiser import SparseAdam
-
-    return SparseAdam(field)
-
-
-class DenseAdam:
-    """The same steps in plain torch, on any device; Adam on all voxels, total variation over the whole grid."""
-
-    def __init__(self, field: GridField) -> None:
-        self.field, self.steps = field, 0
-        self.adam = torch.optim.Adam([field.density, field.colour], lr=1.0, betas=(0.9, 0.99))
-
-    def learn(self, batch: Batch, jitter: Tensor) -> float:
-        self.adam.zero_grad(set_to_none=True)
-        shade = self.field.march(self.field.normalised(batch.origins), batch.directions, jitter)
-        loss = functional.mse_loss(shade.over(self.field.background), batch.colours)
-        loss.backward()
-        return loss.item()
-
-    def step(self, rate: float, *, tv_density: float, tv_colour: float) -> None:
-        for weight, grid in ((tv_density, self.field.density), (tv_colour, self.field.colour)):
-            if weight > 0:
-                (weight / 2 * sum(grid.diff(dim=axis).square().sum() for axis in range(3))).backward()
-        self.adam.param_groups[0]["lr"] = rate
-        self.adam.step()
-        self.steps += 1
-
-    def state(self) -> dict[str, Tensor]:
-        entries = self.adam.state_dict()["state"]
-        return {f"moment{index}/{name}": value for index, entry in entries.items() for name, value in entry.items()}
-
-    def restore(self, tensors: dict[str, Tensor], steps: int) -> None:
-        names = ("step", "exp_avg", "exp_avg_sq")
-        state = {index: {name: tensors[f"moment{index}/{name}"] for name in names} for index in range(2)}
-        self.adam.load_state_dict({"state": state, "param_groups": self.adam.state_dict()["param_groups"]})
-        self.steps = steps
 
 
 def _state(field: GridField, learner: Learner) -> tuple[dict[str, Any], dict[str, Tensor]]:
