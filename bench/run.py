@@ -20,7 +20,7 @@ from bench.judging import Judge
 from bench.matrix import Plan, Planned
 from bench.provenance import cpu_count, provenance
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
-from bench.scene import SIDE, Scene, SceneError, SceneSource
+from bench.scene import SIDE, Scene, SceneSource
 from bench.task import Effort
 
 LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
@@ -54,11 +54,13 @@ class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     """Settle every cell of the plan, in its order, and rewrite the suite's tables.
 
-    On KeyboardInterrupt the workers are killed, what is settled stays, and the interrupt goes on to the caller.
+    A scene that cannot be read is bad input: SceneError, before anything is written or run. On KeyboardInterrupt the
+    workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
+    runner = Runner(settings, listen)
+    runner.read_scenes([planned for planned in plan.cells if runner.standing(planned) is None])
     settings.suite.mkdir(parents=True, exist_ok=True)
     with hold(settings.suite):
-        runner = Runner(settings, listen)
         results: dict[Cell, Result] = {}
         try:
             for planned in plan.cells:
@@ -107,6 +109,12 @@ class Runner:
                     future.cancel()
                 self.executor.stop()
                 raise
+
+    def read_scenes(self, cells: list[Planned]) -> None:
+        """Read every scene of these cells once. Raises SceneError."""
+        for planned in cells:
+            if not planned.skip:
+                self.scenes.check(planned.source, SIDE[planned.cell.effort])
 
     def folder(self, planned: Planned) -> Path:
         return self.settings.suite / planned.cell.folder
@@ -177,8 +185,6 @@ class Runner:
             return self.record(planned, stage=ended, **_merge(facts, verdict))
         except Stopped:
             raise
-        except SceneError as error:
-            return self.record(planned, status="failed", stage=stage, reason=str(error), **facts)
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
             with (folder / "stderr.txt").open("a") as log:
                 traceback.print_exc(file=log)
@@ -221,6 +227,13 @@ class _Scenes:
     def __init__(self, keep: int = 2) -> None:
         self._lock, self._keep = threading.Lock(), keep
         self._loaded: OrderedDict[tuple[str, int], Scene] = OrderedDict()
+        self._sound: set[tuple[str, int]] = set()
+
+    def check(self, source: SceneSource, side: int) -> None:
+        """Read it unless it was read before. Raises SceneError."""
+        if (source.name, side) not in self._sound:
+            self.get(source, side)
+            self._sound.add((source.name, side))
 
     def get(self, source: SceneSource, side: int) -> Scene:
         with self._lock:

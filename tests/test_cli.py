@@ -1,10 +1,12 @@
 """The command line as a person meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -132,3 +134,65 @@ def test_doctor_names_what_it_looked_at(unposed, tmp_path):
     assert code == 0, text
     for subject in ("python", "torch", "lpips", "names", "nerf", "scenes", "disk"):
         assert subject in text
+
+
+def a_blender_scene(folder):
+    """Eight views of a coloured square, in the official layout."""
+    from PIL import Image
+
+    for split, count in (("train", 6), ("test", 2)):
+        (folder / split).mkdir(parents=True)
+        frames = []
+        for k in range(count):
+            Image.new("RGBA", (32, 32), (200, 30 * k, 60, 255)).save(folder / split / f"r_{k}.png")
+            turn = 2 * np.pi * k / count
+            c, s = np.cos(turn), np.sin(turn)
+            pose = [[c, 0, s, 4 * s], [0, 1, 0, 0], [-s, 0, c, 4 * c], [0, 0, 0, 1]]
+            frames.append({"file_path": f"./{split}/r_{k}", "transform_matrix": pose})
+        text = json.dumps({"camera_angle_x": 0.7, "frames": frames})
+        (folder / f"transforms_{split}.json").write_text(text)
+    return folder
+
+
+def edit_frame(folder, change):
+    path = folder / "transforms_train.json"
+    raw = json.loads(path.read_text())
+    change(raw["frames"][3])
+    path.write_text(json.dumps(raw))
+
+
+def test_a_folder_of_ones_own_is_a_scene(unposed, tmp_path):
+    scene = a_blender_scene(tmp_path / "mine")
+    code, text = unposed("run", "-s", scene, "-m", SCRIPTED, "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
+    assert code == 0, text
+    assert "1 done" in text
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "train" / "r_3.png").unlink(), ["train frame 3", "r_3"]),
+        (lambda folder: (folder / "train" / "r_3.png").write_bytes(b"\x89PNG nonsense"), ["r_3.png"]),
+        (
+            lambda folder: edit_frame(folder, lambda frame: frame["transform_matrix"][0].__setitem__(0, 3.0)),
+            ["rotation"],
+        ),
+        (lambda folder: resize(folder / "train" / "r_3.png"), ["32x32", "16x16"]),
+        (lambda folder: shutil.rmtree(folder) or folder.mkdir(), ["empty"]),
+        (lambda folder: (folder / "transforms_train.json").write_text("{"), ["transforms_train.json"]),
+    ],
+)
+def test_a_spoilt_scene_is_refused_in_a_sentence_and_nothing_is_written(unposed, tmp_path, spoil, words):
+    scene = a_blender_scene(tmp_path / "mine")
+    spoil(scene)
+    code, text = unposed("run", "-s", scene, "-m", SCRIPTED, "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
+    assert code == 2
+    assert text.count("\n") == 1
+    assert all(word in text for word in words), text
+    assert not (tmp_path / "s").exists()
+
+
+def resize(path):
+    from PIL import Image
+
+    Image.open(path).resize((16, 16)).save(path)
