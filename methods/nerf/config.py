@@ -39,13 +39,13 @@ class FieldConfig(BaseModel):
     density_gain: float = Field(default=100.0, gt=0)  # density where softplus(raw) = 1, per half_size of the bounds
     density_start: float = -6.0  # raw density at the start: nearly empty, so that light gets through
     sample_step: float = Field(default=1.0, gt=0)  # distance between samples, in voxels
-    min_alpha: float = Field(default=1e-4, ge=0)  # a sample fainter than this is empty
+    min_alpha: float = Field(default=2e-3, ge=0)  # a sample fainter than this is empty
     min_transmittance: float = Field(default=1e-3, ge=0)  # a ray darker than this has ended
     density_lr: float = Field(default=0.3, gt=0)  # Adam
     colour_lr: float = Field(default=0.1, gt=0)
     grid_lr_decay: float = Field(default=0.1, gt=0, le=1)  # what is left of it in the end
     # weights beside the mean squared error; the gradients of the pixels on one voxel are of the order 1e-6
-    sparsity: float = Field(default=5e-8, ge=0)  # of the raw density, first stage: white fog on white costs nothing else
+    sparsity: float = Field(default=1e-8, ge=0)  # of the raw density, first stage: white fog on white costs nothing else
     tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
