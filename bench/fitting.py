@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import exchange
-from bench.degrade import degrade
+from bench.code import code_digests, module_path
+from bench.degrade import KINDS, Degradation, degrade
 from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
@@ -22,7 +23,7 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
     method = planned.method
     return {
         "scene": {"name": planned.source.name, "digest": digest},
-        "degradation": planned.degradation.parameters(),
+        "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
         "method": {"name": method.method.name, "version": method.method.version},
         "config": method.config,
         "code": method.ref.code(),
@@ -30,6 +31,13 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
         "effort": planned.cell.effort,
         "interface": INTERFACE,
     }
+
+
+def _degradation_code(degradation: Degradation) -> dict[str, str]:
+    """Digests of the file of its family and of what that imports; an edited filter makes other pixels."""
+    if degradation.is_identity:
+        return {}
+    return code_digests(module_path(f"bench.degrade.{KINDS[degradation.kind].family}"))
 
 
 def shown_to(planned: Planned, scene: Scene) -> Capture:

@@ -67,7 +67,6 @@ class Degradation:
         kind = KINDS[self.kind]
         return {
             "kind": kind.name,
-            "revision": kind.revision,
             "severity": float(self.severity),
             "seed": self.seed,
             **kind.parameters(self.severity),

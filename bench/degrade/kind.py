@@ -41,7 +41,6 @@ class Kind:
     apply: Callable[[Capture, Mapping[str, float], RngOf], Capture]
     apply_truth: Callable[[Truth, Mapping[str, float]], Truth] = _unchanged  # only where the scene itself changes
     needs: frozenset[Gift] = frozenset()  # what the capture must hold
-    revision: int = 1  # raise it when the same parameters give other pixels: part of every fit fingerprint
 
     def parameters(self, severity: float) -> dict[str, float]:
         """Every parameter at `severity` in [0, 5], linear between the whole ones."""
