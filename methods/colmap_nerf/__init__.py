@@ -1,0 +1,1 @@
+"""COLMAP, then NeRF on its poses: what most people do with unposed images."""

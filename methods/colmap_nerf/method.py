@@ -1,0 +1,52 @@
+"""The method as the suite sees it; what it does is in `train.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bench.task import Capture, Field, Fit, Gift, Job, Traits
+from methods.colmap_nerf.config import ColmapNerfConfig
+
+
+class ColmapNerf:
+    """COLMAP (Schoenberger and Frahm 2016, or GLOMAP, Pan et al. 2024), then NeRF (Mildenhall et al. 2020)."""
+
+    name = "colmap_nerf"
+    version = "1"
+    summary = "COLMAP's poses, then a radiance field trained on them"
+    Config = ColmapNerfConfig
+
+    def __init__(self, config: BaseModel | None = None) -> None:
+        self._config = ColmapNerfConfig() if config is None else ColmapNerfConfig.model_validate(config.model_dump())
+
+    @property
+    def config(self) -> ColmapNerfConfig:
+        return self._config
+
+    @property
+    def traits(self) -> Traits:
+        """What it is given follows from what it was asked to do without."""
+        known = self.config.intrinsics == "given"
+        needs: set[Gift] = {"camera"} if known else set()
+        uses: set[Gift] = {"masks"} if self.config.masks else set()
+        return Traits(needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known)
+
+    def fit(self, capture: Capture, job: Job) -> Fit:
+        """Raises Collapsed when COLMAP finds no model."""
+        from methods.colmap_nerf.train import fit
+
+        return fit(capture, self.config, job)
+
+    def save(self, fit: Fit, folder: Path) -> None:
+        from methods.nerf.field import RadianceField
+        from methods.nerf.store import save
+
+        if isinstance(fit.field, RadianceField):
+            save(fit.field, folder)
+
+    def load(self, folder: Path, device: str) -> Field | None:
+        from methods.nerf.store import DESCRIPTION, load
+
+        return load(folder, device) if (folder / DESCRIPTION).exists() else None

@@ -1,0 +1,244 @@
+"""Structure from motion by COLMAP: SIFT, exhaustive matching, incremental or global mapping.
+
+Incremental: Schoenberger and Frahm 2016; global (GLOMAP, part of COLMAP since 4.0): Pan et al. 2024.
+The same poses come out twice: matching gives the same answer on any number of threads, features do once the images
+are in the database in a fixed order, and mapping does on one thread, where it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+from PIL import Image as Picture
+
+from bench.task import Camera, Capture, Collapsed, Pose, ViewId
+from methods.colmap_nerf.config import SfmConfig
+
+Note = str | float | int | bool
+FORWARD_FACING = 60.0
+"""Degrees: views that look no further than this from their mean direction face one way."""
+
+Models = Mapping[int, pycolmap.Reconstruction]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """The largest model found, in its own arbitrary frame. A view absent from `poses` was not registered."""
+
+    poses: Mapping[ViewId, Pose]
+    points: NDArray[np.float64]  # (P, 3)
+    camera: Camera  # at the capture's size: as given, or as estimated
+    notes: Mapping[str, Note] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Project:
+    """The files that COLMAP works on, and the camera at the size that it sees (None: to be estimated)."""
+
+    folder: Path
+    camera: Camera | None
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @property
+    def masks(self) -> Path:
+        return self.folder / "masks"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "database.db"
+
+
+def reconstruct(capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int) -> Reconstruction:
+    """Poses of as many views as COLMAP finds; `folder` is emptied and holds its files.
+
+    Raises Collapsed when no model holds `config.min_registered` of the views.
+    """
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.WARNING)
+    pycolmap.logging.logtostderr = True  # else it leaves log files behind
+    project = _write(capture, config, folder)
+    _find_features(project, config, threads)
+    _match(project, seed, threads)
+    count = len(capture.images)
+    relaxed = False
+    if config.mapper == "global":
+        model, views = _largest(_map_globally(project, seed), config)
+    else:
+        model, views = _largest(_map_incrementally(project, seed), config)
+        if len(views) < config.relax_below * count:
+            other, more = _largest(_map_incrementally(project, seed, relaxed=True), config)
+            if relaxed := len(more) > len(views) and _face_one_way(_poses(other, more)):
+                model, views = other, more
+    least = max(config.min_views, math.ceil(config.min_registered * count))
+    if model is None or len(views) < least:
+        raise Collapsed(f"no model of at least {least} of the {count} views: the largest holds {len(views)}")
+    points = [point for point in model.points3D.values() if point.track.length() >= config.min_track]
+    return Reconstruction(
+        poses=_poses(model, views),
+        points=np.array([point.xyz for point in points]).reshape(-1, 3),
+        camera=_estimated(model, capture) if project.camera is None else capture.camera or project.camera,
+        notes={
+            "mapper": config.mapper,
+            "relaxed_for_forward_facing": relaxed,
+            "registered": len(views),
+            "dropped_for_few_points": model.num_reg_images() - len(views),
+            "points": len(points),
+            "reprojection_error_px": round(model.compute_mean_reprojection_error() / _factor(capture, config), 4),
+        },
+    )
+
+
+def _factor(capture: Capture, config: SfmConfig) -> float:
+    """How many times larger COLMAP sees the images: SIFT's finest scale is coarse for small ones."""
+    return float(np.clip(config.enlarge_to / max(capture.shape[:2]), 1, config.max_enlargement))
+
+
+def _write(capture: Capture, config: SfmConfig, folder: Path) -> _Project:
+    """Lay out `<view>.png`, and masks as COLMAP wants them: `<view>.png.png`, keypoints where not black."""
+    shutil.rmtree(folder, ignore_errors=True)
+    factor = _factor(capture, config)
+    size = (round(capture.shape[1] * factor), round(capture.shape[0] * factor))
+    given = capture.camera if config.intrinsics == "given" else None
+    project = _Project(folder=folder, camera=given.resized(*size) if given else None)
+    project.images.mkdir(parents=True)
+    for view, image in capture.images.items():
+        picture = Picture.fromarray(image).resize(size, Picture.Resampling.BICUBIC)
+        picture.save(project.images / f"{view}.png", compress_level=1)
+    if config.masks and capture.masks:
+        project.masks.mkdir()
+        for view, mask in capture.masks.items():
+            on_object = Picture.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8))
+            on_object.resize(size, Picture.Resampling.NEAREST).save(project.masks / f"{view}.png.png")
+    return project
+
+
+def _find_features(project: _Project, config: SfmConfig, threads: int) -> None:
+    reader = pycolmap.ImageReaderOptions(camera_model="PINHOLE" if project.camera else "SIMPLE_PINHOLE")
+    if camera := project.camera:
+        reader.camera_params = ",".join(repr(float(x)) for x in (camera.fx, camera.fy, camera.cx, camera.cy))
+    if project.masks.exists():
+        reader.mask_path = project.masks
+    names = sorted(path.name for path in project.images.iterdir())
+    single = pycolmap.CameraMode.SINGLE
+    pycolmap.Database.open(project.database).close()  # makes an empty one
+    # Numbered here, in order: threads that find features would number them in the order in which they finish.
+    pycolmap.import_images(project.database, project.images, single, names, reader)
+    options = pycolmap.FeatureExtractionOptions(num_threads=threads, use_gpu=False)
+    options.sift.max_num_features = config.max_features
+    pycolmap.extract_features(
+        project.database, project.images, names, single, reader, options, device=pycolmap.Device.cpu
+    )
+
+
+def _match(project: _Project, seed: int, threads: int) -> None:
+    matching = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False)
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = seed
+    pycolmap.match_exhaustive(
+        project.database,
+        matching_options=matching,
+        verification_options=verification,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def _map_incrementally(project: _Project, seed: int, *, relaxed: bool = False) -> Models:
+    """`relaxed` is for views that face one way: their first pair has little parallax, and few points in common."""
+    refine = project.camera is None
+    options = pycolmap.IncrementalPipelineOptions(
+        num_threads=1,
+        random_seed=seed,
+        min_model_size=3,  # COLMAP's own 10 throws away what small captures give
+        extract_colors=False,
+        ba_refine_focal_length=refine,
+        ba_refine_principal_point=False,
+        ba_refine_extra_params=False,
+    )
+    options.mapper.abs_pose_refine_focal_length = refine
+    options.mapper.abs_pose_refine_extra_params = False
+    if relaxed:
+        options.mapper.init_min_tri_angle = 4.0
+        options.mapper.init_min_num_inliers = 30
+        options.mapper.abs_pose_min_num_inliers = 15
+    return pycolmap.incremental_mapping(project.database, project.images, _output(project), options)
+
+
+def _map_globally(project: _Project, seed: int) -> Models:
+    refine = project.camera is None
+    if refine:  # global mapping takes focal lengths as known: they come from the fundamental matrices first
+        pycolmap.calibrate_view_graph(project.database, pycolmap.ViewGraphCalibrationOptions(random_seed=seed))
+    options = pycolmap.GlobalPipelineOptions(num_threads=1, random_seed=seed)
+    options.mapper.global_positioning.use_gpu = False
+    options.mapper.bundle_adjustment.ceres.use_gpu = False
+    options.mapper.bundle_adjustment.refine_focal_length = refine
+    options.mapper.bundle_adjustment.refine_principal_point = False
+    options.mapper.bundle_adjustment.refine_extra_params = False
+    return pycolmap.global_mapping(project.database, project.images, _output(project), options)
+
+
+def _output(project: _Project) -> Path:
+    folder = project.folder / "models"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _largest(models: Models, config: SfmConfig) -> tuple[pycolmap.Reconstruction | None, list[int]]:
+    """The model with the most well-supported views, and their ids. It need not be the first.
+
+    Incremental mapping asks for 30 inliers before it registers a view; global mapping asks for nothing, and gives
+    views that see next to no points an arbitrary pose. Both are held to the same rule here.
+    """
+    best: tuple[pycolmap.Reconstruction | None, list[int]] = (None, [])
+    for _, model in sorted(models.items()):
+        seen = Counter(
+            element.image_id
+            for point in model.points3D.values()
+            if point.track.length() >= config.min_track
+            for element in point.track.elements
+        )
+        views = sorted(view for view in model.reg_image_ids() if seen[view] >= config.min_points)
+        if len(views) > len(best[1]):
+            best = model, views
+    return best
+
+
+def _face_one_way(poses: Mapping[ViewId, Pose]) -> bool:
+    """Only such captures need the relaxed thresholds; elsewhere what they let in is mostly wrong."""
+    forward = np.stack([pose[:3, 2] for pose in poses.values()])
+    mean = forward.mean(axis=0)
+    return bool((forward @ mean >= np.cos(np.radians(FORWARD_FACING)) * np.linalg.norm(mean)).all())
+
+
+def _poses(model: pycolmap.Reconstruction | None, views: list[int]) -> dict[ViewId, Pose]:
+    """COLMAP's cam_from_world, inverted; its axes are ours."""
+    poses = {}
+    for image in [] if model is None else [model.image(view) for view in views]:
+        pose = np.eye(4)
+        pose[:3] = image.cam_from_world().inverse().matrix()
+        poses[ViewId(Path(image.name).stem)] = pose
+    return poses
+
+
+def _estimated(model: pycolmap.Reconstruction, capture: Capture) -> Camera:
+    """The model's one camera, at the capture's size."""
+    found = next(iter(model.cameras.values()))
+    camera = Camera(
+        width=found.width,
+        height=found.height,
+        fx=found.focal_length_x if len(found.params) == 4 else found.focal_length,
+        fy=found.focal_length_y if len(found.params) == 4 else found.focal_length,
+        cx=found.principal_point_x,
+        cy=found.principal_point_y,
+    )
+    return camera.resized(capture.shape[1], capture.shape[0])

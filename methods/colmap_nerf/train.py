@@ -1,0 +1,58 @@
+"""Poses, then a field: a fit that is killed goes on from the poses it had."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from bench.task import Camera, Capture, Fit, Job, ViewId
+from methods.colmap_nerf.config import ColmapNerfConfig
+from methods.colmap_nerf.sfm import Reconstruction, reconstruct
+from methods.nerf.bounds import Bounds
+from methods.nerf.train import train
+
+ARRAYS, DESCRIPTION = "reconstruction.npz", "reconstruction.json"
+
+
+def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
+    """COLMAP's poses and the shared field trained on the views that have one."""
+    found = read(job.workdir)
+    if found is None:
+        found = reconstruct(capture, config, job.workdir / "sfm", job.seed, job.threads)
+        write(found, job.workdir)
+        job.log(0, {"sfm/registered": len(found.poses) / len(capture.images), "sfm/points": len(found.points)})
+    contract = capture.background is None
+    bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract)
+    radiance = train(capture.images, found.poses, found.camera, bounds, capture.background, config.radiance, job)
+    return Fit(poses=found.poses, field=radiance, camera=found.camera, notes=found.notes)
+
+
+def write(found: Reconstruction, folder: Path) -> None:
+    """Arrays first, description last, each file whole: with the description there, all is there."""
+    draft = folder / f".{ARRAYS}.{os.getpid()}.tmp"
+    with draft.open("wb") as file:
+        np.savez(file, poses=np.stack(list(found.poses.values())), points=found.points)
+    draft.replace(folder / ARRAYS)
+    description = {"views": list(found.poses), "camera": asdict(found.camera), "notes": dict(found.notes)}
+    draft = folder / f".{DESCRIPTION}.{os.getpid()}.tmp"
+    draft.write_text(json.dumps(description, indent=1) + "\n")
+    draft.replace(folder / DESCRIPTION)
+
+
+def read(folder: Path) -> Reconstruction | None:
+    """What `write` left in `folder`, or None."""
+    if not (folder / DESCRIPTION).exists():
+        return None
+    description = json.loads((folder / DESCRIPTION).read_text())
+    with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        poses, points = arrays["poses"], arrays["points"]
+    return Reconstruction(
+        poses=dict(zip(map(ViewId, description["views"]), poses, strict=True)),
+        points=points,
+        camera=Camera(**description["camera"]),
+        notes=description["notes"],
+    )
