@@ -40,7 +40,7 @@ class Constants:
     unregistered_deg: float = 180.0
     auc_deg: tuple[int, ...] = (5, 15, 30)
     refine_steps: int = 100
-    refine_rate: float = 1e-3  # Adam
+    refine_rate: float = 1e-3  # Adam, at the first step; falls to 0 over the last fifth
     refine_rays: int = 256  # a view and step; four times as many gain 0.04 dB on fields of 30 dB
     refine_seed: int = 0
     constant_std: float = 1 / 255  # standard deviation below which a render is one colour

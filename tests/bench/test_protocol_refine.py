@@ -79,7 +79,7 @@ def test_a_known_disturbance_is_taken_back(truth, columns):
     start = disturbed(poses)
     found = refine(Ball(), start, CAMERA, images, columns=columns, **RULES)
     assert quality(start, images).max() < 26
-    assert quality(found, images).min() > 32
+    assert quality(found, images).min() > 31  # 100 steps, the last 20 of them slowing down
     assert rotation_errors(found, poses).mean() < 0.75 * rotation_errors(start, poses).mean()
     assert translation_errors(found, poses).mean() < 0.75 * translation_errors(start, poses).mean()
 
