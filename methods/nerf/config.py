@@ -45,7 +45,9 @@ class FieldConfig(BaseModel):
     colour_lr: float = Field(default=0.1, gt=0)
     grid_lr_decay: float = Field(default=0.1, gt=0, le=1)  # what is left of it in the end
     # weights beside the mean squared error; the gradients of the pixels on one voxel are of the order 1e-6
-    sparsity: float = Field(default=1e-8, ge=0)  # of the raw density, first stage: white fog on white costs nothing else
+    sparsity: float = Field(
+        default=1e-8, ge=0
+    )  # of the raw density, first stage: white fog on white costs nothing else
     tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from methods.nerf import march, scatter
+from methods.nerf.threads import spread
 
 if TYPE_CHECKING:
     from methods.nerf.grid import GridField
-    from methods.nerf.views import Batch
 
 Floats = NDArray[np.float32]
 
@@ -33,14 +32,19 @@ class Records:
     @staticmethod
     def room(rays: int, samples: int, channels: int, basis: Floats) -> Records:
         """Space for all there can be; what is not written to takes no memory."""
-        groups, capacity = -(-rays // march.RAYS), samples * march.RAYS
+        parts, capacity = groups(rays), samples * march.RAYS
         return Records(
-            values=np.empty(groups * capacity * (march.RECORD + channels), np.float32),
-            owners=np.empty(groups * capacity, np.int32),
-            counts=np.zeros(groups, np.int64),
+            values=np.empty(parts * capacity * (march.RECORD + channels), np.float32),
+            owners=np.empty(parts * capacity, np.int32),
+            counts=np.zeros(parts, np.int64),
             capacity=capacity,
             basis=basis,
         )
+
+
+def groups(rays: int) -> int:
+    """Into how many groups so many rays are cut."""
+    return -(-rays // march.RAYS)
 
 
 class Grid:
@@ -95,21 +99,23 @@ class Shading(torch.autograd.Function):
         grid, count = Grid(field), len(origins)
         rgb = torch.empty(count, field.channels)
         opacity, depth = torch.empty(count), torch.empty(count)
-        march.forward(*grid.march(rays), rgb.numpy(), opacity.numpy(), depth.numpy())
+        spread(march.forward, groups(count), 4, *grid.march(rays), rgb.numpy(), opacity.numpy(), depth.numpy())
         ctx.grid, ctx.rays, ctx.field = grid, rays, field
         ctx.mark_non_differentiable(depth)
         return rgb, opacity, depth
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, by_rgb: Tensor, by_opacity: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(  # type: ignore[override] - torch types it by *args
+        ctx: Any, by_rgb: Tensor, by_opacity: Tensor, _: Tensor
+    ) -> tuple[Tensor | None, ...]:
         grid, rays = ctx.grid, ctx.rays
         values, shades, *by_rays = ctx.needs_input_grad[:5]
         records = Records.room(len(by_rgb), grid.samples, len(grid.hues), rays[3])
         slopes = [np.zeros_like(rays[i]) for i in (0, 1, 3)]
-        march.backward(
-            *grid.march(rays), array(by_rgb), array(by_opacity), records.values, records.owners, records.counts,
-            records.capacity, 0 if any(by_rays) else None, *slopes,
+        spread(
+            march.backward, groups(len(by_rgb)), 4, *grid.march(rays), array(by_rgb), array(by_opacity),
+            records.values, records.owners, records.counts, records.capacity, 0 if any(by_rays) else None, *slopes,
         )  # fmt: skip
         dense: list[Tensor | None] = [None, None]
         if values or shades:
@@ -117,7 +123,7 @@ class Shading(torch.autograd.Function):
                 ctx.field.optimiser.collect(records)
             else:
                 sums = np.zeros_like(grid.density), np.zeros_like(grid.colour)
-                scatter.gradients(*grid.scatter(records), *sums)
+                spread(scatter.gradients, grid.size[0], 4, *grid.scatter(records), *sums)
                 dense = [
                     torch.from_numpy(total).view_as(part) if wanted else None
                     for total, part, wanted in zip(
@@ -125,8 +131,3 @@ class Shading(torch.autograd.Function):
                     )
                 ]
         return (*dense, *(torch.from_numpy(slope) for slope in slopes), None, None)
-
-
-def set_threads(threads: int) -> None:
-    """Let the kernels use as many threads as this cell was granted."""
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]

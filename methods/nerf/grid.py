@@ -15,7 +15,6 @@ from methods.nerf.field import RadianceField, Shade
 from methods.nerf.sampling import marching_edges
 from methods.nerf.volume import weights_of
 
-
 if TYPE_CHECKING:
     from methods.nerf.optimiser import SparseAdam
 

@@ -18,14 +18,13 @@ FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
 SOURCES = ("jit.py", "lanes.py", "march.py", "scatter.py")
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function on first use, for each combination of argument types; kept on disk between processes."""
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function on first use, for each combination of argument types; kept on disk between processes.
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        with _cache():
-            return numba.njit(parallel=parallel, fastmath=FAST, cache=True)(function)
-
-    return decorate
+    It runs without Python's lock, so that `threads.spread` can run it on several threads at once.
+    """
+    with _cache():
+        return numba.njit(fastmath=FAST, cache=True, nogil=True)(function)
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ that of the tuple `row`, known when compiling. Also exp and log, since a call in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numba
 import numpy as np
@@ -15,6 +16,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+lane: Any = intrinsic  # what it makes is called without the typing context: its type is not the function's
 
 FLOAT = ir.FloatType()
 FLAGS = ("reassoc", "contract", "arcp", "nsz", "afn")
@@ -71,7 +74,7 @@ def _fma(builder, a, b, c) -> ir.Value:
 INDEX, F32 = types.uint64, types.float32
 
 
-@intrinsic
+@lane
 def blend(typingctx, out, values, a, b, c, d, w00, w01, w10, w11, low, high, row):
     """out[:] = the mean of eight rows of `values`: those at a, b, c, d weighted by w00, w01, w10, w11 times `low`, and
     the rows that follow each of them by the same times `high`."""
@@ -87,7 +90,9 @@ def blend(typingctx, out, values, a, b, c, d, w00, w01, w10, w11, low, high, row
                 for start, weight in zip(starts, weights, strict=True):
                     lanes = _load(builder, source, start, offset + shift, width)
                     weight = _spread(builder, weight, width)
-                    part = builder.fmul(weight, lanes, flags=FLAGS) if part is None else _fma(builder, weight, lanes, part)
+                    part = (
+                        builder.fmul(weight, lanes, flags=FLAGS) if part is None else _fma(builder, weight, lanes, part)
+                    )
                 share = _spread(builder, share, width)
                 total = builder.fmul(share, part, flags=FLAGS) if total is None else _fma(builder, share, part, total)
             _store(builder, total, target, ir.Constant(starts[0].type, 0), offset, width)
@@ -96,7 +101,7 @@ def blend(typingctx, out, values, a, b, c, d, w00, w01, w10, w11, low, high, row
     return types.void(out, values, *[INDEX] * 4, *[F32] * 6, row), codegen
 
 
-@intrinsic
+@lane
 def dot(typingctx, values, start, weights, row):
     """The sum of a row of `values` times `weights`."""
     length = row.count
@@ -126,7 +131,7 @@ def dot(typingctx, values, start, weights, row):
     return F32(values, INDEX, weights, row), codegen
 
 
-@intrinsic
+@lane
 def add(typingctx, out, start, values, weight, row):
     """A row of `out` += weight * values[:]."""
     length = row.count
@@ -144,7 +149,7 @@ def add(typingctx, out, start, values, weight, row):
     return types.void(out, INDEX, values, F32, row), codegen
 
 
-@intrinsic
+@lane
 def lean(typingctx, out, start, values, here, there, weight, row):
     """A row of `out` += weight * (the row of `values` at `here` - the one at `there`)."""
     length = row.count
@@ -153,7 +158,9 @@ def lean(typingctx, out, start, values, here, there, weight, row):
         target, source = (_data(context, builder, signature.args[i], args[i]) for i in (0, 2))
         for offset, width in _pieces(length):
             gap = builder.fsub(
-                _load(builder, source, args[3], offset, width), _load(builder, source, args[4], offset, width), flags=FLAGS
+                _load(builder, source, args[3], offset, width),
+                _load(builder, source, args[4], offset, width),
+                flags=FLAGS,
             )
             old = _load(builder, target, args[1], offset, width)
             total = _fma(builder, _spread(builder, args[5], width), gap, old)
@@ -163,9 +170,9 @@ def lean(typingctx, out, start, values, here, there, weight, row):
     return types.void(out, INDEX, values, INDEX, INDEX, F32, row), codegen
 
 
-@intrinsic
+@lane
 def adam(typingctx, values, mean, square, start, gradient, place, rate, keep_mean, keep_square, epsilon, row):
-    """One step of Adam (Kingma & Ba 2015) on a row; its gradient is then set to zero. `rate` holds the bias correction."""
+    """One step of Adam (Kingma & Ba 2015) on a row, whose gradient becomes zero; `rate` holds the bias correction."""
     length = row.count
 
     def codegen(context, builder, signature, args):
@@ -196,7 +203,7 @@ def adam(typingctx, values, mean, square, start, gradient, place, rate, keep_mea
     return types.void(values, mean, square, INDEX, gradient, INDEX, *[F32] * 4, row), codegen
 
 
-@intrinsic
+@lane
 def _float_of_bits(typingctx, bits):
     """The float32 whose bits are this int32."""
 

@@ -4,7 +4,8 @@ Sampling, skipping of empty space, trilinear lookup, view-dependent colour, comp
 sample by sample, so nothing of size (rays, samples) is made on the way out. On the way back each sample that counts
 leaves one short record, which `scatter.py` adds up.
 
-Arguments that all kernels share (arrays are float32 unless said otherwise):
+`forward`, `backward` and `learn` are for `threads.spread`, over groups of RAYS rays. Arguments that all kernels share
+(arrays are float32 unless said otherwise):
 density (X Y Z,), colour (X Y Z C K,), clearance (cells,) uint8; size = (X, Y, Z); place = (low x, y, z, voxel, gain,
 min_transmittance), normalised units; edges (S + 1,) cuts of every ray; quiet (S,) raw density below which a sample of
 that cut is empty; origins, directions (R, 3); jitter (R,); basis (R, K); hues, row: tuples of length C and C K, which
@@ -13,7 +14,6 @@ make these numbers known when compiling; contract: None for plain space, else 0.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from methods.nerf.jit import kernel
@@ -22,7 +22,7 @@ from methods.nerf.lanes import blend, dot, exp, log1p
 CELL_SHIFT = 1  # a cell of the clearance map is 2 voxels wide: CELL of grid.py
 KEPT = 7  # floats kept of a sample while its ray is on: distance, x, y, z, alpha, light before it, d(depth)/d(raw) ...
 RECORD = 4  # ... and left of it: x, y, z (voxels), d(loss)/d(raw density); each is followed by C floats for its colours
-RAYS = 64  # handled by a thread at a time
+RAYS = 64  # rays of a group
 
 ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
 SAFETY = np.float32(0.999)  # of a jump over empty space, against rounding
@@ -30,7 +30,7 @@ TINY = np.float32(1e-9)
 U1 = np.uint64(1)
 
 
-@kernel()
+@kernel
 def interval(origin, direction, size, place, edges, contract):
     """First and last sample (exclusive) of a ray that can lie in the grid."""
     last = len(edges) - 1
@@ -49,7 +49,7 @@ def interval(origin, direction, size, place, edges, contract):
     return max(0, int((start - edges[0]) / step) - 1), min(last, int((stop - edges[0]) / step) + 2)
 
 
-@kernel()
+@kernel
 def march(
     density, colour, clearance, size, place, edges, quiet, origin, direction, shift, basis, ray, hues, row, contract,
     kept, blended,
@@ -126,15 +126,16 @@ def march(
     return count, light
 
 
-@kernel(parallel=True)
+@kernel
 def forward(
-    density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues, row, contract,
+    worker, begin, end, density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues,
+    row, contract,
     rgb, opacity, depth,
 ):  # fmt: skip
     """Fill in colour (R, C), opacity (R,) and mean distance (R,, normalised) of rays, before any background."""
     W, views, rays = KEPT + len(hues), basis.ravel(), len(origins)
-    for part in numba.prange((rays + RAYS - 1) // RAYS):
-        kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
+    kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
+    for part in range(begin, end):
         for r in range(part * RAYS, min(rays, (part + 1) * RAYS)):
             origin = (origins[r, 0], origins[r, 1], origins[r, 2])
             direction = (directions[r, 0], directions[r, 1], directions[r, 2])
@@ -154,7 +155,7 @@ def forward(
             depth[r] = distance / max(ONE - light, np.float32(1e-6))
 
 
-@kernel()
+@kernel
 def trace_back(
     density, colour, size, place, origin, direction, basis, ray, hues, row, contract, kept, count, light, slopes,
     dimming, wants_rays, colour_slope, records, owners, first, slope_origins, slope_directions, slope_basis,
@@ -227,16 +228,29 @@ def trace_back(
             slope_directions[ray, 1] += t * gy
             slope_directions[ray, 2] += t * gz
             blend(
-                colour_slope, colour, b00 * N, b01 * N, b10 * N, b11 * N, ex * ey, ex * fy, fx * ey, fx * fy, ez, fz, row
+                colour_slope,
+                colour,
+                b00 * N,
+                b01 * N,
+                b10 * N,
+                b11 * N,
+                ex * ey,
+                ex * fy,
+                fx * ey,
+                fx * fy,
+                ez,
+                fz,
+                row,
             )
             for c in range(C):
                 for j in range(K):
                     slope_basis[ray, j] += records[to + RECORD + c] * colour_slope[c * K + j]
 
 
-@kernel(parallel=True)
+@kernel
 def backward(
-    density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues, row, contract,
+    worker, begin, end, density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues,
+    row, contract,
     slopes, dimming, records, owners, counts, capacity, wants_rays, slope_origins, slope_directions, slope_basis,
 ):  # fmt: skip
     """Gradients, given d(loss)/d(colour) `slopes` (R, C) and d(loss)/d(opacity) `dimming` (R,).
@@ -245,9 +259,9 @@ def backward(
     of them. The slopes by ray (R, 3), (R, 3), (R, K) are added to, where `wants_rays` is not None.
     """
     C, W, views, rays = len(hues), KEPT + len(hues), basis.ravel(), len(origins)
-    for part in numba.prange((rays + RAYS - 1) // RAYS):
-        kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
-        slope = np.empty(C, np.float32)
+    kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
+    slope = np.empty(C, np.float32)
+    for part in range(begin, end):
         first = part * capacity
         for r in range(part * RAYS, min(rays, (part + 1) * RAYS)):
             origin = (origins[r, 0], origins[r, 1], origins[r, 2])
@@ -267,9 +281,10 @@ def backward(
         counts[part] = first - part * capacity
 
 
-@kernel(parallel=True)
+@kernel
 def learn(
-    density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues, row, contract,
+    worker, begin, end, density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues,
+    row, contract,
     targets, background, records, owners, counts, capacity, errors,
 ):  # fmt: skip
     """Forward, mean squared error against `targets` (R, C) on a `background` (C,), and backward, in one pass.
@@ -278,9 +293,9 @@ def learn(
     """
     C, W, views, rays = len(hues), KEPT + len(hues), basis.ravel(), len(origins)
     scale = TWO / np.float32(rays * C)
-    for part in numba.prange((rays + RAYS - 1) // RAYS):
-        kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
-        slope, nothing = np.empty(C, np.float32), np.empty((0, 0), np.float32)
+    kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
+    slope, nothing = np.empty(C, np.float32), np.empty((0, 0), np.float32)
+    for part in range(begin, end):
         first = part * capacity
         for r in range(part * RAYS, min(rays, (part + 1) * RAYS)):
             origin = (origins[r, 0], origins[r, 1], origins[r, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from methods.nerf.grid import CELL, GridField
 def refresh(field: GridField) -> float:
     """Bring `field.clearance` up to date with its density; returns the share of space that is not empty."""
     occupied = _occupied(field)
-    away = distance_transform_cdt(~occupied.cpu().numpy(), "chessboard") if occupied.any() else np.zeros(occupied.shape)
+    away: Any = (
+        distance_transform_cdt(~occupied.cpu().numpy(), "chessboard") if occupied.any() else np.zeros(occupied.shape)
+    )
     field.clearance.copy_(torch.from_numpy(np.minimum(away, 255).astype(np.uint8)))
     return float(occupied.float().mean())
 
@@ -46,7 +49,7 @@ def _stretch(field: GridField) -> Tensor:
 
 
 def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
-    """Corners (3,), (3,) in voxels of the box that holds all voxels more than `opacity` opaque across; all if none is."""
+    """Corners (3,), (3,) in voxels of the box of all voxels that are more than `opacity` opaque; all if none is."""
     depth = field.config.density_gain * functional.softplus(field.density.detach()) * field.voxel
     found = (depth > -math.log1p(-opacity)).nonzero()
     if len(found) == 0:

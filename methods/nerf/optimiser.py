@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
 from methods.nerf import march, scatter
 from methods.nerf.encoding import harmonics
-from methods.nerf.fused import Grid, Records, array
+from methods.nerf.fused import Grid, Records, array, groups
 from methods.nerf.grid import GridField
 from methods.nerf.learner import NO_PRIORS, Priors, Rate
+from methods.nerf.threads import get_threads, spread
 from methods.nerf.views import Batch
 
 
@@ -33,7 +33,7 @@ class SparseAdam:
         self.moments = tuple(
             np.zeros(part.numel(), np.float32) for part in (field.density, field.density, field.colour, field.colour)
         )
-        self._threads = numba.get_num_threads()
+        self._threads = get_threads()
         area = field.shape[1] * field.shape[2]
         self._scratch = (
             np.zeros((self._threads, area), np.float32),
@@ -61,9 +61,9 @@ class SparseAdam:
             self._room = Records.room(count, grid.samples, field.channels, rays[3])
         room = self._room
         errors = np.empty(count, np.float32)
-        march.learn(
-            *grid.march(rays), array(batch.colours), array(field.background), room.values, room.owners, room.counts,
-            room.capacity, errors,
+        spread(
+            march.learn, groups(count), 4, *grid.march(rays), array(batch.colours), array(field.background),
+            room.values, room.owners, room.counts, room.capacity, errors,
         )  # fmt: skip
         self.collect(
             Records(values=room.values, owners=room.owners, counts=room.counts, capacity=room.capacity, basis=rays[3])
@@ -82,8 +82,8 @@ class SparseAdam:
         rates = (rate.density * corrected, rate.colour * corrected, beta1, beta2, self.epsilon * correction)
         grid = Grid(self.field)
         scatter.step(
-            *grid.scatter(merged(pending, grid)), grid.density, grid.colour, self.moments, self._scratch, self._seen,
-            self._lists, _floats(rates), _floats((priors.sparsity, priors.tv_density, priors.tv_colour)),
+            grid.size, *grid.scatter(merged(pending, grid)), grid.density, grid.colour, self.moments, self._scratch,
+            self._seen, self._lists, _floats(rates), _floats((priors.sparsity, priors.tv_density, priors.tv_colour)),
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:

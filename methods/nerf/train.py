@@ -10,6 +10,7 @@ from bench.task import Camera, Image, Job, Pose, ViewId
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
+from methods.nerf.threads import set_threads
 from methods.nerf.views import Views
 
 
@@ -29,10 +30,7 @@ def train(
     Repeatable for one seed, device and number of threads.
     """
     torch.set_num_threads(job.threads)
-    if config.field == "grid" and config.backend != "torch" and job.device == "cpu":
-        from methods.nerf.fused import set_threads
-
-        set_threads(job.threads)
+    set_threads(job.threads)
     views = Views.of(images, poses, camera, background, torch.device(job.device))
     if config.field == "mlp":
         from methods.nerf.train_mlp import train_mlp

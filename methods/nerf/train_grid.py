@@ -45,7 +45,10 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
         batch = views.draw(budget.rays, rng)
         loss = learner.learn(batch, torch.rand(budget.rays, generator=rng).to(field.device))
         fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
-        learner.step(Rate(density=config.density_lr * fade, colour=config.colour_lr * fade), carving if step < starts[1] else smooth)
+        learner.step(
+            Rate(density=config.density_lr * fade, colour=config.colour_lr * fade),
+            carving if step < starts[1] else smooth,
+        )
         last = step + 1 == budget.steps
         progress.log(step + 1, {"loss": loss, "psnr": psnr(loss), "resolution": max(field.shape)}, force=last)
         progress.keep(step + 1, *_state(field, learner))

@@ -1,16 +1,19 @@
 """The fused kernels do what the plain torch march does, gradients included."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
-from methods.nerf.fused import Grid, Records, set_threads
+from methods.nerf.fused import Grid, Records
 from methods.nerf.grid import GridField
 from methods.nerf.learner import DenseAdam, Priors, Rate
 from methods.nerf.occupancy import refresh
 from methods.nerf.optimiser import SparseAdam, merged
+from methods.nerf.threads import set_threads, spread
 from methods.nerf.views import Batch
 
 RAYS = 300
@@ -154,18 +157,14 @@ def test_two_backward_passes_are_one_gradient():
     for jitter in (0.25, 0.75):
         learner.learn(a_batch(), torch.full((RAYS,), jitter))
         last = learner._pending[-1]
-        pending.append(
-            Records(
-                values=last.values.copy(), owners=last.owners.copy(), counts=last.counts.copy(),
-                capacity=last.capacity, basis=last.basis,
-            )  # fmt: skip
-        )
+        copies = {name: getattr(last, name).copy() for name in ("values", "owners", "counts")}
+        pending.append(replace(last, **copies))
 
     def total(records: Records) -> np.ndarray:
         from methods.nerf import scatter
 
         sums = np.zeros_like(grid.density), np.zeros_like(grid.colour)
-        scatter.gradients(*grid.scatter(records), *sums)
+        spread(scatter.gradients, grid.size[0], 4, *grid.scatter(records), *sums)
         return sums[1]
 
     assert np.allclose(total(merged(pending, grid)), total(pending[0]) + total(pending[1]), atol=1e-7)

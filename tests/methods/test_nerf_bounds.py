@@ -1,0 +1,62 @@
+"""Bounds hold the scene, whatever they are found from, in any frame."""
+
+import numpy as np
+import pytest
+
+from bench.task import PosePrior, look_at
+from methods.nerf.bounds import Bounds
+
+
+def an_orbit(count: int = 30, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
+    poses = PosePrior(elevation=(10, 60)).sample(np.random.default_rng(0), count)
+    poses[:, :3, 3] = scale * poses[:, :3, 3] + shift
+    return poses
+
+
+def test_from_the_sphere_prior_of_the_blender_scenes():
+    bounds = Bounds.from_prior(PosePrior())
+    assert bounds == Bounds(centre=(0.0, 0.0, 0.0), half_size=2.0, near=2.0, far=6.0, contract=False)
+
+
+def test_from_cameras_finds_what_they_look_at_though_some_look_away():
+    poses = an_orbit()
+    poses[:4] = look_at(poses[:4, :3, 3], np.array([[9.0, -7, 5]]), np.array([0, 0, 1.0]))
+    bounds = Bounds.from_cameras(list(poses))
+    assert np.allclose(bounds.centre, 0, atol=0.05)
+    assert bounds.half_size == pytest.approx(2.0, rel=0.05)
+    assert 0 < bounds.near < 2.5 and bounds.far > 5.5
+
+
+@pytest.mark.parametrize("contract", [False, True])
+def test_bounds_move_and_grow_with_the_frame(contract):
+    plain = Bounds.from_cameras(list(an_orbit()), contract=contract)
+    other = Bounds.from_cameras(list(an_orbit(scale=300.0, shift=1000.0)), contract=contract)
+    assert np.allclose(other.centre, 1000, atol=1e-3 * 300)
+    for name in ("half_size", "near", "far"):
+        assert getattr(other, name) == pytest.approx(300 * getattr(plain, name), rel=1e-3)
+
+
+def test_from_points_ignores_stray_ones():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.uniform(-1, 1, (500, 3)) + 5, rng.normal(0, 500, (20, 3))])
+    bounds = Bounds.from_points(points, list(an_orbit(shift=5.0)))
+    assert np.allclose(bounds.centre, 5, atol=0.15)
+    assert 1.0 <= bounds.half_size < 1.6
+
+
+def test_a_handful_of_points_says_nothing():
+    poses = list(an_orbit())
+    assert Bounds.from_points(np.zeros((3, 3)), poses) == Bounds.from_cameras(poses)
+
+
+def test_cameras_that_look_the_same_way_face_the_scene_they_share():
+    poses = np.tile(np.eye(4), (9, 1, 1))
+    poses[:, 0, 3] = np.linspace(-1, 1, 9)
+    bounds = Bounds.from_cameras(list(poses), contract=True)
+    assert bounds.centre[2] > 0.5 and abs(bounds.centre[0]) < 1e-6
+    assert bounds.near < bounds.centre[2] < bounds.far
+
+
+def test_no_cameras_is_an_error_in_words():
+    with pytest.raises(ValueError, match="no poses"):
+        Bounds.from_cameras([])

@@ -1,0 +1,151 @@
+"""Fields: what a network is made of, what a grid keeps when it grows, what a folder gives back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bench.task import Camera, DifferentiableField, PosePrior
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import Budget, FieldConfig
+from methods.nerf.encoding import contract, frequencies, harmonics
+from methods.nerf.grid import GridField
+from methods.nerf.mlp import MlpField
+from methods.nerf.occupancy import refresh, resampled
+from methods.nerf.rays import image_pixels, pixel_rays
+from methods.nerf.sampling import importance, marching_edges
+from methods.nerf.store import load, save
+from methods.nerf.volume import weights_of
+
+CAMERA = Camera(width=8, height=6, fx=9.0, fy=9.0, cx=4.0, cy=3.0)
+BOUNDS = Bounds.from_prior(PosePrior())
+TORCH = FieldConfig(backend="torch")
+
+
+def a_grid(side: int = 12) -> GridField:
+    field = GridField.empty(BOUNDS, torch.ones(3), TORCH, side)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        field.density.copy_(4 * torch.randn(field.shape, generator=generator))
+        field.colour.copy_(torch.randn(field.colour.shape, generator=generator))
+    refresh(field)
+    return field
+
+
+def test_the_network_has_the_published_size():
+    field = MlpField(BOUNDS, torch.ones(3), FieldConfig(field="mlp"))
+    # 63 -> 256, four 256 -> 256, 319 -> 256, two 256 -> 256; density, feature, 283 -> 128 -> 3: the authors' release
+    assert [layer.in_features for layer in field.coarse.trunk] == [63, 256, 256, 256, 256, 319, 256, 256]
+    assert sum(parameter.numel() for parameter in field.coarse.parameters()) == 595_844
+    assert sum(parameter.numel() for parameter in field.parameters()) == 2 * 595_844
+
+
+def test_encodings_are_those_of_the_papers():
+    x = torch.tensor([[0.25, -0.5, 1.0]])
+    assert frequencies(x, 4).shape == (1, 27)
+    assert frequencies(x, 2)[0, 3:9] == pytest.approx([0.5**0.5, -1, 0, 1, 0, 0], abs=1e-6)
+    points = torch.nn.functional.normalize(torch.randn(20000, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    basis = harmonics(points, 2)
+    # orthonormal on the sphere, up to the error of 20,000 samples
+    assert torch.allclose(basis.T @ basis / len(points), torch.eye(9), atol=0.06)
+
+
+def test_contraction_squeezes_all_of_space_and_leaves_the_near_part():
+    near = torch.tensor([[0.3, -0.9, 0.5]])
+    assert torch.equal(contract(near), near)
+    far = contract(torch.tensor([[1e6, 3.0, -2.0], [0.0, -2.0, 1.0]]))
+    assert far.abs().max() <= 2
+    assert far[1].tolist() == pytest.approx([0, -1.5, 0.75])
+
+
+def test_weights_follow_the_law_of_absorption():
+    depth = torch.rand(5, 40, generator=torch.Generator().manual_seed(0)) * 0.2
+    assert torch.allclose(weights_of(depth).sum(dim=1), 1 - torch.exp(-depth.sum(dim=1)), atol=1e-6)
+
+
+def test_steps_grow_with_distance_only_in_open_space():
+    assert np.allclose(np.diff(marching_edges(1.0, 3.0, 0.1, contract=False)), 0.1, atol=1e-6)
+    edges = marching_edges(0.1, 500.0, 0.02, contract=True)
+    assert edges[-1] >= 500 and len(edges) < 500
+    assert np.diff(edges)[-1] == pytest.approx(0.02 * edges[-2], rel=1e-3)
+
+
+def test_importance_samples_lie_where_the_weight_is():
+    distances = torch.linspace(0, 1, 64).expand(3, 64)
+    weights = torch.exp(-(((distances - 0.7) / 0.03) ** 2))
+    more = importance(distances, weights, 128, torch.Generator().manual_seed(0))
+    assert more.mean().item() == pytest.approx(0.7, abs=0.01)
+    assert more.std().item() < 0.04
+
+
+def test_rays_go_through_their_pixels_and_carry_gradients_to_the_pose():
+    pose = torch.from_numpy(PosePrior().sample(np.random.default_rng(0), 1)).float().requires_grad_()
+    pixels = image_pixels(CAMERA)
+    origins, directions = pixel_rays(pixels, CAMERA, pose.expand(len(pixels), 4, 4))
+    seen = (origins + 2 * directions - pose[0, :3, 3]) @ pose[0, :3, :3]  # back into the camera
+    back = seen[:, :2] / seen[:, 2:] * 9 + torch.tensor([4.0, 3.0])
+    assert torch.allclose(back, pixels, atol=1e-4)
+    (origins + directions).sum().backward()
+    assert pose.grad is not None and pose.grad[0, :3].abs().min() > 0
+
+
+def test_a_finer_grid_is_the_same_field():
+    field = a_grid(9)
+    finer = resampled(field, 17, shrink=False)  # every second voxel of the finer grid is one of the coarser
+    assert finer.shape == (17, 17, 17)
+    assert torch.allclose(finer.density[::2, ::2, ::2], field.density, atol=1e-4)
+    assert torch.allclose(finer.colour[::2, ::2, ::2], field.colour, atol=1e-4)
+
+
+def test_a_grid_closes_around_what_it_holds():
+    field = GridField.empty(BOUNDS, torch.ones(3), TORCH, 32)
+    with torch.no_grad():
+        field.density[10:16, 12:20, 5:9] = 5
+    closer = resampled(field, 32, shrink=True)
+    ends = np.array(closer.low) + closer.voxel * (np.array(closer.shape) - 1)
+    old = 2 / 31
+    assert np.allclose(closer.low, -1 + old * np.array([8, 10, 3]), atol=1e-5)
+    assert (ends >= -1 + old * np.array([17, 21, 10]) - 1e-5).all()
+    assert closer.voxel < old / 2
+
+
+@pytest.mark.parametrize("kind", ["grid", "mlp"])
+def test_a_saved_field_is_read_back_equal(kind, tmp_path):
+    config = FieldConfig(field="mlp", width=16, samples=8, fine_samples=8)
+    field = a_grid() if kind == "grid" else MlpField(BOUNDS, torch.ones(3), config, torch.Generator().manual_seed(0))
+    save(field, tmp_path)
+    again = load(tmp_path)
+    poses = PosePrior().sample(np.random.default_rng(1), 2)
+    before, after = field.render(poses, CAMERA), again.render(poses, CAMERA)
+    assert isinstance(again, DifferentiableField)
+    assert before.rgb.shape == (2, 6, 8, 3) and before.depth.shape == before.opacity.shape == (2, 6, 8)
+    assert np.array_equal(before.rgb, after.rgb) and np.array_equal(before.depth, after.depth)
+
+
+def test_a_folder_that_holds_no_field_is_refused(tmp_path):
+    (tmp_path / "field.json").write_text(json.dumps({"channels": 3}))
+    with pytest.raises(ValueError, match="not a field"):
+        load(tmp_path)
+
+
+def test_depth_is_measured_along_the_optical_axis():
+    field = GridField.empty(BOUNDS, torch.ones(3), TORCH, 41)
+    with torch.no_grad():
+        field.density.fill_(-20)
+        field.density[:, :, :21] = 20  # all that lies below z = 0 is solid
+    refresh(field)
+    pose = np.eye(4)
+    pose[:3, :3] = np.diag([1.0, -1.0, -1.0])  # looks down from above
+    pose[2, 3] = 4.0
+    depth = field.render(pose[None], CAMERA).depth[0]
+    # the surface lies where the raw density changes sign, half a voxel (0.05) above z = 0; samples are 0.1 apart
+    assert np.allclose(depth, 3.95, atol=0.12)
+
+
+def test_unknown_and_contradictory_choices_are_refused():
+    with pytest.raises(ValueError, match="widht"):
+        FieldConfig.model_validate({"widht": 3})
+    with pytest.raises(ValueError, match="one entry for each stage"):
+        FieldConfig(growth=(0.5,), grow_at=(0.5, 0.2))
+    assert FieldConfig(steps=7).budget("quick") == Budget(steps=7, rays=8192, side=160)

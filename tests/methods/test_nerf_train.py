@@ -1,0 +1,132 @@
+"""Training: it learns, it repeats, it goes on after a kill, and what cannot be trained from is refused."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.task import Camera, Capture, Job, PosePrior, ViewId
+from methods.nerf import progress
+from methods.nerf.bounds import Bounds
+from methods.nerf.config import Budget, FieldConfig
+from methods.nerf.grid import GridField
+from methods.nerf.method import Nerf, NerfConfig
+from methods.nerf.train import train
+
+SIDE = 24
+CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
+POSES = {ViewId(f"v{i:03d}"): pose for i, pose in enumerate(PosePrior().sample(np.random.default_rng(0), 40))}
+SMALL = {"grid_smoke": Budget(steps=120, rays=512, side=24), "occupancy_every": 20}
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[ViewId, np.ndarray]:
+    """A ball of two colours on white, as the reference renders it."""
+    field = GridField.empty(Bounds.from_prior(PosePrior()), torch.ones(3), FieldConfig(), 32)
+    axis = torch.linspace(-1, 1, 32)
+    x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
+    with torch.no_grad():
+        field.density.copy_(60 * (0.4 - (x * x + y * y + z * z).sqrt()))
+        field.colour[..., 0] = torch.where(z > 0, 3.0, -3.0)
+        field.colour[..., 4] = torch.where(x > 0, 2.0, -2.0)
+    rgb = field.render(np.stack(list(POSES.values())), CAMERA).rgb
+    return {view: (255 * image + 0.5).astype(np.uint8) for view, image in zip(POSES, rgb, strict=True)}
+
+
+def a_job(folder, log: list | None = None, **changes) -> Job:
+    job = Job(
+        seed=3,
+        workdir=folder,
+        threads=2,
+        effort="smoke",
+        sink=lambda *row: (log if log is not None else []).append(row),
+    )
+    return replace(job, **changes)
+
+
+def fit(images, job, **choices):
+    config = FieldConfig(**{**SMALL, **choices})
+    return train(images, POSES, CAMERA, Bounds.from_prior(PosePrior()), (1.0, 1.0, 1.0), config, job)
+
+
+def heldout_psnr(field, images) -> float:
+    views = list(POSES)[:5]
+    rgb = field.render(np.stack([POSES[view] for view in views]), CAMERA).rgb
+    return progress.psnr(float(np.mean((rgb - np.stack([images[view] for view in views]) / 255) ** 2)))
+
+
+@pytest.mark.parametrize(("backend", "steps"), [("fused", 120), ("torch", 40)])
+def test_a_grid_learns_views_that_it_was_not_shown(backend, steps, images, tmp_path):
+    log: list = []
+    shown = dict(list(images.items())[5:])
+    field = fit(shown, a_job(tmp_path, log), backend=backend, steps=steps)
+    # the mean colour of these images alone scores 9.6 dB
+    assert heldout_psnr(field, images) > 20
+    curves = [values for _, values, _ in log if "loss" in values]
+    assert {"loss", "psnr", "seconds", "resolution"} <= curves[-1].keys()
+    assert any("preview" in pictures for *_, pictures in log)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_silhouettes_train_a_field_of_one_channel(images, tmp_path):
+    masks = {view: (255 * (image.min(axis=2, keepdims=True) < 250)).astype(np.uint8) for view, image in images.items()}
+    config = FieldConfig(**SMALL, steps=40)
+    field = train(masks, POSES, CAMERA, Bounds.from_prior(PosePrior()), (0.0, 0.0, 0.0), config, a_job(tmp_path))
+    rgb = field.render(POSES[ViewId("v000")][None], CAMERA).rgb[0]
+    assert rgb.shape == (SIDE, SIDE, 1)
+    found, true = rgb > 0.5, masks[ViewId("v000")] > 127
+    assert (found & true).sum() / (found | true).sum() > 0.8
+
+
+def test_two_fits_with_one_seed_are_equal_and_another_seed_differs(images, tmp_path):
+    fields = [fit(images, a_job(tmp_path / name, seed=seed), steps=30) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    assert torch.equal(fields[0].colour, fields[1].colour)
+    assert fields[0].colour.shape != fields[2].colour.shape or not torch.equal(fields[0].colour, fields[2].colour)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    whole = fit(images, a_job(tmp_path / "whole"), steps=40)
+    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+
+    def kill(step, values, pictures):
+        if step == 25:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit(images, a_job(tmp_path / "broken", sink=kill), steps=40)
+    log: list = []
+    again = fit(images, a_job(tmp_path / "broken", log), steps=40)
+    assert log[0][0] == 25  # the checkpoint of step 24 was used
+    assert torch.equal(again.colour, whole.colour) and torch.equal(again.density, whole.density)
+
+
+def test_the_published_network_runs_its_whole_path_at_smoke(images, tmp_path):
+    capture = Capture(images=images, camera=CAMERA, prior=PosePrior(), start=POSES, background=(1.0, 1.0, 1.0))
+    method = Nerf(NerfConfig(field="mlp"))
+    answer = method.fit(capture, a_job(tmp_path))
+    method.save(answer, tmp_path / "fit")
+    field = method.load(tmp_path / "fit", "cpu")
+    assert field is not None and answer.poses.keys() == POSES.keys()
+    assert np.isfinite(field.render(POSES[ViewId("v000")][None], CAMERA).rgb).all()
+
+
+def test_images_without_poses_cannot_be_trained_from(images, tmp_path):
+    bounds = Bounds.from_prior(PosePrior())
+    with pytest.raises(ValueError, match="none of the 40 images has a pose"):
+        train(images, {}, CAMERA, bounds, (1.0, 1.0, 1.0), FieldConfig(), a_job(tmp_path))
+
+
+def test_listing_the_method_imports_neither_torch_nor_numba():
+    code = (
+        "import sys, methods.nerf.method as m; m.Nerf(m.Nerf.Config()).traits; "
+        "sys.exit(sorted({'torch', 'numba', 'scipy'} & sys.modules.keys()) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
