@@ -28,7 +28,8 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
     contract = capture.background is None
     bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract)
     radiance = train(capture.images, found.poses, found.camera, bounds, capture.background, config.radiance, job)
-    return Fit(poses=found.poses, field=radiance, camera=found.camera, notes=found.notes)
+    estimated = found.camera if config.intrinsics == "unknown" or capture.camera is None else None
+    return Fit(poses=found.poses, field=radiance, camera=estimated, notes=found.notes)
 
 
 def write(found: Reconstruction, folder: Path) -> None:
