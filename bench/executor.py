@@ -60,7 +60,7 @@ class Executor:
                 if self._stopping:
                     raise Stopped
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "bench.worker", verb, str(folder)],
+                    [sys.executable, "-m", "bench.worker", verb, str(folder.resolve())],
                     stdin=subprocess.PIPE,  # its end tells the worker that the judge is gone
                     stdout=log,
                     stderr=log,

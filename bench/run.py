@@ -117,7 +117,7 @@ class Runner:
                 self.scenes.check(planned.source, SIDE[planned.cell.effort])
 
     def folder(self, planned: Planned) -> Path:
-        return self.settings.suite / planned.cell.folder
+        return self.settings.suite.resolve() / planned.cell.folder  # workers have a folder of their own to stand in
 
     def standing(self, planned: Planned) -> Result | None:
         """The earlier result of this cell, where nothing has changed that it depends on."""

@@ -161,3 +161,11 @@ def test_cells_side_by_side_end_as_cells_one_by_one(tmp_path):
     beside, *_ = execute(tmp_path / "beside", made, workers=3)
     assert [r.metrics for r in alone] == [r.metrics for r in beside]
     assert [r.status for r in alone] == [r.status for r in beside]
+
+
+def test_a_suite_may_be_named_by_a_relative_path(tmp_path, monkeypatch):
+    made = make_plan("answer")
+    monkeypatch.chdir(tmp_path)
+    (result,), *_ = execute(Path("runs/quick"), made)
+    assert result.status == "done", result.reason
+    assert "nvs/aligned/psnr" in result.metrics
