@@ -31,8 +31,8 @@ class FieldConfig(BaseModel):
     # field=grid
     backend: Literal["auto", "fused", "torch"] = "auto"  # auto: fused on the CPU, torch on any other device
     grid_smoke: Budget = Budget(steps=150, rays=2048, side=48)
-    grid_quick: Budget = Budget(steps=2500, rays=8192, side=160)
-    grid_full: Budget = Budget(steps=6000, rays=16384, side=256)
+    grid_quick: Budget = Budget(steps=2000, rays=8192, side=160)
+    grid_full: Budget = Budget(steps=5000, rays=8192, side=256)
     sh_degree: Literal[0, 1, 2] = 1
     growth: tuple[float, ...] = (0.4, 0.75)  # the grid starts at these shares of `side`, ...
     grow_at: tuple[float, ...] = (0.15, 0.4)  # ... and moves on after these shares of the steps
@@ -41,8 +41,8 @@ class FieldConfig(BaseModel):
     sample_step: float = Field(default=1.0, gt=0)  # distance between samples, in voxels
     min_alpha: float = Field(default=2e-3, ge=0)  # a sample fainter than this is empty
     min_transmittance: float = Field(default=1e-3, ge=0)  # a ray darker than this has ended
-    density_lr: float = Field(default=0.3, gt=0)  # Adam
-    colour_lr: float = Field(default=0.1, gt=0)
+    density_lr: float = Field(default=0.6, gt=0)  # Adam
+    colour_lr: float = Field(default=0.05, gt=0)
     grid_lr_decay: float = Field(default=0.1, gt=0, le=1)  # what is left of it in the end
     # weights beside the mean squared error; the gradients of the pixels on one voxel are of the order 1e-6
     sparsity: float = Field(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Field, Fit, Job, Traits
+from bench.task import Capture, Effort, Field, Fit, Job, Traits
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 
@@ -32,7 +32,12 @@ class Nerf:
 
     @property
     def traits(self) -> Traits:
-        return Traits(needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True)
+        seconds: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
+        if self.config.field == "mlp":  # beyond smoke by arithmetic: nobody has waited for it
+            seconds = {"smoke": 10.0, "quick": 2e4, "full": 8e6}
+        return Traits(
+            needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds
+        )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Train on the given poses; they are also the answer."""

@@ -48,6 +48,17 @@ def _stretch(field: GridField) -> Tensor:
     return far + 1  # a camera is taken to be at most one half size beyond the centre
 
 
+def seen_voxels(field: GridField) -> Tensor:
+    """Mask (X, Y, Z) of the voxels at the corners of cells that are not empty: no ray ever asks for another."""
+    mask = field.clearance == 0
+    for axis, count in enumerate(field.shape):
+        # cell c has the voxels CELL c, ..., CELL c + CELL: the last is also the first of the next cell
+        wide = mask.repeat_interleave(CELL, dim=axis)
+        lead, rest = wide.narrow(axis, 0, 1), torch.zeros_like(wide.narrow(axis, 0, 1))
+        mask = (torch.cat([wide, rest], dim=axis) | torch.cat([lead, wide], dim=axis)).narrow(axis, 0, count)
+    return mask
+
+
 def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
     """Corners (3,), (3,) in voxels of the box of all voxels that are more than `opacity` opaque; all if none is."""
     depth = field.config.density_gain * functional.softplus(field.density.detach()) * field.voxel

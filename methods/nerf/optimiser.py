@@ -33,17 +33,17 @@ class SparseAdam:
         self.moments = tuple(
             np.zeros(part.numel(), np.float32) for part in (field.density, field.density, field.colour, field.colour)
         )
-        self._threads = get_threads()
-        area = field.shape[1] * field.shape[2]
-        self._scratch = (
-            np.zeros((self._threads, area), np.float32),
-            np.zeros((self._threads, area * field.colour.shape[-1]), np.float32),
-        )
-        self._seen = np.zeros((self._threads, area), np.uint8)
-        self._lists = np.empty((self._threads, area), np.int64)
+        self._make_scratch()
         self._room: Records | None = None
         self._pending: list[Records] = []
         field.optimiser = self
+
+    def _make_scratch(self) -> None:
+        """A layer of the grid for each thread."""
+        threads, area = get_threads(), self.field.shape[1] * self.field.shape[2]
+        row = self.field.colour.shape[-1]
+        self._scratch = (np.zeros((threads, area), np.float32), np.zeros((threads, area * row), np.float32))
+        self._seen, self._lists = np.zeros((threads, area), np.uint8), np.empty((threads, area), np.int64)
 
     def collect(self, records: Records) -> None:
         """Keep the gradients of one backward pass until the next `step`."""
@@ -75,6 +75,8 @@ class SparseAdam:
         pending, self._pending = self._pending, []
         if not pending:
             return
+        if len(self._seen) < get_threads():
+            self._make_scratch()
         self.steps += 1
         beta1, beta2 = self.betas
         correction = (1 - beta2**self.steps) ** 0.5
@@ -87,12 +89,15 @@ class SparseAdam:
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
-        """The moments, for a checkpoint."""
-        return {f"moment{index}": torch.from_numpy(value) for index, value in enumerate(self.moments)}
+        """The moments, for a checkpoint: those of the voxels touched so far, as all others are zero."""
+        touched = np.flatnonzero(self.moments[1])
+        rows = (value.reshape(len(self.moments[1]), -1)[touched] for value in self.moments)
+        return {"touched": torch.from_numpy(touched), **{f"moment{n}": torch.from_numpy(r) for n, r in enumerate(rows)}}
 
     def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        touched = tensors["touched"].numpy()
         for index, value in enumerate(self.moments):
-            value[:] = tensors[f"moment{index}"].numpy()
+            value.reshape(len(self.moments[1]), -1)[touched] = tensors[f"moment{index}"].numpy()
         self.steps = steps
 
 

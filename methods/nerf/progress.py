@@ -34,6 +34,7 @@ class Progress:
         self.key = json.dumps(key, sort_keys=True)
         self.before = 0.0  # seconds spent before a kill
         self.start = self.kept = time.monotonic()
+        self.writing = 0.0  # seconds that the last checkpoint took: never more than a twentieth of the time
         self.logged = -LOG_SECONDS
 
     @property
@@ -49,13 +50,15 @@ class Progress:
 
     def keep(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint when one is due: after `step` steps, `state` (JSON) and `tensors` are all there is."""
-        if time.monotonic() - self.kept < CHECKPOINT_SECONDS:
+        if time.monotonic() - self.kept < max(CHECKPOINT_SECONDS, 20 * self.writing):
             return
+        start = time.monotonic()
         draft = self.path.with_name(f".{self.path.name}.tmp")
         header = {"key": self.key, "state": json.dumps({**state, "step": step, "seconds": self.seconds})}
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
         draft.replace(self.path)
         self.kept = time.monotonic()
+        self.writing = self.kept - start
 
     def resume(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """State (with its "step") and tensors of the last checkpoint; None where there is none that fits."""

@@ -16,6 +16,7 @@ from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
 from methods.nerf.grid import GridField
 from methods.nerf.mlp import MlpField
+from methods.nerf.occupancy import seen_voxels
 
 VALUES, DESCRIPTION = "field.safetensors", "field.json"
 
@@ -23,7 +24,7 @@ VALUES, DESCRIPTION = "field.safetensors", "field.json"
 def save(field: RadianceField, folder: Path) -> None:
     """Write `field` into `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder / VALUES, field.state_dict())
+    write_tensors(folder / VALUES, _pack(field))
     draft = folder / f".{DESCRIPTION}.tmp"
     draft.write_text(json.dumps(describe(field), indent=1) + "\n")
     draft.replace(folder / DESCRIPTION)
@@ -33,10 +34,31 @@ def load(folder: Path, device: str = "cpu") -> RadianceField:
     """Read back what `save` wrote. Raises ValueError where that is not what is there."""
     try:
         field = build(json.loads((folder / DESCRIPTION).read_text()))
-        field.load_state_dict(load_file(folder / VALUES))
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        field.load_state_dict(_unpack(field, load_file(folder / VALUES)))
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: not a field saved by this version of Unposed ({error})") from error
     return field.requires_grad_(False).to(device)
+
+
+def _pack(field: RadianceField) -> dict[str, Tensor]:
+    """All values; of a grid only those that some ray can ask for, a tenth of them as a rule."""
+    values = field.state_dict()
+    if isinstance(field, GridField):
+        mask = seen_voxels(field)
+        values |= {"density": field.density[mask], "colour": field.colour[mask]}
+    return values
+
+
+def _unpack(field: RadianceField, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `_pack` left out is empty."""
+    if isinstance(field, GridField):
+        field.clearance.copy_(values["clearance"])
+        mask = seen_voxels(field)
+        for name, empty in (("density", field.config.density_start), ("colour", 0.0)):
+            whole = torch.full_like(field.state_dict()[name], empty)
+            whole[mask] = values[name]
+            values[name] = whole
+    return values
 
 
 def describe(field: RadianceField) -> dict[str, object]:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-_threads = 1
+import torch
+
+_threads: int | None = None
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -27,7 +29,10 @@ def set_threads(threads: int) -> None:
 
 
 def get_threads() -> int:
-    return _threads
+    """What was set, or as many as torch uses (OMP_NUM_THREADS, or all cores)."""
+    if _threads is None:
+        set_threads(torch.get_num_threads())
+    return _threads or 1
 
 
 def spread(kernel: Callable[..., None], count: int, piece: int, *arguments: Any) -> None:
@@ -41,7 +46,7 @@ def spread(kernel: Callable[..., None], count: int, piece: int, *arguments: Any)
         while (first := next(starts)) < count:
             kernel(worker, first, min(first + piece, count), *arguments)
 
-    helpers = min(_threads, -(-count // piece)) - 1
+    helpers = min(get_threads(), -(-count // piece)) - 1
     futures = [_pool.submit(work, worker + 1) for worker in range(helpers)] if _pool is not None else []
     work(0)
     for future in futures:
