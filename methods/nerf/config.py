@@ -63,6 +63,7 @@ class FieldConfig(BaseModel):
     direction_frequencies: int = Field(default=4, ge=0)
     samples: int = Field(default=64, gt=2)
     fine_samples: int = Field(default=128, ge=0)  # 0: no fine network
+    shared_network: bool = False  # one network does both passes (GRAF, GNeRF)
     mlp_activation: Literal["relu", "softplus"] = "relu"  # of the density
     mlp_lr: float = Field(default=5e-4, gt=0)
     mlp_lr_decay: float = Field(default=0.1, gt=0, le=1)

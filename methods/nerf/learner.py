@@ -35,7 +35,10 @@ NO_PRIORS = Priors()
 
 
 class Learner(Protocol):
-    """`learn` finds the gradients of a batch and returns its mean squared error; `step` spends them."""
+    """`learn` finds the gradients of a batch and returns its mean squared error; `step` spends them.
+
+    Gradients of a `backward` through the field add to those of `learn`, and are spent with them.
+    """
 
     steps: int
 
@@ -48,24 +51,23 @@ class Learner(Protocol):
     def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None: ...
 
 
-def learner_of(field: GridField) -> Learner:
-    """The learner that suits the field's back end."""
+def learner_of(field: GridField, beta1: float = 0.9) -> Learner:
+    """The learner that suits the field's back end: Adam, or without momentum (`beta1` = 0) RMSprop, bias corrected."""
     if not field.fused:
-        return DenseAdam(field)
+        return DenseAdam(field, beta1)
     from methods.nerf.optimiser import SparseAdam  # numba is imported by those who compute on the CPU alone
 
-    return SparseAdam(field)
+    return SparseAdam(field, beta1)
 
 
 class DenseAdam:
     """In plain torch, on any device: Adam on all voxels, priors over the whole grid."""
 
-    def __init__(self, field: GridField) -> None:
+    def __init__(self, field: GridField, beta1: float = 0.9) -> None:
         self.field, self.steps = field, 0
-        self.adam = torch.optim.Adam([{"params": [field.density]}, {"params": [field.colour]}], betas=(0.9, 0.99))
+        self.adam = torch.optim.Adam([{"params": [field.density]}, {"params": [field.colour]}], betas=(beta1, 0.99))
 
     def learn(self, batch: Batch, jitter: Tensor) -> float:
-        self.adam.zero_grad(set_to_none=True)
         shade = self.field.march(self.field.normalised(batch.origins), batch.directions, jitter)
         loss = functional.mse_loss(shade.over(self.field.background), batch.colours)
         loss.backward()
@@ -78,6 +80,7 @@ class DenseAdam:
         for group, value in zip(self.adam.param_groups, (rate.density, rate.colour), strict=True):
             group["lr"] = value
         self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
         self.steps += 1
 
     def state(self) -> dict[str, Tensor]:

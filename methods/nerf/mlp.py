@@ -35,8 +35,11 @@ class Network(nn.Module):
                 nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 
-    def forward(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Density (R, S) and colour (R, S, C) at `points` (R, S, 3) seen along `directions` (R, 3)."""
+    def forward(self, points: Tensor, directions: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Density (R, S) and colour (R, S, C) at `points` (R, S, 3) seen along `directions` (R, 3).
+
+        `noise` (R, S) is added to the raw density (Mildenhall 2020, appendix A).
+        """
         encoded = frequencies(points, self.config.position_frequencies)
         hidden = encoded
         for index, layer in enumerate(self.trunk):
@@ -44,6 +47,7 @@ class Network(nn.Module):
                 hidden = torch.cat([encoded, hidden], dim=-1)
             hidden = functional.relu(layer(hidden))
         raw = self.density(hidden)[..., 0]
+        raw = raw if noise is None else raw + noise
         density = functional.relu(raw) if self.config.mlp_activation == "relu" else functional.softplus(raw)
         view = frequencies(directions, self.config.direction_frequencies)[:, None].expand(*points.shape[:2], -1)
         hidden = functional.relu(self.view(torch.cat([self.feature(hidden), view], dim=-1)))
@@ -51,14 +55,21 @@ class Network(nn.Module):
 
 
 class MlpField(RadianceField):
-    """Two networks, `coarse` and `fine`: the second is asked where the first found something."""
+    """Two networks, `coarse` and `fine`: the second is asked where the first found something.
+
+    With `shared_network` both are one. `noise` is the standard deviation of what is added to the raw density of rays
+    that come with a generator.
+    """
+
+    noise: float = 0.0
 
     def __init__(
         self, bounds: Bounds, background: Tensor, config: FieldConfig, generator: torch.Generator | None = None
     ) -> None:
         super().__init__(bounds, background, config)
         self.coarse = Network(config, self.channels, generator)
-        self.fine = Network(config, self.channels, generator) if config.fine_samples else None
+        separate = config.fine_samples and not config.shared_network
+        self.fine = Network(config, self.channels, generator) if separate else None
 
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         return self.both(origins, directions, generator)[-1]
@@ -67,11 +78,12 @@ class MlpField(RadianceField):
         """The coarse and then the fine rendering (or the coarse alone): the loss is over all of them (eq. 6)."""
         origins = self.normalised(origins)
         distance = self._first(len(origins), generator)
-        shade, weights = self._through(self.coarse, origins, directions, distance)
-        if self.fine is None:
+        shade, weights = self._through(self.coarse, origins, directions, distance, generator)
+        if not self.config.fine_samples:
             return [shade]
         more = importance(distance, weights, self.config.fine_samples, generator)
-        finer, _ = self._through(self.fine, origins, directions, torch.cat([distance, more], dim=1).sort(dim=1).values)
+        distance = torch.cat([distance, more], dim=1).sort(dim=1).values
+        finer, _ = self._through(self.fine or self.coarse, origins, directions, distance, generator)
         return [shade, finer]
 
     def _first(self, rays: int, generator: torch.Generator | None) -> Tensor:
@@ -83,9 +95,14 @@ class MlpField(RadianceField):
         ends = ends.clamp(min=1e-3).log()
         return stratified(ends[:, :1], ends[:, 1:], self.config.samples, generator).exp()
 
-    def _through(self, network: Network, origins: Tensor, directions: Tensor, distance: Tensor) -> tuple[Shade, Tensor]:
+    def _through(
+        self, network: Network, origins: Tensor, directions: Tensor, distance: Tensor, generator: torch.Generator | None
+    ) -> tuple[Shade, Tensor]:
         points = origins[:, None] + distance[..., None] * directions[:, None]  # (R, S, 3)
-        density, emitted = network(contract(points) / 2 if self.bounds.contract else points, directions)
+        noise = None
+        if self.noise > 0 and generator is not None:
+            noise = self.noise * torch.randn(distance.shape, generator=generator).to(distance.device)
+        density, emitted = network(contract(points) / 2 if self.bounds.contract else points, directions, noise)
         length = torch.cat([distance.diff(dim=1), torch.full_like(distance[:, :1], 1e10)], dim=1)
         weights = weights_of(density * length)
         with torch.no_grad():

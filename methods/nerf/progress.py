@@ -44,13 +44,21 @@ class Progress:
 
     def log(self, step: int, values: Mapping[str, float], *, force: bool = False) -> None:
         """A point of the curves, at most one a second."""
-        if force or self.seconds - self.logged >= LOG_SECONDS:
+        if self.talks(force=force):
             self.logged = self.seconds
             self.job.log(step, {**values, "seconds": self.seconds})
 
+    def talks(self, *, force: bool = False) -> bool:
+        """Whether a point of the curves would be taken now: for those that cost something to find out."""
+        return force or self.seconds - self.logged >= LOG_SECONDS
+
+    def due(self) -> bool:
+        """Whether `keep` would write a checkpoint now."""
+        return time.monotonic() - self.kept >= max(CHECKPOINT_SECONDS, 20 * self.writing)
+
     def keep(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint when one is due: after `step` steps, `state` (JSON) and `tensors` are all there is."""
-        if time.monotonic() - self.kept < max(CHECKPOINT_SECONDS, 20 * self.writing):
+        if not self.due():
             return
         start = time.monotonic()
         draft = self.path.with_name(f".{self.path.name}.tmp")

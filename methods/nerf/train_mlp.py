@@ -9,6 +9,7 @@ from bench.task import Job
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 from methods.nerf.mlp import MlpField
+from methods.nerf.moments import moments, restore_moments
 from methods.nerf.progress import Progress, decayed, generator, preview, psnr
 from methods.nerf.store import describe
 from methods.nerf.views import Views
@@ -39,12 +40,7 @@ def train_mlp(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> Ml
 
 
 def _state(field: MlpField, adam: torch.optim.Adam) -> dict[str, torch.Tensor]:
-    moments = {
-        f"adam/{index}/{name}": value
-        for index, entry in adam.state_dict()["state"].items()
-        for name, value in entry.items()
-    }
-    return {**{f"field/{name}": value for name, value in field.state_dict().items()}, **moments}
+    return {**{f"field/{name}": value for name, value in field.state_dict().items()}, **moments(adam, "adam/")}
 
 
 def _resume(progress: Progress, field: MlpField, adam: torch.optim.Adam) -> int:
@@ -54,10 +50,5 @@ def _resume(progress: Progress, field: MlpField, adam: torch.optim.Adam) -> int:
         return 0
     state, tensors = found
     field.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("field/")})
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("adam/"):
-            _, index, entry = name.split("/")
-            moments.setdefault(int(index), {})[entry] = value
-    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+    restore_moments(adam, "adam/", tensors)
     return state["step"]

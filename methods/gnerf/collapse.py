@@ -1,0 +1,53 @@
+"""Has the fit died? Adversarial training does, at random; the losses look healthy all the while."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from methods.gnerf.model import Model
+from methods.gnerf.register import look
+
+VIEWS, SIDE = 16, 24
+FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
+NARROW = 0.15  # spread of the inversion network's answers, as a share of the prior's
+USELESS = 1.0  # dB over the mean-colour image
+
+
+def symptom(model: Model, rng: torch.Generator, *, fitted: bool) -> str | None:
+    """What is wrong, or None. With `fitted` (after AB or B) the photometric error is looked at, before the networks."""
+    poses = model.sample(VIEWS, rng)
+    seen = look(model.generator.field, model.intrinsics, poses, SIDE)
+    if not (torch.isfinite(seen).all() and torch.isfinite(model.variables).all()):
+        return "values that are not finite"
+    if float(seen.std()) < FLAT:
+        return "the field renders one colour from everywhere"
+    if fitted:
+        if not model.config.photometric:
+            return None
+        gain = decibels_over_mean(model)
+        return f"training views are {gain:.1f} dB better than their mean colour" if gain < USELESS else None
+    if model.config.inversion and spread(model) < NARROW:
+        return f"the inversion network sends all images to one place (spread {spread(model):.2f} of the prior's)"
+    return None
+
+
+@torch.no_grad()
+def spread(model: Model) -> float:
+    """Of the inversion network's answers to the images: mean distance from their mean, as a share of the prior's."""
+    answers = model.inverted()[:, :3]
+    prior = model.family.encode(torch.from_numpy(model.prior.sample(np.random.default_rng(0), 256)).float())[:, :3]
+    return float(_scatter(answers) / _scatter(prior.to(answers.device)).clamp(min=1e-6))
+
+
+def _scatter(points: torch.Tensor) -> torch.Tensor:
+    return (points - points.mean(dim=0)).norm(dim=1).mean()
+
+
+@torch.no_grad()
+def decibels_over_mean(model: Model) -> float:
+    """PSNR of the training views at their poses, small, over that of the images' mean colour."""
+    targets = model.sight.square(SIDE)
+    seen = look(model.generator.field, model.intrinsics, model.poses(), SIDE)
+    flat = (targets - targets.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
+    return float(10 * torch.log10(flat / (seen - targets).square().mean().clamp(min=1e-9)))

@@ -1,0 +1,58 @@
+"""The method as the suite sees it; what it does is in `train.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bench.task import Capture, Effort, Field, Fit, Gift, Job, Traits
+from methods.gnerf.config import GnerfConfig
+
+
+class Gnerf:
+    """GNeRF (Meng et al. 2021): adversarial training finds poses and field, photometric refinement makes them exact."""
+
+    name = "gnerf"
+    version = "1"
+    summary = "poses and field from a prior over viewpoints alone: adversarial, then photometric"
+    Config = GnerfConfig
+
+    def __init__(self, config: BaseModel | None = None) -> None:
+        self._config = GnerfConfig() if config is None else GnerfConfig.model_validate(config.model_dump())
+
+    @property
+    def config(self) -> GnerfConfig:
+        return self._config
+
+    @property
+    def traits(self) -> Traits:
+        """What it is given follows from what it was asked to do without."""
+        needs: set[Gift] = {"prior"}
+        if self.config.intrinsics == "given":
+            needs.add("camera")
+        seconds: dict[Effort, float] = {"smoke": 10.0, "quick": 90.0, "full": 900.0}
+        if self.config.field == "mlp":  # by arithmetic, from what an iteration costs
+            seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}
+        return Traits(
+            needs=frozenset(needs), uses=frozenset({"masks"}) if self.config.masks else frozenset(),
+            estimates_camera=self.config.intrinsics == "unknown", silhouettes=True, seconds=seconds,
+        )  # fmt: skip
+
+    def fit(self, capture: Capture, job: Job) -> Fit:
+        """Raises Collapsed when every attempt did."""
+        from methods.gnerf.train import fit
+
+        return fit(capture, self.config, job)[0]
+
+    def save(self, fit: Fit, folder: Path) -> None:
+        from methods.nerf.field import RadianceField
+        from methods.nerf.store import save
+
+        if isinstance(fit.field, RadianceField):
+            save(fit.field, folder)
+
+    def load(self, folder: Path, device: str) -> Field | None:
+        from methods.nerf.store import DESCRIPTION, load
+
+        return load(folder, device) if (folder / DESCRIPTION).exists() else None

@@ -1,0 +1,138 @@
+"""All that a fit changes: field, focal length, poses, the two networks, and their optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.task import Capture, Effort, PosePrior
+from methods.gnerf.config import GnerfConfig, GridPreset
+from methods.gnerf.discriminator import Discriminator
+from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of
+from methods.gnerf.inversion import inversion_network
+from methods.gnerf.poses import Family
+from methods.gnerf.sight import Intrinsics, Sight
+from methods.nerf.moments import moments, restore_moments
+from methods.nerf.progress import generator as generator_of
+
+
+class Model:
+    """One attempt at one capture. The randomness of its beginning comes from `seed` alone."""
+
+    def __init__(self, capture: Capture, sight: Sight, config: GnerfConfig, effort: Effort, seed: int) -> None:
+        if capture.prior is None:
+            raise ValueError("gnerf: needs a pose prior")
+        self.config, self.sight = config, sight
+        self.preset, self.budget = config.preset, config.budget(effort)
+        self.device = sight.images.device
+        rng = generator_of(seed, -1)
+        height, width = sight.images.shape[2:]
+        self.intrinsics = Intrinsics(
+            capture.camera or Intrinsics.guessed(width, height), free=capture.camera is None
+        ).to(self.device)  # fmt: skip
+        chosen = None if config.pose_family == "prior" else config.pose_family
+        self.prior: PosePrior = capture.prior
+        self.family = Family.of(self.prior, chosen)
+        self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
+
+        bounds = bounds_of(self.prior, sight, self.intrinsics)
+        colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
+        background = torch.tensor(colour, dtype=torch.float32, device=self.device)
+        self.generator: Generator = (
+            GridGenerator(bounds, background, self.preset, self.budget, rng)
+            if isinstance(self.preset, GridPreset)
+            else NetworkGenerator(bounds, background, self.preset, rng)
+        )
+        channels = sight.channels
+        self.discriminator = Discriminator(channels, self.preset.discriminator, rng).to(self.device)
+        self.inversion = inversion_network(
+            self.preset.inversion, channels, self.preset.inversion_side, self.family.size, rng
+        ).to(self.device)  # fmt: skip
+        # The published embeddings all start at one point; spread over the prior they are no worse, and AB and B alone
+        # have something to start from.
+        self.variables = nn.Parameter(self.family.encode(self.sample(len(sight.ids), rng)))
+
+        self.teach_discriminator = torch.optim.RMSprop(
+            self.discriminator.parameters(), lr=self.preset.discriminator_lr
+        )  # fmt: skip
+        betas = (0.9, 0.99)
+        self.teach_inversion = torch.optim.Adam(self.inversion.parameters(), lr=self.preset.inversion_lr, betas=betas)
+        self.move_poses = torch.optim.Adam([self.variables], lr=self.preset.pose_lr, betas=betas)
+        self.move_focal = torch.optim.Adam([self.intrinsics.log_zoom], lr=self.preset.focal_lr, betas=betas)
+
+    def poses(self) -> Tensor:
+        """(N, 4, 4) of all views, differentiably."""
+        return self.family.decode(self.variables)
+
+    def sample(self, count: int, rng: torch.Generator) -> Tensor:
+        """`count` poses (count, 4, 4) from the prior; once it has been learned, four in five of them from there."""
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        poses = torch.from_numpy(self.prior.sample(np.random.default_rng(seed), count)).float().to(self.device)
+        if self.learned is None:
+            return poses
+        chosen = torch.randint(len(self.learned), (count,), generator=rng)
+        around = self.learned[chosen] + 0.1 * torch.randn(count, self.family.size, generator=rng).to(self.device)
+        keep = (torch.rand(count, generator=rng) < 0.2).to(self.device)
+        return torch.where(keep[:, None, None], poses, self.family.decode(around))
+
+    @torch.no_grad()
+    def inverted(self) -> Tensor:
+        """The inversion network's answers (N, D) to all training images."""
+        return torch.cat([self.inversion(part) for part in self.sight.square(self.preset.inversion_side).split(64)])
+
+    @torch.no_grad()
+    def place(self, views: Tensor, variables: Tensor) -> None:
+        """Put `views` (K,) somewhere else; their optimiser forgets where they were going."""
+        self.variables[views] = variables
+        for value in self.move_poses.state.get(self.variables, {}).values():
+            if value.dim():
+                value[views] = 0.0
+
+    def settle(self) -> None:
+        """Start phase B: variables of their natural size, and an optimiser without a past."""
+        with torch.no_grad():
+            self.variables.copy_(self.family.settled(self.variables))
+        self.move_poses.state.clear()
+
+    def learn_prior(self) -> None:
+        """From now on poses are drawn from where the views have been found to be."""
+        self.learned = self.variables.detach().clone()
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"discriminator": self.discriminator, "inversion": self.inversion, "intrinsics": self.intrinsics}
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            "teach_discriminator": self.teach_discriminator, "teach_inversion": self.teach_inversion,
+            "move_poses": self.move_poses, "move_focal": self.move_focal,
+        }  # fmt: skip
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """JSON and tensors of a checkpoint: all there is."""
+        state, tensors = self.generator.state()
+        tensors = {f"generator/{name}": value for name, value in tensors.items()}
+        for part, module in self._parts().items():
+            tensors |= {f"{part}/{name}": value for name, value in module.state_dict().items()}
+        for name, optimiser in self._optimisers().items():
+            tensors |= moments(optimiser, f"{name}/")
+        tensors["variables"] = self.variables
+        if self.learned is not None:
+            tensors["learned"] = self.learned
+        return state, tensors
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
+
+        self.generator.restore(state, under("generator"))
+        for part, module in self._parts().items():
+            module.load_state_dict(under(part))
+        with torch.no_grad():
+            self.variables.copy_(tensors["variables"])
+        for name, optimiser in self._optimisers().items():
+            restore_moments(optimiser, f"{name}/", tensors)
+        self.learned = tensors["learned"].to(self.device) if "learned" in tensors else None

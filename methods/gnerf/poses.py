@@ -1,0 +1,105 @@
+"""Poses as free variables: one family for each kind of prior (GNeRF sec. 3.2 and 4.1).
+
+`sphere` is the paper's choice for Blender (the position alone, the camera looks at one point and stands upright),
+`full` its choice for DTU (position and the 6D rotation of Zhou et al. 2019); `sphere+jitter` lies between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from bench.task import PosePrior
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Pose variables (N, size) <-> poses `world_from_camera` (N, 4, 4). Lengths are in units of `radius`."""
+
+    name: str
+    look_at: tuple[float, float, float]
+    up: int  # the axis that is up: 0, 1 or 2
+    radius: float  # scene units: the middle of the prior's range
+    reach: tuple[float, float]  # of the distance from the look-at point, in radii
+
+    @staticmethod
+    def of(prior: PosePrior, name: str | None = None) -> Family:
+        low, high = prior.radius
+        radius = (low + high) / 2
+        stray = 4 * prior.look_at_std if (name or prior.family) != "sphere" else 0.0
+        return Family(
+            name=name or prior.family, look_at=prior.look_at, up="xyz".index(prior.up), radius=radius,
+            reach=(max(0.05, (low - stray) / radius), (high + stray) / radius),
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        return {"sphere": 3, "sphere+jitter": 7, "full": 9}[self.name]
+
+    def encode(self, poses: Tensor) -> Tensor:
+        """The variables (N, size) of `poses` (N, 4, 4); what the family cannot say is lost."""
+        centre = self._centre(poses)
+        offset = (poses[:, :3, 3] - centre) / self.radius
+        if self.name == "sphere":
+            return offset
+        if self.name == "full":
+            return torch.cat([offset, poses[:, :3, 0], poses[:, :3, 1]], dim=1)
+        forward = poses[:, :3, 2]
+        target = offset - (offset * forward).sum(dim=1, keepdim=True) * forward  # nearest to the look-at point
+        upright = look_at(offset, target, self._up(poses))
+        roll = torch.atan2(
+            (poses[:, :3, 0] * upright[:, :, 1]).sum(dim=1), (poses[:, :3, 0] * upright[:, :, 0]).sum(dim=1)
+        )
+        return torch.cat([offset, target, roll[:, None]], dim=1)
+
+    def decode(self, variables: Tensor) -> Tensor:
+        """Poses (N, 4, 4) of `variables` (N, size), differentiably; the distance is kept within the prior's range."""
+        offset = variables[:, :3]
+        if self.name != "full":
+            length = offset.norm(dim=1, keepdim=True).clamp(min=1e-6)
+            offset = offset / length * length.clamp(*self.reach)
+        if self.name == "sphere":
+            rotation = look_at(offset, torch.zeros_like(offset), self._up(variables))
+        elif self.name == "full":
+            rotation = gram_schmidt(variables[:, 3:6], variables[:, 6:9])
+        else:
+            rotation = look_at(offset, variables[:, 3:6], self._up(variables))
+            c, s = variables[:, 6].cos()[:, None], variables[:, 6].sin()[:, None]
+            right, down, forward = rotation.unbind(dim=2)
+            rotation = torch.stack([c * right + s * down, c * down - s * right, forward], dim=2)
+        position = offset * self.radius + self._centre(variables)
+        pose = torch.cat([rotation, position[:, :, None]], dim=2)  # (N, 3, 4)
+        last = pose.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(len(pose), 1, 4)
+        return torch.cat([pose, last], dim=1)
+
+    def settled(self, variables: Tensor) -> Tensor:
+        """The same poses in variables of their natural size: directions of unit length, distances in range."""
+        return self.encode(self.decode(variables))
+
+    def _centre(self, like: Tensor) -> Tensor:
+        return like.new_tensor(self.look_at)
+
+    def _up(self, like: Tensor) -> Tensor:
+        return torch.eye(3, dtype=like.dtype, device=like.device)[self.up]
+
+
+def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
+    """Rotations (N, 3, 3) `world_from_camera` of upright cameras at `position` that look at `target`, both (N, 3)."""
+    forward = normalize(target - position, dim=1)
+    right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=1, eps=1e-6)
+    return torch.stack([right, torch.linalg.cross(forward, right), forward], dim=2)
+
+
+def gram_schmidt(first: Tensor, second: Tensor) -> Tensor:
+    """Rotations (N, 3, 3) of the 6D representation (Zhou et al. 2019, eq. 15): two columns, made orthonormal."""
+    x = normalize(first, dim=1)
+    y = normalize(second - (x * second).sum(dim=1, keepdim=True) * x, dim=1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=2)
+
+
+Sampler = Callable[[int, torch.Generator], Tensor]
+"""n poses (n, 4, 4) drawn from a distribution."""

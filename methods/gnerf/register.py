@@ -1,0 +1,125 @@
+"""Where was this image taken? Candidates all over the prior, the likeliest refined photometrically, the field frozen.
+
+The same for a training view that may be lost (`reseed.py`) and for a new image of the same scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.gnerf.poses import Family
+from methods.gnerf.render import render_points, render_whole
+from methods.gnerf.sight import Intrinsics, shrunk, shrunk_to
+from methods.nerf.field import RadianceField
+
+CHUNK = 64  # renders at a time
+CHECKED = 1024  # pixels of an image that hypotheses are compared on
+APART = 0.35  # radians (20 degrees) between viewing directions that count as different hypotheses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched: poses `candidates` (M, 4, 4) and how they look, squeezed to (M, C, s, s) in [-1, 1]."""
+
+    candidates: Tensor
+    renders: Tensor
+
+    @staticmethod
+    @torch.no_grad()
+    def of(field: RadianceField, intrinsics: Intrinsics, candidates: Tensor, side: int) -> Search:
+        return Search(candidates=candidates, renders=look(field, intrinsics, candidates, side))
+
+    def errors(self, targets: Tensor) -> Tensor:
+        """Mean squared errors (N, M) of all renders against squeezed images `targets` (N, C, s, s), in one product."""
+        a, b = targets.flatten(1), self.renders.flatten(1)
+        squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
+        return squares.clamp(min=0) / a.shape[1]
+
+    def likeliest(self, errors: Tensor, count: int) -> Tensor:
+        """The `count` best candidates (N, count) that look along directions APART radians apart, by `errors` (N, M).
+
+        An image with fewer such modes repeats its best one.
+        """
+        forwards = self.candidates[:, :3, 2]
+        near = forwards @ forwards.T > torch.cos(torch.tensor(APART))  # (M, M)
+        left, first = errors.clone(), errors.argmin(dim=1)
+        chosen = []
+        for _ in range(count):
+            best = left.argmin(dim=1)
+            spent = left.gather(1, best[:, None])[:, 0].isinf()
+            chosen.append(torch.where(spent, first, best))
+            left[near[best]] = torch.inf
+        return torch.stack(chosen, dim=1)
+
+
+@torch.no_grad()
+def look(field: RadianceField, intrinsics: Intrinsics, poses: Tensor, side: int) -> Tensor:
+    """Views (M, C, side, side) in [-1, 1] from `poses` (M, 4, 4), a few at a time."""
+    return torch.cat([render_whole(field, intrinsics, part, side) for part in poses.split(CHUNK)])
+
+
+def refine(
+    field: RadianceField, intrinsics: Intrinsics, family: Family, variables: Tensor, images: Tensor,
+    rng: torch.Generator, *, steps: int, rays: int, rate: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Move each of H pose `variables` (H, D) to where its image of `images` (H, C, h, w) fits best, the field frozen.
+
+    Adam at `rate`, which falls to 0, on `rays` random pixels a step and image. Returns the variables, and their mean
+    squared errors (H,) on pixels that are the same for all.
+    """
+    learns = [part.requires_grad for part in field.parameters()]
+    field.requires_grad_(False)
+    try:
+        moved = variables.detach().clone().requires_grad_()
+        adam = torch.optim.Adam([moved], lr=rate, betas=(0.9, 0.99))
+        with torch.enable_grad():
+            for step in range(steps):
+                adam.param_groups[0]["lr"] = rate * (1 - step / steps)
+                points = 2 * torch.rand(len(images), rays, 2, generator=rng).to(images.device) - 1
+                loss = _errors(field, intrinsics, family, moved, images, points).sum()
+                (moved.grad,) = torch.autograd.grad(loss, [moved])
+                adam.step()
+        points = (2 * torch.rand(1, CHECKED, 2, generator=rng) - 1).to(images.device).expand(len(images), -1, -1)
+        with torch.no_grad():
+            return moved.detach(), _errors(field, intrinsics, family, moved, images, points)
+    finally:
+        for part, learnt in zip(field.parameters(), learns, strict=True):
+            part.requires_grad_(learnt)
+
+
+def _errors(
+    field: RadianceField, intrinsics: Intrinsics, family: Family, variables: Tensor, images: Tensor, points: Tensor
+) -> Tensor:
+    """Mean squared errors (H,), colours in [0, 1], at image points (H, R, 2)."""
+    seen = render_points(field, intrinsics, family.decode(variables), points, None)  # (H, R, C)
+    wanted = torch.nn.functional.grid_sample(images, points[:, None], padding_mode="border", align_corners=False)
+    return (seen - (wanted[:, :, 0].transpose(1, 2) + 1) / 2).square().mean(dim=(1, 2))
+
+
+def locate(
+    field: RadianceField, intrinsics: Intrinsics, family: Family, images: Tensor, candidates: Tensor,
+    answers: Tensor | None, rng: torch.Generator, *, side: int, hypotheses: int,
+) -> Tensor:  # fmt: skip
+    """Poses (N, 4, 4) of new `images` (N, C, H, W) in [-1, 1].
+
+    `candidates` (M, 4, 4) come from the prior, `answers` (N, D) from the inversion network. The likeliest `hypotheses`
+    and the network's answer are refined on a small copy of the image, the best of them on the image itself.
+    """
+    search = Search.of(field, intrinsics, candidates, side)
+    chosen = search.likeliest(search.errors(shrunk(images, (side, side))), hypotheses)  # (N, K)
+    starts = family.encode(candidates)[chosen]  # (N, K, D)
+    if answers is not None:
+        starts = torch.cat([starts, answers[:, None]], dim=1)
+    count = starts.shape[1]
+    small = shrunk_to(images, 64)
+    tried, errors = refine(
+        field, intrinsics, family, starts.flatten(0, 1), small.repeat_interleave(count, dim=0), rng,
+        steps=40, rays=128, rate=1e-2,
+    )  # fmt: skip
+    best = errors.reshape(-1, count).argmin(dim=1)
+    variables = tried.reshape(len(images), count, -1)[torch.arange(len(images)), best]
+    variables, _ = refine(field, intrinsics, family, variables, images, rng, steps=100, rays=256, rate=3e-3)
+    return family.decode(variables)

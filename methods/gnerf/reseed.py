@@ -1,0 +1,62 @@
+"""Render and compare: the whole prior, seen from the present field, against every image.
+
+The inversion network maps an image to one pose, so views that look alike from two sides may be lost to the wrong one,
+and the photometric loss cannot bring them back. Comparing each image with renders from all over the prior can.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.gnerf.model import Model
+from methods.gnerf.register import Search, look, refine
+
+DOUBT = 1.5
+"""A view is doubtful when its error is above so many times the median view's."""
+
+
+@torch.no_grad()
+def reseed(model: Model, rng: torch.Generator) -> int:
+    """Move each view whose best candidate looks much more like its image than its present render; returns how many."""
+    search, targets, present = _compared(model, rng)
+    errors, best = search.errors(targets).min(dim=1)
+    lost = (errors < model.config.reseed_gain * present).nonzero()[:, 0]
+    model.place(lost, model.family.encode(search.candidates[best[lost]]))
+    return len(lost)
+
+
+def reconsider(model: Model, rng: torch.Generator) -> int:
+    """Try other poses of the doubtful views in earnest: refine each hypothesis, the field frozen, and keep the best.
+
+    For phase B, whose field is sharp enough to tell. Returns how many views moved.
+    """
+    search, targets, present = _compared(model, rng)
+    doubtful = (present > DOUBT * present.median()).nonzero()[:, 0]
+    if len(doubtful) == 0:
+        return 0
+    others = search.likeliest(search.errors(targets[doubtful]), model.config.hypotheses)  # (K, H)
+    starts = torch.cat([model.variables[doubtful].detach()[:, None], model.family.encode(search.candidates)[others]], 1)
+    count = starts.shape[1]
+    images = model.sight.at(64)[doubtful].repeat_interleave(count, dim=0)
+    tried, errors = refine(
+        model.generator.field, model.intrinsics, model.family, starts.flatten(0, 1), images, rng,
+        steps=30, rays=192, rate=1e-2,
+    )  # fmt: skip
+    errors, tried = errors.reshape(-1, count), tried.reshape(len(doubtful), count, -1)
+    best = errors.argmin(dim=1)
+    moves = errors.gather(1, best[:, None])[:, 0] < model.config.reseed_gain * errors[:, 0]
+    model.place(doubtful[moves], tried[moves.nonzero()[:, 0], best[moves]])
+    return int(moves.sum())
+
+
+def _compared(model: Model, rng: torch.Generator) -> tuple[Search, Tensor, Tensor]:
+    """The search, all images squeezed to its size, and the errors (N,) of the renders at their present poses."""
+    config, field = model.config, model.generator.field
+    candidates = model.sample(config.candidates, rng)
+    if config.inversion:
+        candidates = torch.cat([candidates, model.family.decode(model.inverted())])
+    search = Search.of(field, model.intrinsics, candidates, config.reseed_side)
+    targets = model.sight.square(config.reseed_side)
+    now = look(field, model.intrinsics, model.poses().detach(), config.reseed_side)
+    return search, targets, (now - targets).square().flatten(1).mean(dim=1)

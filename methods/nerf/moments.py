@@ -1,0 +1,28 @@
+"""The state of a torch optimiser as named tensors, for checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """All its tensors, named `prefix`, the parameter's number, the tensor's own name."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{prefix}{index}/{name}": torch.as_tensor(value)
+        for index, entry in state.items()
+        for name, value in entry.items()
+    }
+
+
+def restore_moments(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    """Take over what `moments` wrote; learning rates stay as they are."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(prefix):
+            index, entry = name[len(prefix) :].split("/")
+            state.setdefault(int(index), {})[entry] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
