@@ -139,7 +139,7 @@ class Judge:
             stages={stage: arrays[stage] for stage in STAGES if stage in arrays},
             depth=arrays["depth"],
             corrections={stage: arrays[f"{stage}_poses"] for stage in STAGES if f"{stage}_poses" in arrays},
-            missing=dict.fromkeys((stage for stage in STAGES if stage not in arrays), str(answer.get("unrefined"))),
+            missing=answer["missing"],
         )
 
 
@@ -160,7 +160,7 @@ def _show(folder: Path, capture: Capture, truth: Truth) -> None:
 
 def _keep_renders(folder: Path, truth: Truth, renders: _Renders) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    for stage in ("aligned", "refined"):
+    for stage in ("aligned", "refined", "registered"):
         for view, image in zip(truth.heldout.ids, renders.stages.get(stage, ()), strict=False):
             _write_png(folder / f"{view}.{stage}.png", _to_bytes(image))
     for view, depth in zip(truth.heldout.ids, renders.depth if renders.depth is not None else (), strict=False):

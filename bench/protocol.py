@@ -27,9 +27,10 @@ from bench.task import Camera, Image, Pose, ViewId
 
 ID = "posefree/1"
 
-Stage = Literal["aligned", "refined", "half"]
+Stage = Literal["aligned", "refined", "half", "registered"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""Rendered at the aligned pose; after refinement on the whole image; after refinement on its left half."""
+"""Rendered at the aligned pose; after refinement on the whole image; after refinement on its left half; from where the
+method's own registration, which is told the image and nothing else, says that it was taken."""
 
 
 @dataclass(frozen=True, kw_only=True)

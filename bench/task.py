@@ -293,6 +293,15 @@ class DifferentiableField(Field, Protocol):
         ...
 
 
+@runtime_checkable
+class RegisteringField(Field, Protocol):
+    """A field that finds out by itself where a new image of its scene was taken."""
+
+    def register(self, images: NDArray[np.uint8], camera: Camera, seed: int) -> Pose:
+        """Poses (N, 4, 4), in the field's frame, of `images` (N, H, W, C): from their pixels alone."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """A method's answer. A view absent from `poses` is unregistered and counts as such."""

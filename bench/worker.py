@@ -29,7 +29,7 @@ import numpy as np
 from bench import exchange
 from bench.record import write_json
 from bench.registry import MethodRef
-from bench.task import Camera, Collapsed, DifferentiableField, Fit, Image, Job, Method
+from bench.task import Camera, Collapsed, DifferentiableField, Fit, Image, Job, Method, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 
@@ -142,7 +142,8 @@ def fit(folder: Path) -> dict[str, Any]:
 
 
 def render(folder: Path) -> dict[str, Any]:
-    """Render the held-out views as aligned, and as refined on the whole and on the left half of each image."""
+    """Render the held-out views as aligned, as refined on the whole and on the left half of each image, and from where
+    the method itself says that they were taken."""
     request = exchange.read_request(folder)
     method = _method(request)
     field = method.load(Path(request["field"]), request["device"])
@@ -152,7 +153,7 @@ def render(folder: Path) -> dict[str, Any]:
     camera = Camera(**request["camera"])
     aligned = field.render(views["poses"], camera)
     arrays: dict[str, np.ndarray] = {"aligned": aligned.rgb, "depth": aligned.depth, "opacity": aligned.opacity}
-    outcome: dict[str, Any] = {"status": "done"}
+    missing: dict[str, str] = {}
     if isinstance(field, DifferentiableField):
         from bench.refine import refine
 
@@ -165,9 +166,15 @@ def render(folder: Path) -> dict[str, Any]:
             arrays[stage] = field.render(poses, camera).rgb
             arrays[f"{stage}_poses"] = poses
     else:
-        outcome["unrefined"] = "the field carries no gradient to the pose"
+        missing = dict.fromkeys(("refined", "half"), "the field carries no gradient to the pose")
+    if isinstance(field, RegisteringField):
+        poses = field.register(views["images"], camera, request["refine"]["seed"])
+        arrays["registered"] = field.render(np.where(np.isfinite(poses), poses, views["poses"]), camera).rgb
+        arrays["registered_poses"] = poses
+    else:
+        missing["registered"] = "the method does not register new images"
     exchange.write_arrays(folder / "renders.npz", arrays)
-    return outcome
+    return {"status": "done", "missing": missing}
 
 
 def _check(answer: Fit, shown: set[Any]) -> None:

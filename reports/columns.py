@@ -55,7 +55,13 @@ STAGES = {
         "Held-out views, half",
         "as refined, but the pose is optimised on the left half of the pixels and scored on the right half",
     ),
+    "registered": (
+        "Held-out views, registered",
+        "from the pose that the method itself found for the image, told nothing but its pixels; only where a method "
+        "can do that",
+    ),
 }
+CORRECTED = ("refined", "half", "registered")
 
 _CAMERA_COLUMNS = (
     Column(
@@ -136,6 +142,16 @@ _VIEW_COLUMNS = tuple(
         Column(
             name=f"nvs/{stage}/iou", label="IoU", better="high", group=group,
             meaning=f"Intersection over union of held-out silhouettes, {how}.",
+        ),
+        *(
+            Column(
+                name=f"nvs/{stage}/correction_{what}", label=f"off by, {label}", unit=unit, digits=3, group=group,
+                meaning=f"Mean {distance} between the true held-out camera and the one rendered from.",
+            )
+            for what, label, unit, distance in (
+                ("deg", "rotation", "deg", "angle"), ("units", "position", "scene units", "distance"),
+            )
+            if stage in CORRECTED
         ),
     )
 )  # fmt: skip

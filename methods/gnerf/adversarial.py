@@ -50,7 +50,8 @@ def inversion_step(model: Model, moment: Moment, rng: torch.Generator) -> dict[s
     preset = model.preset
     poses = model.sample(model.budget.batch, rng)
     with torch.no_grad(), model.generator.noisy(moment.noise, rng):
-        side = min(model.budget.inversion_render, preset.inversion_side, moment.side)
+        side = min(model.budget.inversion_render, preset.inversion_side)
+        side = side if moment.phase == "B" else min(side, moment.side)
         seen = render_whole(model.generator.field, model.intrinsics, poses, side, rng)
     loss = functional.mse_loss(model.inversion(enlarged(seen, preset.inversion_side)), model.family.encode(poses))
     model.teach_inversion.param_groups[0]["lr"] = moment.halved(preset.inversion_lr, preset.pose_halving)

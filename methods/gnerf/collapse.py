@@ -6,28 +6,36 @@ import numpy as np
 import torch
 
 from methods.gnerf.model import Model
+from methods.gnerf.patches import lattice
 from methods.gnerf.register import look
 
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
 NARROW = 0.15  # spread of the inversion network's answers, as a share of the prior's
+PATIENCE = 100  # iterations before which bad results mean nothing
 USELESS = 1.0  # dB over the mean-colour image
 
 
-def symptom(model: Model, rng: torch.Generator, *, fitted: bool) -> str | None:
-    """What is wrong, or None. With `fitted` (after AB or B) the photometric error is looked at, before the networks."""
+def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool) -> str | None:
+    """What is wrong after so many iterations of its phase, or None.
+
+    Once there has been time to learn: with `fitted` (in AB and B) the photometric error is looked at, before that the
+    inversion network, where it had a field to learn from.
+    """
     poses = model.sample(VIEWS, rng)
     seen = look(model.generator.field, model.intrinsics, poses, SIDE)
     if not (torch.isfinite(seen).all() and torch.isfinite(model.variables).all()):
         return "values that are not finite"
     if float(seen.std()) < FLAT:
         return "the field renders one colour from everywhere"
+    if iterations < PATIENCE:
+        return None
     if fitted:
         if not model.config.photometric:
             return None
         gain = decibels_over_mean(model)
         return f"training views are {gain:.1f} dB better than their mean colour" if gain < USELESS else None
-    if model.config.inversion and spread(model) < NARROW:
+    if model.config.inversion and model.config.adversarial and spread(model) < NARROW:
         return f"the inversion network sends all images to one place (spread {spread(model):.2f} of the prior's)"
     return None
 
@@ -42,6 +50,16 @@ def spread(model: Model) -> float:
 
 def _scatter(points: torch.Tensor) -> torch.Tensor:
     return (points - points.mean(dim=0)).norm(dim=1).mean()
+
+
+@torch.no_grad()
+def opacity(model: Model) -> float:
+    """Mean opacity of the first few views: 0 when the field has vanished, 1 when it is all fog."""
+    directions = model.intrinsics.directions(lattice(SIDE // 2).to(model.device)).reshape(1, -1, 3)
+    poses = model.poses()[:4]
+    turned = torch.nn.functional.normalize(directions @ poses[:, :3, :3].transpose(1, 2), dim=-1)
+    origins = poses[:, None, :3, 3].expand_as(turned)
+    return float(model.generator.field.shade(origins.reshape(-1, 3), turned.reshape(-1, 3)).opacity.mean())
 
 
 @torch.no_grad()

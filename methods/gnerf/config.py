@@ -37,7 +37,7 @@ class Preset(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    smoke: Budget = Budget(a=3, ab=2, b=3, batch=2, inversion_render=12)
+    smoke: Budget = Budget(a=8, ab=6, b=8, batch=4, inversion_render=16)
     quick: Budget = Budget(a=12_000, ab=8_000, b=20_000, batch=12, inversion_render=64)
     full: Budget = Budget(a=12_000, ab=8_000, b=20_000, batch=12, inversion_render=64)
 
@@ -55,6 +55,7 @@ class Preset(BaseModel):
     inversion_side: Literal[16, 32, 64, 128] = 64  # px
     pull: float = Field(default=0.1, ge=0)  # weight that draws pose embeddings to the inversion network's answers;
     # with 0 they take them over at the end of phase A
+    inversion_every: int = Field(default=0, ge=0)  # in B: it goes on learning, once in so many iterations (0: never)
     adversarial_every: Count = 1  # in AB: one adversarial iteration to so many photometric ones
 
     # learning rates, and the iterations after which they halve (None: never)
@@ -92,6 +93,7 @@ class GridPreset(Preset):
     inversion_side: Literal[16, 32, 64, 128] = 32
     inversion_lr: Positive = 3e-4
     pull: float = Field(default=0.0, ge=0)
+    inversion_every: int = Field(default=8, ge=0)
     adversarial_every: Count = 4
     field_halving: Count | None = None
     pose_lr: Positive = 1e-2

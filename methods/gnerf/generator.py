@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.task import PosePrior
+from bench.task import Effort, PosePrior
 from methods.gnerf.config import Budget, GridPreset, Preset
 from methods.gnerf.schedule import Moment
 from methods.gnerf.sight import Intrinsics, Sight
@@ -134,9 +134,11 @@ class GridGenerator:
 class NetworkGenerator:
     """The published network (GNeRF sec. 4): one for coarse and fine samples, taught by RMSprop."""
 
-    def __init__(self, bounds: Bounds, background: Tensor, preset: Preset, generator: torch.Generator) -> None:
+    def __init__(
+        self, bounds: Bounds, background: Tensor, preset: Preset, effort: Effort, generator: torch.Generator
+    ) -> None:
         self.preset = preset
-        self.field = MlpField(bounds, background, preset.radiance, generator).to(background.device)
+        self.field = MlpField(bounds, background, preset.radiance.sized(effort), generator).to(background.device)
         self.optimiser = torch.optim.RMSprop(self.field.parameters(), lr=preset.field_lr)
 
     @contextlib.contextmanager

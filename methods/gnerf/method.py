@@ -43,16 +43,16 @@ class Gnerf:
         """Raises Collapsed when every attempt did."""
         from methods.gnerf.train import fit
 
-        return fit(capture, self.config, job)[0]
+        return fit(capture, self.config, job)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.nerf.field import RadianceField
-        from methods.nerf.store import save
+        from methods.gnerf.scene import Scene
 
-        if isinstance(fit.field, RadianceField):
-            save(fit.field, folder)
+        if isinstance(fit.field, Scene):
+            fit.field.save(folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.nerf.store import DESCRIPTION, load
+        from methods.gnerf.scene import Scene
+        from methods.nerf.store import DESCRIPTION
 
-        return load(folder, device) if (folder / DESCRIPTION).exists() else None
+        return Scene.load(folder, device) if (folder / DESCRIPTION).exists() else None

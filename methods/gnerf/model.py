@@ -45,7 +45,7 @@ class Model:
         self.generator: Generator = (
             GridGenerator(bounds, background, self.preset, self.budget, rng)
             if isinstance(self.preset, GridPreset)
-            else NetworkGenerator(bounds, background, self.preset, rng)
+            else NetworkGenerator(bounds, background, self.preset, effort, rng)
         )
         channels = sight.channels
         self.discriminator = Discriminator(channels, self.preset.discriminator, rng).to(self.device)

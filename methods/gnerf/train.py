@@ -12,18 +12,19 @@ import torch
 
 from bench.task import Capture, Collapsed, Fit, Job
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
-from methods.gnerf.collapse import spread, symptom
+from methods.gnerf.collapse import opacity, spread, symptom
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.model import Model
 from methods.gnerf.photometric import photometric_step, side_of
 from methods.gnerf.register import look
 from methods.gnerf.reseed import reconsider, reseed
+from methods.gnerf.scene import Scene
 from methods.gnerf.schedule import Moment
 from methods.gnerf.sight import Sight
 from methods.nerf.progress import Progress, generator, psnr
 from methods.nerf.threads import set_threads
 
-CHECK_EVERY = 100  # iterations of A between two looks for a collapse
+CHECK_EVERY = 50  # iterations of A between two looks for a collapse
 SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end
 
 
@@ -44,7 +45,7 @@ class Course:
         return {"course": vars(self)}
 
 
-def fit(capture: Capture, config: GnerfConfig, job: Job) -> tuple[Fit, Model]:
+def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     """Poses and field. Raises Collapsed when every attempt did."""
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
@@ -73,7 +74,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> tuple[Fit, Model]:
         )  # fmt: skip
     progress.done()
     model.generator.field.requires_grad_(False)
-    return _answer(model, course), model
+    return _answer(model, course)
 
 
 def _run(model: Model, course: Course, progress: Progress, job: Job, seed: int) -> str | None:
@@ -97,7 +98,7 @@ def _run(model: Model, course: Course, progress: Progress, job: Job, seed: int) 
         moved = _before(model, course, moment, rng)
         losses = {"A": _a, "AB": _ab, "B": _b}[phase](model, moment, rng)
         course.index += 1
-        if phase == "A" and course.index % CHECK_EVERY == 0 and (fault := symptom(model, rng, fitted=False)):
+        if phase == "A" and course.index % CHECK_EVERY == 0 and (fault := _symptom(model, moment, rng)):
             return fault
         _log(model, course, moment, losses, moved, progress)
         if progress.due():
@@ -125,8 +126,16 @@ def _ab(model: Model, moment: Moment, rng: torch.Generator) -> dict[str, float]:
 
 
 def _b(model: Model, moment: Moment, rng: torch.Generator) -> dict[str, float]:
-    """One iteration of phase B: the images alone."""
-    return photometric_step(model, moment, rng)
+    """One iteration of phase B: the images alone. The inversion network may go on learning, for `register`."""
+    losses = photometric_step(model, moment, rng)
+    every = model.preset.inversion_every
+    if every and model.config.inversion and moment.index % every == 0:
+        losses |= inversion_step(model, moment, rng)
+    return losses
+
+
+def _symptom(model: Model, moment: Moment, rng: torch.Generator) -> str | None:
+    return symptom(model, rng, iterations=moment.index + 1, fitted=moment.phase != "A")
 
 
 def _before(model: Model, course: Course, moment: Moment, rng: torch.Generator) -> int | None:
@@ -161,7 +170,7 @@ def _over(model: Model, course: Course, moment: Moment) -> bool:
 
 def _leave(model: Model, moment: Moment, rng: torch.Generator) -> str | None:
     """What happens between two phases; returns a symptom of collapse."""
-    if fault := symptom(model, rng, fitted=moment.phase != "A"):
+    if fault := _symptom(model, moment, rng):
         return fault
     if moment.phase == "A" and model.config.inversion and not model.preset.pull:
         model.place(torch.arange(len(model.sight.ids), device=model.device), model.inverted())
@@ -183,7 +192,11 @@ def _log(
         values["reseeded"] = float(moved)
     if progress.talks(force=moved is not None):
         values |= {"side": float(side_of(model, moment)), "pose_spread": _pose_spread(model)}
-        values |= {"phase": {"A": 0.0, "AB": 1.0, "B": 2.0}[moment.phase], "attempt": float(course.attempt)}
+        values |= {
+            "opacity": opacity(model),
+            "phase": {"A": 0.0, "AB": 1.0, "B": 2.0}[moment.phase],
+            "attempt": float(course.attempt),
+        }
         if moment.phase != "B" and model.config.inversion:
             values["inversion_spread"] = spread(model)
         progress.log(moment.iteration + 1, values, force=True)
@@ -215,7 +228,14 @@ def _answer(model: Model, course: Course) -> Fit:
     notes |= {"reseeded_views": course.moved, "pose_family": model.family.name}
     if course.restarts:
         notes["collapses"] = "; ".join(course.restarts)
-    camera = model.intrinsics.estimate() if model.intrinsics.free else None
+    config = model.config
+    scene = Scene(
+        field=model.generator.field, prior=model.prior, family=model.family.name,
+        inversion=model.inversion.requires_grad_(False) if config.inversion else None,
+        inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
+        side=config.reseed_side,
+    )  # fmt: skip
     return Fit(
-        poses=dict(zip(model.sight.ids, poses, strict=True)), field=model.generator.field, camera=camera, notes=notes
-    )
+        poses=dict(zip(model.sight.ids, poses, strict=True)), field=scene,
+        camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes,
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""What a fit leaves behind: the field, and all that is needed to say where a new image of it was taken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.task import Camera, Pose, PosePrior, Rendering
+from methods.gnerf.inversion import Cnn, Vit, inversion_network
+from methods.gnerf.poses import Family
+from methods.gnerf.register import locate
+from methods.gnerf.sight import Intrinsics, shrunk
+from methods.nerf.field import RadianceField
+from methods.nerf.progress import generator
+from methods.nerf.store import load, save, write_tensors
+
+DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A `bench.task.DifferentiableField` and `RegisteringField`."""
+
+    field: RadianceField
+    prior: PosePrior
+    family: str
+    inversion: Cnn | Vit | None  # None: it was not trained
+    inversion_kind: str
+    candidates: int
+    hypotheses: int
+    side: int  # px, of the renders that candidates are compared by
+
+    def render(self, poses: Pose, camera: Camera) -> Rendering:
+        return self.field.render(poses, camera)
+
+    def render_rays(self, origins: Tensor, directions: Tensor) -> Tensor:
+        return self.field.render_rays(origins, directions)
+
+    def register(self, images: NDArray[np.uint8], camera: Camera, seed: int) -> Pose:
+        """Poses (N, 4, 4) of new `images` (N, H, W, C): inversion network and render-and-compare propose, photometric
+        refinement decides (GNeRF sec. 3.3 and 3.4). `camera` is that of the images."""
+        device = self.field.device
+        stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        drawn = self.prior.sample(np.random.default_rng(seed), self.candidates)
+        answers = None
+        if self.inversion is not None:
+            with torch.no_grad():
+                answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
+        found = locate(
+            self.field, Intrinsics(camera, free=False).to(device), Family.of(self.prior, self.family), stack,
+            torch.from_numpy(drawn).float().to(device), answers, generator(seed, 0),
+            side=self.side, hypotheses=self.hypotheses,
+        )  # fmt: skip
+        return found.double().cpu().numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write everything into `folder`, each file whole or not at all."""
+        save(self.field, folder)
+        if self.inversion is not None:
+            write_tensors(folder / NETWORK, self.inversion.state_dict())
+        described: dict[str, Any] = {
+            "prior": asdict(self.prior), "family": self.family, "inversion_kind": self.inversion_kind,
+            "side": self.side, "candidates": self.candidates, "hypotheses": self.hypotheses,
+            "inversion_side": self.inversion.side if self.inversion is not None else None,
+        }  # fmt: skip
+        draft = folder / f".{DESCRIPTION}.tmp"
+        draft.write_text(json.dumps(described, indent=1) + "\n")
+        draft.replace(folder / DESCRIPTION)
+
+    @staticmethod
+    def load(folder: Path, device: str) -> Scene:
+        """Read back what `save` wrote. Raises ValueError where that is not what is there."""
+        field = load(folder, device)
+        try:
+            said = json.loads((folder / DESCRIPTION).read_text())
+            parts: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in said["prior"].items()
+            }
+            prior = PosePrior(**parts)
+            network = None
+            if said["inversion_side"] is not None:
+                size = Family.of(prior, said["family"]).size
+                blank = torch.Generator()  # its draws are overwritten
+                network = inversion_network(
+                    said["inversion_kind"], field.channels, said["inversion_side"], size, blank
+                )  # fmt: skip
+                network.load_state_dict(load_file(folder / NETWORK))
+                network = network.requires_grad_(False).to(device)
+            return Scene(
+                field=field, prior=prior, family=said["family"], inversion=network,
+                inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
+                side=said["side"],
+            )  # fmt: skip
+        except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{folder}: not a scene saved by this version of gnerf ({error})") from error

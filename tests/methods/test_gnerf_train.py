@@ -1,0 +1,268 @@
+"""GNeRF as a whole, on the smallest thing that can converge: a small town at 64 px."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench import protocol
+from bench.registry import find_scene
+from bench.task import Capture, Collapsed, Job, PosePrior, RegisteringField
+from methods.gnerf import train as training
+from methods.gnerf.collapse import spread, symptom
+from methods.gnerf.config import Budget, GnerfConfig, GridPreset, Preset
+from methods.gnerf.method import Gnerf
+from methods.gnerf.model import Model
+from methods.gnerf.register import Search, look
+from methods.gnerf.reseed import reconsider, reseed
+from methods.gnerf.sight import Sight
+from methods.gnerf.train import fit
+from methods.nerf import progress
+from methods.nerf.progress import generator
+
+TINY = GridPreset(smoke=Budget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
+QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
+
+
+@pytest.fixture(scope="module")
+def town():
+    """`blocks` at 64 px."""
+    return find_scene("blocks", ()).load(64)
+
+
+def shown(scene, **changes) -> Capture:
+    return replace(scene.capture, **{"start": None, "masks": None, **changes})
+
+
+def a_job(folder, log: list | None = None, **changes) -> Job:
+    entries = log if log is not None else []
+    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
+    return replace(job, **changes)
+
+
+def answers(found) -> np.ndarray:
+    return np.stack(list(found.poses.values()))
+
+
+@pytest.fixture(scope="module")
+def converged(town, tmp_path_factory):
+    """A real fit from random poses, short: about twenty seconds on two cores."""
+    budget = Budget(a=120, ab=120, b=160, batch=16, rays=6000, side=64)
+    log: list = []
+    config = GnerfConfig(grid=GridPreset(smoke=budget), reseed_every=20)
+    found = fit(shown(town), config, a_job(tmp_path_factory.mktemp("fit"), log))
+    return found, log
+
+
+def test_random_poses_become_the_true_ones(town, converged):
+    found, _ = converged
+    judged = protocol.judge_poses(found.poses, town.truth)
+    assert judged.metrics["pose/inliers_10deg"] == 1
+    assert judged.metrics["pose/rotation_deg_median"] < 2  # a pixel is 0.6 degrees
+    assert found.notes["reseeded_views"] > 0 and found.notes["restarts"] == 0
+
+
+def test_its_curves_tell_what_the_field_watches_for(converged):
+    _, log = converged
+    seen = set().union(*(values for _, values, _ in log))
+    assert {
+        "loss/generator", "loss/discriminator", "loss/inversion", "loss/photometric", "psnr", "pose_spread", "opacity",
+        "side", "phase", "reseeded", "seconds",
+    } <= seen  # fmt: skip
+    previews = set().union(*(images for _, _, images in log))
+    assert previews == {"phase_A", "phase_AB", "phase_B"}
+    steps = [step for step, _, _ in log]
+    assert steps == sorted(steps)
+
+
+def test_new_images_are_registered_by_their_pixels_alone(town, converged, tmp_path):
+    found, _ = converged
+    Gnerf().save(found, tmp_path)
+    scene = Gnerf().load(tmp_path, "cpu")
+    assert isinstance(scene, RegisteringField)
+    judged = protocol.judge_poses(found.poses, town.truth)
+    true = protocol.plan_heldout(judged.alignment, town.truth)
+    poses = scene.register(town.truth.heldout.images, town.truth.camera, seed=0)
+    turn = np.einsum("nij,nij->n", poses[:, :3, :3], true[:, :3, :3])
+    angles = np.degrees(np.arccos(np.clip((turn - 1) / 2, -1, 1)))
+    assert np.median(angles) < 2 and (angles < 10).mean() > 0.9
+    assert np.array_equal(poses, scene.register(town.truth.heldout.images, town.truth.camera, seed=0))
+
+
+def posed(town, converged, **choices) -> Model:
+    """A model whose field and poses are those that converged."""
+    found, _ = converged
+    config = GnerfConfig(**choices)
+    capture = shown(town)
+    model = Model(capture, Sight.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
+    model.generator.field = found.field.field
+    poses = torch.from_numpy(answers(found)).float()
+    model.place(torch.arange(len(poses)), model.family.encode(poses))
+    return model
+
+
+@pytest.mark.parametrize("mend", [reseed, reconsider])
+def test_flipped_views_are_brought_back_and_the_others_left_alone(town, converged, mend):
+    model = posed(town, converged, inversion=False)
+    before = model.poses().detach().clone()
+    flipped = torch.tensor([3, 50, 77])
+    model.place(flipped, model.variables[flipped].detach() * torch.tensor([-1.0, -1.0, 1.0]))  # half a turn about z
+    assert mend(model, generator(0, 0)) >= 3
+    after = model.poses().detach()
+    turn = ((before[:, :3, :3] * after[:, :3, :3]).sum(dim=(1, 2)) - 1) / 2
+    angles = torch.rad2deg(torch.acos(turn.clamp(-1, 1)))
+    assert angles[flipped].max() < 10
+    others = torch.ones(len(before), dtype=torch.bool)
+    others[flipped] = False
+    assert (angles[others] > 10).sum() == 0
+
+
+def test_errors_against_all_renders_are_the_mean_squares(town, converged):
+    model = posed(town, converged)
+    poses = model.poses().detach()[:7]
+    search = Search.of(model.generator.field, model.intrinsics, poses, 16)
+    targets = model.sight.square(16)[:5]
+    direct = torch.stack([(search.renders - target).square().flatten(1).mean(dim=1) for target in targets])
+    assert torch.allclose(search.errors(targets), direct, atol=1e-5)
+    assert torch.equal(search.renders, look(model.generator.field, model.intrinsics, poses, 16))
+
+
+def test_hypotheses_look_from_different_sides():
+    prior = PosePrior().sample(np.random.default_rng(0), 300)
+    search = Search(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
+    errors = torch.rand(4, 300, generator=torch.Generator().manual_seed(0))
+    chosen = search.likeliest(errors, 3)
+    assert torch.equal(chosen[:, 0], errors.argmin(dim=1))
+    forwards = search.candidates[chosen][..., :3, 2]  # (4, 3, 3)
+    cosines = forwards @ forwards.transpose(1, 2)
+    assert (cosines[:, [0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
+
+
+@pytest.mark.parametrize("phase", ["A", "AB", "B"])
+def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp_path, monkeypatch, phase):
+    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+    config = GnerfConfig(**QUICK)
+    whole = fit(shown(town), config, a_job(tmp_path / "whole"))
+    step, calls = getattr(training, f"_{phase.lower()}"), []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    with monkeypatch.context() as context:
+        context.setattr(training, f"_{phase.lower()}", killed)
+        # A checkpoint every time it is due: so the last one is of the iteration before.
+        context.setattr(progress.Progress, "due", lambda self: True)
+        with pytest.raises(KeyboardInterrupt):
+            fit(shown(town), config, a_job(tmp_path / "broken"))
+    assert list((tmp_path / "broken" / "checkpoints").glob("*.safetensors"))
+    log: list = []
+    again = fit(shown(town), config, a_job(tmp_path / "broken", log))
+    assert log[0][0] > 1  # it did not start again
+    assert np.array_equal(answers(again), answers(whole))
+    assert again.notes == whole.notes
+
+
+def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path, monkeypatch):
+    looks = iter([None, "told to"])
+    real = training.symptom
+    monkeypatch.setattr(training, "symptom", lambda *a, **k: next(looks, None))
+    found = fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path / "once"))
+    assert found.notes["restarts"] == 1
+    assert found.notes["collapses"] == "told to"
+    assert found.notes["restart_seconds"] > 0
+    monkeypatch.setattr(training, "symptom", lambda *a, **k: "told to")
+    with pytest.raises(Collapsed, match="told to, after 1 restarts"):
+        fit(shown(town), GnerfConfig(**QUICK, restarts=1), a_job(tmp_path / "always"))
+    assert real is symptom
+
+
+def test_a_dead_field_and_a_dead_network_are_noticed(town):
+    capture = shown(town)
+    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    model = Model(capture, sight, GnerfConfig(), "smoke", 0)
+    with torch.no_grad():
+        model.generator.field.density.fill_(-20.0)
+        assert "one colour" in symptom(model, generator(0, 0), iterations=100, fitted=False)
+        model.generator.field.density.copy_(
+            10 * torch.randn(model.generator.field.density.shape, generator=generator(0, 1))
+        )
+        model.inversion.tell[-1].weight.zero_()
+        assert spread(model) < 1e-3
+        assert "one place" in symptom(model, generator(0, 0), iterations=100, fitted=False)
+        assert "mean colour" in symptom(model, generator(0, 0), iterations=100, fitted=True)
+        model.variables[0] = torch.nan
+        assert "not finite" in symptom(model, generator(0, 0), iterations=100, fitted=True)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"adversarial": False}, {"inversion": False}, {"photometric": False}, {"reseed": False}, {"schedule": "A-B"},
+        {"schedule": "AB"}, {"schedule": "B"}, {"prior": "learned"}, {"pose_family": "full"},
+        {"pose_family": "sphere+jitter"},
+    ],
+    ids=lambda choices: next(f"{name}={value}" for name, value in choices.items()),
+)  # fmt: skip
+def test_every_ablation_runs_to_its_end(town, tmp_path, choices):
+    found = fit(shown(town), GnerfConfig(**QUICK, restarts=0, **choices), a_job(tmp_path))
+    assert np.isfinite(answers(found)).all() and len(found.poses) == len(town.capture.images)
+    ran = {name.split("/")[1] for name in found.notes if name.startswith("iterations/")}
+    assert ran == set(GnerfConfig(**choices).phases("smoke"))
+
+
+def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path):
+    found = fit(shown(town, camera=None), GnerfConfig(**QUICK, intrinsics="unknown"), a_job(tmp_path))
+    assert found.camera is not None and found.camera.fx != 64.0
+    assert found.camera.fx / found.camera.fy == pytest.approx(1)
+    assert Gnerf(GnerfConfig(intrinsics="unknown")).traits.lack(frozenset({"prior"})) is None
+    assert Gnerf().traits.lack(frozenset({"prior"})) == "needs intrinsics"
+
+
+def test_silhouettes_are_one_channel_throughout(town, tmp_path):
+    masks = {view: mask[..., None] for view, mask in town.capture.masks.items()}
+    found = fit(shown(town, images=masks, background=(0.0, 0.0, 0.0)), GnerfConfig(**QUICK), a_job(tmp_path))
+    assert found.field.render(answers(found)[:1], town.capture.camera).rgb.shape == (1, 64, 64, 1)
+
+
+def test_masks_cut_the_object_out_of_a_real_background(town):
+    noisy = {
+        view: np.where(town.capture.masks[view][..., None] > 0, image, np.uint8(90)).astype(np.uint8)
+        for view, image in town.capture.images.items()
+    }
+    capture = shown(town, images=noisy, masks=town.capture.masks, background=None)
+    cut = Sight.of(capture, masked=True, device=torch.device("cpu"))
+    assert cut.background == (1.0, 1.0, 1.0)
+    outside = torch.from_numpy(np.stack([town.capture.masks[view] == 0 for view in cut.ids]))
+    assert (cut.images.permute(0, 2, 3, 1)[outside] == 1).all()
+    assert Sight.of(capture, masked=False, device=torch.device("cpu")).background is None
+
+
+def test_a_learned_prior_draws_from_where_views_were_found(town):
+    capture = shown(town)
+    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    model = Model(capture, sight, GnerfConfig(prior="learned"), "smoke", 0)
+    north = torch.tensor([[0.0, 1.0, 0.3]]).expand(len(sight.ids), 3)
+    model.place(torch.arange(len(sight.ids)), north)
+    model.learn_prior()
+    drawn = model.family.encode(model.sample(2000, generator(0, 0)))
+    near = (torch.nn.functional.normalize(drawn, dim=1) @ torch.nn.functional.normalize(north[0], dim=0)) > 0.9
+    assert 0.75 < near.float().mean() < 0.9
+
+
+@pytest.mark.timeout(200)
+def test_the_published_preset_runs_all_its_phases(town, tmp_path):
+    short = Preset(smoke=Budget(a=3, ab=2, b=3, batch=2, inversion_render=12))
+    config = GnerfConfig(field="mlp", mlp=short, candidates=8, reseed_side=8, reseed_at=(0.0,))
+    views = dict(list(town.capture.images.items())[:6])
+    log: list = []
+    found = fit(shown(town, images=views), config, a_job(tmp_path, log))
+    assert [found.notes[f"iterations/{phase}"] for phase in ("A", "AB", "B")] == [3, 2, 3]
+    assert {"loss/generator", "loss/inversion", "loss/pull", "loss/photometric"} <= set().union(*(v for _, v, _ in log))
+    Gnerf(config).save(found, tmp_path / "saved")
+    scene = Gnerf(config).load(tmp_path / "saved", "cpu")
+    camera = town.capture.camera.resized(8, 8)
+    assert np.allclose(scene.render(answers(found)[:1], camera).rgb, found.field.render(answers(found)[:1], camera).rgb)
