@@ -18,7 +18,7 @@ TESTS        ?= tests
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench report ui test lint setup setup-dev clean help
+.PHONY: bench ablation report ui test lint setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -28,6 +28,14 @@ bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHOD
 	@status=0; $(BIN)/unposed run --scenes '$(SCENES)' --methods '$(METHODS)' --degradations '$(DEGRADATIONS)' \
 	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --out '$(OUT)' $(ARGS) || status=$$?; \
 	  if [ $$status -le 1 ]; then $(BIN)/unposed report --out '$(OUT)' || status=$$?; fi; exit $$status
+
+# GNeRF's ablations (paper, sec. 4.3), each a configuration: schedules, what each part is worth, and re-seeding
+ABLATION := gnerf,gnerf[schedule=A-B],gnerf[schedule=AB],gnerf[schedule=B],gnerf[adversarial=false],$\
+  gnerf[inversion=false],gnerf[photometric=false],gnerf[reseed=false]
+
+ablation: METHODS = $(ABLATION)
+ablation: OUT = runs/ablation
+ablation: bench  ## the ablation table of GNeRF: SCENES= SEEDS= EFFORT= DATA= WORKERS= OUT=
 
 report: setup  ## rewrite the report of OUT from its results
 	@$(BIN)/unposed report --out '$(OUT)'

@@ -8,6 +8,7 @@ import torch
 from methods.gnerf.model import Model
 from methods.gnerf.patches import lattice
 from methods.gnerf.register import look
+from methods.gnerf.render import rays
 
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
@@ -55,11 +56,10 @@ def _scatter(points: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def opacity(model: Model) -> float:
     """Mean opacity of the first few views: 0 when the field has vanished, 1 when it is all fog."""
-    directions = model.intrinsics.directions(lattice(SIDE // 2).to(model.device)).reshape(1, -1, 3)
     poses = model.poses()[:4]
-    turned = torch.nn.functional.normalize(directions @ poses[:, :3, :3].transpose(1, 2), dim=-1)
-    origins = poses[:, None, :3, 3].expand_as(turned)
-    return float(model.generator.field.shade(origins.reshape(-1, 3), turned.reshape(-1, 3)).opacity.mean())
+    points = lattice(SIDE // 2).to(model.device).reshape(1, -1, 2).expand(len(poses), -1, -1)
+    seen = model.generator.field.shade(*rays(model.intrinsics, poses, points))
+    return float(seen.opacity.mean())
 
 
 @torch.no_grad()

@@ -72,7 +72,8 @@ class Preset(BaseModel):
     )  # 8 layers, 64 + 64 samples
 
     # photometric steps (sec. 3.4)
-    photometric: float = Field(default=50.0, ge=0)  # weight of the mean squared error, colours in [-1, 1]
+    photometric: float = Field(default=50.0, ge=0)  # weight of the mean squared error, colours in [-1, 1];
+    # the grid's steps of Adam and RMSprop do not see it
     rays_ab: Count | None = None  # random pixels of all views in AB; None: patches, as published
 
 
@@ -98,7 +99,6 @@ class GridPreset(Preset):
     field_halving: Count | None = None
     pose_lr: Positive = 1e-2
     pose_halving: Count | None = None
-    photometric: float = Field(default=0.25, ge=0)  # the rates of Adam do not see it, the weight of `sparsity` does
     rays_ab: Count | None = 4096
 
     radiance: FieldConfig = FieldConfig()  # of phase B: A and AB have a colour of their own, see coarse_*

@@ -25,6 +25,7 @@ from methods.nerf.moments import moments, restore_moments
 from methods.nerf.occupancy import refresh, resampled
 from methods.nerf.progress import decayed
 from methods.nerf.store import build, describe
+from methods.nerf.views import Batch
 
 CLEAR = 0.06
 """A pixel this close to the known background, in all channels of [0, 1], shows nothing else."""
@@ -41,6 +42,10 @@ class Generator(Protocol):
 
     def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
         """Within it, the raw density that `generator`-jittered rays see is noisy."""
+        ...
+
+    def learn(self, batch: Batch, rng: torch.Generator) -> float:
+        """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error."""
         ...
 
     def step(self, moment: Moment) -> None: ...
@@ -87,6 +92,10 @@ class GridGenerator:
             yield
         finally:
             self.field.density.data.copy_(clean)
+
+    def learn(self, batch: Batch, rng: torch.Generator) -> float:
+        jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
+        return self.learner.learn(batch, jitter)
 
     def step(self, moment: Moment) -> None:
         preset = self.preset
@@ -148,6 +157,12 @@ class NetworkGenerator:
             yield
         finally:
             self.field.noise = 0.0
+
+    def learn(self, batch: Batch, rng: torch.Generator) -> float:
+        seen = self.field.shade(batch.origins, batch.directions, rng).over(self.field.background)
+        error = functional.mse_loss(seen, batch.colours)
+        (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
+        return error.item()
 
     def step(self, moment: Moment) -> None:
         self.optimiser.param_groups[0]["lr"] = moment.halved(self.preset.field_lr, self.preset.field_halving)

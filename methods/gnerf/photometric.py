@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from methods.gnerf import patches
 from methods.gnerf.config import GridPreset
 from methods.gnerf.discriminator import SIDE
 from methods.gnerf.model import Model
-from methods.gnerf.render import render_points
+from methods.gnerf.render import rays
 from methods.gnerf.schedule import Moment
 from methods.gnerf.sight import Sight
 from methods.nerf.progress import decayed
+from methods.nerf.views import Batch
 
 
 def photometric_step(model: Model, moment: Moment, rng: torch.Generator) -> dict[str, float]:
     """One step of everything on the squared error of colours (GNeRF eq. 7)."""
     views, points, targets = _drawn(model, moment, rng)
-    seen = render_points(model.generator.field, model.intrinsics, model.poses()[views], points, rng)
-    error = functional.mse_loss(seen, targets)
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
-    (4 * model.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
+    origins, directions = rays(model.intrinsics, model.poses()[views], points)
+    error = model.generator.learn(
+        Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1)), rng
+    )  # fmt: skip
     model.move_poses.param_groups[0]["lr"] = _pose_rate(model, moment)
     model.move_poses.step()
     if model.intrinsics.free:
         model.move_focal.param_groups[0]["lr"] = _fading(model.preset.focal_lr, model, moment)
         model.move_focal.step()
     model.generator.step(moment)
-    return {"loss/photometric": error.item()}
+    return {"loss/photometric": error}
 
 
 def _drawn(model: Model, moment: Moment, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,18 +11,22 @@ from methods.gnerf.sight import Intrinsics
 from methods.nerf.field import RadianceField
 
 
-def render_points(
-    field: RadianceField, intrinsics: Intrinsics, poses: Tensor, points: Tensor, generator: torch.Generator | None
-) -> Tensor:
-    """Colours (V, K, C) in [0, 1] of K image points (V, K, 2) of each of V poses (V, 4, 4).
+def rays(intrinsics: Intrinsics, poses: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Origins and unit directions, (V K, 3) each, of K image points (V, K, 2) of each of V poses (V, 4, 4).
 
-    Samples are jittered by a generator. One product for each view: no pose is copied for its rays, and the gradients
-    of a pose add up in one order.
+    One product for each view: no pose is copied for its rays, and the gradients of a pose add up in one order.
     """
     turned = intrinsics.directions(points) @ poses[:, :3, :3].transpose(1, 2)  # (V, K, 3)
     directions = normalize(turned, dim=-1)
     origins = poses[:, None, :3, 3].expand_as(directions)
-    shade = field.shade(origins.reshape(-1, 3), directions.reshape(-1, 3), generator)
+    return origins.reshape(-1, 3), directions.reshape(-1, 3)
+
+
+def render_points(
+    field: RadianceField, intrinsics: Intrinsics, poses: Tensor, points: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Colours (V, K, C) in [0, 1] of image points (V, K, 2) seen from `poses`; samples jittered by a generator."""
+    shade = field.shade(*rays(intrinsics, poses, points), generator)
     return shade.over(field.background).reshape(*points.shape[:2], -1)
 
 

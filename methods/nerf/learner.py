@@ -37,7 +37,8 @@ NO_PRIORS = Priors()
 class Learner(Protocol):
     """`learn` finds the gradients of a batch and returns its mean squared error; `step` spends them.
 
-    Gradients of a `backward` through the field add to those of `learn`, and are spent with them.
+    They reach the batch's origins and directions too, where those require it. Gradients of a `backward` through the
+    field add to those of `learn`, and are spent with them.
     """
 
     steps: int

@@ -285,16 +285,18 @@ def backward(
 def learn(
     worker, begin, end, density, colour, clearance, size, place, edges, quiet, origins, directions, jitter, basis, hues,
     row, contract,
-    targets, background, records, owners, counts, capacity, errors,
+    targets, background, records, owners, counts, capacity, errors, wants_rays, slope_origins, slope_directions,
+    slope_basis,
 ):  # fmt: skip
     """Forward, mean squared error against `targets` (R, C) on a `background` (C,), and backward, in one pass.
 
-    Fills in the records as `backward` does, and the squared error of each ray, summed over colours, `errors` (R,).
+    Fills in the records as `backward` does, and the squared error of each ray, summed over colours, `errors` (R,);
+    where `wants_rays` is not None also the slopes by ray.
     """
     C, W, views, rays = len(hues), KEPT + len(hues), basis.ravel(), len(origins)
     scale = TWO / np.float32(rays * C)
     kept, blended = np.empty(len(edges) * W, np.float32), np.empty(len(row), np.float32)
-    slope, nothing = np.empty(C, np.float32), np.empty((0, 0), np.float32)
+    slope = np.empty(C, np.float32)
     for part in range(begin, end):
         first = part * capacity
         for r in range(part * RAYS, min(rays, (part + 1) * RAYS)):
@@ -315,7 +317,8 @@ def learn(
             errors[r] = error
             trace_back(
                 density, colour, size, place, origin, direction, views, r, hues, row, contract, kept, count, light,
-                slope, dimming, None, blended, records, owners, first, nothing, nothing, nothing,
+                slope, dimming, wants_rays, blended, records, owners, first, slope_origins, slope_directions,
+                slope_basis,
             )  # fmt: skip
             first += count
         counts[part] = first - part * capacity

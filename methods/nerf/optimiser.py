@@ -22,7 +22,7 @@ class SparseAdam:
 
     Dense gradients of a large grid cost more than rendering: so while this optimiser exists, `backward` through the
     field leaves its samples here instead (`field.density.grad` stays None; rays and poses get theirs as ever), and
-    `step` spends them. `learn` is the short way for fixed poses: forward, mean squared error and backward in one pass.
+    `step` spends them. `learn` is the short way: forward, mean squared error and backward in one pass.
     Voxels that no sample touched keep their values and moments (as DVGO's masked Adam, Sun et al. 2022).
     """
 
@@ -50,24 +50,33 @@ class SparseAdam:
         self._pending.append(records)
 
     def learn(self, batch: Batch, jitter: Tensor) -> float:
-        """Forward and backward of the mean squared error over a batch of fixed rays; returns that error."""
+        """Forward and backward of the mean squared error over a batch of rays; returns that error."""
         field, grid = self.field, Grid(self.field)
-        rays = (
-            array(field.normalised(batch.origins)), array(batch.directions), array(jitter),
-            array(harmonics(batch.directions, field.config.sh_degree)),
+        inputs = (
+            field.normalised(batch.origins), batch.directions, harmonics(batch.directions, field.config.sh_degree),
         )  # fmt: skip
-        count = len(batch.origins)
+        origins, directions, basis = (array(value) for value in inputs)
+        count = len(origins)
         if self._room is None or len(self._room.basis) != count:
-            self._room = Records.room(count, grid.samples, field.channels, rays[3])
+            self._room = Records.room(count, grid.samples, field.channels, basis)
         room = self._room
+        free = [value.requires_grad for value in inputs]
+        slopes = [np.zeros_like(value) if any(free) else value for value in (origins, directions, basis)]
         errors = np.empty(count, np.float32)
         spread(
-            march.learn, groups(count), 4, *grid.march(rays), array(batch.colours), array(field.background),
-            room.values, room.owners, room.counts, room.capacity, errors,
+            march.learn, groups(count), 4, *grid.march((origins, directions, array(jitter), basis)),
+            array(batch.colours), array(field.background), room.values, room.owners, room.counts, room.capacity, errors,
+            0 if any(free) else None, *slopes,
         )  # fmt: skip
         self.collect(
-            Records(values=room.values, owners=room.owners, counts=room.counts, capacity=room.capacity, basis=rays[3])
+            Records(values=room.values, owners=room.owners, counts=room.counts, capacity=room.capacity, basis=basis)
         )
+        if any(free):
+            wanted = [(value, torch.from_numpy(slope)) for value, slope in zip(inputs, slopes, strict=True)]
+            torch.autograd.backward(
+                [value for value, _ in wanted if value.requires_grad],
+                [slope for value, slope in wanted if value.requires_grad],
+            )
         return float(errors.sum(dtype=np.float64) / (count * field.channels))
 
     def step(self, rate: Rate, priors: Priors = NO_PRIORS) -> None:

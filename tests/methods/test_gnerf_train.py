@@ -256,7 +256,7 @@ def test_a_learned_prior_draws_from_where_views_were_found(town):
 @pytest.mark.timeout(200)
 def test_the_published_preset_runs_all_its_phases(town, tmp_path):
     short = Preset(smoke=Budget(a=3, ab=2, b=3, batch=2, inversion_render=12))
-    config = GnerfConfig(field="mlp", mlp=short, candidates=8, reseed_side=8, reseed_at=(0.0,))
+    config = GnerfConfig(field="mlp", mlp=short, ab_at_most=1.0, candidates=8, reseed_side=8, reseed_at=(0.0,))
     views = dict(list(town.capture.images.items())[:6])
     log: list = []
     found = fit(shown(town, images=views), config, a_job(tmp_path, log))
