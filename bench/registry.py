@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from bench.cell import join_label, split_label
 from bench.code import code_digests, module_path
@@ -98,18 +98,45 @@ def find_method(label: str) -> ConfiguredMethod:
         kind = ref.load()
     except Exception as error:
         raise BrokenMethod(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    fields = kind.Config.model_fields
-    for option in options:
-        if option not in fields:
-            raise UnknownName(f"method {name!r} has no option {option!r}" + _nearest(option, fields))
+    config = configured(kind, name, options)
+    return ConfiguredMethod(ref=ref, label=join_label(kind.name, options), method=kind(config))
+
+
+def configured(kind: type[Method], name: str, options: Mapping[str, str]) -> BaseModel:
+    """The defaults of `kind`, the method `name`, with some of them overridden: `field=mlp`, `grid.quick.b=400`.
+
+    Dots reach into a nested model and leave the rest of it as it is. Raises UnknownName, ValueError.
+    """
+    flat = {option: value for option, value in options.items() if "." not in option}
+    _known(name, flat, kind.Config)
     try:
-        config = kind.Config.model_validate_strings(options)
+        config = kind.Config.model_validate_strings(flat)
+        data = config.model_dump()
+        for option in sorted(set(options) - set(flat)):
+            model, place = config, data
+            *path, leaf = option.split(".")
+            for part in path:
+                _known(name, {part: ""}, type(model))
+                inner = getattr(model, part)
+                if not isinstance(inner, BaseModel):
+                    raise UnknownName(f"method {name!r}: option {part!r} has no parts, so {option!r} means nothing")
+                model, place = inner, place[part]
+            _known(name, {leaf: ""}, type(model))
+            field = type(model).model_fields[leaf]
+            alone: Any = create_model("Alone", **{leaf: (field.annotation, field)})  # type: ignore[call-overload]  # named at run time
+            place[leaf] = getattr(alone.model_validate_strings({leaf: options[option]}), leaf)
+        return kind.Config.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
         message = first["msg"][0].lower() + first["msg"][1:]
         raise ValueError(f"method {name!r}: {where}={first['input']!r}: {message}") from error
-    return ConfiguredMethod(ref=ref, label=join_label(kind.name, options), method=kind(config))
+
+
+def _known(method: str, options: Iterable[str], kind: type[BaseModel]) -> None:
+    for option in options:
+        if option not in kind.model_fields:
+            raise UnknownName(f"method {method!r} has no option {option!r}" + _nearest(option, kind.model_fields))
 
 
 @lru_cache(maxsize=8)

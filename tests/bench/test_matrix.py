@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bench.matrix import parse_seeds, plan, select_methods, select_scenes, split_list
-from bench.registry import MethodRef, UnknownName, method_refs
+from bench.registry import MethodRef, UnknownName, find_method, method_refs
 from bench.scene import SceneError
 
 SCRIPTED = "tests/plugins/scripted.py"
@@ -90,3 +90,16 @@ def test_a_plugin_that_cannot_be_imported_stops_only_those_who_name_it(monkeypat
     assert "no_such_module" in broken["wreck"]
     with pytest.raises(ValueError, match="no_such_module"):
         select_methods("wreck")
+
+
+def test_dots_reach_into_a_part_of_the_config_and_leave_the_rest():
+    config = find_method("gnerf[grid.quick.b=7,schedule=A-B]").method.config
+    default = find_method("gnerf").method.config
+    assert (config.schedule, config.grid.quick.b, config.grid.quick.a) == ("A-B", 7, default.grid.quick.a)
+    assert config.grid.side_ab == default.grid.side_ab
+    with pytest.raises(UnknownName, match="no option 'quik'; did you mean quick"):
+        find_method("gnerf[grid.quik.b=7]")
+    with pytest.raises(UnknownName, match="'field' has no parts"):
+        find_method("gnerf[field.b=7]")
+    with pytest.raises(ValueError, match="greater than 0"):
+        find_method("gnerf[grid.quick.batch=0]")
