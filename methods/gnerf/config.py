@@ -81,8 +81,8 @@ class GridPreset(Preset):
     """The fast preset: dense voxels, coarse to fine. Rates are those of one step of RMSprop (A, AB) or Adam (B)."""
 
     smoke: Budget = Budget(a=30, ab=30, b=60, batch=8, rays=2048, side=40, inversion_render=16)
-    quick: Budget = Budget(a=200, ab=240, b=800, batch=16)
-    full: Budget = Budget(a=200, ab=240, b=3000, batch=16, rays=8192, side=256)
+    quick: Budget = Budget(a=150, ab=240, b=1000, batch=16)
+    full: Budget = Budget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
 
     side_a: Count = 36
     side_ab: Count = 64
@@ -112,9 +112,9 @@ class GridPreset(Preset):
     sharp_at: Share = 0.25  # phase B: the images reach their full size
     fine_density_lr: Positive = 0.6
     fine_colour_lr: Positive = 0.05
-    fine_decay: Positive = 0.1  # what is left of them in the end
-    pose_lr_b: Positive = 4e-3  # a constant rate would leave poses trembling, ...
-    pose_decay: Positive = 0.05  # ... and an early decay would freeze them before they have settled
+    fine_decay: Positive = 0.2  # what is left of them in the end
+    pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
+    pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they have settled
 
 
 class GnerfConfig(BaseModel):
@@ -147,7 +147,7 @@ class GnerfConfig(BaseModel):
 
     restarts: int = Field(default=2, ge=0)  # after a collapse, before giving up
     ab_at_least: Share = 0.5  # AB may end after this share of its iterations, when re-seeding has found nothing to do
-    ab_at_most: float = Field(default=2.0, ge=1)  # ... and goes on for so many times its length while it has
+    ab_at_most: float = Field(default=1.5, ge=1)  # ... and goes on for so many times its length while it has
 
     grid: GridPreset = GridPreset()
     mlp: Preset = Preset()
