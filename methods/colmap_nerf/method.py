@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Field, Fit, Gift, Job, Traits
+from bench.task import Capture, Effort, Field, Fit, Gift, Job, Traits
 from methods.colmap_nerf.config import ColmapNerfConfig
 
 
@@ -31,7 +31,12 @@ class ColmapNerf:
         known = self.config.intrinsics == "given"
         needs: set[Gift] = {"camera"} if known else set()
         uses: set[Gift] = {"masks"} if self.config.masks else set()
-        return Traits(needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known)
+        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 120.0, "full": 700.0}
+        if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
+            seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
+        return Traits(
+            needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known, seconds=seconds
+        )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Raises Collapsed when COLMAP finds no model."""
