@@ -180,7 +180,7 @@ _OTHER_COLUMNS = (
     ),
 )  # fmt: skip
 
-SHORT = {STAGES["refined"][0]: "refined", STAGES["half"][0]: "half"}
+SHORT = {STAGES[stage][0]: stage for stage in ("refined", "half", "registered")}
 """Headings of narrow groups, which stand right of the full one."""
 
 COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_OTHER_COLUMNS)}
@@ -189,6 +189,7 @@ HEADLINE = (
     "pose/rotation_deg_median", "pose/translation_relative", "pose/auc_15", "pose/registered",
     "nvs/aligned/iou", "nvs/aligned/psnr", "nvs/aligned/ssim", "nvs/aligned/lpips_alex",
     "nvs/refined/iou", "nvs/refined/psnr", "nvs/half/iou", "nvs/half/psnr",
+    "nvs/registered/iou", "nvs/registered/psnr",
     "cost/fit_seconds", "cost/peak_rss_mb", "cost/peak_vram_mb",
 )  # fmt: skip
 """What a leaderboard shows, where a result has it; everything else is in the cell's own section."""
