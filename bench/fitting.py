@@ -60,16 +60,18 @@ def request_fit(
     if not _is_for(folder, fit):
         discard(folder)
         write_request(planned, capture, folder, fit=fit, limit=limit, device=device, threads=executor.threads)
-    attempts, peak = 0, 0.0
-    while True:
+    attempts, peak, seconds = 0, 0.0, 0.0
+    answer: dict[str, Any] | None = read_json(outcome) if outcome.exists() else None  # of a judge that was killed here
+    while answer is None:
         attempts += 1
         death = executor.run("fit", folder, limit=limit - _spent(folder), stderr=stderr)
-        peak = max(peak, death.peak_rss_mb)
-        if outcome.exists() or death.kind != "signal" or attempts > retries:
-            break
-    answer = read_json(outcome) if outcome.exists() and death.kind == "exit" else _outcome_of(death)
-    answer["seconds"] = answer.get("seconds") or max(_spent(folder), death.seconds)
-    answer["attempts"] = attempts
+        peak, seconds = max(peak, death.peak_rss_mb), death.seconds
+        if outcome.exists() and death.kind == "exit":
+            answer = read_json(outcome)
+        elif outcome.exists() or death.kind != "signal" or attempts > retries:
+            answer = _outcome_of(death)
+    answer["seconds"] = answer.get("seconds") or max(_spent(folder), seconds)
+    answer["attempts"] = max(attempts, 1)
     answer["memory"] = {
         **answer.get("memory", {}),
         "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
@@ -104,8 +106,11 @@ def write_request(
 
 
 def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
-    """The outcome of a fit with this fingerprint that ran to its end, or None."""
-    return read_json(folder / "outcome.json") if _is_for(folder, fit) and (folder / "outcome.json").exists() else None
+    """The outcome of a fit with this fingerprint that ran to its end and that `request_fit` completed, or None."""
+    if not _is_for(folder, fit) or not (folder / "outcome.json").exists():
+        return None
+    answer = read_json(folder / "outcome.json")
+    return answer if "attempts" in answer else None
 
 
 def discard(folder: Path) -> None:

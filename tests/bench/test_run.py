@@ -72,6 +72,20 @@ def test_a_second_run_fits_nothing(tmp_path):
     assert second == [read_result(tmp_path / result.cell.folder) for result in first]
 
 
+def test_a_judge_killed_before_it_read_the_outcome_takes_it_up_as_it_lies(tmp_path):
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    folder = tmp_path / first.cell.folder
+    outcome = json.loads((folder / "fit" / "outcome.json").read_text())
+    del outcome["attempts"]  # which the worker does not know
+    (folder / "fit" / "outcome.json").write_text(json.dumps(outcome))
+    (folder / "result.json").unlink()
+    (again,), *_ = execute(tmp_path, made)
+    assert (again.status, again.metrics) == ("done", first.metrics)
+    assert again.cost["fit_seconds"] == first.cost["fit_seconds"]
+    assert again.notes["attempts"] == 1
+
+
 def test_only_failures_run_again_and_only_when_asked(tmp_path):
     made = make_plan("answer", "collapse", "raise")
     execute(tmp_path, made)
