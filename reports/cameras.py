@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import read_cameras
-from reports.scores import STATUSES, Entry
+from reports import scores
+from reports.scores import Entry
 
 SIDE = 1000  # of a camera panel's view box
 MARGIN = 1.3
@@ -58,7 +59,7 @@ def cameras(entry: Entry) -> CameraPlot:
     if held is None or not held.get("truth"):
         reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
         if not entry.done:
-            reason = f"the cell is {STATUSES[entry.result.status]}: {entry.result.reason or 'no reason was recorded'}"
+            reason = f"the cell is {scores.ended(entry)}"
         return _no_cameras(entry, reason)
     truth = {view: np.asarray(pose, dtype=float) for view, pose in sorted(held["truth"].items())}
     answered = {view: np.asarray(pose, dtype=float) for view, pose in (held.get("estimate") or {}).items()}
