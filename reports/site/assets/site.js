@@ -134,7 +134,11 @@ if (filters) {
   };
   filters.addEventListener("input", remember);
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("reset", () => setTimeout(remember));
+  filters.addEventListener("reset", (event) => {
+    event.preventDefault();  // the browser's own reset comes after this event, and too late to filter by
+    for (const control of filters.elements) if (control.name) control.value = "";
+    remember();
+  });
   addEventListener("hashchange", recall);
   recall();
 }
