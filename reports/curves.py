@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bench.record import read_log
-from reports.scores import Entry
 
 FIRST = ("psnr", "loss")
 """What is drawn before all else, whatever stands before it in its name: `train/psnr` is a `psnr`."""
@@ -20,21 +16,35 @@ Points = NDArray[np.float64]
 
 def series(rows: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
     """Name -> (n, 2) of seconds and value, finite, in order of time; PSNR and loss first, constants left out."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    pairs: dict[str, list[tuple[Any, Any]]] = {}
     for row in rows:
-        seconds = row.get("seconds", math.nan)
+        seconds = row.get("seconds")
         for name, value in row.items():
-            if name not in ("step", "seconds") and _is_number(value) and _is_number(seconds):
-                found.setdefault(name, []).append((seconds, value))
-    kept = {name: np.array(sorted(pairs), dtype=float) for name, pairs in found.items() if len(pairs) > 1}
-    moving = [name for name, points in kept.items() if np.ptp(points[:, 1]) > 0 or kind(name) in FIRST]
-    return {name: kept[name] for name in sorted(moving, key=_place)}
+            pairs.setdefault(name, []).append((seconds, value))
+    found = {name: _points(each) for name, each in pairs.items() if name not in ("step", "seconds")}
+    moving = [
+        name
+        for name, points in found.items()
+        if len(points) > 1 and (np.ptp(points[:, 1]) > 0 or kind(name) in FIRST)
+    ]  # fmt: skip
+    return {name: found[name] for name in sorted(moving, key=_place)}
 
 
-def headline(entry: Entry) -> dict[str, Points]:
+def _points(pairs: Sequence[tuple[Any, Any]]) -> Points:
+    """Finite pairs in order of time; what is no number, as of a line torn by a kill, is left out."""
+    try:
+        points = np.array(pairs, dtype=float)  # None becomes NaN
+    except (TypeError, ValueError):
+        points = np.array([pair for pair in pairs if all(isinstance(v, int | float) for v in pair)], dtype=float)
+    points = points.reshape(-1, 2)
+    points = points[np.isfinite(points).all(axis=1)]
+    return points[np.argsort(points[:, 0], kind="stable")]
+
+
+def headline(named: Mapping[str, Points]) -> dict[str, Points]:
     """`psnr` and `loss` of a fit, whichever its log holds; of a loss, drawn as a logarithm, what is positive."""
     found: dict[str, Points] = {}
-    for name, points in series(read_log(entry.folder)).items():
+    for name, points in named.items():
         if kind(name) in FIRST and kind(name) not in found:
             points = points[points[:, 1] > 0] if kind(name) == "loss" else points
             if len(points) > 1:
@@ -52,7 +62,3 @@ def is_loss(name: str) -> bool:
 
 def _place(name: str) -> tuple[int, str]:
     return (FIRST.index(kind(name)) if kind(name) in FIRST else len(FIRST)), name
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

@@ -30,10 +30,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class PerView:
-    """One number of every view, worst first; `bars` are its height, 0 to 1, and what it says."""
+    """One number of every view, worst first; `bars` is the path of a bar chart, 4 units a view wide and 60 high."""
 
     heading: str
-    bars: tuple[tuple[float, str], ...]
+    n: int
+    bars: str
     worst: str  # "h003 11.20, h001 12.00, ..."
 
 
@@ -171,11 +172,12 @@ def _per_view(entry: Entry, name: str) -> PerView | None:
     top = max((number for number, _ in ranked if math.isfinite(number)), default=0.0)
 
     def height(number: float) -> float:
-        return round(min(max(number / top, 0.0), 1.0), 3) if math.isfinite(number) and top > 0 else 0.0
+        return round(60 * min(max(number / top, 0.0), 1.0), 1) if math.isfinite(number) and top > 0 else 0.0
 
     return PerView(
         heading=shown.heading,
-        bars=tuple((height(number), f"{view}: {shown.show(number)} {shown.unit}".strip()) for number, view in ranked),
+        n=len(ranked),
+        bars="".join([f"M{4 * k} 60v-{height(number):g}h3V60" for k, (number, _) in enumerate(ranked)]),
         worst=", ".join(f"{view} {shown.show(number)}" for number, view in ranked[:WORST]),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from reports import scores
 from reports.scores import Entry
 
 Array = NDArray[np.float64]
+NOWHERE = np.full((4, 4), np.nan)
 
 
 def orbit(entry: Entry) -> dict[str, Any] | str:
@@ -35,28 +37,30 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
     reach = float(np.linalg.norm(centres - middle, axis=1).max()) or 1.0
 
-    def numbers(pose: Any) -> list[float] | None:
-        matrix = np.asarray(pose, dtype=float)
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-            return None
-        place = np.clip((matrix[:3, 3] - middle) / reach, -50, 50)
-        return [round(float(v), 4) for v in (*place, *matrix[:3, 0], *matrix[:3, 1])]
+    def numbers(poses: Array) -> list[list[float] | None]:
+        places = np.clip((poses[:, :3, 3] - middle) / reach, -50, 50)
+        rows = np.concatenate([places, poses[:, :3, 0], poses[:, :3, 1]], axis=1).round(3)  # (N, 9)
+        return [row if all(map(math.isfinite, row)) else None for row in rows.tolist()]
 
     heldout = held.get("heldout") or {}
     camera = held.get("camera") or {}
-    rotation = [entry.result.per_view.get(view, {}).get("pose/rotation_deg", np.nan) for view in views]
+
+    def errors(name: str) -> list[float | None]:
+        found = (entry.result.per_view.get(view, {}).get(name, np.nan) for view in views)
+        return [float(f"{v:.3g}") if np.isfinite(v) else None for v in found]
+
     return {
         "views": views,
-        "truth": [numbers(pose) for pose in truth],
-        "estimate": [numbers(answered[view]) if view in answered else None for view in views],
-        "heldout": [numbers(heldout[view]) for view in sorted(heldout)],
-        "rotation": [round(float(v), 2) if np.isfinite(v) else None for v in rotation],
+        "truth": numbers(truth),
+        "estimate": numbers(np.array([answered.get(view, NOWHERE) for view in views], dtype=float)),
+        "heldout": numbers(np.array([heldout[view] for view in sorted(heldout)], dtype=float).reshape(-1, 4, 4)),
+        "rotation": errors("pose/rotation_deg"),
+        "translation": errors("pose/translation"),
         "up": [round(float(v), 4) for v in _up(truth)],
         "sight": [
-            round(float(camera[side] / (2 * camera[focal])), 4) if camera.get(focal) else 0.4
+            round(float(camera[side] / (2 * camera[focal])), 3) if camera.get(focal) else 0.4
             for side, focal in (("width", "fx"), ("height", "fy"))
         ],
-        "reach": float(f"{reach:.4g}"),
     }
 
 

@@ -43,7 +43,9 @@ def budget(cells: int) -> Budget:
         return Budget(side=400, common=5, worst=4)
     if cells <= 400:
         return Budget(side=200, common=5, worst=3)
-    return Budget(side=160, common=3, worst=1, stages=("aligned", "refined"))
+    if cells <= 1000:
+        return Budget(side=200, common=3, worst=2, stages=("aligned", "refined"))
+    return Budget(side=200, common=3, worst=1, stages=("aligned",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 360, 210
 LETTER = 6.6  # width of a letter of a label, on average
@@ -33,10 +34,14 @@ class Axis:
     ticks: tuple[tuple[float, str], ...] = ()
 
     def at(self, value: float) -> float:
+        return float(self.places(np.array([value]))[0])
+
+    def places(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels, to a tenth; what is far outside is drawn at the edge."""
         if self.log:
-            value = math.log10(max(value, 1e-300))
-        part = (value - self.low) / (self.high - self.low)
-        return round(self.start + min(max(part, -0.05), 1.05) * (self.end - self.start), 1)
+            values = np.log10(np.maximum(values, 1e-300))
+        parts = np.clip((values - self.low) / (self.high - self.low), -0.05, 1.05)
+        return np.round(self.start + parts * (self.end - self.start), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +151,10 @@ def _superscript(n: int) -> str:
     return str(n).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def line(points: Iterable[tuple[float, float]], x: Axis, y: Axis) -> str:
-    """The `d` of a path through values."""
-    spots = [f"{x.at(a):g} {y.at(b):g}" for a, b in points]
-    return "M" + "L".join(spots) if spots else ""
+def line(points: NDArray[np.float64], x: Axis, y: Axis) -> str:
+    """The `d` of a path through values (n, 2)."""
+    spots = zip(x.places(points[:, 0]).tolist(), y.places(points[:, 1]).tolist(), strict=True)
+    return "M" + "L".join([f"{a:g} {b:g}" for a, b in spots])
 
 
 def place(points: Sequence[tuple[float, float, str]], width: float) -> list[Label]:
@@ -175,20 +180,18 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def thinned(points: np.ndarray, most: int) -> np.ndarray:
+def thinned(points: NDArray[np.float64], most: int = 120) -> NDArray[np.float64]:
     """At most `most` rows, evenly chosen, first and last included."""
-    n = len(points)
-    return points if n <= most else points[[round(k * (n - 1) / (most - 1)) for k in range(most)]]
+    return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).round().astype(int)]
 
 
-def learning(title: str, series: Mapping[str, tuple[str, np.ndarray]], *, log: bool, unit: str = "") -> Chart:
+def learning(title: str, series: Mapping[str, tuple[str, NDArray[np.float64]]], *, log: bool, unit: str = "") -> Chart:
     """Curves of fits against wall seconds: `series` is says -> (method, (n, 2) of seconds and value)."""
     every = np.concatenate([points for _, points in series.values()])
     x = horizontal("wall time of the fit (s)", 0.0, float(every[:, 0].max()))
     y = vertical(unit, float(every[:, 1].min()), float(every[:, 1].max()), log=log)
     drawn = tuple(
-        Series(method=method, says=says, line=line(map(tuple, thinned(points, 160)), x, y))
-        for says, (method, points) in series.items()
+        Series(method=method, says=says, line=line(thinned(points), x, y)) for says, (method, points) in series.items()
     )
     lasts = "; ".join(f"{says} ends at {points[-1, 1]:.3g}" for says, (_, points) in series.items())
     return Chart(title=title, x=x, y=y, series=drawn, alt=f"{title} against wall seconds: {lasts}.")

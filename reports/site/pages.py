@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import matplotlib as mpl
@@ -28,6 +28,9 @@ CURVES = 12  # of one fit
 ERROR_FULL = 0.3
 """Mean absolute error over channels, of 1, that the error map's last colour stands for."""
 
+Learnt = dict[str, dict[str, curves.Points]]
+"""PSNR and loss of each fit of a scene, by the page of its cell."""
+
 ASSETS = ("theme.js", "site.js", "cell.js", "orbit.js", "style.css")
 
 
@@ -36,21 +39,40 @@ def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
     for name in ASSETS:
         yield f"assets/{name}", (files("reports.site") / "assets" / name).read_text(encoding="utf-8")
     entries: Sequence[Entry] = facts["entries"]
-    environment = _environment(facts)
+    places = _places(entries)
+    environment = _environment(facts, places)
     render = _Render(environment)
     yield render("index", covers=_covers(entries, album), **_overview(facts))
     yield render("cells", options=_options(entries), shown_columns=_glance(entries))
     yield render("statistics", **_statistics(facts))
     yield render("protocol")
-    for scene, held in scores.by_scene(entries).items():
-        yield render("scene", path=scene_page(scene), scene=scene, sections=_sections(held, album))
     relatives = _Relatives(entries)
-    for entry in entries:
-        yield render("cell", path=entry.page, **_cell(entry, album, relatives))
+    for held in scores.by_scene(entries).values():
+        learnt: Learnt = {}
+        for entry in held:
+            log = read_log(entry.folder)
+            series = curves.series(log)
+            learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
+            yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
+        for question, each in scores.by_question(held).items():
+            yield render(
+                "scene",
+                path=places[question],
+                kin=list(scores.by_question(held)),
+                **_scene(question, each, album, learnt),
+            )
 
 
-def scene_page(scene: str) -> str:
-    return f"scenes/{slug(scene)}.html"
+def _places(entries: Sequence[Entry]) -> dict[Question, str]:
+    """A page for each question; the first of a scene bears the scene's own name."""
+    found: dict[Question, str] = {}
+    for scene, each in scores.by_scene(entries).items():
+        for k, question in enumerate(scores.by_question(each)):
+            name = "/".join((scene, question.degradation, question.effort, question.protocol, question.reference))
+            short = f"{scene}/{question.degradation}"
+            alone = sum(other.degradation == question.degradation for other in scores.by_question(each)) == 1
+            found[question] = f"scenes/{slug(scene if k == 0 else short if alone else name)}.html"
+    return found
 
 
 class _Render:
@@ -65,15 +87,17 @@ class _Render:
         return path, self.environment.get_template(f"{template}.html.j2").render(root=root, here=path, **facts)
 
 
-def _environment(facts: Mapping[str, Any]) -> Environment:
+def _environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Environment:
     environment = Environment(
         loader=PackageLoader("reports.site"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    first = {question.scene: path for question, path in reversed(list(places.items()))}
     environment.globals |= dict(facts) | {
+        "places": places,
         "colour": {method: k for k, method in enumerate(facts["methods"])},
         "palette": PALETTE,
-        "scene_page": scene_page,
+        "scene_page": first.__getitem__,
         "reason": scores.reason,
         "value": scores.value, "zip": zip,
         "describe_given": scores.describe_given,
@@ -158,16 +182,11 @@ def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
     }
 
 
-def _sections(entries: Sequence[Entry], album: Album) -> list[dict[str, Any]]:
-    """A scene's questions, each with its table, renders, cameras and curves."""
-    return [_section(question, each, album) for question, each in scores.by_question(entries).items()]
-
-
-def _section(question: Question, entries: Sequence[Entry], album: Album) -> dict[str, Any]:
+def _scene(question: Question, entries: Sequence[Entry], album: Album, learnt: Learnt) -> dict[str, Any]:
+    """One scene under one degradation: its table, renders, cameras and curves."""
     methods = scores.by_method(entries)
     return {
         "question": question,
-        "anchor": slug(f"{question.degradation}/{question.effort}/{question.protocol}/{question.reference}"),
         "finding": of_question(question, entries),
         "board": tables.leaderboard(question, entries),
         "cells": tables.cells(question, entries),
@@ -176,7 +195,7 @@ def _section(question: Question, entries: Sequence[Entry], album: Album) -> dict
         "shown": album.shown[question],
         "strips": [_strip(each, album) for each in methods.values()],
         "cameras": [cameras.cameras(_for_cameras(each)) for each in methods.values()],
-        "curves": _learning(entries),
+        "curves": _learning(entries, learnt),
     }
 
 
@@ -202,9 +221,9 @@ def _for_cameras(entries: Sequence[Entry]) -> Entry:
     return ordered[(len(ordered) - 1) // 2]
 
 
-def _learning(entries: Sequence[Entry]) -> list[chart.Chart]:
+def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
     """PSNR and loss of all fits of a question."""
-    held = [(entry, curves.headline(entry)) for each in scores.by_method(entries).values() for entry in each]
+    held = [(entry, learnt[entry.page]) for each in scores.by_method(entries).values() for entry in each]
     found = []
     for name, title in (("psnr", "Training PSNR (dB)"), ("loss", "Training loss")):
         series = {
@@ -217,9 +236,10 @@ def _learning(entries: Sequence[Entry]) -> list[chart.Chart]:
     return found
 
 
-def _cell(entry: Entry, album: Album, relatives: _Relatives) -> dict[str, Any]:
-    log = read_log(entry.folder)
-    series = list(curves.series(log).items())
+def _cell(
+    entry: Entry, log: Sequence[Mapping[str, Any]], series: Mapping[str, curves.Points], album: Album,
+    relatives: _Relatives,
+) -> dict[str, Any]:  # fmt: skip
     views = album.views[entry.page]
     return {
         "detail": details.detail(entry, log),
@@ -227,7 +247,7 @@ def _cell(entry: Entry, album: Album, relatives: _Relatives) -> dict[str, Any]:
         "viewer": [_viewer(view) for view in views],
         "previews": album.previews[entry.page],
         "orbit": orbit(entry),
-        "charts": [_one(entry, name, points) for name, points in series[:CURVES]],
+        "charts": [_one(entry, name, points) for name, points in islice(series.items(), CURVES)],
         "more_charts": len(series) - CURVES,
         "relatives": relatives.of(entry),
     }

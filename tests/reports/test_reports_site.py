@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_results, write_cell
 
-from bench.record import read_json, write_json
+from bench.record import read_json, read_log, write_json
 from bench.task import look_at
 from reports import cameras, curves, details, naming, orbit, pictures
 from reports.build import build
@@ -78,7 +78,7 @@ def cell_page(suite: Path, site: dict[str, Page], scene: str, method: str) -> Pa
 def test_there_is_a_page_for_every_cell_and_scene_and_each_is_well_formed(site, suite):
     entries = read(suite)
     assert {entry.page for entry in entries} == {path for path in site if path.startswith("cells/")}
-    assert len([path for path in site if path.startswith("scenes/")]) == len({e.result.cell.scene for e in entries})
+    assert len([path for path in site if path.startswith("scenes/")]) == len({e.question for e in entries})
     assert {"index.html", "cells.html", "statistics.html", "protocol.html"} <= site.keys()
     for page in site.values():
         ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
@@ -332,10 +332,12 @@ def test_the_drawing_in_three_dimensions_keeps_every_camera_where_it_is(suite):
     assert drawn["views"] == sorted(held["truth"])
     truth = np.array([held["truth"][view] for view in drawn["views"]])
     numbers = np.array(drawn["truth"])
-    between = np.linalg.norm(numbers[0, :3] - numbers[9, :3]) * drawn["reach"]
-    assert between == pytest.approx(np.linalg.norm(truth[0, :3, 3] - truth[9, :3, 3]), rel=1e-3)
+    drawn_apart, apart = (
+        np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (numbers[:, :3], truth[:, :3, 3])
+    )
+    assert drawn_apart == pytest.approx(apart * drawn_apart.sum() / apart.sum(), abs=2e-3)  # rounded to 1e-3
     assert np.linalg.norm(numbers[:, :3], axis=1).max() == pytest.approx(1, abs=1e-3)
-    assert numbers[:, 3:6] == pytest.approx(truth[:, :3, 0], abs=1e-4)
+    assert numbers[:, 3:6] == pytest.approx(truth[:, :3, 0], abs=5.1e-4)
     assert sum(each is None for each in drawn["estimate"]) == len(truth) - len(held["estimate"])
 
 
@@ -346,13 +348,13 @@ def test_the_middle_seed_stands_for_a_method(site, suite):
     assert chosen.result.cell.seed == 2  # of 27, 26, 25, 24, 23 dB
     strips = [attrs["alt"] for tag, attrs in site["scenes/blocks.html"].tags if tag == "img" and attrs.get("alt")]
     assert [alt for alt in strips if alt.startswith("gnerf, seed") and "h002" in alt] == [
-        "gnerf, seed 2: h002 aligned, 25.00 dB", "gnerf, seed 0: h002 aligned, 15.00 dB",
-    ]  # fmt: skip
+        "gnerf, seed 2: h002 aligned, 25.00 dB"
+    ]
 
 
 def test_curves_are_those_of_the_log_and_a_torn_line_is_dropped(suite):
     entry = next(e for e in read(suite) if e.method == "nerf")
-    found = curves.headline(entry)
+    found = curves.headline(curves.series(read_log(entry.folder)))
     assert list(found) == ["psnr", "loss"]
     assert len(found["psnr"]) == 100
     assert (np.diff(found["psnr"][:, 1]) > 0).all()

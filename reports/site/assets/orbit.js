@@ -101,10 +101,9 @@
 
   const describe = (k) => {
     if (k < 0) return "";
-    const error = data.rotation[k];
     if (!estimate[k]) return `${data.views[k]}: not registered`;
-    const distance = truth[k] ? data.reach * Math.hypot(...plus(truth[k].at, scale(estimate[k].at, -1))) : null;
-    return `${data.views[k]}: ${error === null ? "" : `rotation ${error.toFixed(2)} deg, `}${distance === null ? "" : `centre off by ${distance.toPrecision(3)} scene units`}`;
+    const said = [[data.rotation[k], "rotation off by", "deg"], [data.translation[k], "centre off by", "scene units"]];
+    return `${data.views[k]}: ${said.filter(([v]) => v !== null).map(([v, what, unit]) => `${what} ${v} ${unit}`).join(", ")}`;
   };
   const hover = (x, y) => {
     let best = -1, least = 14;

@@ -145,7 +145,7 @@ if (filters) {
 
 // Scenes: renders, or how far they are from the truth.
 all("input.errors-on").forEach((input) => input.addEventListener("change", () => {
-  input.closest("section").querySelector(".gallery").classList.toggle("errors", input.checked);
+  document.querySelector(".gallery").classList.toggle("errors", input.checked);
 }));
 
 // Commands can be copied.
