@@ -323,13 +323,18 @@ def _short(value: Any) -> str:
 @main.command()
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
-def report(out: Path | None, effort: str) -> None:
+@click.option("--paper", is_flag=True, help="Also tables and figures for a paper, published numbers beside ours.")
+def report(out: Path | None, effort: str, paper: bool) -> None:
     """Write the report of a suite from its results, and print its path."""
     from reports.build import build
 
     suite = _suite(out, effort)
     _read(suite)
     click.echo(build(suite).resolve())
+    if paper:
+        from reports.paper.build import build as build_paper
+
+        click.echo(build_paper(suite).resolve())
 
 
 @main.command()
