@@ -338,6 +338,22 @@ def report(out: Path | None, effort: str, paper: bool) -> None:
 
 
 @main.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--fail-on-regression", is_flag=True, help="Exit code 1 where B is worse.")
+@json_option
+def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
+    """Compare two suites cell by cell (runs/before runs/after), or two methods (runs/x:nerf runs/x:gnerf)."""
+    from reports import compare as comparing
+
+    compared = comparing.compare(comparing.side(a), comparing.side(b))
+    told = comparing.as_json(compared) if as_json else None
+    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(comparing.lines(compared)))
+    if fail_on_regression and compared.regressions:
+        sys.exit(1)
+
+
+@main.command()
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
 @click.option("--replay", is_flag=True, required=True, help="Bring the store up to date with the files.")
