@@ -338,6 +338,51 @@ def report(out: Path | None, effort: str, paper: bool) -> None:
 
 
 @main.command()
+@click.argument("cell")
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@click.option("--path", "kind", type=click.Choice(["orbit", "spiral"]), default="orbit", show_default=True)
+@click.option("--frames", type=click.IntRange(2), default=60, show_default=True)
+@click.option("--fps", type=click.IntRange(1, 60), default=20, show_default=True)
+@click.option("--side", type=click.IntRange(16), default=200, show_default=True, help="Longest side of a frame, px.")
+@click.option("--film", type=click.Path(path_type=Path, dir_okay=False), help="A .gif or .mp4.")
+@click.option("--device", default="cpu", show_default=True)
+def render(
+    cell: str, out: Path | None, effort: str, kind: Any, frames: int, fps: int, side: int, film: Path | None,
+    device: str,
+) -> None:  # fmt: skip
+    """Film a path round CELL's field, depth beside it, and print the file's path."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bench import tour
+    from bench.executor import Executor
+    from bench.provenance import cpu_count
+
+    folder = _fitted(_suite(out, effort), cell)
+    file = film or folder / f"{kind}{tour.default_suffix()}"
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"{cell} {kind}", total=frames)
+        seen = tour.render(
+            folder, kind, frames=frames, side=side, device=device, executor=Executor(threads=cpu_count()),
+            told=lambda count: progress.update(task, completed=count),
+        )  # fmt: skip
+        tour.write_film(seen, file, fps)
+    click.echo(file.resolve())
+
+
+def _fitted(suite: Path, cell: str) -> Path:
+    """The folder of a cell that has a field."""
+    found = {result.cell.id: (folder, result) for folder, result in _read(suite)}
+    if cell not in found:
+        raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+    folder, result = found[cell]
+    if not (folder / "fit" / "field").is_dir():
+        raise ValueError(f"{cell} has no field to look at: it is {result.status} ({result.reason or 'poses only'})")
+    return folder
+
+
+@main.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--fail-on-regression", is_flag=True, help="Exit code 1 where B is worse.")

@@ -53,7 +53,7 @@ class Executor:
         self._stopping = False
         self._lock = threading.Lock()
 
-    def run(self, verb: Literal["fit", "render"], folder: Path, *, limit: float, stderr: Path) -> Death:
+    def run(self, verb: Literal["fit", "render", "look"], folder: Path, *, limit: float, stderr: Path) -> Death:
         """`python -m bench.worker VERB FOLDER`, waited for. Output goes to the end of `stderr`."""
         with stderr.open("ab") as log:
             with self._lock:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.record import Result, read_json, read_log, read_suite, write_json
+from bench.sheet import contact_sheet
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a run
@@ -144,6 +145,8 @@ class Tracker:
         for start in range(0, max(len(points), 1), 900):  # a batch holds 1000 metrics and 100 params at most
             self.client.log_batch(run, metrics=points[start : start + 900], params=first[:100] if start == 0 else [])
         self.client.log_artifact(run, str(folder / "result.json"))
+        if (sheet := contact_sheet(folder)) is not None:
+            self.client.log_image(run, sheet, artifact_file="contact_sheet.png")
         for name in ("renders", "previews"):
             if (folder / name).is_dir():
                 self.client.log_artifacts(run, str(folder / name), artifact_path=name)

@@ -1,10 +1,11 @@
-"""The child process in which methods live: `python -m bench.worker {fit,render} FOLDER`.
+"""The child process in which methods live: `python -m bench.worker {fit,render,look} FOLDER`.
 
 It knows its folder and nothing else: no data root in its environment, no way to import `datasets`, no truth on
 its command line. It ends by writing `outcome.json` whole; without that file, its death is the outcome.
 
     fit      FOLDER/{request.json, capture.*}   ->  poses.json, field/, outcome.json (and the log)
     render   FOLDER/{request.json, views.npz}   ->  renders.npz, outcome.json
+    look     FOLDER/{request.json, poses.npz}   ->  frames/00000.npz, ..., outcome.json
 """
 
 from __future__ import annotations
@@ -177,6 +178,23 @@ def render(folder: Path) -> dict[str, Any]:
     return {"status": "done", "missing": missing}
 
 
+def look(folder: Path) -> dict[str, Any]:
+    """Render plain poses one by one, for a person to look at: each frame is a file as soon as it is there."""
+    request = exchange.read_request(folder)
+    field = _method(request).load(Path(request["field"]), request["device"])
+    if field is None:
+        return {"status": "failed", "reason": "the method saved no field"}
+    camera = Camera(**request["camera"])
+    (folder / "frames").mkdir()
+    for k, pose in enumerate(exchange.read_arrays(folder / "poses.npz")["poses"]):
+        seen = field.render(pose[None], camera)
+        rgb = (np.clip(np.nan_to_num(seen.rgb[0]), 0, 1) * 255 + 0.5).astype(np.uint8)
+        exchange.write_arrays(
+            folder / "frames" / f"{k:05d}.npz", {"rgb": rgb, "depth": seen.depth[0], "opacity": seen.opacity[0]}
+        )
+    return {"status": "done"}
+
+
 def _check(answer: Fit, shown: set[Any]) -> None:
     """Refuse an answer that is not one, with a sentence for the method's author."""
     if not isinstance(answer, Fit):
@@ -209,7 +227,7 @@ def main(verb: str, folder: Path) -> NoReturn:
     _die_with_parent()
     sys.meta_path.insert(0, _NoTruth())
     try:
-        outcome = {"fit": fit, "render": render}[verb](folder)
+        outcome = {"fit": fit, "render": render, "look": look}[verb](folder)
     except Collapsed as error:
         outcome = {"status": "collapsed", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row

@@ -67,7 +67,7 @@ def test_the_curves_of_the_fit_are_there_step_by_step(tracker, suite):
 def test_renders_and_the_result_itself_are_artifacts(tracker, suite):
     run_id = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
     names = {item.path for item in tracker.client.list_artifacts(run_id)}
-    assert {"result.json", "renders", "previews"} <= names
+    assert {"result.json", "contact_sheet.png", "renders", "previews"} <= names
     assert "renders/h000.aligned.png" in {item.path for item in tracker.client.list_artifacts(run_id, "renders")}
 
 
