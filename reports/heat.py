@@ -25,6 +25,7 @@ class Square:
     texts: Mapping[str, str] = field(default_factory=dict)
     shade: Mapping[str, float | None] = field(default_factory=dict)
     hatch: Hatch = ""  # whether some or all of its cells gave no answer
+    lost: float = 0.0  # the share of those
     detail: str = ""  # how its cells ended
     query: Mapping[str, str] = field(default_factory=dict)
     page: str = ""  # of its only cell
@@ -122,6 +123,7 @@ def _square(entries: Sequence[Entry], query: Mapping[str, str], levels: dict[Que
             "psnr": _shade(psnr, 10, 35),
         },
         hatch="all" if len(failed) == len(tried) else "some" if failed else "",
+        lost=len(failed) / len(tried),
         detail=f"{int(success.sum())} of {len(tried)} succeeded; {ended}",
         query=query,
         page=page,

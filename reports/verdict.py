@@ -68,9 +68,12 @@ class _Standing:
     @property
     def solved(self) -> str:
         """`succeeds in 5 of 6 cells, `; nothing for one cell."""
+        return f"succeeds in {self.solved_of} cells, " if len(scores.tried(self.entries)) > 1 else ""
+
+    @property
+    def solved_of(self) -> str:
         tried = scores.tried(self.entries)
-        good = round(self.rate * len(tried))
-        return f"succeeds in {good} of {len(tried)} cells, " if len(tried) > 1 else ""
+        return f"{round(self.rate * len(tried))} of {len(tried)}"
 
     @property
     def words(self) -> str:
@@ -219,7 +222,10 @@ def _second(answered: Sequence[_Standing]) -> str:
         return ""
     first, second = answered[:2]
     overlap = second.high >= first.low and len(first.entries) > 1
-    return f"; {second.method} follows with {second.quality_words}" + (" (their ranges overlap)" if overlap else "")
+    solved = f"{second.solved_of} and " if first.rate != second.rate else ""
+    return f"; {second.method} follows with {solved}{second.quality_words}" + (
+        " (their ranges overlap)" if overlap else ""
+    )
 
 
 def _against_oracle(first: _Standing | None, oracles: Sequence[_Standing]) -> Sentence:

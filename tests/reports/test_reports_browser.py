@@ -232,3 +232,16 @@ def test_hostile_names_run_nothing(page, report):
     page.goto((report / "cells.html").as_uri())
     page.select_option('select[name="scene"]', HOSTILE)
     counted(page, "2 of 20")
+
+
+def test_of_hundreds_of_cells_the_first_are_drawn_and_the_others_are_one_click_away(page, run):
+    whole = (run / "cells.html").read_text()
+    head, rows, tail = re.match(r"(.*<tbody>)(.*)(</tbody>.*)", whole, re.S).groups()
+    (run / "many.html").write_text(head + 100 * rows + tail)
+    page.goto((run / "many.html").as_uri())
+    counted(page, "400 of 400")
+    assert page.locator("#cells tbody tr").count() == 300
+    page.locator('#cells th[data-key="status"] button').click()
+    page.locator("#more").click()
+    assert page.locator("#cells tbody tr").count() == 400
+    (run / "many.html").unlink()

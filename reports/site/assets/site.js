@@ -30,8 +30,18 @@ addEventListener("keydown", (event) => {
 addEventListener("click", (event) => all("details.menu[open]").forEach((menu) => menu.contains(event.target) || (menu.open = false)));
 addEventListener("keydown", (event) => event.key === "Escape" && all("details.menu[open]").forEach((menu) => (menu.open = false)));
 
-// Tables sort by a click on a heading: numbers by what they are, text as shown, what is missing last.
+// Tables sort by a click on a heading: numbers by what they are, text as shown, what is missing last. Of thousands of
+// rows only the first are in the page at any time.
+const AT_ONCE = 300;
+const arranged = new Map();
 for (const table of all("table.sortable")) {
+  const body = table.tBodies[0], rows = [...body.rows];
+  const state = { rows, keep: () => true, most: AT_ONCE, drawn: () => {} };
+  const draw = () => {
+    const kept = state.rows.filter(state.keep);
+    body.replaceChildren(...kept.slice(0, state.most));
+    state.drawn(kept.length);
+  };
   const sort = (heading, order) => {
     for (const other of all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", order === 1 ? "ascending" : "descending");
@@ -44,12 +54,13 @@ for (const table of all("table.sortable")) {
       const value = cell.dataset.sort ?? cell.dataset[table.dataset.stat];
       return value === undefined ? null : Number(value);
     };
-    const rows = [...table.tBodies[0].rows].map((row, k) => [valueOf(row), k, row]);
-    rows.sort(([a, i], [b, j]) => {
+    const keyed = rows.map((row, k) => [valueOf(row), k, row]);
+    keyed.sort(([a, i], [b, j]) => {
       if (a === null || b === null) return (a === null) - (b === null) || i - j;
       return a < b ? -order : a > b ? order : i - j;
     });
-    table.tBodies[0].append(...rows.map(([, , row]) => row));
+    state.rows = keyed.map(([, , row]) => row);
+    draw();
   };
   for (const button of all("thead button", table)) {
     const heading = button.closest("th");
@@ -63,6 +74,8 @@ for (const table of all("table.sortable")) {
     const heading = table.querySelector("th[aria-sort]");
     if (heading) sort(heading, heading.getAttribute("aria-sort") === "ascending" ? 1 : -1);
   });
+  arranged.set(table, { state, draw });
+  if (rows.length > AT_ONCE) draw();
 }
 
 // Overview: which statistic, which degradation, which tiers, which measure.
@@ -104,23 +117,23 @@ for (const keys of all("ul.keys")) {
 // The table of cells: filters live in the address, so that a link can ask for them.
 const filters = document.getElementById("filters");
 if (filters) {
-  const rows = [...document.getElementById("cells").tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase()]);
-  const shown = document.getElementById("shown");
+  const { state, draw } = arranged.get(document.getElementById("cells"));
+  const texts = new Map(state.rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const shown = document.getElementById("shown"), more = document.getElementById("more");
   const isStatus = (asked, held) => asked === "failures" ? !["done", "skipped"].includes(held.status)
     : asked === "flagged" ? held.flags !== "0" : held.status === asked;
+  state.drawn = (count) => {
+    shown.textContent = `${count} of ${texts.size}`;
+    more.hidden = count <= state.most;
+    more.textContent = `${count - state.most} more`;
+  };
   const apply = () => {
     const asked = Object.fromEntries([...new FormData(filters)].filter(([, value]) => value));
     const words = (asked.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    for (const [row, text] of rows) {
-      const held = row.dataset;
-      const off = ["scene", "degradation", "method", "given"].some((key) => asked[key] && held[key] !== asked[key])
-        || (asked.status && !isStatus(asked.status, held))
-        || !words.every((word) => text.includes(word));
-      row.hidden = Boolean(off);
-      count += !off;
-    }
-    shown.textContent = `${count} of ${rows.length}`;
+    state.keep = (row) => ["scene", "degradation", "method", "given"].every((key) => !asked[key] || row.dataset[key] === asked[key])
+      && (!asked.status || isStatus(asked.status, row.dataset)) && words.every((word) => texts.get(row).includes(word));
+    state.most = AT_ONCE;
+    draw();
     return asked;
   };
   const remember = () => {
@@ -132,6 +145,7 @@ if (filters) {
     for (const control of filters.elements) if (control.name) control.value = asked.get(control.name) ?? "";
     apply();
   };
+  more.addEventListener("click", () => { state.most = Infinity; draw(); });
   filters.addEventListener("input", remember);
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", (event) => {
