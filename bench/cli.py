@@ -371,15 +371,37 @@ def render(
     click.echo(file.resolve())
 
 
-def _fitted(suite: Path, cell: str) -> Path:
-    """The folder of a cell that has a field."""
+def _cell_folder(suite: Path, cell: str) -> tuple[Path, Any]:
+    """The folder and the result of a cell."""
     found = {result.cell.id: (folder, result) for folder, result in _read(suite)}
     if cell not in found:
         raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
-    folder, result = found[cell]
+    return found[cell]
+
+
+def _fitted(suite: Path, cell: str) -> Path:
+    """The folder of a cell that has a field."""
+    folder, result = _cell_folder(suite, cell)
     if not (folder / "fit" / "field").is_dir():
         raise ValueError(f"{cell} has no field to look at: it is {result.status} ({result.reason or 'poses only'})")
     return folder
+
+
+@main.command()
+@click.argument("cell")
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@click.option("--port", default=8080, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+def view(cell: str, out: Path | None, effort: str, port: int, device: str) -> None:
+    """Walk about in CELL: cameras of truth and estimate, and its field, live, on 127.0.0.1 (needs viser)."""
+    import threading
+
+    from bench.viewer import Viewer
+
+    shown = Viewer(_cell_folder(_suite(out, effort), cell)[0], cell, port=port, device=device)
+    click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
+    threading.Event().wait()
 
 
 @main.command()

@@ -222,7 +222,7 @@ def _second(answered: Sequence[_Standing]) -> str:
         return ""
     first, second = answered[:2]
     overlap = second.high >= first.low and len(first.entries) > 1
-    solved = f"{second.solved_of} and " if first.rate != second.rate else ""
+    solved = f"{second.solved_of} cells solved and " if first.rate != second.rate else ""
     return f"; {second.method} follows with {solved}{second.quality_words}" + (
         " (their ranges overlap)" if overlap else ""
     )

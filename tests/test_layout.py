@@ -26,7 +26,13 @@ def test_the_top_level_is_the_customers():
 
 
 @pytest.mark.parametrize(
-    ("library", "door"), [("evo", "bench/align.py"), ("mlflow", "bench/track.py"), ("click", "bench/cli.py")]
+    ("library", "door"),
+    [
+        ("evo", "bench/align.py"),
+        ("mlflow", "bench/track.py"),
+        ("click", "bench/cli.py"),
+        ("viser", "bench/viewer.py"),
+    ],
 )
 def test_each_of_these_libraries_has_one_importing_module(library, door):
     assert [path.relative_to(ROOT).as_posix() for path in FILES if library in imports(path)] == [door]

@@ -119,7 +119,7 @@ def _spans(names: Iterable[str]) -> list[tuple[str, int]]:
 
 def _breakable(name: str) -> Markup:
     """A long name, escaped, with places where a line may end."""
-    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/_])", name))
+    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
 
 
 def _groups(heads: Sequence[aggregates.Head]) -> list[tuple[str, int]]:
