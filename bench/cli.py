@@ -411,11 +411,12 @@ def view(cell: str, out: Path | None, effort: str, port: int, device: str) -> No
 @json_option
 def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
     """Compare two suites cell by cell (runs/before runs/after), or two methods (runs/x:nerf runs/x:gnerf)."""
-    from reports import compare as comparing
+    from reports import telling
+    from reports.compare import compare as pair
+    from reports.compare import side
 
-    compared = comparing.compare(comparing.side(a), comparing.side(b))
-    told = comparing.as_json(compared) if as_json else None
-    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(comparing.lines(compared)))
+    compared = pair(side(a), side(b))
+    click.echo(json.dumps(telling.as_json(compared), indent=1) if as_json else "\n".join(telling.lines(compared)))
     if fail_on_regression and compared.regressions:
         sys.exit(1)
 

@@ -7,11 +7,9 @@ computed on two machines is never equal to the last bit.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +26,6 @@ QUALITY = {
 
 COST = {"cost/fit_seconds": 0.1, "cost/peak_rss_mb": 0.1}
 """Columns that are told but are no regression, for machines differ; the tolerance is a share of A."""
-
-LISTED = 10  # cells named of each kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +96,7 @@ class Compared:
         for cells, what in ((self.newly_failing, "newly without an answer"), (self.newly_unsolved, "no longer solved")):
             if cells:
                 found.append(f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} {what}")
-        return (*found, *(f"{_title(each.column)} {_told(each)}" for each in self.changes if each.lost))
+        return (*found, *(f"{title(each.column)} {told(each)}" for each in self.changes if each.lost))
 
 
 def side(label: str) -> Side:
@@ -199,88 +195,16 @@ def _over_scenes(strata: Sequence[stats.Scores]) -> stats.Interval | None:
     return stats.bootstrap([np.concatenate(strata)], stats.mean) if len(strata) > 1 else None
 
 
-def _title(shown: Column) -> str:
+def title(shown: Column) -> str:
     stage = shown.group.partition(", ")[2]
     return f"{shown.label} {stage}".strip()
 
 
-def _told(change: Change) -> str:
+def told(change: Change) -> str:
     shown = change.column
     interval = f" [{shown.show(change.interval.low)}, {shown.show(change.interval.high)}]" if change.interval else ""
-    return f"{_signed(change.mean, shown)}{interval} {shown.unit}".rstrip() + f" over {change.n} cells"
+    return f"{signed(change.mean, shown)}{interval} {shown.unit}".rstrip() + f" over {change.n} cells"
 
 
-def _signed(value: float, shown: Column) -> str:
+def signed(value: float, shown: Column) -> str:
     return ("+" if value > 0 else "") + shown.show(value)
-
-
-def lines(compared: Compared) -> list[str]:
-    """What `unposed compare` prints."""
-    sides = (("A", compared.a), ("B", compared.b))
-    said = [f"{name}  {each.label}  {len(each.entries)} cells, git {each.revisions}" for name, each in sides]
-    statuses = [Counter(entry.result.status for entry in (pair.a for pair in compared.pairs)),
-                Counter(entry.result.status for entry in (pair.b for pair in compared.pairs))]  # fmt: skip
-    said.append(
-        f"{len(compared.pairs)} pairs ({statuses[0]['done']} done in A, {statuses[1]['done']} in B); "
-        f"{compared.only_a} cells only in A, {compared.only_b} only in B"
-    )
-    said += ["", *_table(compared.changes)]
-    for title, cells in (
-        ("without an answer now", compared.newly_failing), ("answered now", compared.newly_answered),
-        ("no longer solved", compared.newly_unsolved), ("solved now", compared.newly_solved),
-    ):  # fmt: skip
-        said += _listed(title, cells)
-    for change in compared.changes:
-        for what, cells in (("worst", change.worst), ("best", change.best)):
-            if cells and change.counts:
-                shown = change.column
-                told = [f"{name}  {shown.show(a)} -> {shown.show(b)} {shown.unit}".rstrip() for name, a, b in cells]
-                said += ["", f"{_title(shown)}, {what} changes:", *(f"  {line}" for line in told)]
-    verdict = "worse: " + "; ".join(compared.regressions) if compared.regressions else "nothing got worse"
-    return [*said, "", verdict]
-
-
-def _listed(title: str, cells: Sequence[tuple[str, str]]) -> list[str]:
-    if not cells:
-        return []
-    more = [f"  and {len(cells) - LISTED} more"] if len(cells) > LISTED else []
-    return ["", f"{title} ({len(cells)}):", *(f"  {name}  {why}" for name, why in cells[:LISTED]), *more]
-
-
-def _table(changes: Sequence[Change]) -> list[str]:
-    heads = ("", "n", "A", "B", "B - A, mean", "95 % interval", "better", "same", "worse")
-    rows: list[tuple[str, ...]] = [heads]
-    for each in changes:
-        shown = each.column
-        interval = (
-            f"[{shown.show(each.interval.low)}, {shown.show(each.interval.high)}]" if each.interval else "one cell"
-        )
-        unit = f" ({shown.unit})" if shown.unit else ""
-        same = each.n - each.better - each.worse
-        rows.append((f"{_title(shown)}{unit} {shown.arrow}", str(each.n), shown.show(each.a), shown.show(each.b),
-                     _signed(each.mean, shown), interval, str(each.better), str(same), str(each.worse)))  # fmt: skip
-    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(text.rjust(w) for text, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-
-
-def as_json(compared: Compared) -> dict[str, Any]:
-    """For programs; numbers in the units of the columns."""
-    return {
-        "a": compared.a.label, "b": compared.b.label, "pairs": len(compared.pairs),
-        "only_a": compared.only_a, "only_b": compared.only_b, "regressions": list(compared.regressions),
-        "newly_failing": [list(cell) for cell in compared.newly_failing],
-        "newly_answered": [list(cell) for cell in compared.newly_answered],
-        "newly_unsolved": [list(cell) for cell in compared.newly_unsolved],
-        "newly_solved": [list(cell) for cell in compared.newly_solved],
-        "changes": {
-            each.column.name: {
-                "n": each.n, "a": each.a, "b": each.b, "mean": each.mean,
-                "interval": list(each.interval) if each.interval else None,
-                "better": each.better, "worse": each.worse, "lost": each.lost,
-            }
-            for each in compared.changes
-        },
-    }  # fmt: skip

@@ -25,6 +25,9 @@ STAGES = ("aligned", "refined", "registered", "depth")
 """What the judge keeps of a held-out view, in the order shown."""
 
 QUALITY = 92
+ERROR_FULL = 0.3
+"""Mean absolute error over channels, of 1, that an error map's last colour stands for."""
+
 PREVIEWS = 8
 
 

@@ -12,9 +12,9 @@ from reports import aggregates, heat, paired, scores, severities, tradeoff
 from reports.columns import STAGES
 from reports.naming import replace, slug, sweep
 from reports.paper import figures, latex, look, methods, plain, scenes
-from reports.paper.figures import ERROR_FULL
 from reports.paper.published import Library, library
 from reports.paper.table import Table
+from reports.pictures import ERROR_FULL
 from reports.scores import CLEAN, Entry
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from reports.columns import column
 from reports.heat import Heat
 from reports.paired import Comparison
 from reports.paper import look
-from reports.pictures import quality, spread, typical
+from reports.pictures import ERROR_FULL, quality, spread, typical
 from reports.scores import IOU, PSNR, Entry
 from reports.severities import BROKEN_BELOW, SUCCESS, Curve
 from reports.tradeoff import Bargains
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 
 VIEWS = 4  # of a row of renders
-ERROR_FULL = 0.3  # mean absolute error, of 1, that the last colour stands for
 
 
 def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from bench.record import read_log
 from reports import aggregates, cameras, curves, details, heat, scores, tables
-from reports.columns import COLUMNS, HEADLINE, SHORT, STAGES, Column
+from reports.columns import COLUMNS, Column
+from reports.findings import of_question
 from reports.naming import slug
 from reports.orbit import orbit
 from reports.pictures import Album, Picture, View, typical
 from reports.scores import Entry, Question
-from reports.site import chart, figures
-from reports.verdict import of_question
+from reports.site import chart, figures, frame
+from reports.site.frame import Render
+from reports.site.relatives import Relatives
 
-PALETTE = 7  # colours of methods before dashes tell them apart
 CURVES = 12  # of one fit
-ERROR_FULL = 0.3
-"""Mean absolute error over channels, of 1, that the error map's last colour stands for."""
 
 Learnt = dict[str, dict[str, curves.Points]]
 """PSNR and loss of each fit of a scene, by the page of its cell."""
@@ -40,13 +35,12 @@ def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
         yield f"assets/{name}", (files("reports.site") / "assets" / name).read_text(encoding="utf-8")
     entries: Sequence[Entry] = facts["entries"]
     places = _places(entries)
-    environment = _environment(facts, places)
-    render = _Render(environment)
+    render = Render(frame.environment(facts, places))
     yield render("index", covers=_covers(entries, album), **_overview(facts))
     yield render("cells", options=_options(entries), shown_columns=_glance(entries))
     yield render("statistics", **_statistics(facts))
     yield render("protocol")
-    relatives = _Relatives(entries)
+    relatives = Relatives(entries)
     for held in scores.by_scene(entries).values():
         learnt: Learnt = {}
         for entry in held:
@@ -73,66 +67,6 @@ def _places(entries: Sequence[Entry]) -> dict[Question, str]:
             alone = sum(other.degradation == question.degradation for other in scores.by_question(each)) == 1
             found[question] = f"scenes/{slug(scene if k == 0 else short if alone else name)}.html"
     return found
-
-
-class _Render:
-    """Renders a template to (path, text), with the way back to the site's root."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-
-    def __call__(self, template: str, path: str = "", **facts: Any) -> tuple[str, str]:
-        path = path or f"{template}.html"
-        root = "../" * path.count("/")
-        return path, self.environment.get_template(f"{template}.html.j2").render(root=root, here=path, **facts)
-
-
-def _environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("reports.site"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    first = {question.scene: path for question, path in reversed(list(places.items()))}
-    environment.globals |= dict(facts) | {
-        "places": places,
-        "colour": {method: k for k, method in enumerate(facts["methods"])},
-        "palette": PALETTE,
-        "scene_page": first.__getitem__,
-        "reason": scores.reason,
-        "value": scores.value, "zip": zip,
-        "describe_given": scores.describe_given,
-        "short": SHORT,
-        "stages": STAGES,
-        "magma": _magma(), "error_full": ERROR_FULL, "camera_side": cameras.SIDE,
-        "groups": _groups,
-        "kinds_of": lambda columns: _spans(kind for kind, _ in columns),
-        "headline": [COLUMNS[name] for name in HEADLINE],
-    }  # fmt: skip
-    environment.filters |= {"soft": _breakable}
-    return environment
-
-
-def _spans(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Headings that span columns: runs of equal names, and their lengths."""
-    return [(name, len(list(run))) for name, run in groupby(names)]
-
-
-def _breakable(name: str) -> Markup:
-    """A long name, escaped, with places where a line may end."""
-    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
-
-
-def _groups(heads: Sequence[aggregates.Head]) -> list[tuple[str, int]]:
-    """Headings over the columns of an aggregated table."""
-    return _spans(SHORT.get(head.column.group, head.column.group) for head in heads)
-
-
-def _magma() -> dict[str, Any]:
-    """The error map's colours: as a CSS gradient, and by channel as the tables of an SVG filter."""
-    stops = mpl.colormaps["magma"](np.linspace(0, 1, 17))[:, :3]  # (17, 3)
-    colours = ", ".join("#{:02x}{:02x}{:02x}".format(*np.rint(255 * stop).astype(int)) for stop in stops[::2])
-    tables_ = [" ".join(f"{value:.3f}" for value in stops[:, k]) for k in range(3)]
-    return {"gradient": f"linear-gradient(90deg, {colours})", "channels": list(zip("RGB", tables_, strict=True))}
 
 
 def _overview(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +172,7 @@ def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
 
 def _cell(
     entry: Entry, log: Sequence[Mapping[str, Any]], series: Mapping[str, curves.Points], album: Album,
-    relatives: _Relatives,
+    relatives: Relatives,
 ) -> dict[str, Any]:  # fmt: skip
     views = album.views[entry.page]
     return {
@@ -274,33 +208,3 @@ def _viewer(view: View) -> dict[str, Any]:
             for stage, picture in view.stages.items()
         ],
     }
-
-
-class _Relatives:
-    """Cells that differ from a given one in one thing only: what a reader goes to next."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.cells = {self._key(entry): entry for entry in entries}
-        self.names = {
-            "method": list(scores.by_method(entries)),
-            "degradation": list(scores.by_degradation(entries)),
-            "scene": list(scores.by_scene(entries)),
-            "seed": sorted({entry.result.cell.seed for entry in entries}),
-        }
-        order = list(entries)
-        self.before = dict(zip((entry.page for entry in order[1:]), order, strict=False))
-        self.after = dict(zip((entry.page for entry in order), order[1:], strict=False))
-
-    @staticmethod
-    def _key(entry: Entry) -> tuple[Any, ...]:
-        cell = entry.result.cell
-        return cell.method, cell.degradation, cell.scene, cell.seed
-
-    def of(self, entry: Entry) -> dict[str, Any]:
-        key = self._key(entry)
-        rows = []
-        for place, (what, names) in enumerate(self.names.items()):
-            found = [(name, self.cells.get((*key[:place], name, *key[place + 1 :]))) for name in names]
-            if sum(other is not None for _, other in found) > 1:
-                rows.append((what, [(str(name), other) for name, other in found if other is not None]))
-        return {"rows": rows, "before": self.before.get(entry.page), "after": self.after.get(entry.page)}

@@ -9,6 +9,7 @@ from synthetic_suite import done, ended, write_cell
 
 from bench.cli import main
 from reports import compare as comparing
+from reports import telling
 
 
 def write(folder, *results):
@@ -38,7 +39,7 @@ def test_a_suite_beside_itself_has_not_changed(before):
     found = compared(before, before)
     assert found.regressions == ()
     assert all(each.mean == 0 and each.better == each.worse == 0 for each in found.changes)
-    assert comparing.lines(found)[-1] == "nothing got worse"
+    assert telling.lines(found)[-1] == "nothing got worse"
 
 
 def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):

@@ -8,8 +8,9 @@ import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
 from reports import aggregates, footnotes, heat, scores, tables
+from reports.findings import of_question
 from reports.scores import read
-from reports.verdict import of_question, verdict
+from reports.verdict import verdict
 
 
 def board_of(entries, scene, degradation="clean"):

@@ -1,0 +1,80 @@
+"""What all pages share: the templates, and what these may call upon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from reports import aggregates, cameras, scores
+from reports.columns import COLUMNS, HEADLINE, SHORT, STAGES
+from reports.pictures import ERROR_FULL
+from reports.scores import Question
+
+PALETTE = 7  # colours of methods before dashes tell them apart
+
+
+class Render:
+    """Renders a template to (path, text), with the way back to the site's root."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def __call__(self, template: str, path: str = "", **facts: Any) -> tuple[str, str]:
+        path = path or f"{template}.html"
+        root = "../" * path.count("/")
+        return path, self.environment.get_template(f"{template}.html.j2").render(root=root, here=path, **facts)
+
+
+def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Environment:
+    made = Environment(
+        loader=PackageLoader("reports.site"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    first = {question.scene: path for question, path in reversed(list(places.items()))}
+    made.globals |= dict(facts) | {
+        "places": places,
+        "colour": {method: k for k, method in enumerate(facts["methods"])},
+        "palette": PALETTE,
+        "scene_page": first.__getitem__,
+        "reason": scores.reason,
+        "value": scores.value, "zip": zip,
+        "describe_given": scores.describe_given,
+        "short": SHORT,
+        "stages": STAGES,
+        "magma": _magma(), "error_full": ERROR_FULL, "camera_side": cameras.SIDE,
+        "groups": _groups,
+        "kinds_of": lambda columns: _spans(kind for kind, _ in columns),
+        "headline": [COLUMNS[name] for name in HEADLINE],
+    }  # fmt: skip
+    made.filters |= {"soft": _breakable}
+    return made
+
+
+def _spans(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Headings that span columns: runs of equal names, and their lengths."""
+    return [(name, len(list(run))) for name, run in groupby(names)]
+
+
+def _breakable(name: str) -> Markup:
+    """A long name, escaped, with places where a line may end."""
+    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
+
+
+def _groups(heads: Sequence[aggregates.Head]) -> list[tuple[str, int]]:
+    """Headings over the columns of an aggregated table."""
+    return _spans(SHORT.get(head.column.group, head.column.group) for head in heads)
+
+
+def _magma() -> dict[str, Any]:
+    """The error map's colours: as a CSS gradient, and by channel as the tables of an SVG filter."""
+    stops = mpl.colormaps["magma"](np.linspace(0, 1, 17))[:, :3]  # (17, 3)
+    colours = ", ".join("#{:02x}{:02x}{:02x}".format(*np.rint(255 * stop).astype(int)) for stop in stops[::2])
+    tables_ = [" ".join(f"{value:.3f}" for value in stops[:, k]) for k in range(3)]
+    return {"gradient": f"linear-gradient(90deg, {colours})", "channels": list(zip("RGB", tables_, strict=True))}
