@@ -15,15 +15,18 @@ from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
+from bench.start import generator_of, perturbed
 from bench.task import INTERFACE, Capture
 
 
 def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
     """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
-    method = planned.method
+    method, start = planned.method, planned.method.method.traits.start
+    moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(module_path("bench.start"))}
     return {
         "scene": {"name": planned.source.name, "digest": digest},
         "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
+        **moved,
         "method": {"name": method.method.name, "version": method.method.version},
         "config": method.config,
         "code": method.ref.code(),
@@ -41,9 +44,13 @@ def _degradation_code(degradation: Degradation) -> dict[str, str]:
 
 
 def shown_to(planned: Planned, scene: Scene) -> Capture:
-    """The capture as this cell's method may see it: degraded, and without what its traits do not ask for."""
+    """The capture as this cell's method may see it: degraded, its start poses moved as far as the method wants them,
+    and without what its traits do not ask for."""
     traits = planned.method.method.traits
-    capture = degrade(replace(scene.capture, start=scene.truth.poses), planned.degradation, scene.name)
+    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
+    capture = degrade(capture, planned.degradation, scene.name)
+    if "start" in traits.needs | traits.uses:
+        capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed))
     return capture.only(traits.needs | traits.uses)
 
 
@@ -87,6 +94,8 @@ def write_request(
     """The folder that a worker's fit starts from; `request.json`, written last, makes it complete."""
     folder.mkdir(parents=True)
     exchange.write_capture(folder, capture)
+    if capture.start is not None and len(capture.exact) < len(capture.start):
+        write_json(folder / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
     write_json(
         folder / "request.json",
         {

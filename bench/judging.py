@@ -62,7 +62,7 @@ class Judge:
         colour = protocol.mean_colour(capture.images)
         _show(folder.parent.parent, capture, truth)
         try:
-            poses = protocol.judge_poses(fit.poses, truth, fit.camera)
+            poses = protocol.judge_poses(fit.poses, truth, fit.camera, told=capture.exact)
         except Collapsed as collapse:
             return {
                 "status": "collapsed",

@@ -12,8 +12,8 @@ E is the method's frame, T the truth's. Lengths are in scene units (of T) unless
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -23,7 +23,7 @@ from bench import metrics
 from bench.align import Alignment, Rules, align, trajectory_errors
 from bench.lpips import Lpips
 from bench.scene import Truth
-from bench.task import Camera, Image, Pose, ViewId
+from bench.task import Camera, Collapsed, Image, Pose, ViewId
 
 ID = "posefree/1"
 
@@ -74,10 +74,20 @@ class ViewJudgement(NamedTuple):
     absent: Mapping[str, str]
 
 
-def judge_poses(poses: Mapping[ViewId, Pose], truth: Truth, camera: Camera | None = None) -> PoseJudgement:
-    """Judge the poses of a fit (frame E) and, where it estimated one, its camera. Raises `Collapsed`, as `align`."""
+def judge_poses(
+    poses: Mapping[ViewId, Pose], truth: Truth, camera: Camera | None = None, *, told: Collection[ViewId] = ()
+) -> PoseJudgement:
+    """Judge the poses of a fit (frame E) and, where it estimated one, its camera. Raises `Collapsed`, as `align`.
+
+    `told` are views whose true poses the method was given. They take part in the alignment; where it had others to
+    find, those alone are judged.
+    """
     alignment = align(poses, truth.poses, CONSTANTS.alignment)
-    registered = alignment.registered
+    if sought := {view: pose for view, pose in truth.poses.items() if view not in told}:
+        truth = replace(truth, poses=sought, order=tuple(view for view in truth.order if view in sought))
+    registered = [view for view in alignment.registered if view in truth.poses]
+    if not registered:
+        raise Collapsed(f"none of the {len(truth.poses)} views that it had to find has a pose")
     E = np.stack([np.asarray(poses[view], np.float64) for view in registered])
     T = np.stack([truth.poses[view] for view in registered])
     aligned, robust = alignment.similarity.apply(E), alignment.robust.apply(E)

@@ -14,7 +14,10 @@ from reports import stats
 
 ROTATION, PSNR, IOU = "pose/rotation_deg_median", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
-GIFTS = {"camera": "intrinsics", "prior": "pose prior", "masks": "masks", "start": "true poses"}
+GIFTS = {
+    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
+    "some_start": "true poses of some views", "start": "true poses",
+}  # fmt: skip
 STATUSES = {
     "done": "done", "collapsed": "collapsed", "failed": "failed", "timeout": "timeout",
     "out_of_memory": "out of memory", "skipped": "skipped",

@@ -31,7 +31,8 @@ def seen(tmp_path_factory):
 
 
 def test_no_field_of_a_capture_but_start_can_hold_a_pose_and_start_was_not_given(seen):
-    assert {field.name for field in fields(Capture)} == {"images", "masks", "camera", "prior", "start", "background"}
+    names = {field.name for field in fields(Capture)}
+    assert names == {"images", "masks", "camera", "prior", "start", "exact", "background"}  # exact: ids alone
     assert not seen["start"]
 
 
