@@ -25,7 +25,7 @@ DEPTH = 4
 
 _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
-_CODE = tuple(_HERE / f"{name}.py" for name in ("folder", "lens", "pictures", "recording", "resample"))
+_CODE = tuple(_HERE / f"{name}.py" for name in ("arrays", "folder", "lens", "pictures", "recording", "resample"))
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datasets import blender, transforms
+from datasets import blender, llff, transforms
 from datasets.recording import Layout
 
-LAYOUTS: tuple[Layout, ...] = (blender.LAYOUT, transforms.LAYOUT)
+LAYOUTS: tuple[Layout, ...] = (blender.LAYOUT, transforms.LAYOUT, llff.LAYOUT)
 """Asked in this order."""

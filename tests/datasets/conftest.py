@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from written import POSES, opengl, picture
+from written import POSES, llff, opengl, picture
 
 from bench.scene import Scene
 from datasets.procedural import EmbeddedScene
@@ -59,6 +60,27 @@ def blender_folder(tmp_path: Path) -> Callable[..., Path]:
                 frames.append({"file_path": f"./{split}/r_{k}", "rotation": 0.1, "transform_matrix": opengl(POSES[k])})
             raw = {"camera_angle_x": angle, "frames": frames}
             (folder / f"transforms_{split}.json").write_text(json.dumps(raw))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def llff_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder in LLFF's layout: nine images, of 40 x 30 px in `images_8`, that were taken at 320 x 240 px."""
+
+    def write(
+        *,
+        taken: tuple[int, int] = (320, 240),
+        focal: float = 400.0,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
+    ) -> Path:
+        folder = tmp_path / "scene"
+        for name, size in (sizes or {"images_8": (40, 30)}).items():
+            (folder / name).mkdir(parents=True)
+            for k in range(len(POSES)):
+                picture(k, size).save(folder / name / f"image{k:03d}.png")
+        np.save(folder / "poses_bounds.npy", llff(POSES, *taken, focal))
         return folder
 
     return write

@@ -186,19 +186,103 @@ def test_two_angles_of_view_are_refused(blender_folder):
     assert "must be one angle" in refusal(folder) and "0.7 and 0.8" in refusal(folder)
 
 
+def test_a_folder_of_llff_without_images_is_refused(llff_folder):
+    assert "put them into `images` or `images_8`" in refusal(llff_folder(sizes={"photos": (40, 30)}))
+
+
+def test_rows_of_llff_that_are_not_one_an_image_are_counted(llff_folder):
+    folder = llff_folder()
+    (folder / "images_8" / "image008.png").unlink()
+    message = refusal(folder)
+    assert "poses_bounds.npy: has 9 rows" in message and "images_8 holds 8 images" in message
+
+
+def test_mixed_sizes_of_llff_are_both_named(llff_folder):
+    folder = llff_folder()
+    picture(4, (30, 40)).save(folder / "images_8" / "image004.png")
+    message = refusal(folder)
+    assert "row 4 (image004.png)" in message and "30x40" in message and "40x30" in message
+
+
+@pytest.mark.parametrize("size", [(30, 40), (30, 30), (40, 32)])
+def test_images_of_llff_that_were_turned_or_cropped_are_refused(llff_folder, size):
+    message = refusal(llff_folder(sizes={"images_8": size}))
+    assert "is for images of 320x240 px" in message and f"row 0 (image000.png) is {size[0]}x{size[1]} px" in message
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "reason"),
+    [
+        ((6, 2), np.nan, "row 6 (image006.png) has a matrix that is not finite"),
+        ((6, slice(0, 3)), 0.0, "row 6 (image006.png) has a matrix that is not a rotation"),
+        ((6, [0, 5, 10]), 0.5, "row 6 (image006.png) has a matrix that is not a rotation"),
+        ((slice(None), 14), -400.0, "must be positive, and are 240, 320, -400"),
+        ((slice(None), 4), np.nan, "must be positive, and are nan, 320, 400"),
+        ((5, 14), 410.0, "are 240, 320, 400 in row 0 but 240, 320, 410 in row 5; all images of a scene must come from"),
+    ],
+)
+def test_numbers_of_llff_that_cannot_be_used_are_named(llff_folder, where, value, reason):
+    path = llff_folder() / "poses_bounds.npy"
+    rows = np.load(path)
+    rows[where] = value
+    np.save(path, rows)
+    message = refusal(path.parent)
+    assert f"{path}: " in message and reason in message
+
+
+def test_a_mirrored_pose_of_llff_is_named(llff_folder):
+    path = llff_folder() / "poses_bounds.npy"
+    rows = np.load(path)
+    rows[2, [0, 5, 10]] *= -1
+    np.save(path, rows)
+    assert "row 2 (image002.png) has a matrix that is not a rotation but a reflection" in refusal(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((9, 15)), "rows of 17 numbers, and holds float64 of shape (9, 15)"),
+        (np.zeros((0, 17)), "rows of 17 numbers, and holds float64 of shape (0, 17)"),
+        (np.zeros(17), "rows of 17 numbers, and holds float64 of shape (17,)"),
+        (np.full((9, 17), "a"), "rows of 17 numbers, and holds <U1 of shape (9, 17)"),
+        (np.full((9, 17), {}), "cannot be read by numpy (Object arrays cannot be loaded"),
+    ],
+)
+def test_an_array_of_llff_of_another_shape_or_kind_is_refused(llff_folder, array, reason):
+    path = llff_folder() / "poses_bounds.npy"
+    np.save(path, array, allow_pickle=True)
+    message = refusal(path.parent)
+    assert f"{path}: " in message and reason in message
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60, 200])
+def test_a_broken_file_of_llff_is_refused(llff_folder, keep):
+    path = llff_folder() / "poses_bounds.npy"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert f"{path}: cannot be read by numpy" in refusal(path.parent)
+
+
+def test_a_header_of_numpy_that_is_no_python_is_refused(llff_folder):
+    path = llff_folder() / "poses_bounds.npy"
+    path.write_bytes(path.read_bytes().replace(b"'shape': (", b"'shape': [", 1))
+    assert f"{path}: cannot be read by numpy" in refusal(path.parent)
+
+
 def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes.txt").write_text("hello")
     assert "is empty" in refusal(tmp_path / "empty")
-    assert "(blender: no transforms_train.json; transforms: no transforms.json)" in refusal(tmp_path / "foreign")
+    foreign = refusal(tmp_path / "foreign")
+    for reason in ("blender: no transforms_train.json", "transforms: no transforms.json", "llff: no poses_bounds.npy"):
+        assert reason in foreign
     assert "there is no such folder" in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
     ("card", "reason"),
     [
-        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms"),
+        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff"),
         ("loader = 'blender'", "blender: no transforms_train.json"),
         ("colour = 'red'", "colour: Extra inputs are not permitted"),
         ("[prior]\nradios = [4, 4]", "a prior has no field 'radios'; known are family, azimuth"),
