@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from datasets import blender, llff, transforms
+from datasets import blender, dtu, llff, transforms
 from datasets.recording import Layout
 
-LAYOUTS: tuple[Layout, ...] = (blender.LAYOUT, transforms.LAYOUT, llff.LAYOUT)
+LAYOUTS: tuple[Layout, ...] = (
+    blender.LAYOUT,
+    transforms.LAYOUT,
+    llff.LAYOUT,
+    dtu.LAYOUT,
+)
 """Asked in this order."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from written import POSES, llff, opengl, picture
+from written import POSES, llff, opengl, picture, projection
 
 from bench.scene import Scene
 from datasets.procedural import EmbeddedScene
@@ -81,6 +81,25 @@ def llff_folder(tmp_path: Path) -> Callable[..., Path]:
             for k in range(len(POSES)):
                 picture(k, size).save(folder / name / f"image{k:03d}.png")
         np.save(folder / "poses_bounds.npy", llff(POSES, *taken, focal))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def dtu_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder of MonoSDF's files: nine images, and matrices for 1600 x 1200 px; keywords replace arrays."""
+
+    def write(*, size: tuple[int, int] = (40, 30), **arrays: np.ndarray) -> Path:
+        folder = tmp_path / "scene"
+        folder.mkdir()
+        K = np.array([[2000.0, 0, 823], [0, 1990, 619], [0, 0, 1]])
+        scale = np.array([[200.0, 0, 0, 40], [0, 200, 0, -20], [0, 0, 200, 600], [0, 0, 0, 1]])  # metric from unit
+        held = {}
+        for k, pose in enumerate(POSES):
+            picture(k, size).save(folder / f"{k:06d}_rgb.png")
+            held |= {f"scale_mat_{k}": scale, f"world_mat_{k}": 3 * projection(pose, K) @ np.linalg.inv(scale)}
+        np.savez(folder / "cameras.npz", allow_pickle=True, **held | arrays)
         return folder
 
     return write

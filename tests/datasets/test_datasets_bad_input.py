@@ -9,6 +9,7 @@ from written import POSES, edit, opengl, picture
 
 from bench.scene import SceneError
 from datasets.folder import AbsentScene, open_folder, sources
+from datasets.layouts import LAYOUTS
 
 
 def refusal(folder) -> str:
@@ -268,21 +269,71 @@ def test_a_header_of_numpy_that_is_no_python_is_refused(llff_folder):
     assert f"{path}: cannot be read by numpy" in refusal(path.parent)
 
 
+EYE = np.eye(4)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"world_mat_4": EYE[:3]}, "world_mat_4 must be 4x4 finite numbers, and is float64 of shape (3, 4)"),
+        ({"world_mat_4": np.full((4, 4), np.inf)}, "world_mat_4 must be 4x4 finite numbers"),
+        ({"scale_mat_4": np.full((4, 4), "a")}, "scale_mat_4 must be 4x4 finite numbers, and is <U1"),
+        ({"scale_mat_4": np.full((4, 4), {})}, "cannot be read by numpy (Object arrays cannot be loaded"),
+        ({"scale_mat_4": np.diag([-1.0, 1, 1, 1])}, "the matrices of 000004_rgb.png make no camera"),
+        ({"world_mat_4": np.zeros((4, 4))}, "the matrices of 000004_rgb.png make no camera"),
+        ({"world_mat_4": np.diag([2000.0, 2000, 1, 1])}, "000004_rgb.png has another K than 000000_rgb.png"),
+        ({f"world_mat_{k}": EYE + 0.6 * np.eye(4, k=1) for k in range(9)}, "K has a skew of 0.6 px"),
+        ({f"world_mat_{k}": EYE for k in range(9)}, "principal point at (0, 0), far from the middle of DTU's"),
+    ],
+)
+def test_matrices_of_dtu_that_cannot_be_used_are_named(dtu_folder, arrays, reason):
+    folder = dtu_folder(**arrays)
+    message = refusal(folder)
+    assert f"{folder / 'cameras.npz'}: " in message and reason in message
+
+
+def test_a_matrix_of_dtu_that_is_not_there_is_named(dtu_folder):
+    folder = dtu_folder()
+    picture(9).save(folder / "000009_rgb.png")
+    assert refusal(folder) == f"{folder / 'cameras.npz'}: has no world_mat_9, which 000009_rgb.png needs"
+
+
+def test_images_of_dtu_that_are_not_there_are_another_layout(dtu_folder):
+    folder = dtu_folder()
+    for image in folder.glob("*.png"):
+        image.unlink()
+    assert "dtu: no images like 000000_rgb.png" in refusal(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 3000, -30])
+def test_a_broken_npz_is_refused(dtu_folder, keep):
+    path = dtu_folder() / "cameras.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert f"{path}: cannot be read by numpy" in refusal(path.parent)
+
+
+def test_an_npz_whose_contents_were_changed_is_refused(dtu_folder):
+    path = dtu_folder() / "cameras.npz"
+    raw = bytearray(path.read_bytes())
+    raw[400] ^= 1
+    path.write_bytes(raw)
+    assert f"{path}: cannot be read by numpy (Bad CRC-32" in refusal(path.parent)
+
+
 def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "notes.txt").write_text("hello")
     assert "is empty" in refusal(tmp_path / "empty")
     foreign = refusal(tmp_path / "foreign")
-    for reason in ("blender: no transforms_train.json", "transforms: no transforms.json", "llff: no poses_bounds.npy"):
-        assert reason in foreign
+    assert all(layout.name + ": no " in foreign for layout in LAYOUTS)
     assert "there is no such folder" in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
     ("card", "reason"),
     [
-        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff"),
+        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff, dtu"),
         ("loader = 'blender'", "blender: no transforms_train.json"),
         ("colour = 'red'", "colour: Extra inputs are not permitted"),
         ("[prior]\nradios = [4, 4]", "a prior has no field 'radios'; known are family, azimuth"),

@@ -28,6 +28,7 @@ FOX = Distortion(k1=0.0578421, k2=-0.0805099, p1=-0.000980296, p2=0.00015575)
         ("blender_folder", [6, 7, 8], "exact"),
         ("transforms_folder", [0, 8], "colmap"),
         ("llff_folder", [0, 8], "colmap"),
+        ("dtu_folder", [0, 8], "measured"),
     ],
 )
 def test_poses_of_every_layout_are_turned_to_opencv_axes(request, written, heldout, reference):
@@ -38,7 +39,7 @@ def test_poses_of_every_layout_are_turned_to_opencv_axes(request, written, heldo
     assert scene.truth.reference == reference
 
 
-@pytest.mark.parametrize("written", ["transforms_folder", "llff_folder"])
+@pytest.mark.parametrize("written", ["transforms_folder", "llff_folder", "dtu_folder"])
 def test_each_view_keeps_its_own_image_under_its_opaque_id(request, written):
     scene = open_folder(request.getfixturevalue(written)()).load(400)
     assert list(scene.capture.images) == sorted(scene.truth.order) == [f"v{k:03d}" for k in range(7)]
@@ -124,6 +125,20 @@ def test_the_smallest_folder_of_llff_that_no_effort_would_enlarge_is_read(llff_f
     (source.folder / chosen / ".DS_Store").write_text("not an image")
     assert {frame.image.parent.name for frame in source.recording.frames} == {chosen}
     assert source.recording.camera.fx == pytest.approx(400 * widths[chosen] / 1600)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((48, 48), (80, 79.6, 24.92, 24.76)),  # 1200 px high and 200 px cropped on either side, by 25
+        ((64, 48), (80, 79.6, 32.92, 24.76)),  # all of it
+        ((64, 40), (80, 79.6, 32.92, 20.76)),  # 100 px cropped above and below
+    ],
+)
+def test_the_camera_of_dtu_is_cropped_and_scaled_with_the_images(dtu_folder, size, expected):
+    camera = open_folder(dtu_folder(size=size)).load(400).truth.camera
+    assert (camera.width, camera.height) == size
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == pytest.approx(expected)
 
 
 def test_frames_say_their_split_or_lists_do_or_every_eighth_is_held_out(transforms_folder):
@@ -259,22 +274,30 @@ def _epipolar_error(scene, pair, features, pose_b=None):
     return np.median(np.abs((lines * ends).sum(axis=1)) / np.hypot(lines[:, 0], lines[:, 1]))
 
 
-def _excerpt(folder):
+def _excerpt(folder, first):
     """The source of seven consecutive frames alone, the first of them held out."""
     source = open_folder(folder)
 
     def read(folder):
         recording = source.layout.read(folder)
-        frames = [replace(frame, heldout=k == 0) for k, frame in enumerate(recording.frames[9:16])]
+        frames = [replace(frame, heldout=k == 0) for k, frame in enumerate(recording.frames[first : first + 7])]
         return replace(recording, frames=tuple(frames))
 
     return replace(source, layout=replace(source.layout, read=read))
 
 
-@pytest.mark.parametrize("name", ["transforms/fox_480", "transforms/dtu_scan24_384", "nerf_llff_data/fern"])
-def test_matches_lie_on_the_epipolar_lines_of_the_given_poses(data_root, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("transforms/fox_480", 9),
+        ("transforms/dtu_scan24_384", 9),
+        ("nerf_llff_data/fern", 9),
+        ("dtu/scan24_monosdf", 9),
+    ],
+)
+def test_matches_lie_on_the_epipolar_lines_of_the_given_poses(data_root, tmp_path, name, first):
     """Three consecutive frames of the real set, and a fourth whose pose is deliberately the wrong one."""
-    scene = _excerpt(data_root / name).load(400)
+    scene = _excerpt(data_root / name, first).load(400)
     a, b, c, *_, wrong = scene.truth.order
     found = sift(np.stack([scene.capture.images[view] for view in (a, b, c)]), tmp_path)
     assert _epipolar_error(scene, (a, b), found[:2]) < 0.6
@@ -346,3 +369,16 @@ def test_fern_is_what_nerfs_own_reader_makes_of_it(data_root):
     assert len(scene.capture.images) == 17 and scene.capture.shape == (300, 400, 3)
     assert scene.truth.camera.fx == pytest.approx(raw[0, 2, 4] * 400 / 4032)
     assert scene.capture.gifts == {"camera"} and scene.capture.background is None
+
+
+def test_dtu_has_one_truth_in_both_of_its_layouts(data_root):
+    """transforms.json was written by somebody else's decomposition, of matrices in single precision."""
+    names = ("dtu/scan24_monosdf", "transforms/dtu_scan24_384")
+    mine, theirs = (open_folder(data_root / name).load(64) for name in names)
+    assert len(mine.truth.order) == 42 and findings(mine) == []
+    for a, b in zip(mine.truth.order, theirs.truth.order, strict=True):
+        assert np.abs(mine.truth.poses[a] - theirs.truth.poses[b]).max() < 1e-6
+        assert (mine.capture.images[a] == theirs.capture.images[b]).all()
+    assert np.abs(mine.truth.heldout.poses - theirs.truth.heldout.poses).max() < 1e-6
+    assert np.allclose(mine.truth.camera.matrix, theirs.truth.camera.matrix, atol=1e-4)
+    assert mine.capture.prior == theirs.capture.prior is not None

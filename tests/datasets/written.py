@@ -40,6 +40,13 @@ def llff(poses: np.ndarray, width: int, height: int, focal: float) -> np.ndarray
     return np.column_stack([matrices.reshape(len(poses), 15), np.tile([1.5, 6.0], (len(poses), 1))])
 
 
+def projection(pose: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """P (4, 4) of homogeneous points: pixels, depth and 1, before the division by depth."""
+    out = np.eye(4)
+    out[:3, :3] = K
+    return out @ np.linalg.inv(pose)
+
+
 def picture(k: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
     """An image (width, height) of noise that is the k-th's own."""
     rng = np.random.default_rng(k)
