@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasets import blender, dtu, llff, transforms
+from datasets import blender, dtu, llff, middlebury, transforms
 from datasets.recording import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -10,5 +10,6 @@ LAYOUTS: tuple[Layout, ...] = (
     transforms.LAYOUT,
     llff.LAYOUT,
     dtu.LAYOUT,
+    middlebury.LAYOUT,
 )
 """Asked in this order."""

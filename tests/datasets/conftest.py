@@ -103,3 +103,22 @@ def dtu_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def middlebury_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder in Middlebury's layout: an image of 40 x 30 px from each of the cameras `views`."""
+
+    def write(*, views: Sequence[int] = range(9), K: Sequence[float] = (50, 0, 21, 0, 51, 14, 0, 0, 1)) -> Path:
+        folder = tmp_path / "scene"
+        folder.mkdir()
+        lines = [str(len(views))]
+        for k, view in enumerate(views):
+            picture(k).save(folder / f"mine{k:04d}.png")
+            camera_from_world = np.linalg.inv(POSES[view])
+            numbers = [*K, *camera_from_world[:3, :3].ravel(), *camera_from_world[:3, 3]]
+            lines.append(" ".join([f"mine{k:04d}.png", *(repr(float(number)) for number in numbers)]))
+        (folder / "mine_par.txt").write_text("\n".join(lines) + "\n")
+        return folder
+
+    return write

@@ -320,6 +320,49 @@ def test_an_npz_whose_contents_were_changed_is_refused(dtu_folder):
     assert f"{path}: cannot be read by numpy (Bad CRC-32" in refusal(path.parent)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("9\n", "10\n", "must begin with the number of images, and then have one line for each"),
+        ("9\n", "", "must begin with the number of images"),
+        ("mine0003.png 50.0", "mine0003.png 50.0 1.0", "mine0003.png must be followed by 21 finite numbers"),
+        ("mine0003.png 50.0", "mine0003.png", "mine0003.png must be followed by 21 finite numbers"),
+        ("mine0003.png 50.0", "mine0003.png wide", "mine0003.png must be followed by 21 finite numbers"),
+        ("mine0003.png 50.0", "mine0003.png nan", "mine0003.png must be followed by 21 finite numbers"),
+        ("mine0003.png 50.0", "mine0003.png 60.0", "mine0003.png has another K than mine0000.png"),
+        ("mine0003.png", "mine9.png", "mine9.png names mine9.png, which is not in"),
+        ("mine0003.png", "../mine9.png", "../mine9.png names a file outside of"),
+        ("mine0003.png", "mine0002.png", "mine0002.png and mine0002.png are the same image"),
+    ],
+)
+def test_lines_of_middlebury_that_cannot_be_used_are_named(middlebury_folder, old, new, reason):
+    path = middlebury_folder() / "mine_par.txt"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    message = refusal(path.parent)
+    assert str(path.parent) in message and reason in message
+
+
+@pytest.mark.parametrize("K", [(50, 1, 21, 0, 51, 14, 0, 0, 1), (-50, 0, 21, 0, 51, 14, 0, 0, 1), (0,) * 9])
+def test_intrinsics_of_middlebury_with_a_skew_or_no_focal_length_are_refused(middlebury_folder, K):
+    assert "K must be fx 0 cx, 0 fy cy, 0 0 1 with positive focal lengths" in refusal(middlebury_folder(K=K))
+
+
+def test_a_file_of_middlebury_that_is_empty_or_no_text_is_refused(middlebury_folder):
+    path = middlebury_folder() / "mine_par.txt"
+    path.write_text("")
+    assert f"{path}: must begin with the number of images" in refusal(path.parent)
+    path.write_bytes(b"\xff\xfe9")
+    assert f"{path}: is not UTF-8 text" in refusal(path.parent)
+
+
+def test_two_files_of_middlebury_in_one_folder_are_refused(middlebury_folder):
+    folder = middlebury_folder()
+    (folder / "yours_par.txt").write_text("0")
+    assert "middlebury: more than one *_par.txt" in refusal(folder)
+
+
 def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign").mkdir()
@@ -333,7 +376,7 @@ def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("card", "reason"),
     [
-        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff, dtu"),
+        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff, dtu, middlebury"),
         ("loader = 'blender'", "blender: no transforms_train.json"),
         ("colour = 'red'", "colour: Extra inputs are not permitted"),
         ("[prior]\nradios = [4, 4]", "a prior has no field 'radios'; known are family, azimuth"),

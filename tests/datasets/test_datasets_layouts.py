@@ -29,6 +29,7 @@ FOX = Distortion(k1=0.0578421, k2=-0.0805099, p1=-0.000980296, p2=0.00015575)
         ("transforms_folder", [0, 8], "colmap"),
         ("llff_folder", [0, 8], "colmap"),
         ("dtu_folder", [0, 8], "measured"),
+        ("middlebury_folder", [0, 8], "measured"),
     ],
 )
 def test_poses_of_every_layout_are_turned_to_opencv_axes(request, written, heldout, reference):
@@ -39,7 +40,7 @@ def test_poses_of_every_layout_are_turned_to_opencv_axes(request, written, heldo
     assert scene.truth.reference == reference
 
 
-@pytest.mark.parametrize("written", ["transforms_folder", "llff_folder", "dtu_folder"])
+@pytest.mark.parametrize("written", ["transforms_folder", "llff_folder", "dtu_folder", "middlebury_folder"])
 def test_each_view_keeps_its_own_image_under_its_opaque_id(request, written):
     scene = open_folder(request.getfixturevalue(written)()).load(400)
     assert list(scene.capture.images) == sorted(scene.truth.order) == [f"v{k:03d}" for k in range(7)]
@@ -139,6 +140,17 @@ def test_the_camera_of_dtu_is_cropped_and_scaled_with_the_images(dtu_folder, siz
     camera = open_folder(dtu_folder(size=size)).load(400).truth.camera
     assert (camera.width, camera.height) == size
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == pytest.approx(expected)
+
+
+def test_the_camera_of_middlebury_is_its_own(middlebury_folder):
+    camera = open_folder(middlebury_folder()).load(400).truth.camera
+    assert camera == Camera(width=40, height=30, fx=50, fy=51, cx=21, cy=14)
+
+
+def test_a_place_of_middlebury_that_was_photographed_twice_is_there_once(middlebury_folder):
+    """The first view is held out: its copy would show its camera, and nearly its pixels."""
+    source = open_folder(middlebury_folder(views=[*range(9), 0]))
+    assert [frame.name for frame in source.recording.frames] == [f"mine{k:04d}.png" for k in range(9)]
 
 
 def test_frames_say_their_split_or_lists_do_or_every_eighth_is_held_out(transforms_folder):
@@ -293,6 +305,7 @@ def _excerpt(folder, first):
         ("transforms/dtu_scan24_384", 9),
         ("nerf_llff_data/fern", 9),
         ("dtu/scan24_monosdf", 9),
+        ("middlebury/templeSparseRing", 5),
     ],
 )
 def test_matches_lie_on_the_epipolar_lines_of_the_given_poses(data_root, tmp_path, name, first):
@@ -382,3 +395,17 @@ def test_dtu_has_one_truth_in_both_of_its_layouts(data_root):
     assert np.abs(mine.truth.heldout.poses - theirs.truth.heldout.poses).max() < 1e-6
     assert np.allclose(mine.truth.camera.matrix, theirs.truth.camera.matrix, atol=1e-4)
     assert mine.capture.prior == theirs.capture.prior is not None
+
+
+def test_the_temple_is_where_its_readme_says(data_root):
+    """All that is bright lies within the tight bounding box that README.txt gives, and fills its length."""
+    scene = open_folder(data_root / "middlebury" / "templeSparseRing").load(400)
+    box = np.array([[-0.073568, 0.021728, -0.012445], [0.028855, 0.181892, 0.062736]])
+    corners = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+    assert len(scene.truth.order) == 13 and len(scene.truth.heldout.ids) == 2  # of 16 views one is there twice
+    views = [(scene.capture.images[view], pose) for view, pose in scene.truth.poses.items()]
+    for image, pose in [*views, *zip(scene.truth.heldout.images, scene.truth.heldout.poses, strict=True)]:
+        seen = project(corners, pose, scene.truth.camera)
+        bright = np.argwhere(image.max(axis=-1) > 100)[:, ::-1]
+        assert (seen.min(axis=0) < bright.min(axis=0)).all() and (bright.max(axis=0) < seen.max(axis=0)).all()
+        assert np.ptp(bright[:, 0]) > 0.9 * np.ptp(seen[:, 0])
