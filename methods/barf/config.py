@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import FieldConfig
-from methods.nerf.plans import GridPlan, MlpPlan
+from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
 
 PUBLISHED = MlpPlan(
     radiance=FieldConfig(
@@ -15,15 +15,17 @@ PUBLISHED = MlpPlan(
     ),
     pose_lr=1e-3, pose_decay=0.01, heard_from=0.1, heard_by=0.5,
 )  # fmt: skip
-"""BARF, sec. 4.1 and the authors' options: 8 x 256, 128 samples, no fine network, 200,000 steps of 1,024 rays."""
+"""BARF, sec. 4.2 and the authors' options: 8 x 256, 128 samples, no fine network, 200,000 steps of 1,024 rays."""
 
 
 class BarfConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     field: Literal["grid", "mlp"] = "grid"
-    start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.1)
-    grid: GridPlan = GridPlan()
+    start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
+    grid: GridPlan = GridPlan(
+        quick=GridBudget(coarse=600, fine=1000), full=GridBudget(coarse=600, fine=4000, side=256), side_start=64
+    )
     mlp: MlpPlan = PUBLISHED
 
     @property

@@ -37,11 +37,9 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     poses = dict(known)
     if sought:
         start = torch.from_numpy(np.stack([capture.start[view] for view in sought])).float().to(field.device)
-        found, errors = register(
-            field, Intrinsics(capture.camera, free=False).to(field.device),
-            np.stack([capture.images[view] for view in sought]), start, config.registration, generator(job.seed, REGISTERING),
-            unit=unit,
-        )  # fmt: skip
+        images = np.stack([capture.images[view] for view in sought])
+        intrinsics, rng = Intrinsics(capture.camera, free=False).to(field.device), generator(job.seed, REGISTERING)
+        found, errors = register(field, intrinsics, images, start, config.registration, rng, unit=unit)
         poses |= dict(zip(sought, found.double().cpu().numpy(), strict=True))
         job.log(config.registration.steps, {"registration/loss": float(errors.mean())})
     return Fit(poses=poses, field=scene, notes={"views_given": len(known), "views_registered": len(sought)})
