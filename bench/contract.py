@@ -21,6 +21,7 @@ from bench.matrix import Planned
 from bench.provenance import cpu_count
 from bench.registry import ConfiguredMethod, find_method, find_scene
 from bench.scene import SIDE, Scene
+from bench.start import generator_of, perturbed
 from bench.task import METHOD_NAME, Capture, DifferentiableField, Field, Fit, Traits
 
 VIEWS = 24
@@ -68,7 +69,8 @@ def small(scene: Scene, views: int = VIEWS) -> Scene:
 
 def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) -> Iterator[tuple[str, str | None]]:
     traits = method.method.traits
-    capture = replace(scene.capture, start=scene.truth.poses).only(traits.needs | traits.uses)
+    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
+    capture = perturbed(capture, traits.start, generator_of(scene.name, 0)).only(traits.needs | traits.uses)
     outcomes = []
     for attempt in ("first", "second"):
         outcome = _request(method, capture, folder / attempt / "fit", limit)

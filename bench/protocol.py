@@ -79,11 +79,15 @@ def judge_poses(
 ) -> PoseJudgement:
     """Judge the poses of a fit (frame E) and, where it estimated one, its camera. Raises `Collapsed`, as `align`.
 
-    `told` are views whose true poses the method was given. They take part in the alignment; where it had others to
-    find, those alone are judged.
+    `told` are views whose true poses the method was given. Where it had others to find, those alone are judged, in the
+    frame of the told ones: views that it lost must not move it.
     """
     alignment = align(poses, truth.poses, CONSTANTS.alignment)
-    if sought := {view: pose for view, pose in truth.poses.items() if view not in told}:
+    sought = {view: pose for view, pose in truth.poses.items() if view not in told}
+    if told and sought:
+        known = {view: pose for view, pose in truth.poses.items() if view in told}
+        frame = align({view: poses[view] for view in known if view in poses}, known, CONSTANTS.alignment)
+        alignment = replace(alignment, similarity=frame.similarity, robust=frame.robust, flags=frame.flags)
         truth = replace(truth, poses=sought, order=tuple(view for view in truth.order if view in sought))
     registered = [view for view in alignment.registered if view in truth.poses]
     if not registered:

@@ -14,6 +14,8 @@ class Registration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    tries: int = Field(default=96, ge=0)  # poses around the start that are compared first, coarsely; 0: as published
+    reach: float = Field(default=25.0, ge=0)  # degrees that they are turned by, at most
     steps: int = Field(default=300, gt=0)
     rays: int = Field(default=256, gt=0)  # pixels of an image and step; the paper has 2,048
     rate: float = Field(default=1e-2, gt=0)  # Adam, on a twist; times `decay` every 100 steps

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,11 +12,11 @@ from torch.nn import functional
 
 from methods.inerf.config import Registration
 from methods.inerf.interest import draw_points, interest_region
-from methods.nerf.cameras import Cameras
+from methods.nerf.cameras import Cameras, exp_se3
 from methods.nerf.field import RadianceField
 from methods.nerf.intrinsics import Intrinsics
 from methods.nerf.render import render_points
-from methods.nerf.search import Search
+from methods.nerf.search import Search, look
 from methods.nerf.sight import shrunk, shrunk_to
 
 CHECKED = 1024
@@ -33,6 +35,8 @@ def register(
     All images go side by side and do not touch each other. `unit` is a quarter of the distance to the scene.
     """
     stack = torch.from_numpy(images).to(field.device).permute(0, 3, 1, 2).float() / 255  # (N, C, H, W)
+    if how.tries:
+        start = nearest_looking(field, intrinsics, stack, start, how, rng)
     regions = [interest_region(image, how.keypoints, how.dilation) for image in images]
     everywhere = torch.ones(stack[:, 0].shape, dtype=torch.bool, device=field.device)
     drawn_from = torch.from_numpy(np.stack(regions)).to(field.device) if how.sampling == "interest" else everywhere
@@ -46,6 +50,27 @@ def register(
     points = draw_points(everywhere[:1], CHECKED, rng).expand(len(images), -1, -1)
     with torch.no_grad():
         return cameras.poses(), _errors(field, cameras, stack, points)
+
+
+@torch.no_grad()
+def nearest_looking(
+    field: RadianceField, intrinsics: Intrinsics, stack: Tensor, start: Tensor, how: Registration, rng: torch.Generator
+) -> Tensor:
+    """Of each start pose and others around it, the one (N, 4, 4) that looks most like its image of `stack`, from afar.
+
+    Gradients reach no further than the blur of what they compare; many starts do (Lin et al. 2023, Parallel Inversion
+    of Neural Radiance Fields).
+    """
+    turns = torch.randn(len(start), how.tries, 3, generator=rng)
+    turns = turns / turns.norm(dim=2, keepdim=True) * torch.rand(len(start), how.tries, 1, generator=rng) ** (1 / 3)
+    turns[:, 0] = 0  # the start itself
+    twists = torch.cat([turns * math.radians(how.reach), torch.zeros_like(turns)], dim=2).flatten(0, 1)
+    motion = exp_se3(twists.to(start.device), 1.0)[:, :, :3]  # the cameras turn where they stand
+    poses = start.repeat_interleave(how.tries, dim=0)
+    poses[:, :3, :3] = poses[:, :3, :3] @ motion
+    renders = look(field, intrinsics, poses, SIDE).unflatten(0, (len(start), how.tries))  # (N, K, C, s, s)
+    errors = (renders - (shrunk(stack, (SIDE, SIDE)) * 2 - 1)[:, None]).square().mean(dim=(2, 3, 4))
+    return poses.unflatten(0, (len(start), how.tries))[torch.arange(len(start)), errors.argmin(dim=1)]
 
 
 def locate(

@@ -94,7 +94,11 @@ class GridRadiance:
 
     def step(self, index: int, cameras: Cameras) -> None:
         plan, fine = self.plan, self._fine(index)
-        fade = 1.0 if fine is None else decayed(1.0, plan.pose_decay, fine)
+        fade = (
+            decayed(1.0, plan.pose_decay_coarse, index / self.budget.coarse)
+            if fine is None
+            else decayed(1.0, plan.pose_decay, fine)
+        )
         cameras.step(fade * (plan.pose_lr if fine is None else plan.pose_lr_fine), fade * plan.focal_lr)
         self.grid.step(fine)
 

@@ -56,6 +56,7 @@ class GridPlan(Growth):
     side_start: Count = 32  # px, longest side of the images at the start ...
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
+    pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
