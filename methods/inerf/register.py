@@ -46,7 +46,7 @@ def register(
             targets = shrunk_to(stack, _side(how, step / how.steps, max(stack.shape[2:])))
             points = draw_points(drawn_from, how.rays, rng)
             _errors(field, cameras, targets, points).sum().backward()
-            cameras.step(how.rate * how.decay ** (step / 100), 0.0)
+            cameras.step(how.rate * how.decay ** (step / 100))
     points = draw_points(everywhere[:1], CHECKED, rng).expand(len(images), -1, -1)
     with torch.no_grad():
         return cameras.poses(), _errors(field, cameras, stack, points)

@@ -5,7 +5,9 @@ Each method says from where its cameras start and by which plan (`plans.py`) the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +24,6 @@ from methods.nerf.mlp import MlpField
 from methods.nerf.moments import moments, restore_moments
 from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
 from methods.nerf.progress import Progress, decayed, generator, psnr
-from methods.nerf.rays import view_rays
 from methods.nerf.sight import Sight
 from methods.nerf.views import Batch
 
@@ -99,7 +100,8 @@ class GridRadiance:
             if fine is None
             else decayed(1.0, plan.pose_decay, fine)
         )
-        cameras.step(fade * (plan.pose_lr if fine is None else plan.pose_lr_fine), fade * plan.focal_lr)
+        rate = plan.pose_lr if fine is None else plan.pose_lr_fine
+        cameras.step(fade * rate, fade * plan.focal_lr, fade * plan.relief_lr)
         self.grid.step(fine)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -183,7 +185,7 @@ def train_jointly(
         radiance.prepare(index, cameras)
         side, rays, count = radiance.look(index)
         views, points, colours = sight.draw(side, rays, rng, views=count)
-        origins, directions = view_rays(cameras.intrinsics, cameras.poses()[views], points)
+        origins, directions = cameras.rays(views, points)
         error = radiance.learn(Batch(origins=origins, directions=directions, colours=colours.flatten(0, 1)), rng)
         radiance.step(index, cameras)
         last = index + 1 == radiance.iterations
@@ -194,9 +196,13 @@ def train_jointly(
         if progress.due():
             state, tensors = radiance.state()
             progress.keep(index + 1, state, tensors | cameras.state())
-    job.log(radiance.iterations, {}, _preview(radiance.field, sight, cameras))
+    field = radiance.field.requires_grad_(False)
+    if field.bounds.frustum is not None:  # from now on it is asked by rays of the scene
+        mu, nu, lam = cameras.relief.tolist()
+        field.bounds = replace(field.bounds, frustum=replace(field.bounds.frustum, relief=(mu, nu, math.exp(lam))))
+    job.log(radiance.iterations, {}, _preview(field, sight, cameras))
     progress.done()
-    return radiance.field.requires_grad_(False)
+    return field
 
 
 def answer(sight: Sight, cameras: Cameras) -> dict[ViewId, Pose]:

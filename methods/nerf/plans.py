@@ -60,6 +60,7 @@ class GridPlan(Growth):
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
+    relief_lr: float = Field(default=0.0, ge=0)  # Adam, on the relief of the field's space (cameras.py); decays as well
 
 
 class MlpPlan(BaseModel):

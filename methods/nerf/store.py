@@ -77,7 +77,8 @@ def describe(field: RadianceField) -> dict[str, object]:
 def build(description: dict) -> RadianceField:
     """A field of this description, its values yet to be filled in."""
     said = description["bounds"]
-    frustum = said.get("frustum") and Frustum(near=said["frustum"]["near"], slopes=tuple(said["frustum"]["slopes"]))
+    box = said.get("frustum")
+    frustum = box and Frustum(near=box["near"], slopes=tuple(box["slopes"]), relief=tuple(box["relief"]))
     bounds = Bounds(**{**said, "centre": tuple(said["centre"]), "frustum": frustum})
     config = FieldConfig.model_validate(description["config"])
     background = torch.zeros(description["channels"])
