@@ -248,9 +248,13 @@ def list_degradations(as_json: bool) -> None:
     from bench.degrade import KINDS
 
     rows = [
-        {"name": kind.name, "summary": kind.summary, "family": kind.family, "note": kind.family}
+        {
+            "name": kind.name, "summary": kind.summary, "family": kind.family, "levels": kind.levels,
+            "view_consistent": kind.view_consistent, "touches": sorted(kind.touches), "needs": sorted(kind.needs),
+            "note": f"{kind.family}; {'alike in all views' if kind.view_consistent else 'each view by itself'}",
+        }
         for kind in KINDS.values()
-    ]
+    ]  # fmt: skip
     _rows(rows, as_json)
 
 

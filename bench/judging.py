@@ -59,7 +59,7 @@ class Judge:
     ) -> dict[str, Any]:
         start = time.monotonic()
         fit = exchange.read_fit(folder / "fit")
-        truth = degrade_truth(scene.truth, planned.degradation)
+        truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
         colour = protocol.mean_colour(capture.images)
         _show(folder.parent.parent, capture, truth)
         try:
@@ -72,7 +72,7 @@ class Judge:
                 "notes": dict(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
-        camera = protocol.render_camera(fit.camera, truth)
+        camera = protocol.render_camera(fit.camera or capture.camera, truth)
         renders = self._render(planned, poses, truth, camera, folder, outcome)
         views = protocol.judge_views(
             renders.stages, truth,
