@@ -15,6 +15,7 @@ import numpy as np
 from bench import exchange
 from bench.cell import Cell
 from bench.degrade import parse
+from bench.degrade.views import showing
 from bench.executor import Executor
 from bench.fitting import request_fit
 from bench.matrix import Planned
@@ -53,18 +54,7 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
 def small(scene: Scene, views: int = VIEWS) -> Scene:
     """The same scene with its first training views only."""
     ids = list(scene.capture.images)[:views]
-    masks = scene.capture.masks
-    capture = replace(
-        scene.capture,
-        images={view: scene.capture.images[view] for view in ids},
-        masks={view: masks[view] for view in ids} if masks is not None else None,
-    )
-    truth = replace(
-        scene.truth,
-        poses={view: scene.truth.poses[view] for view in ids},
-        order=tuple(view for view in scene.truth.order if view in ids),
-    )
-    return replace(scene, capture=capture, truth=truth)
+    return replace(scene, capture=showing(scene.capture, ids), truth=scene.truth.only(ids))
 
 
 def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) -> Iterator[tuple[str, str | None]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import exchange
 from bench.code import code_digests, module_path
-from bench.degrade import KINDS, Degradation, degrade
+from bench.degrade import HOMES, Degradation, degrade
 from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
@@ -37,10 +37,12 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
 
 
 def _degradation_code(degradation: Degradation) -> dict[str, str]:
-    """Digests of the file of its family and of what that imports; an edited filter makes other pixels."""
+    """Digests of the file that defines it and of what that imports: an edited filter makes other pixels, and leaves
+    those of other files as they are."""
     if degradation.is_identity:
         return {}
-    return code_digests(module_path(f"bench.degrade.{KINDS[degradation.kind].family}"))
+    home = HOMES[degradation.kind]
+    return code_digests(module_path(home), apart=[module_path(other) for other in {*HOMES.values()} - {home}])
 
 
 def shown_to(planned: Planned, scene: Scene) -> Capture:

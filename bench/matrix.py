@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
 from bench.cell import Cell
 from bench.degrade import KINDS, Degradation, parse
@@ -150,9 +151,17 @@ def skip_reason(source: SceneSource, degradation: Degradation, method: Configure
     """Why this method will not run here, as far as can be known without reading the scene."""
     start: frozenset[Gift] = frozenset({"start"})  # the truth is known, so it can be given
     gifts = source.gifts | start
-    if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
-        return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
-    return method.method.traits.lack(gifts)
+    traits = method.method.traits
+    if lacking := traits.lack(gifts):
+        return lacking
+    if degradation.is_identity:
+        return None
+    kind = KINDS[degradation.kind]
+    if missing := kind.needs - gifts:
+        return f"{kind.name} needs " + " and ".join(sorted(missing))
+    if kind.touches <= set(get_args(Gift)) and not kind.touches & (traits.needs | traits.uses):
+        return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"
+    return None
 
 
 def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]) -> float | None:

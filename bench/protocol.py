@@ -4,7 +4,7 @@ The judge holds the truth and never the field; a worker holds the field and neve
 held-out cameras in the method's own frame (`plan_heldout`), for the refined stages the held-out images, and renders:
 
     poses = judge_poses(fit.poses, truth, fit.camera)                  # raises Collapsed
-    request = plan_heldout(poses.alignment, truth), render_camera(fit.camera, truth), refinement(poses.alignment)
+    request = plan_heldout(poses.alignment, truth), render_camera(camera, truth), refinement(poses.alignment)
     views = judge_views({"aligned": ..., "refined": ..., "half": ...}, truth, alignment=poses.alignment, ...)
 
 E is the method's frame, T the truth's. Lengths are in scene units (of T) unless a name says otherwise.
@@ -162,7 +162,8 @@ def plan_heldout(alignment: Alignment, truth: Truth) -> Pose:
 
 
 def render_camera(camera: Camera | None, truth: Truth) -> Camera:
-    """The intrinsics to render with, at the held-out images' size: the fit's own where it returned some.
+    """The intrinsics to render with, at the held-out images' size: the fit's own where it returned some, or those that
+    it was given; the true ones where it had none.
 
     A field trained with a wrong focal length shows its own scene rightly only through that focal length.
     """
