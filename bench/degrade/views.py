@@ -24,13 +24,13 @@ def fewer_views(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf
 
 def showing(capture: Capture, views: Collection[ViewId]) -> Capture:
     """These views of the capture and no others, in its order."""
-
     masks, start = capture.masks, capture.start
     return replace(
         capture,
         images={view: image for view, image in capture.images.items() if view in views},
         masks=None if masks is None else {view: mask for view, mask in masks.items() if view in views},
         start=None if start is None else {view: pose for view, pose in start.items() if view in views},
+        exact=capture.exact & frozenset(views),
     )
 
 

@@ -22,6 +22,7 @@ def make_capture(
     mask = (cover * 255 + 0.5).astype(np.uint8)
     ids = [ViewId(f"v{k:03d}") for k in range(views)]
     return Capture(
+        exact=frozenset(ids),
         images=dict(zip(ids, images, strict=True)),
         masks={view: mask.copy() for view in ids},
         camera=Camera(width=width, height=height, fx=width, fy=width, cx=width / 2, cy=height / 2),

@@ -58,10 +58,11 @@ def test_what_a_kind_does_not_say_it_touches_is_passed_on_as_it_is(kind):
     capture, touches = make_capture(96, 112, views=8), KINDS[kind].touches
     changed = differing(capture, spoilt(capture, kind, 5))
     if "views" in touches:
-        assert changed == {"images", "masks", "start"}  # fewer of them
+        assert changed == {"images", "masks", "start", "exact"}  # fewer of them
     else:
         background = {"background"} if kind == "brightness" else set()  # white stays white
-        assert changed == touches - background
+        certainty = {"exact"} if "start" in touches else set()  # moved poses are no longer the truth
+        assert changed == (touches - background) | certainty
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,8 +107,11 @@ def test_only_kinds_with_chance_depend_on_scene_and_seed(kind):
 def test_what_is_not_view_consistent_differs_between_views_of_the_same_pixels(kind):
     capture = make_capture(views=2)
     first, second = capture.images
-    twins = spoilt(replace(capture, images={first: capture.images[first], second: capture.images[first]}), kind, 3)
-    assert not np.array_equal(twins.images[first], twins.images[second])
+    start = dict.fromkeys(capture.images, np.eye(4))
+    same_twice = {first: capture.images[first], second: capture.images[first]}
+    twins = spoilt(replace(capture, images=same_twice, start=start), kind, 3)
+    one, other = ((twins.images[view], twins.start[view]) for view in (first, second))
+    assert not (np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1]))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].view_consistent])
@@ -120,13 +124,15 @@ def test_what_is_view_consistent_does_the_same_to_the_same_pixels(kind):
 
 def measure(clean: Capture, other: Capture) -> float:
     """How far a capture is from the clean one: in pixels, in views, or in what is declared."""
-    assert clean.camera and other.camera and other.prior
+    assert clean.camera and clean.start and other.camera and other.prior
     if other.prior != clean.prior:
         low, high = other.prior.elevation
         near, far = other.prior.radius
         return high - low + far - near + other.prior.look_at_std + other.prior.roll_std
     if other.camera != clean.camera:
         return other.camera.fx / clean.camera.fx
+    if len(other.exact) < len(other.images):
+        return float(np.mean([np.abs(pose - (other.start or {})[view]).mean() for view, pose in clean.start.items()]))
     lost = len(clean.images) - len(other.images)
     return lost + float(
         np.mean([np.abs(clean.images[view].astype(float) - image).mean() for view, image in other.images.items()])
@@ -153,7 +159,7 @@ def test_no_level_turns_back(kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].needs])
 def test_a_scene_that_lacks_what_a_kind_works_on_is_refused_by_name(kind):
-    bare = replace(make_capture(), masks=None, camera=None, prior=None)
+    bare = replace(make_capture(), masks=None, camera=None, prior=None, start=None)
     (need,) = KINDS[kind].needs
     with pytest.raises(ValueError, match=f"{kind}@1: scene 'transforms/fox' has no {need}"):
         spoilt(bare, kind, 1, scene="transforms/fox")
