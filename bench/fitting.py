@@ -15,13 +15,15 @@ from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
+from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
 
 def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
     """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
     method = planned.method
-    return {
+    submitted = {"estimate": planned.submission.digest} if planned.submission else {}
+    return submitted | {
         "scene": {"name": planned.source.name, "digest": digest},
         "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
         "method": {"name": method.method.name, "version": method.method.version},
@@ -44,6 +46,9 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
     """The capture as this cell's method may see it: degraded, and without what its traits do not ask for."""
     traits = planned.method.method.traits
     capture = degrade(replace(scene.capture, start=scene.truth.poses), planned.degradation, scene.name)
+    if planned.submission:
+        estimate = planned.submission.estimate
+        capture = replace(capture, estimate=estimate, camera=None if estimate.camera else capture.camera)
     return capture.only(traits.needs | traits.uses)
 
 
@@ -114,11 +119,12 @@ def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
 
 
 def discard(folder: Path) -> None:
-    """Forget a fit, its log and its messages."""
+    """Forget a fit, its log and its messages, and what a judge made of it."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("log.jsonl", "stderr.txt"):
+    for name in ("log.jsonl", "stderr.txt", "cameras.json", HELDOUT):
         (folder.parent / name).unlink(missing_ok=True)
-    shutil.rmtree(folder.parent / "previews", ignore_errors=True)
+    for name in ("previews", "renders"):
+        shutil.rmtree(folder.parent / name, ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:

@@ -20,6 +20,7 @@ from bench.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
+from bench.submission import Submission
 from bench.task import Effort, Gift
 
 SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
@@ -34,6 +35,7 @@ class Planned:
     degradation: Degradation
     method: ConfiguredMethod
     skip: str | None = None
+    submission: Submission | None = None  # the estimate, for a method that lives on one made elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,14 @@ def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
             found = []
             for known in names:
                 try:
-                    found.append(find_method(known + bracket + options))
+                    each = find_method(known + bracket + options)
                 except BrokenMethod as error:
                     broken[known] = str(error)
+                    continue
+                if "estimate" not in each.method.traits.needs:  # a pattern does not know what was submitted
+                    found.append(each)
+            if not found and not broken:
+                raise UnknownName(f"{part!r} matches submitted rows alone; name each outright, as poses[name=NAME]")
         else:
             found = [find_method(part)]
         for method in found:
@@ -146,10 +153,12 @@ def plan(
     return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
 
 
-def skip_reason(source: SceneSource, degradation: Degradation, method: ConfiguredMethod) -> str | None:
+def skip_reason(
+    source: SceneSource, degradation: Degradation, method: ConfiguredMethod, *, submitted: bool = False
+) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
-    start: frozenset[Gift] = frozenset({"start"})  # the truth is known, so it can be given
-    gifts = source.gifts | start
+    always: set[Gift] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
+    gifts = source.gifts | always
     if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
         return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
     return method.method.traits.lack(gifts)
