@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.spatial.transform import Rotation
 
 from bench.cli import main
+from bench.task import PosePrior
 
 ROOT = Path(__file__).parent.parent
 SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
@@ -77,6 +79,10 @@ def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
         (["plan", "--effort", "huge"], "huge"),
         (["report", "-o", "nowhere"], "holds no results yet"),
         (["why", "x", "-o", "nowhere"], "holds no results yet"),
+        (["export", "--to", "x", "-o", "nowhere"], "holds no results yet"),
+        (["data", "export", "block", "--to", "x"], "did you mean blocks"),
+        (["submit", "nowhere.tum", "-s", "blocks", "--name", "x"], "nowhere.tum: there is no such file"),
+        (["submit", "README.md", "-s", "blocks", "--name", "x"], "not a pose estimate that can be read"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_exit_code_2(unposed, arguments, sentence):
@@ -108,6 +114,27 @@ def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
     code, text = unposed("report", "-o", suite)
     assert code == 0
     assert Path(text.strip()).is_file()
+
+
+def test_an_answer_goes_out_and_comes_back(unposed, tmp_path):
+    suite = ["--effort", "smoke", "-o", tmp_path / "suite"]
+    assert "100 images" in unposed("data", "export", "blocks", "--effort", "smoke", "--to", tmp_path / "blocks")[1]
+    poses = PosePrior().sample(np.random.default_rng(0), 100)
+    lines = [
+        " ".join(map(str, [k, *pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]))
+        for k, pose in enumerate(poses)
+    ]
+    (tmp_path / "guess.txt").write_text("\n".join(lines))
+    code, text = unposed("submit", tmp_path / "guess.txt", "-s", "blocks", "--name", "guess", *suite, "--no-track")
+    assert code == 0, text
+    assert "poses[name=guess]/seed0  done" in text
+    assert "seed0/heldout.transforms.json" in text
+    cell = "blocks/clean/poses[name=guess]/seed0"
+    code, text = unposed("why", cell, *suite)
+    assert "stands: nothing has changed" in text
+    code, text = unposed("export", cell, *suite, "--to", tmp_path / "out", "--format", "tum")
+    assert code == 0, text
+    assert np.loadtxt(tmp_path / "out" / "poses.tum")[:, 1:4] == pytest.approx(poses[:, :3, 3])
 
 
 def test_why_says_what_changed(unposed, tmp_path):
