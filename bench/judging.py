@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -212,6 +213,6 @@ def _depth_image(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
+    draft = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")  # cells side by side write the same truth
     Picture.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(draft, format="png")
     draft.replace(path)
