@@ -194,7 +194,7 @@ def submit(
         train=train, roots=data,
     )  # fmt: skip
     suite = _suite(out, effort)
-    settings = Settings(suite=suite, device=device, lpips=_backbone(lpips, data))
+    settings = Settings(suite=suite, device=device, lpips=_backbone(lpips, data), retry_failed=True)
 
     def after(console: Any, results: Any) -> None:
         for line in remarks(made, suite, results):

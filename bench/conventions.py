@@ -8,17 +8,16 @@ import numpy as np
 
 from bench import metrics
 from bench.align import align, is_rigid
+from bench.estimates.transforms import GL
 from bench.task import Collapsed, Pose, ViewId
 
 WRONG, RIGHT = 30.0, 10.0
 """Degrees, median rotation error: as the poses stand they are further off, and read otherwise they are nearer."""
 
-_GL = np.diag([1.0, -1.0, -1.0, 1.0])
-
 READINGS: Mapping[str, Callable[[Pose], Pose]] = {
     "camera_from_world": lambda pose: _inverse(pose),
-    "world_from_camera in OpenGL axes": lambda pose: pose @ _GL,
-    "camera_from_world in OpenGL axes": lambda pose: _inverse(pose) @ _GL,
+    "world_from_camera in OpenGL axes": lambda pose: pose @ GL,
+    "camera_from_world in OpenGL axes": lambda pose: _inverse(pose) @ GL,
     "quaternions with w first": lambda pose: _requaternioned(pose),
 }
 """What a pose may be that was meant as `world_from_camera` in OpenCV axes, and how it becomes that."""

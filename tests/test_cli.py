@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
 from bench.cli import main
-from bench.task import PosePrior
+from bench.registry import find_scene
 
 ROOT = Path(__file__).parent.parent
 SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
@@ -119,22 +119,24 @@ def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
 def test_an_answer_goes_out_and_comes_back(unposed, tmp_path):
     suite = ["--effort", "smoke", "-o", tmp_path / "suite"]
     assert "100 images" in unposed("data", "export", "blocks", "--effort", "smoke", "--to", tmp_path / "blocks")[1]
-    poses = PosePrior().sample(np.random.default_rng(0), 100)
-    lines = [
-        " ".join(map(str, [k, *pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]))
-        for k, pose in enumerate(poses)
-    ]
-    (tmp_path / "guess.txt").write_text("\n".join(lines))
-    code, text = unposed("submit", tmp_path / "guess.txt", "-s", "blocks", "--name", "guess", *suite, "--no-track")
+    truth = find_scene("blocks", ()).load(64).truth.poses
+    lines = []
+    for image in sorted((tmp_path / "blocks" / "images").iterdir()):  # somebody who knows the answer
+        pose = truth[image.stem]
+        numbers = [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]
+        lines.append(" ".join(map(str, [int(image.stem[1:]), *numbers])))
+    (tmp_path / "answer.txt").write_text("\n".join(lines))
+    code, text = unposed("submit", tmp_path / "answer.txt", "-s", "blocks", "--name", "me", *suite, "--no-track")
     assert code == 0, text
-    assert "poses[name=guess]/seed0  done" in text
+    assert "poses[name=me]/seed0  done  0.00 deg  100% registered" in " ".join(text.split(" "))
     assert "seed0/heldout.transforms.json" in text
-    cell = "blocks/clean/poses[name=guess]/seed0"
+    cell = "blocks/clean/poses[name=me]/seed0"
     code, text = unposed("why", cell, *suite)
     assert "stands: nothing has changed" in text
     code, text = unposed("export", cell, *suite, "--to", tmp_path / "out", "--format", "tum")
     assert code == 0, text
-    assert np.loadtxt(tmp_path / "out" / "poses.tum")[:, 1:4] == pytest.approx(poses[:, :3, 3])
+    written = np.loadtxt(tmp_path / "out" / "poses.tum")
+    assert written[:, 1:4] == pytest.approx(np.array([truth[f"v{int(k):03d}"][:3, 3] for k in written[:, 0]]))
 
 
 def test_why_says_what_changed(unposed, tmp_path):

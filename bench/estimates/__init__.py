@@ -1,4 +1,4 @@
-"""Pose estimates as files, to and from other programs. Axes and directions are converted here and nowhere else."""
+"""Pose estimates as files, to and from other programs: where their axes and directions are converted."""
 
 from __future__ import annotations
 
