@@ -271,12 +271,14 @@ class _Scenes:
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
     notes = {"attempts": outcome["attempts"]}
-    if planned.submission is None:
+    submission = planned.submission
+    if submission is None:
         return {"cost": {"fit_seconds": outcome["seconds"], **outcome["memory"]}, "notes": notes}
+    renders = {"renders": "submitted"} if submission.renders is not None else {}
     return {
         "cost": {"field_seconds": outcome["seconds"]} if outcome.get("field") else {},
         "absent": dict.fromkeys(("cost/fit_seconds", "cost/peak_rss_mb"), UNKNOWN_COST),
-        "notes": {**notes, "submitted": planned.submission.source, **planned.submission.notes},
+        "notes": {**notes, "submitted": submission.source, **renders, **submission.notes},
     }
 
 

@@ -208,6 +208,7 @@ def test_renders_made_at_the_cameras_written_down_are_judged(suite, exported, tm
     assert shown.fingerprints["fit"] == result.fingerprints["fit"]
     assert shown.fingerprints["judgement"] != result.fingerprints["judgement"]
     assert 29 < shown.metrics["nvs/aligned/psnr"] < 33  # noise of 8 of 255 is 30.1 dB; white stays white
+    assert shown.notes["renders"] == "submitted"
     assert shown.absent["nvs/refined"] == "the renders were submitted, without a field"
     assert (folder / "renders" / "h000.aligned.png").exists()
 
