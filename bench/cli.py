@@ -302,9 +302,13 @@ def list_degradations(as_json: bool) -> None:
     from bench.degrade import KINDS
 
     rows = [
-        {"name": kind.name, "summary": kind.summary, "family": kind.family, "note": kind.family}
+        {
+            "name": kind.name, "summary": kind.summary, "family": kind.family, "levels": kind.levels,
+            "view_consistent": kind.view_consistent, "touches": sorted(kind.touches), "needs": sorted(kind.needs),
+            "note": f"{kind.family}; {'alike in all views' if kind.view_consistent else 'each view by itself'}",
+        }
         for kind in KINDS.values()
-    ]
+    ]  # fmt: skip
     _rows(rows, as_json)
 
 
@@ -489,6 +493,30 @@ def export_data(scene: str, to: Path, degradation: str, effort: Any, data: tuple
 
     capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
     click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")
+
+
+@data.command()
+@click.argument("scene")
+@click.option("-d", "--degradation", required=True, metavar="KIND", help="As low_texture; no severity: all are shown.")
+@click.option("--views", type=click.IntRange(1), default=4, show_default=True, help="Rows of the sheet.")
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@data_option
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: SCENE.KIND.png, here]")
+def preview(scene: str, degradation: str, views: int, effort: Any, data: tuple[Path, ...], out: Path | None) -> None:
+    """Draw what a kind of degradation does to SCENE at severities 0 to 5, with the keypoints that it leaves."""
+    from bench.degrade.sheet import contact_sheet
+    from bench.matrix import select_scenes
+    from bench.scene import SIDE
+
+    (source, *others), _ = select_scenes(scene, data)
+    if others:
+        raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
+    sheet = contact_sheet(source.load(SIDE[effort]), degradation, views)
+    path = out or Path(f"{source.name.replace('/', '-').strip('-')}.{degradation}.png")
+    draft = path.with_name(f".{path.name}.tmp")
+    sheet.save(draft, format="png")
+    draft.replace(path)
+    click.echo(path.resolve())
 
 
 @main.command()

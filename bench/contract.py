@@ -19,12 +19,14 @@ from bench import exchange
 from bench.cell import Cell
 from bench.conventions import mistaken
 from bench.degrade import parse
+from bench.degrade.views import showing
 from bench.executor import Executor
 from bench.fitting import request_fit
 from bench.matrix import Planned
 from bench.provenance import cpu_count
 from bench.registry import ConfiguredMethod, find_method, find_scene
 from bench.scene import SIDE, Scene
+from bench.start import generator_of, perturbed
 from bench.task import (
     METHOD_NAME,
     Capture,
@@ -66,24 +68,16 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
 def small(scene: Scene, views: int = VIEWS) -> Scene:
     """The same scene with its first training views only."""
     ids = list(scene.capture.images)[:views]
-    masks = scene.capture.masks
-    capture = replace(
-        scene.capture,
-        images={view: scene.capture.images[view] for view in ids},
-        masks={view: masks[view] for view in ids} if masks is not None else None,
-    )
-    truth = replace(
-        scene.truth,
-        poses={view: scene.truth.poses[view] for view in ids},
-        order=tuple(view for view in scene.truth.order if view in ids),
-    )
-    return replace(scene, capture=capture, truth=truth)
+    return replace(scene, capture=showing(scene.capture, ids), truth=scene.truth.only(ids))
 
 
 def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) -> Iterator[tuple[str, str | None]]:
     traits = method.method.traits
     answer = Estimate(poses=scene.truth.poses)
-    capture = replace(scene.capture, start=scene.truth.poses, estimate=answer).only(traits.needs | traits.uses)
+    capture = replace(
+        scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses), estimate=answer
+    )  # fmt: skip
+    capture = perturbed(capture, traits.start, generator_of(scene.name, 0)).only(traits.needs | traits.uses)
     first = _request(method, capture, folder / "first" / "fit", limit)
     fault = None if first["status"] in ("done", "collapsed") else f"{first['status']}: {first['reason']}"
     yield "it answers on a tiny scene, or says that it has collapsed", fault

@@ -45,6 +45,7 @@ def write_capture(folder: Path, capture: Capture) -> None:
             "camera": asdict(capture.camera) if capture.camera else None,
             "prior": asdict(capture.prior) if capture.prior else None,
             "background": capture.background,
+            "exact": sorted(capture.exact),
             "estimate": estimate
             and {
                 "views": list(estimate.poses),
@@ -66,6 +67,7 @@ def read_capture(folder: Path) -> Capture:
         masks=dict(zip(ids, arrays["masks"], strict=True)) if "masks" in arrays else None,
         start=dict(zip(ids, arrays["start"], strict=True)) if "start" in arrays else None,
         camera=Camera(**meta["camera"]) if meta["camera"] else None,
+        exact=frozenset(ViewId(view) for view in meta["exact"]),
         prior=PosePrior(**prior) if prior else None,
         background=tuple(meta["background"]) if meta["background"] else None,
         estimate=_estimate(meta["estimate"], arrays["estimate"]) if meta["estimate"] else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ class _Shown:
                 return source.missing
             if source.digest(SIDE[cell.effort]) != result.ingredients["fit"]["scene"]["digest"]:
                 return f"scene {cell.scene!r} has changed since"
-            return degrade(source.load(SIDE[cell.effort]).capture, parse(cell.degradation), cell.scene)
+            scene = source.load(SIDE[cell.effort])
+            return degrade(replace(scene.capture, start=scene.truth.poses), parse(cell.degradation), cell.scene)
         except ValueError as error:
             return str(error)

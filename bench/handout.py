@@ -15,6 +15,7 @@ from bench.estimates.form import IMAGES
 from bench.record import write_json
 from bench.registry import UnknownName, find_scene
 from bench.scene import SIDE
+from bench.submission import HANDED_OUT
 from bench.task import Capture, Effort
 
 README = """\
@@ -49,7 +50,7 @@ def hand_out(scene: str, to: Path, *, degradation: str, effort: Effort, roots: S
     if source.missing:
         raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
     loaded = source.load(SIDE[effort])
-    capture = degrade(loaded.capture, spoilt, loaded.name).only(frozenset({"camera", "prior"}))
+    capture = degrade(loaded.capture, spoilt, loaded.name).only(HANDED_OUT)
     draft = to.with_name(f".{to.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     write_images(draft, capture)

@@ -61,11 +61,11 @@ class Judge:
     ) -> dict[str, Any]:
         start = time.monotonic()
         fit = exchange.read_fit(folder / "fit")
-        truth = degrade_truth(scene.truth, planned.degradation)
+        truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
         colour = protocol.mean_colour(capture.images)
         _show(folder.parent.parent, capture, truth)
         try:
-            poses = protocol.judge_poses(fit.poses, truth, fit.camera)
+            poses = protocol.judge_poses(fit.poses, truth, fit.camera, told=capture.exact)
         except Collapsed as collapse:
             return {
                 "status": "collapsed",
@@ -74,7 +74,7 @@ class Judge:
                 "notes": dict(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
-        camera = protocol.render_camera(fit.camera, truth)
+        camera = protocol.render_camera(fit.camera or capture.camera, truth)
         if planned.submission:
             _keep_heldout(folder / HELDOUT, poses, truth, camera)
         renders = self._render(planned, poses, truth, camera, folder, outcome)
@@ -213,6 +213,6 @@ def _depth_image(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")  # cells side by side write the same truth
+    draft = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")  # cells side by side write the same image
     Picture.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(draft, format="png")
     draft.replace(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
 from bench.cell import Cell
 from bench.degrade import KINDS, Degradation, parse
@@ -20,7 +21,7 @@ from bench.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
-from bench.submission import Submission
+from bench.submission import HANDED_OUT, Submission
 from bench.task import Effort, Gift
 
 SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
@@ -159,9 +160,18 @@ def skip_reason(
     """Why this method will not run here, as far as can be known without reading the scene."""
     always: set[Gift] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
     gifts = source.gifts | always
-    if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
-        return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
-    return method.method.traits.lack(gifts)
+    traits = method.method.traits
+    if lacking := traits.lack(gifts):
+        return lacking
+    if degradation.is_identity:
+        return None
+    kind = KINDS[degradation.kind]
+    if missing := kind.needs - gifts:
+        return f"{kind.name} needs " + " and ".join(sorted(missing))
+    taken = traits.needs | traits.uses | (HANDED_OUT if submitted else set())
+    if kind.touches <= set(get_args(Gift)) and not kind.touches & taken:
+        return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"
+    return None
 
 
 def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]) -> float | None:

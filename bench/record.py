@@ -33,7 +33,7 @@ class Result:
     status: Status
     protocol: str  # "posefree/1"
     reference: str = "exact"  # kind of truth: exact, measured, colmap
-    given: tuple[str, ...] = ()  # "camera", "prior", "start", "masks"
+    given: tuple[str, ...] = ()  # see Capture.given: "camera", "prior", "rough_start", ...
     stage: str | None = None  # where it stopped: "load", "fit", "judge"
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)  # protocol columns -> value

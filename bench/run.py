@@ -183,7 +183,7 @@ class Runner:
             self.listen(planned, stage, None)
             scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
             capture = shown_to(planned, scene)
-            given = tuple(sorted(capture.gifts))
+            given = capture.given
             if unmet := planned.method.method.traits.unmet_by(capture):
                 return self.record(planned, status="skipped", reason=unmet)
             stage = "fit"

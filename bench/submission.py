@@ -19,7 +19,10 @@ from bench import estimates, exchange
 from bench.cell import fingerprint
 from bench.record import read_json, write_json
 from bench.scene import Truth
-from bench.task import Camera, Capture, Estimate, Image, ViewId
+from bench.task import Camera, Capture, Estimate, Gift, Image, ViewId
+
+HANDED_OUT: frozenset[Gift] = frozenset({"camera", "prior"})
+"""What `unposed data export` gives beside the images."""
 
 SUBMISSION = "submission"
 HELDOUT = "heldout.transforms.json"

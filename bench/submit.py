@@ -42,7 +42,8 @@ def plan_submission(
         raise ValueError("submit: an answer is one scene's under one degradation; submit it to each in turn")
     loaded = first.source.load(SIDE[effort])
     capture = degrade(loaded.capture, first.degradation, loaded.name)
-    submission = bring(path, renders, capture, degrade_truth(loaded.truth, first.degradation))
+    truth = degrade_truth(loaded.truth, first.degradation).only(capture.images)
+    submission = bring(path, renders, capture, truth)
     skip = skip_reason(first.source, first.degradation, first.method, submitted=True)
     return replace(made, cells=tuple(replace(each, submission=submission, skip=skip) for each in made.cells))
 

@@ -177,6 +177,7 @@ class Capture:
     camera: Camera | None = None  # shared by all views
     prior: PosePrior | None = None
     start: Mapping[ViewId, Pose] | None = None
+    exact: frozenset[ViewId] = frozenset()  # views whose start pose is the truth; the others' are more or less near it
     estimate: Estimate | None = None  # brought by `unposed submit`, and by nothing else
     background: tuple[float, float, float] | None = None  # sRGB in [0, 1] behind the object; None: a real background
 
@@ -198,6 +199,12 @@ class Capture:
         return next(iter(self.images.values())).shape
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """What was given, as a result records it: gifts, and of start poses how true they are."""
+        about_start = "start" if len(self.exact) == len(self.images) else "some_start" if self.exact else "rough_start"
+        return tuple(sorted(about_start if gift == "start" else gift for gift in self.gifts))
+
+    @property
     def gifts(self) -> frozenset[Gift]:
         """What this capture holds beside its images."""
         held: dict[Gift, object] = {
@@ -213,9 +220,32 @@ class Capture:
             camera=self.camera if "camera" in gifts else None,
             prior=self.prior if "prior" in gifts else None,
             start=self.start if "start" in gifts else None,
+            exact=self.exact if "start" in gifts else frozenset(),
             masks=self.masks if "masks" in gifts else None,
             estimate=self.estimate if "estimate" in gifts else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How far from the truth a method wants its start poses: by default they are the truth.
+
+    The suite moves them, keyed by scene, view and seed, and keeps with the fit what it gave. Lengths are in quarters
+    of the distance from the cameras to the scene, 1 scene unit where published levels come from.
+    """
+
+    noise: float = 0.0  # std of a twist of the world about the scene's middle, radians and lengths (BARF, sec. 4.2)
+    turn: float = 0.0  # degrees, at most: a turn of the camera about a random axis (iNeRF, sec. 4.1)
+    shift: float = 0.0  # at most, along each axis of the world (iNeRF, sec. 4.1)
+    exact: float = 0.0  # share of the views that keep their true poses: they are not judged
+
+    def __post_init__(self) -> None:
+        if min(self.noise, self.turn, self.shift) < 0 or not 0 <= self.exact <= 1:
+            raise ValueError(f"start: noise, turn and shift must not be negative and exact lie in [0, 1], got {self}")
+
+    @property
+    def is_exact(self) -> bool:
+        return not (self.noise or self.turn or self.shift)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +254,7 @@ class Traits:
 
     needs: frozenset[Gift] = frozenset()  # cannot run without
     uses: frozenset[Gift] = frozenset()  # takes it where there is one
+    start: Start = Start()  # what its start poses are like, if it takes some
     estimates_camera: bool = False  # returns intrinsics of its own
     silhouettes: bool = False  # accepts one-channel captures
     seconds: Mapping[Effort, float] = dataclasses.field(

@@ -15,8 +15,8 @@ from reports import stats
 ROTATION, PSNR, IOU = "pose/rotation_deg_median", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
 GIFTS = {
-    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "start": "true poses",
-    "estimate": "submitted poses",
+    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
+    "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
 }  # fmt: skip
 STATUSES = {
     "done": "done", "collapsed": "collapsed", "failed": "failed", "timeout": "timeout",

@@ -31,7 +31,7 @@ def seen(tmp_path_factory):
 
 
 def test_no_field_of_a_capture_but_start_and_estimate_can_hold_a_pose_and_neither_was_given(seen):
-    held = {"images", "masks", "camera", "prior", "start", "estimate", "background"}
+    held = {"images", "masks", "camera", "prior", "start", "exact", "estimate", "background"}  # exact: ids alone
     assert {field.name for field in fields(Capture)} == held
     assert not seen["start"]
     assert not seen["estimate"]

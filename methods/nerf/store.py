@@ -16,6 +16,7 @@ from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
 from methods.nerf.grid import GridField
 from methods.nerf.mlp import MlpField
+from methods.nerf.ndc import Frustum
 from methods.nerf.occupancy import seen_voxels
 
 VALUES, DESCRIPTION = "field.safetensors", "field.json"
@@ -75,7 +76,10 @@ def describe(field: RadianceField) -> dict[str, object]:
 
 def build(description: dict) -> RadianceField:
     """A field of this description, its values yet to be filled in."""
-    bounds = Bounds(**{**description["bounds"], "centre": tuple(description["bounds"]["centre"])})
+    said = description["bounds"]
+    box = said.get("frustum")
+    frustum = box and Frustum(near=box["near"], slopes=tuple(box["slopes"]), relief=tuple(box["relief"]))
+    bounds = Bounds(**{**said, "centre": tuple(said["centre"]), "frustum": frustum})
     config = FieldConfig.model_validate(description["config"])
     background = torch.zeros(description["channels"])
     if config.field == "mlp":

@@ -287,3 +287,11 @@ def test_a_handed_out_folder_holds_what_methods_are_shown_and_no_truth(tmp_path,
     }  # fmt: skip
     with pytest.raises(ValueError, match="not an empty folder"):
         hand_out("blocks", to, degradation="clean", effort="smoke", roots=())
+
+
+def test_what_was_handed_out_spoilt_may_be_answered_too(exported):
+    """The suite cannot know whether he looked at the prior, so it does not skip him."""
+    (cell,) = planned(exported / "poses.tum", degradation="prior_elevation@3").cells
+    assert cell.skip is None
+    with pytest.raises(ValueError, match="which were not shown; the 50 views"):
+        planned(exported / "poses.tum", degradation="fewer_views@1")
