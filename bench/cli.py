@@ -120,6 +120,14 @@ def _planned(options: dict[str, Any]) -> tuple[Any, Any]:
 @click.option("--no-track", is_flag=True, help="Files only.")
 def run(track: str | None, no_track: bool, **options: Any) -> None:
     """Run the matrix: fit, judge and record every cell that is not settled yet."""
+    made, settings = _planned(options)
+    _settle(made, settings, track, no_track)
+
+
+def _settle(
+    made: Any, settings: Any, track: str | None, no_track: bool, after: Callable[..., None] | None = None
+) -> None:
+    """Settle a plan while a person watches; `after` is told console and results. Exits with 1 where a cell failed."""
     from rich.console import Console
 
     from bench import progress
@@ -127,7 +135,6 @@ def run(track: str | None, no_track: bool, **options: Any) -> None:
     from bench.run import run as settle
     from bench.track import Tracking
 
-    made, settings = _planned(options)
     console = Console(highlight=False)
     for line in made.absent:
         console.print(f"not here: {line}", style="dim", soft_wrap=True)
@@ -144,9 +151,56 @@ def run(track: str | None, no_track: bool, **options: Any) -> None:
 
         results = settle(made, settings, listen)
     console.print(f"\n{progress.tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
+    if after is not None:
+        after(console, results)
     if any(result.status in RERUNNABLE for result in results):
         console.print("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder", soft_wrap=True)
         sys.exit(1)
+
+
+@main.command()
+@click.argument("answer", type=click.Path(path_type=Path), metavar="FILE_OR_FOLDER")
+@click.option("-s", "--scene", required=True, help="The scene that it answers.")
+@click.option("--name", required=True, help="What its row is called: poses[name=NAME].")
+@click.option("-d", "--degradation", default="clean", show_default=True)
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True, help="That of `data export`.")
+@click.option(
+    "--renders",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="h000.png, ...: renders at the cameras of heldout.transforms.json.",
+)
+@click.option("--train", is_flag=True, help="Train the shared field on the poses: a full row, poses+nerf[name=NAME].")
+@click.option("--seeds", default="0", show_default=True, metavar="LIST", help="Of the training.")
+@data_option
+@out_option
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+@lpips_option
+@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
+@click.option("--no-track", is_flag=True, help="Files only.")
+def submit(
+    answer: Path, scene: str, name: str, degradation: str, effort: Any, renders: Path | None, train: bool, seeds: str,
+    data: tuple[Path, ...], out: Path | None, device: str, lpips: Path | None, track: str | None, no_track: bool,
+) -> None:  # fmt: skip
+    """Judge poses found elsewhere, as a row of the suite: transforms.json, a COLMAP model, or TUM text.
+
+    Images are named as `unposed data export` wrote them. Frame and scale are free; views may be missing.
+    """
+    from bench.run import Settings
+    from bench.submit import plan_submission, remarks
+
+    made = plan_submission(
+        answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=effort, renders=renders,
+        train=train, roots=data,
+    )  # fmt: skip
+    suite = _suite(out, effort)
+    settings = Settings(suite=suite, device=device, lpips=_backbone(lpips, data), retry_failed=True)
+
+    def after(console: Any, results: Any) -> None:
+        for line in remarks(made, suite, results):
+            console.print(line, soft_wrap=True, markup=False)
+
+    _settle(made, settings, track, no_track, after)
 
 
 @main.command()
@@ -166,7 +220,7 @@ def plan(as_json: bool, **options: Any) -> None:
         if "fit_seconds" in r.cost
     ]
     rows, total, unknown = [], 0.0, 0
-    for planned in made.cells:
+    for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
         seconds = None if standing or planned.skip else estimate_seconds(planned, history)
         state = f"settled: {standing.status}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
@@ -305,12 +359,12 @@ def why(
     if cell not in found:
         raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
     result = found[cell]
-    now = make_plan(
+    runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
+    now = runner.resolved(make_plan(
         scenes=result.cell.scene, methods=methods or result.cell.method, degradations=result.cell.degradation,
         seeds=str(result.cell.seed), effort=result.cell.effort, roots=data,
-    ).cells[0]  # fmt: skip
-    runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
-    made_of = {"fit": runner.ingredients(now), "judgement": runner.judge.ingredients()}
+    ).cells[0])  # fmt: skip
+    made_of = {"fit": runner.ingredients(now), "judgement": runner.judged_by(now)}
     rows = list(changes(result.ingredients, made_of))
     for path, before, after in rows:
         click.echo(f"{path}: {_short(before)} -> {_short(after)}")
@@ -334,6 +388,42 @@ def report(out: Path | None, effort: str) -> None:
     suite = _suite(out, effort)
     _read(suite)
     click.echo(build(suite).resolve())
+
+
+@main.command()
+@click.argument("cell", required=False)
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["transforms", "colmap", "tum", "all"]),
+    default="all",
+    show_default=True,
+    help="transforms.json (nerfstudio), sparse/0 (COLMAP), poses.tum (evo).",
+)
+@click.option("--aligned", is_flag=True, help="In the truth's frame, by the protocol's similarity.")
+@click.option("--truth", is_flag=True, help="The true poses too, below truth/.")
+@data_option
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+def export(
+    cell: str | None, to: Path, form: str, aligned: bool, truth: bool, data: tuple[Path, ...], out: Path | None,
+    effort: str,
+) -> None:  # fmt: skip
+    """Write the poses of CELL (of every cell) as files that other programs read, in the method's own frame."""
+    from bench.estimates import FORMS
+    from bench.export import export as write
+    from bench.record import read_suite
+
+    suite = _suite(out, effort)
+    _read(suite)
+    cells = [(folder, result) for folder, result in read_suite(suite) if cell in (None, result.cell.id)]
+    if not cells:
+        raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+    forms = list(FORMS) if form == "all" else [form]
+    for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data):
+        click.echo(line)
+    click.echo(to)
 
 
 @main.command()
@@ -389,6 +479,20 @@ def verify(names: str, data: tuple[Path, ...]) -> None:
         bad += bool(findings)
         click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
     sys.exit(1 if bad else 0)
+
+
+@data.command(name="export")
+@click.argument("scene")
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("-d", "--degradation", default="clean", show_default=True)
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@data_option
+def export_data(scene: str, to: Path, degradation: str, effort: Any, data: tuple[Path, ...]) -> None:
+    """Write SCENE as methods are shown it, without its truth, for a pose estimator outside of the suite."""
+    from bench.handout import hand_out
+
+    capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
+    click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")
 
 
 @data.command()

@@ -16,6 +16,7 @@ from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
 from bench.start import generator_of, perturbed
+from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
 
@@ -23,10 +24,12 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
     """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
     method, start = planned.method, planned.method.method.traits.start
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(module_path("bench.start"))}
+    brought = {"estimate": planned.submission.digest} if planned.submission else {}
     return {
         "scene": {"name": planned.source.name, "digest": digest},
         "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
         **moved,
+        **brought,
         "method": {"name": method.method.name, "version": method.method.version},
         "config": method.config,
         "code": method.ref.code(),
@@ -53,6 +56,9 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
     capture = degrade(capture, planned.degradation, scene.name)
     if "start" in traits.needs | traits.uses:
         capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed))
+    if planned.submission:
+        estimate = planned.submission.estimate
+        capture = replace(capture, estimate=estimate, camera=None if estimate.camera else capture.camera)
     return capture.only(traits.needs | traits.uses)
 
 
@@ -125,11 +131,12 @@ def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
 
 
 def discard(folder: Path) -> None:
-    """Forget a fit, its log and its messages."""
+    """Forget a fit, its log and its messages, and what a judge made of it."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("log.jsonl", "stderr.txt"):
+    for name in ("log.jsonl", "stderr.txt", "cameras.json", HELDOUT):
         (folder.parent / name).unlink(missing_ok=True)
-    shutil.rmtree(folder.parent / "previews", ignore_errors=True)
+    for name in ("previews", "renders"):
+        shutil.rmtree(folder.parent / name, ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NewType, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ Image = NDArray[np.uint8]
 """(H, W, 3) sRGB, or (H, W, 1) in a silhouette capture."""
 
 Effort = Literal["smoke", "quick", "full"]
-Gift = Literal["camera", "prior", "start", "masks"]
+Gift = Literal["camera", "prior", "start", "masks", "estimate"]
 """What a capture may hold beside its images. What a method was given is printed beside its numbers."""
 
 
@@ -78,6 +78,14 @@ class Camera:
         y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
         xx, yy = np.meshgrid(x, y)
         return np.stack([xx, yy, np.ones_like(xx)], axis=-1).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Poses found outside of the suite, in a frame of their own, and the intrinsics that belong to them."""
+
+    poses: Mapping[ViewId, Pose]  # a view absent from it is unregistered
+    camera: Camera | None = None  # None: those that the scene gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +169,8 @@ def look_at(
 @dataclass(frozen=True, kw_only=True)
 class Capture:
     """What a method is shown: images, and what its traits declare it may have. No field can hold a true pose
-    except `start`, which is given only to methods that say they need one, and is printed beside their numbers."""
+    except `start`, which is given only to methods that say they need one, and is printed beside their numbers.
+    `estimate` holds what a person brought, and is printed too."""
 
     images: Mapping[ViewId, Image]
     masks: Mapping[ViewId, NDArray[np.uint8]] | None = None  # (H, W), 255 on the object, its coverage at the edge
@@ -169,6 +178,7 @@ class Capture:
     prior: PosePrior | None = None
     start: Mapping[ViewId, Pose] | None = None
     exact: frozenset[ViewId] = frozenset()  # views whose start pose is the truth; the others' are more or less near it
+    estimate: Estimate | None = None  # brought by `unposed submit`, and by nothing else
     background: tuple[float, float, float] | None = None  # sRGB in [0, 1] behind the object; None: a real background
 
     def __post_init__(self) -> None:
@@ -199,6 +209,7 @@ class Capture:
         """What this capture holds beside its images."""
         held: dict[Gift, object] = {
             "camera": self.camera, "prior": self.prior, "start": self.start, "masks": self.masks,
+            "estimate": self.estimate,
         }  # fmt: skip
         return frozenset(gift for gift, value in held.items() if value is not None)
 
@@ -211,6 +222,7 @@ class Capture:
             start=self.start if "start" in gifts else None,
             exact=self.exact if "start" in gifts else frozenset(),
             masks=self.masks if "masks" in gifts else None,
+            estimate=self.estimate if "estimate" in gifts else None,
         )
 
 
@@ -249,9 +261,16 @@ class Traits:
         default_factory=dict
     )  # a usual fit on two CPU cores, for `plan`
 
+    def __post_init__(self) -> None:
+        if unknown := sorted((self.needs | self.uses) - set(get_args(Gift))):
+            raise ValueError(f"traits: {unknown[0]!r} is nothing that is given; known are {', '.join(get_args(Gift))}")
+
     def lack(self, gifts: frozenset[Gift]) -> str | None:
         """What is missing where only `gifts` can be given, or None."""
-        names = {"camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks"}
+        names = {
+            "camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks",
+            "estimate": "poses that `unposed submit` brought under this name",
+        }  # fmt: skip
         missing = sorted(self.needs - gifts)
         return "needs " + " and ".join(names[gift] for gift in missing) if missing else None
 

@@ -98,7 +98,8 @@ def _finding(question: Question, entries: Sequence[Entry]) -> Sentence:
         return (*head, Part(f"{none}; closest is "), name, Part(f" ({closest.words})."), *tail)
     alone = " is the only method tried that sees no poses"
     role = alone if len(blind) == 1 else f" leads the {len(blind)} methods that see no poses"
-    return (*head, Part(first.method, strong=True), Part(f"{role}: {first.words}{_second(answered)}."), *tail)
+    made = " (submitted)" if any(entry.submitted for entry in first.entries) else ""
+    return (*head, Part(first.method, strong=True), Part(f"{made}{role}: {first.words}{_second(answered)}."), *tail)
 
 
 def _standing(method: str, entries: Sequence[Entry]) -> _Standing:
@@ -165,6 +166,9 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
                 Part(more + "."),
             )
         )
+    if brought := sorted({entry.method for entry in entries if entry.submitted}):
+        text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
+        found.append((Part(f"{text} not known to the suite, which only judged them."),))
     seeds = Counter((entry.question, entry.method) for entry in done)
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())
