@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import Budget, FieldConfig
-from methods.nerf.plans import GridPlan, MlpPlan
+from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
 
 PUBLISHED = MlpPlan(
     # an epoch is one step for each image: 10,000 epochs of the 20 to 62 images of an LLFF scene
@@ -28,7 +28,11 @@ class NerfmmConfig(BaseModel):
     intrinsics: Literal["unknown", "given"] = "unknown"
     near: float = Field(default=1.0, gt=0)  # distance of the frustum's front from the first cameras: sets the scale
     margin: float = Field(default=1.5, ge=1)  # how much wider than the first view it is
-    grid: GridPlan = GridPlan()
+    grid: GridPlan = GridPlan(
+        smoke=GridBudget(coarse=150, fine=60, rays_coarse=2048, rays=2048, side=40),
+        quick=GridBudget(coarse=1500, fine=2000), full=GridBudget(coarse=1500, fine=5000, side=256),
+        side_start=64, pose_lr_fine=0.016, pose_decay=0.05, focal_lr=0.01, relief_lr=0.03,
+    )  # fmt: skip
     mlp: MlpPlan = PUBLISHED
 
     @property

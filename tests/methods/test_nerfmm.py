@@ -1,4 +1,4 @@
-"""NeRF-- on the smallest forward-facing scene: a textured step seen from a few places side by side."""
+"""NeRF-- on the smallest forward-facing scene: a textured corner seen from a few places side by side."""
 
 from dataclasses import replace
 
@@ -12,10 +12,12 @@ from methods.nerf.plans import GridBudget, GridPlan
 from methods.nerfmm.config import NerfmmConfig
 from methods.nerfmm.method import Nerfmm
 
-CAMERA = Camera(width=64, height=48, fx=64, fy=64, cx=32, cy=24)
-SHORT = NerfmmConfig(
-    grid=GridPlan(smoke=GridBudget(coarse=250, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=48)
+CAMERA = Camera(width=64, height=48, fx=54, fy=54, cx=32, cy=24)
+"""Its focal length is a sixth shorter than the guess that the method starts from."""
+PLAN = NerfmmConfig().grid.model_copy(
+    update={"smoke": GridBudget(coarse=500, fine=200, rays_coarse=2048, rays=3000, side=64), "side_start": 48}
 )
+SHORT = NerfmmConfig(grid=PLAN)
 
 
 def texture(u, v):
@@ -26,25 +28,27 @@ def texture(u, v):
 
 
 def photograph(pose):
-    """A near plane on the left (z = 2) and a far one on the right (z = 4), from `pose` (4, 4)."""
-    rays = CAMERA.directions() @ pose[:3, :3].T
-    origin = pose[:3, 3]
-    near, far = (origin + rays * ((z - origin[2]) / rays[..., 2])[..., None] for z in (2.0, 4.0))
-    in_front = near[..., :1] < 0
-    seen = np.where(in_front, texture(near[..., 0], near[..., 1]), texture(far[..., 0] + 3, far[..., 1]))
-    return (seen * 255).astype(np.uint8)
+    """Two walls that meet in a far corner, z = 4 - 2 |x|, from `pose` (4, 4)."""
+    rays, origin = CAMERA.directions() @ pose[:3, :3].T, pose[:3, 3]
+    walls = []
+    for side in (1, -1):
+        normal = np.array([2.0 * side, 0, 1])
+        walls.append((4 - normal @ origin) / (rays @ normal))
+    distance = np.minimum(*(np.where(wall > 0, wall, np.inf) for wall in walls))
+    point = origin + rays * distance[..., None]
+    return (texture(point[..., 0] * 0.5, point[..., 1] * 0.5) * 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def stereo():
-    """Twelve views within 0.5 units and a few degrees of each other, and three held out between them."""
+    """Twelve views within 0.6 units and a few degrees of each other, and three held out between them."""
     rng = np.random.default_rng(0)
     poses = []
     for _ in range(15):
         pose = np.eye(4)
-        angle = np.radians(rng.uniform(-4, 4))
+        angle = np.radians(rng.uniform(-6, 6))
         pose[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-        pose[:3, 3] = rng.uniform(-0.25, 0.25, 3) * [1, 1, 0.4]
+        pose[:3, 3] = rng.uniform(-0.3, 0.3, 3) * [1, 1, 0.4]
         poses.append(pose)
     images = [photograph(pose) for pose in poses]
     ids = [ViewId(f"v{k:03d}") for k in range(12)]
@@ -62,9 +66,9 @@ def test_poses_come_out_of_images_alone(stereo, tmp_path):
     fit = Nerfmm(SHORT).fit(capture, job)
     assert fit.camera is not None
     judged = protocol.judge_poses(fit.poses, truth, fit.camera).metrics
-    assert judged["pose/rotation_deg_median"] < 6
-    assert judged["pose/translation_relative"] < 0.35
-    assert judged["camera/focal_relative_error"] < 0.3
+    assert judged["pose/rotation_deg_median"] < 8  # 3.4 to 4.8 with three seeds
+    assert judged["pose/translation_relative"] < 0.25  # 0.10 to 0.12
+    assert judged["camera/focal_relative_error"] < 0.15  # 0.07 to 0.10, from 0.19
     assert any("focal" in values for _, values, _ in log)
     seen = fit.field.render(np.stack([fit.poses[view] for view in capture.images]), fit.camera).rgb
     wanted = np.stack(list(capture.images.values())) / 255
