@@ -42,19 +42,26 @@ def main() -> None:
     unposed list scenes             what there is to run on
     unposed plan -s blocks          what a run would do, and for how long
     unposed run -s blocks           do it
+    unposed stress -d low_texture   find where methods break
     unposed report                  look at it
     """
 
 
-def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that name a matrix, shared by `plan` and `run`."""
+degradations_option = click.option(
+    "-d", "--degradations", default="clean", show_default=True, metavar="NAMES", help="As clean,gaussian_noise@3."
+)
+
+
+def selection(
+    command: Callable[..., Any], degradations: Callable[..., Any] = degradations_option
+) -> Callable[..., Any]:
+    """The options that name a matrix, shared by `plan`, `run` and `stress`."""
     options = [
         click.option("-s", "--scenes", default="blocks", show_default=True, metavar="NAMES",
                      help="Names, globs or folders, comma-separated; `all`: all that are here."),
         click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
                      help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
-        click.option("-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
-                     help="As clean,gaussian_noise@3."),
+        degradations,
         click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7."),
         click.option("--effort", type=EFFORTS, default="quick", show_default=True,
                      help="Longest side shown and judged: 64, 200, 400 px."),
@@ -63,6 +70,22 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
         click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
         lpips_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def running(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of whatever runs cells."""
+    options = [
+        click.option("--limit", type=click.FloatRange(min=0.1),
+                     help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
+        click.option("--retries", type=click.IntRange(0), default=1, show_default=True,
+                     help="Of a worker that crashed."),
+        click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
+        click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]"),
+        click.option("--no-track", is_flag=True, help="Files only."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -113,49 +136,85 @@ def _planned(options: dict[str, Any]) -> tuple[Any, Any]:
 
 @main.command()
 @selection
-@click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]")
-@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed.")
-@click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again.")
-@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
-@click.option("--no-track", is_flag=True, help="Files only.")
+@running
 def run(track: str | None, no_track: bool, **options: Any) -> None:
     """Run the matrix: fit, judge and record every cell that is not settled yet."""
     made, settings = _planned(options)
-    _settle(made, settings, track, no_track)
+    _run(made, settings, track, no_track)
 
 
-def _settle(
-    made: Any, settings: Any, track: str | None, no_track: bool, after: Callable[..., None] | None = None
-) -> None:
+def _run(made: Any, settings: Any, track: str | None, no_track: bool, after: Callable[..., None] | None = None) -> None:
     """Settle a plan while a person watches; `after` is told console and results. Exits with 1 where a cell failed."""
     from rich.console import Console
 
     from bench import progress
     from bench.record import RERUNNABLE
-    from bench.run import run as settle
-    from bench.track import Tracking
 
     console = Console(highlight=False)
     for line in made.absent:
         console.print(f"not here: {line}", style="dim", soft_wrap=True)
-    warn = partial(console.print, style="yellow", soft_wrap=True)
-    with (
-        nullcontext() if no_track else Tracking(settings.suite, track, warn) as tracking,
-        progress.display(console, len(made.cells)) as shown,
-    ):
-
-        def listen(planned: Any, stage: Any, result: Any) -> None:
-            shown(planned, stage, result)
-            if tracking and stage == "ended":
-                tracking.send(settings.suite / planned.cell.folder, result)
-
-        results = settle(made, settings, listen)
+    with _tracking(settings.suite, track, no_track, console) as tracking:
+        results = _settle(made, settings, tracking, console)
     console.print(f"\n{progress.tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
     if after is not None:
         after(console, results)
     if any(result.status in RERUNNABLE for result in results):
         console.print("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder", soft_wrap=True)
         sys.exit(1)
+
+
+def _tracking(suite: Path, uri: str | None, off: bool, console: Any) -> Any:
+    from bench.track import Tracking
+
+    return nullcontext() if off else Tracking(suite, uri, partial(console.print, style="yellow", soft_wrap=True))
+
+
+def _settle(made: Any, settings: Any, tracking: Any, console: Any) -> list[Any]:
+    """Results of a plan, shown and tracked as they come."""
+    from bench import progress
+    from bench.run import run as settle
+
+    with progress.display(console, len(made.cells)) as shown:
+
+        def listen(planned: Any, stage: Any, result: Any) -> None:
+            shown(planned, stage, result)
+            if tracking and stage == "ended":
+                tracking.send(settings.suite / planned.cell.folder, result)
+
+        return settle(made, settings, listen)
+
+
+@main.command()
+@partial(selection, degradations=click.option("-d", "--degradations", required=True, metavar="KINDS",
+                                              help="As low_texture,jpeg: kinds alone."))  # fmt: skip
+@running
+@click.option("--tolerance", type=float, default=0.25, show_default=True, help="Step of the severity.")
+def stress(track: str | None, no_track: bool, tolerance: float, **options: Any) -> None:
+    """Find where each method breaks: the severity from which fewer than half of its seeds succeed.
+
+    Bisects between 0 and 5 instead of running the grid, and so assumes that what breaks at a severity is broken at all
+    higher ones. Writes stress.csv and stress.json into the suite.
+    """
+    from rich.console import Console
+
+    from bench.stress import keep, parse_kinds
+    from bench.stress import stress as search
+
+    kinds = parse_kinds(options["degradations"])
+    made, settings = _planned(options | {"degradations": "clean"})
+    console = Console(highlight=False)
+    for line in made.absent:
+        console.print(f"not here: {line}", style="dim", soft_wrap=True)
+    with _tracking(settings.suite, track, no_track, console) as tracking:
+        rows = search(made, kinds, tolerance, lambda plan: _settle(plan, settings, tracking, console))
+    keep(settings.suite, rows)
+    names = [f"{row.scene}/{row.kind}/{row.method}" for row in rows]
+    width = max(map(len, names))
+    click.echo(f"\n{'':<{width}}  {'breaks at':<16}  cells  saved  severity: successes")
+    for name, row in zip(names, rows, strict=True):
+        tries = "  ".join(f"{trial.severity:g}: {trial.successes}/{trial.cells}" for trial in row.trials)
+        click.echo(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {row.reason or tries}")
+    click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
 
 
 @main.command()
@@ -200,7 +259,7 @@ def submit(
         for line in remarks(made, suite, results):
             console.print(line, soft_wrap=True, markup=False)
 
-    _settle(made, settings, track, no_track, after)
+    _run(made, settings, track, no_track, after)
 
 
 @main.command()

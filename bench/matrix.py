@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
@@ -152,6 +152,16 @@ def plan(
                     cells.append(Planned(cell=cell, source=source, degradation=degradation, method=method, skip=skip))
     missing = {source.name: source.missing for source in absent} | broken
     return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
+
+
+def at(planned: Planned, degradation: Degradation) -> Planned:
+    """The same cell under another degradation."""
+    return replace(
+        planned,
+        cell=replace(planned.cell, degradation=degradation.label),
+        degradation=degradation,
+        skip=skip_reason(planned.source, degradation, planned.method),
+    )
 
 
 def skip_reason(

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench import record
-from reports import aggregates, cameras, curves, details, renders, scores, tables
+from reports import aggregates, cameras, curves, details, families, renders, robustness, scores, tables
 from reports.columns import COLUMNS, column
 from reports.glance import glance
 from reports.scores import Entry
@@ -28,7 +28,8 @@ PALETTE = 7  # colours of methods before dashes tell them apart
 
 
 def build(suite: Path, out: Path | None = None) -> Path:
-    """Write `index.html`, `report.md` and `results.csv` into `out` (default `<suite>/report`), each replaced whole.
+    """Write `index.html`, `report.md`, `results.csv` and `robustness.csv` into `out` (default `<suite>/report`), each
+    replaced whole.
 
     Returns the path of `index.html`. Raises ValueError where there is no result, or one that cannot be read.
     """
@@ -42,6 +43,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     facts = _facts(suite.resolve().name, entries)
     _replace(out / "report.md", _environment(html=False).get_template("report.md.j2").render(facts))
     _replace(out / "results.csv", _csv(entries))
+    _replace(out / "robustness.csv", robustness.table(_frame(entries)).to_csv(index=False))
     _replace(out / "index.html", _environment(html=True).get_template("page.html.j2").render(facts))
     return out / "index.html"
 
@@ -76,6 +78,7 @@ def _facts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "verdict": verdict(entries),
         "sections": sections,
         "across": aggregates.across(entries),
+        "robustness": families.families(_frame(entries)),
         "glance": glance(entries),
         "details": [details.detail(entry, shared) for entry in entries],
         "shared": shared,
@@ -123,9 +126,13 @@ def _definitions(entries: Sequence[Entry]) -> list[Any]:
     ]
 
 
+def _frame(entries: Sequence[Entry]) -> Any:
+    return record.table(entry.result for entry in entries)
+
+
 def _csv(entries: Sequence[Entry]) -> str:
     """One row a cell. An empty number is one that `absent` (or the status) explains; NaN and inf are written out."""
-    frame = record.table(entry.result for entry in entries)
+    frame = _frame(entries)
     frame.insert(frame.columns.tolist().index("flags") + 1, "absent", [_absent(entry) for entry in entries])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -50,6 +50,11 @@ class Kind:
     touches: frozenset[Part] = frozenset({"images"})  # all else is passed on as it is
     once: bool = False  # drawn once for all severities: the same accident, made worse; else anew for each
 
+    @property
+    def changes_scene(self) -> bool:
+        """Whether what is judged is another thing than the clean scene."""
+        return self.apply_truth is not _unchanged
+
     def parameters(self, severity: float) -> dict[str, float]:
         """Every parameter at `severity` in [0, 5], linear between the whole ones."""
         return {name: float(np.interp(severity, range(6), values)) for name, values in self.levels.items()}
