@@ -51,7 +51,7 @@ class Nerf:
         else:
             bounds = Bounds.from_prior(capture.prior, contract=contract)
         field = train(capture.images, capture.start, capture.camera, bounds, capture.background, self.config, job)
-        return Fit(poses=capture.start, field=field, camera=capture.camera)
+        return Fit(poses=capture.start, field=field)
 
     def save(self, fit: Fit, folder: Path) -> None:
         from methods.nerf.field import RadianceField
