@@ -440,13 +440,15 @@ def _short(value: Any) -> str:
 @main.command()
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
-def report(out: Path | None, effort: str) -> None:
+@click.option("--print", "shown", is_flag=True, help="Print its tables, in Markdown, instead of its path.")
+def report(out: Path | None, effort: str, shown: bool) -> None:
     """Write the report of a suite from its results, and print its path."""
     from reports.build import build
 
     suite = _suite(out, effort)
     _read(suite)
-    click.echo(build(suite).resolve())
+    page = build(suite).resolve()
+    click.echo(page.with_name("report.md").read_text(encoding="utf-8") if shown else page)
 
 
 @main.command()
