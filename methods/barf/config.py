@@ -24,7 +24,7 @@ class BarfConfig(BaseModel):
     field: Literal["grid", "mlp"] = "grid"
     start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
     grid: GridPlan = GridPlan(
-        quick=GridBudget(coarse=600, fine=1000), full=GridBudget(coarse=600, fine=4000, side=256), side_start=64
+        quick=GridBudget(coarse=900, fine=1000), full=GridBudget(coarse=900, fine=4000, side=256), side_start=64
     )
     mlp: MlpPlan = PUBLISHED
 
