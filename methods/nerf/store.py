@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bench.task import Fit
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
@@ -39,6 +40,17 @@ def load(folder: Path, device: str = "cpu") -> RadianceField:
     except (OSError, json.JSONDecodeError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: not a field saved by this version of Unposed ({error})") from error
     return field.requires_grad_(False).to(device)
+
+
+def save_fit(fit: Fit, folder: Path) -> None:
+    """Write the field of a fit, if it is one of ours: what a method's `save` does."""
+    if isinstance(fit.field, RadianceField):
+        save(fit.field, folder)
+
+
+def load_saved(folder: Path, device: str) -> RadianceField | None:
+    """What `save_fit` wrote; None where there was no field."""
+    return load(folder, device) if (folder / DESCRIPTION).exists() else None
 
 
 def _pack(field: RadianceField) -> dict[str, Tensor]:
