@@ -77,15 +77,21 @@ def locate(
     field: RadianceField, intrinsics: Intrinsics, images: NDArray[np.uint8], known: Tensor, candidates: int,
     how: Registration, rng: torch.Generator, *, unit: float,
 ) -> Tensor:  # fmt: skip
-    """Poses (N, 4, 4) of new `images`, no start given: from those of the `known` poses (M, 4, 4) that look likest."""
+    """Poses (N, 4, 4) of new `images`, no start given: from those of the `known` poses (M, 4, 4) that look likest.
+
+    All of these are followed for a few steps; the one that came nearest, to the end.
+    """
     search = Search.of(field, intrinsics, known, SIDE)
     stack = torch.from_numpy(images).to(field.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     chosen = search.likeliest(search.errors(shrunk(stack, (SIDE, SIDE))), candidates)  # (N, K)
-    found, errors = register(
-        field, intrinsics, images.repeat(candidates, axis=0), known[chosen].flatten(0, 1), how, rng, unit=unit
+    brief = how.model_copy(update={"steps": max(1, how.steps // 5)})
+    tried, errors = register(
+        field, intrinsics, images.repeat(candidates, axis=0), known[chosen].flatten(0, 1), brief, rng, unit=unit
     )
     best = errors.reshape(-1, candidates).argmin(dim=1)
-    return found.reshape(-1, candidates, 4, 4)[torch.arange(len(images)), best]
+    start = tried.reshape(-1, candidates, 4, 4)[torch.arange(len(images)), best]
+    found, _ = register(field, intrinsics, images, start, how.model_copy(update={"tries": 0}), rng, unit=unit)
+    return found
 
 
 def _side(how: Registration, share: float, full: int) -> int:
