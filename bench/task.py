@@ -278,6 +278,8 @@ class Traits:
         """Why this method cannot run on `capture`, or None when it can."""
         if lacking := self.lack(capture.gifts):
             return lacking
+        if "start" in self.needs and self.start.exact > 0 and not capture.exact:
+            return "needs true poses of some views"
         if capture.shape[2] == 1 and not self.silhouettes:
             return "needs colour images, not silhouettes"
         return None

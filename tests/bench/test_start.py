@@ -11,7 +11,7 @@ from bench.matrix import plan
 from bench.metrics import rotation_errors
 from bench.registry import find_scene
 from bench.start import generator_of, perturbed, scale_of
-from bench.task import Collapsed, Start
+from bench.task import Collapsed, Start, Traits
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,14 @@ def test_what_was_given_says_how_true_the_start_is(capture):
     assert "rough_start" in perturbed(capture, Start(noise=0.1), generator_of("blocks", 0)).given
     assert "some_start" in perturbed(capture, Start(turn=5, exact=0.5), generator_of("blocks", 0)).given
     assert not [gift for gift in capture.only(frozenset({"camera"})).given if "start" in gift]
+
+
+def test_a_method_that_rests_on_true_poses_is_skipped_where_there_are_none(capture):
+    asks = Start(turn=5, exact=0.5)
+    traits = Traits(needs=frozenset({"start"}), start=asks)
+    assert traits.unmet_by(perturbed(capture, asks, generator_of("blocks", 0))) is None
+    noisy = perturbed(capture, Start(noise=0.1), generator_of("blocks", 0))
+    assert traits.unmet_by(perturbed(noisy, asks, generator_of("blocks", 0))) == "needs true poses of some views"
 
 
 def test_a_method_is_shown_the_start_that_it_asks_for_by_its_seed():
