@@ -69,7 +69,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return _decode(json.loads(path.read_text()))
+    return _DECODER.decode(path.read_text())
 
 
 def _encode(value: Any) -> Any:
@@ -87,16 +87,14 @@ def _encode(value: Any) -> Any:
             return value
 
 
-def _decode(value: Any) -> Any:
-    match value:
-        case {"float": str(text), **rest} if not rest:
-            return float(text)
-        case dict():
-            return {key: _decode(item) for key, item in value.items()}
-        case list():
-            return [_decode(item) for item in value]
-        case _:
-            return value
+def _decode(found: dict[str, Any]) -> Any:
+    """What `_encode` made of a number that JSON does not know; every other object as it is."""
+    if len(found) == 1 and isinstance(found.get("float"), str):
+        return float(found["float"])
+    return found
+
+
+_DECODER = json.JSONDecoder(object_hook=_decode)
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -134,13 +132,17 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     """The fit's curves: one {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped."""
     path = folder / "log.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(_decode(json.loads(line)))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    try:
+        return _DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
+    except json.JSONDecodeError:
+        return [row for line in lines if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        return _DECODER.decode(line)
+    except json.JSONDecodeError:
+        return None
 
 
 def table(results: Iterable[Result]) -> pd.DataFrame:

@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import read_cameras
-from reports.scores import STATUSES, Entry
+from reports import scores
+from reports.scores import Entry
 
 SIDE = 1000  # of a camera panel's view box
 MARGIN = 1.3
 FRUSTA = 14  # drawn at most, evenly chosen; every camera has its dot
+FRUSTUM = np.array([[0, 0, 0], [-1, -0.75, 1.6], [1, -0.75, 1.6], [1, 0.75, 1.6], [-1, 0.75, 1.6]])
+"""Tip and corners of a drawn camera, in its own axes."""
+
 Points = NDArray[np.float64]
 
 
@@ -58,7 +62,7 @@ def cameras(entry: Entry) -> CameraPlot:
     if held is None or not held.get("truth"):
         reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
         if not entry.done:
-            reason = f"the cell is {STATUSES[entry.result.status]}: {entry.result.reason or 'no reason was recorded'}"
+            reason = f"the cell is {scores.ended(entry)}"
         return _no_cameras(entry, reason)
     truth = {view: np.asarray(pose, dtype=float) for view, pose in sorted(held["truth"].items())}
     answered = {view: np.asarray(pose, dtype=float) for view, pose in (held.get("estimate") or {}).items()}
@@ -116,38 +120,47 @@ def _sights(poses: Sequence[Points]) -> dict[str, Points]:
 def _panel(
     name: str, sight: Points, truth: Mapping[str, Points], estimate: Mapping[str, Points], middle: Points, reach: float
 ) -> CameraPanel:
-    def at(points: Points) -> NDArray[np.int64]:
-        """World (..., 3) -> view box (..., 2); `middle` (2,) is in the plane of projection."""
-        flat = (np.asarray(points) @ sight.T - middle) / reach
-        return np.rint((np.clip(flat, -20, 20) + 1) * SIDE / 2).astype(int)
+    def at(points: Points) -> list[list[int]]:
+        """World (N, 3) -> view box (N, 2); `middle` (2,) is in the plane of projection."""
+        flat = (points @ sight.T - middle) / reach
+        return np.rint((np.clip(flat, -20, 20) + 1) * SIDE / 2).astype(int).tolist()
 
-    def dots(poses: Iterable[Points]) -> str:
-        return "".join("M{} {}h0".format(*at(pose[:3, 3])) for pose in poses)
+    def frusta(poses: Points) -> str:
+        chosen = poses[spread_out(len(poses), FRUSTA)]
+        world = 0.07 * reach * FRUSTUM @ chosen[:, :3, :3].transpose(0, 2, 1) + chosen[:, None, :3, 3]  # (N, 5, 3)
+        spots = at(world.reshape(-1, 3))
+        return "".join(_frustum(*spots[k : k + 5]) for k in range(0, len(spots), 5))
 
-    def frusta(poses: Sequence[Points]) -> str:
-        chosen = [poses[k] for k in spread_out(len(poses), FRUSTA)]
-        size = 0.07 * reach
-        drawn = []
-        for pose in chosen:
-            corners = np.array([[x, y, 1.6] for x, y in ((-1, -0.75), (1, -0.75), (1, 0.75), (-1, 0.75))]) * size
-            a, b, c, d = at(corners @ pose[:3, :3].T + pose[:3, 3])
-            tip = at(pose[:3, 3])
-            drawn.append(
-                "M{} {}L{} {}L{} {}ZL{} {}L{} {}ZM{} {}L{} {}M{} {}L{} {}".format(*tip, *a, *b, *d, *c, *a, *d, *b, *c)
-            )
-        return "".join(drawn)  # fmt: skip
-
-    pairs = [(at(truth[view][:3, 3]), at(estimate[view][:3, 3])) for view in estimate]
-    lost = [at(truth[view][:3, 3]) for view in truth if view not in estimate]
+    true = _stacked(truth)
+    placed = dict(zip(truth, at(true[:, :3, 3]), strict=True))
+    answered = _stacked(estimate)
+    found = dict(zip(estimate, at(answered[:, :3, 3]), strict=True))
     return CameraPanel(
         name=name,
-        truth=dots(truth.values()),
-        truth_frusta=frusta(list(truth.values())),
-        estimate=dots(estimate.values()),
-        estimate_frusta=frusta([estimate[view] for view in estimate]),
-        errors="".join("M{} {}L{} {}".format(*a, *b) for a, b in pairs if (a != b).any()),
-        unregistered="".join(f"M{x - 14} {y - 14}l28 28m0 -28l-28 28" for x, y in lost),
+        truth=_dots(placed.values()),
+        truth_frusta=frusta(true),
+        estimate=_dots(found.values()),
+        estimate_frusta=frusta(answered),
+        errors="".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for v, b in found.items() if (a := placed[v]) != b),
+        unregistered="".join(_cross(*spot) for view, spot in placed.items() if view not in found),
     )
+
+
+def _stacked(poses: Mapping[str, Points]) -> Points:
+    return np.array(list(poses.values())).reshape(-1, 4, 4)
+
+
+def _dots(spots: Iterable[Sequence[int]]) -> str:
+    return "".join(f"M{x} {y}h0" for x, y in spots)
+
+
+def _cross(x: int, y: int) -> str:
+    return f"M{x - 14} {y - 14}l28 28m0 -28l-28 28"
+
+
+def _frustum(tip: list[int], a: list[int], b: list[int], c: list[int], d: list[int]) -> str:
+    """A pyramid from its tip and the corners of its base, in order."""
+    return "M{} {}L{} {}L{} {}ZL{} {}L{} {}ZM{} {}L{} {}M{} {}L{} {}".format(*tip, *a, *b, *d, *c, *a, *d, *b, *c)
 
 
 def spread_out(n: int, most: int) -> list[int]:

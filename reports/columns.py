@@ -156,6 +156,18 @@ _VIEW_COLUMNS = tuple(
     )
 )  # fmt: skip
 
+_PER_VIEW_COLUMNS = (
+    Column(
+        name="pose/rotation_deg", label="rotation", unit="deg", better="low", digits=2, group="Training views",
+        meaning="The geodesic angle between true and aligned estimated rotation of one training view; 180 where it is "
+        "unregistered.",
+    ),
+    Column(
+        name="pose/translation", label="translation", unit="scene units", better="low", group="Training views",
+        meaning="The distance between the true and the aligned estimated centre of one registered training view.",
+    ),
+)  # fmt: skip
+
 _OTHER_COLUMNS = (
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",
@@ -187,7 +199,7 @@ _OTHER_COLUMNS = (
 SHORT = {STAGES[stage][0]: stage for stage in ("refined", "half", "registered")}
 """Headings of narrow groups, which stand right of the full one."""
 
-COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_OTHER_COLUMNS)}
+COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_PER_VIEW_COLUMNS, *_OTHER_COLUMNS)}
 
 HEADLINE = (
     "pose/rotation_deg_median", "pose/translation_relative", "pose/auc_15", "pose/registered",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, split_label
-from bench.record import read_log
 from reports import scores
-from reports.columns import COLUMNS, Column, column
-from reports.scores import IOU, PSNR, ROTATION, STATUSES, Entry
+from reports.columns import COLUMNS, STAGES, Column, column
+from reports.footnotes import Footnotes
+from reports.scores import IOU, PSNR, ROTATION, Entry
 
 WORST = 5
 LOG_ROWS = 5
@@ -24,6 +24,29 @@ STDERR_LINES = 25
 STDERR_BYTES = 16_384
 SUBMITTED: Mapping[str, Sequence[str]] = {"poses": (), "poses+nerf": ("--train",)}
 """Rows of `unposed submit`, with the options that make them."""
+PER_VIEW = (ROTATION.removesuffix("_median"), "pose/translation", IOU, PSNR)
+"""What is drawn view by view."""
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerView:
+    """One number of every view, worst first; `bars` is the path of a bar chart, 4 units a view wide and 60 high."""
+
+    heading: str
+    n: int
+    bars: str
+    worst: str  # "h003 11.20, h001 12.00, ..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Held-out views: one column a stage, one row a quantity; a number is (text, flagged, letters of footnotes)."""
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[Column, tuple[tuple[str, bool, str], ...]], ...]
+    footnotes: Footnotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,36 +55,39 @@ class Detail:
     given: str
     ended: str  # "timeout in fit: killed after 900 s"; empty when done
     numbers: tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]  # group -> (column, value, remark)
-    worst: tuple[tuple[str, str, str], ...]  # view, column, value
-    notes: tuple[tuple[str, str], ...]
-    config: tuple[tuple[str, str], ...]
-    provenance: tuple[tuple[str, str], ...]  # what is not shared by the whole suite
+    stages: Stages | None
+    per_view: tuple[PerView, ...]
+    notes: Pairs
+    config: Pairs
+    provenance: Pairs
     log: tuple[str, ...]
     stderr: str
     command: str
 
 
-def detail(entry: Entry, shared: Mapping[str, str]) -> Detail:
+def detail(entry: Entry, log: Sequence[Mapping[str, Any]]) -> Detail:
+    """`log` holds the rows of its log.jsonl."""
     result = entry.result
     return Detail(
         entry=entry,
         given=scores.describe_given([entry]),
-        ended="" if entry.done else _ended(entry),
+        ended="" if entry.done else scores.ended(entry),
         numbers=_numbers(entry),
-        worst=_worst(entry),
-        notes=_flat(result.notes),
-        config=_flat(result.config),
-        provenance=tuple((key, text) for key, text in provenance(entry) if shared.get(key) != text),
-        log=tuple(_compact(row) for row in read_log(entry.folder)[-LOG_ROWS:]),
+        stages=_stages(entry),
+        per_view=tuple(found for name in PER_VIEW if (found := _per_view(entry, name))),
+        notes=flat(result.notes),
+        config=flat(result.config),
+        provenance=provenance(entry),
+        log=tuple(_compact(row) for row in log[-LOG_ROWS:]),
         stderr=_tail(entry.folder / "stderr.txt"),
         command=command([result.cell]),
     )
 
 
-def provenance(entry: Entry) -> tuple[tuple[str, str], ...]:
+def provenance(entry: Entry) -> Pairs:
     result = entry.result
     prints = {f"fingerprint/{key}": value for key, value in result.fingerprints.items()}
-    return _flat({"protocol": result.protocol, "reference": result.reference, **prints, **result.provenance})
+    return flat({"protocol": result.protocol, "reference": result.reference, **prints, **result.provenance})
 
 
 def shared_provenance(entries: Sequence[Entry]) -> dict[str, str]:
@@ -82,7 +108,7 @@ def command(cells: Iterable[Cell]) -> str:
                 [
                     "unposed", "run",
                     "-s", ",".join(sorted({cell.scene for cell in held})),
-                    "-d", ",".join(sorted({cell.degradation for cell in held})),
+                    "-d", ",".join(sorted({cell.degradation for cell in held}, key=scores.degradation_order)),
                     "-m", ",".join(sorted({cell.method for cell in held})),
                     "--seeds", ",".join(map(str, sorted({cell.seed for cell in held}))),
                     "--effort", effort,
@@ -102,15 +128,11 @@ def submission(cell: Cell) -> str | None:
     return shlex.join(words) + " FILE_OR_FOLDER"
 
 
-def _ended(entry: Entry) -> str:
-    stage = f" in {entry.result.stage}" if entry.result.stage else ""
-    return f"{STATUSES[entry.result.status]}{stage}: {entry.result.reason or 'no reason was recorded'}"
-
-
 def _numbers(entry: Entry) -> tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]:
-    """Every column that the result has, or says it lacks, in the order of the definitions."""
+    """Every column, but those of the stages, that the result has or says it lacks, in the order of the definitions."""
     result = entry.result
     names = {*result.metrics, *(f"cost/{key}" for key in result.cost), *result.absent}
+    names = {name for name in names if not _stage(name)}
     ordered = [name for name in COLUMNS if name in names] + sorted(names - COLUMNS.keys())
     rows = []
     for name in ordered:
@@ -120,25 +142,67 @@ def _numbers(entry: Entry) -> tuple[tuple[str, tuple[tuple[Column, str, str], ..
     return tuple((group, tuple(each)) for group, each in groupby(rows, key=lambda row: row[0].group))
 
 
-def _worst(entry: Entry) -> tuple[tuple[str, str, str], ...]:
-    """The views that did worst: by quality among the held-out, by rotation among the training views."""
-    found = []
-    for name in (IOU, PSNR, ROTATION.removesuffix("_median"), ROTATION):
-        shown = column(name)
-        held = [(float(row[name]), view) for view, row in entry.result.per_view.items() if name in row]
-        sign = 1 if name in (IOU, PSNR) else -1
-        ranked = sorted(held, key=lambda item: (not math.isnan(item[0]), sign * item[0], item[1]))
-        found += [(view, shown.name, f"{shown.show(number)} {shown.unit}".strip()) for number, view in ranked[:WORST]]
-    return tuple(found)
+def _stages(entry: Entry) -> Stages | None:
+    """What was measured of the held-out views at each stage that has a number; of the others, why they have none."""
+    result = entry.result
+    names = tuple(stage for stage in STAGES if any(name.startswith(f"nvs/{stage}/") for name in result.metrics))
+    if not names:
+        return None
+    footnotes = Footnotes()
+    rows = []
+    for quantity in dict.fromkeys(name.rpartition("/")[2] for name in COLUMNS if _stage(name)):
+        held = [(f"nvs/{stage}/{quantity}", scores.value(result, f"nvs/{stage}/{quantity}")) for stage in names]
+        known = [name for name, _ in held if name in result.metrics or name in result.absent]
+        if known:
+            numbers = tuple(_of_stage(entry, name, number, footnotes) for name, number in held)
+            rows.append((COLUMNS[known[0]], numbers))
+    for stage in STAGES:
+        if stage not in names and f"nvs/{stage}" in result.absent:
+            footnotes.letter(f"not {stage}: {result.absent[f'nvs/{stage}']}")
+    return Stages(names=names, rows=tuple(rows), footnotes=footnotes)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:
+def _of_stage(entry: Entry, name: str, number: float | None, footnotes: Footnotes) -> tuple[str, bool, str]:
+    if number is not None:
+        return column(name).show(number), bool(scores.flags_of(entry.result, name)), ""
+    if name in COLUMNS:
+        return "—", False, footnotes.letter(f"{column(name).label}: {scores.absence(entry.result, name)}")
+    return "", False, ""
+
+
+def _stage(name: str) -> str:
+    """`refined` of `nvs/refined/psnr`, and of `nvs/refined`; empty where there is none."""
+    parts = name.split("/")
+    return parts[1] if parts[0] == "nvs" and len(parts) > 1 and parts[1] in STAGES else ""
+
+
+def _per_view(entry: Entry, name: str) -> PerView | None:
+    shown = column(name)
+    sign = 1 if shown.better == "high" else -1
+    held = [(float(row[name]), view) for view, row in entry.result.per_view.items() if name in row]
+    if not held:
+        return None
+    ranked = sorted(held, key=lambda item: (not math.isnan(item[0]), sign * item[0], item[1]))
+    top = max((number for number, _ in ranked if math.isfinite(number)), default=0.0)
+
+    def height(number: float) -> float:
+        return round(60 * min(max(number / top, 0.0), 1.0), 1) if math.isfinite(number) and top > 0 else 0.0
+
+    return PerView(
+        heading=shown.heading,
+        n=len(ranked),
+        bars="".join([f"M{4 * k} 60v-{height(number):g}h3V60" for k, (number, _) in enumerate(ranked)]),
+        worst=", ".join(f"{view} {shown.show(number)}" for number, view in ranked[:WORST]),
+    )
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:
     """Nested mappings as `outer/inner`, sorted, every value as text."""
     rows: list[tuple[str, str]] = []
     for key in sorted(values):
         value = values[key]
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}/")
+            rows += flat(value, f"{prefix}{key}/")
         else:
             rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)))
     return tuple(rows)

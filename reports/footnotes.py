@@ -1,8 +1,8 @@
-"""What stands below a table, and how seeds are listed."""
+"""What stands below a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 
 class Footnotes:
@@ -25,17 +25,6 @@ class Footnotes:
 
     def __len__(self) -> int:
         return len(self.texts)
-
-
-def ranges(seeds: Sequence[int]) -> str:
-    """[0, 1, 2, 7] -> `0-2, 7`."""
-    runs: list[list[int]] = []
-    for seed in sorted(seeds):
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _letter(k: int) -> str:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.record import Result
+from bench.record import Result, read_suite
 from reports import stats
+from reports.naming import slug
 
+CLEAN = "clean"
 ROTATION, PSNR, IOU = "pose/rotation_deg_median", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
 GIFTS = {
     "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
     "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
 }  # fmt: skip
+POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
+"""Gifts that say where cameras are. A prior says only where they may be."""
 STATUSES = {
     "done": "done", "collapsed": "collapsed", "failed": "failed", "timeout": "timeout",
     "out_of_memory": "out of memory", "skipped": "skipped",
@@ -43,19 +49,50 @@ class Question:
         """Whether the reference is itself an estimate."""
         return self.reference == "colmap"
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        return self.agreement, self.scene, degradation_order(self.degradation), self
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(agreement=self.agreement, effort=self.effort, protocol=self.protocol)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Setting:
+    """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
+
+    agreement: bool
+    effort: str
+    protocol: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.protocol} · {self.effort}" + (" · agreement with COLMAP" if self.agreement else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One cell: its result and the folder of its files; `anchor` is its id on the page.
+    """One cell: its result and the folder of its files.
 
-    `oracle` says that its method is given start poses, which are the true ones: known from the method's other
-    cells even where this one was skipped, or failed before it was given anything.
+    `told` says that its method is given poses in any form, true, rough or submitted, so that it is no competitor of
+    those that see none: known from the method's other cells even where this one was skipped, or failed before it was
+    given anything.
     """
 
     folder: Path
     result: Result
-    anchor: str
-    oracle: bool
+    told: bool
+
+    @cached_property
+    def slug(self) -> str:
+        """Its name among the site's files."""
+        return slug(str(self.result.cell.folder))
+
+    @cached_property
+    def page(self) -> str:
+        """Its page, from the site's root."""
+        return f"cells/{self.slug}.html"
 
     @property
     def method(self) -> str:
@@ -64,6 +101,11 @@ class Entry:
     @property
     def done(self) -> bool:
         return self.result.status == "done"
+
+    @property
+    def ceiling(self) -> bool:
+        """Given the true poses of all views: what a field is worth where there is nothing to find."""
+        return "start" in self.result.given
 
     @property
     def submitted(self) -> bool:
@@ -75,13 +117,24 @@ class Entry:
         """Tried, and gave no answer."""
         return self.result.status not in ("done", "skipped")
 
-    @property
+    @cached_property
     def question(self) -> Question:
         cell = self.result.cell
         return Question(
             scene=cell.scene, degradation=cell.degradation, effort=cell.effort,
             protocol=self.result.protocol, reference=self.result.reference,
         )  # fmt: skip
+
+
+def read(suite: Path) -> list[Entry]:
+    """All cells of a suite, in a fixed order. Raises ValueError where there is none, or one that cannot be read."""
+    if not suite.is_dir():
+        raise ValueError(f"report: {suite} is not a folder; name the folder that `unposed run` wrote")
+    found = read_suite(suite)
+    if not found:
+        raise ValueError(f"report: {suite} holds no results; `unposed run --out {suite}` makes some")
+    told = {result.cell.method for _, result in found if not POSES.isdisjoint(result.given)}
+    return [Entry(folder=folder, result=result, told=result.cell.method in told) for folder, result in found]
 
 
 def value(result: Result, name: str) -> float | None:
@@ -99,6 +152,16 @@ def absence(result: Result, name: str) -> str:
     if covering:
         return result.absent[max(covering, key=len)]
     return "not recorded by this run" if result.status == "done" else f"the cell is {STATUSES[result.status]}"
+
+
+def reason(entry: Entry) -> str:
+    return entry.result.reason or "no reason was recorded"
+
+
+def ended(entry: Entry) -> str:
+    """`timeout in fit: killed after 900 s`."""
+    stage = f" in {entry.result.stage}" if entry.result.stage else ""
+    return f"{STATUSES[entry.result.status]}{stage}: {reason(entry)}"
 
 
 def flags_of(result: Result, name: str) -> list[str]:
@@ -125,25 +188,58 @@ def describe_given(entries: Iterable[Entry]) -> str:
     return " + ".join(GIFTS.get(gift, gift) for gift in given(begun)) or "images only"
 
 
+def split_degradation(name: str) -> tuple[str, float]:
+    """`gaussian_noise@3` -> kind and severity; `clean` is its own kind, at severity 0. Sorts clean first."""
+    kind, _, severity = name.partition("@")
+    return kind, float(severity or 0)
+
+
+def degradation_order(name: str) -> tuple[bool, str, float]:
+    kind, severity = split_degradation(name)
+    return kind != CLEAN, kind, severity
+
+
+def by_setting(entries: Iterable[Entry]) -> dict[Setting, list[Entry]]:
+    groups: dict[Setting, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.question.setting, []).append(entry)
+    return dict(sorted(groups.items()))
+
+
+def by_degradation(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Clean first, then by kind and severity."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.result.cell.degradation, []).append(entry)
+    return dict(sorted(groups.items(), key=lambda item: degradation_order(item[0])))
+
+
+def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.result.cell.scene, []).append(entry)
+    return dict(sorted(groups.items()))
+
+
 def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
     """Sorted by question: scenes with exact or measured truth first, agreement with COLMAP last."""
     groups: dict[Question, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.question, []).append(entry)
-    return dict(sorted(groups.items(), key=lambda item: (item[0].agreement, item[0])))
+    return dict(sorted(groups.items(), key=lambda item: item[0].order))
 
 
 def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Methods that see no poses first, those given the true ones last; seeds in order."""
+    """Methods that see no poses first, those that were given some last; seeds in order."""
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (entry.method, entry.result.cell)):
         groups.setdefault(entry.method, []).append(entry)
-    return dict(sorted(groups.items(), key=lambda item: (is_oracle(item[1]), item[0])))
+    return dict(sorted(groups.items(), key=lambda item: (is_told(item[1]), item[0])))
 
 
-def is_oracle(entries: Iterable[Entry]) -> bool:
-    """Whether these rows are a ceiling, not competitors."""
-    return any(entry.oracle for entry in entries)
+def is_told(entries: Iterable[Entry]) -> bool:
+    """Whether these rows were given poses in any form: shown, and never ranked."""
+    return any(entry.told for entry in entries)
 
 
 def tried(entries: Iterable[Entry]) -> list[Entry]:
@@ -169,3 +265,14 @@ def mean_colour(entries: Iterable[Entry]) -> dict[Question, float]:
         if level is not None and math.isfinite(level):
             levels.setdefault(entry.question, level)
     return levels
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """[0, 1, 2, 7] -> `0-2, 7`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

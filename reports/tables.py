@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 
 from bench.record import Result
 from reports import scores, stats
 from reports.columns import COLUMNS, HEADLINE, SHORT, Column
-from reports.footnotes import Footnotes, ranges
-from reports.scores import STATUSES, Entry, Question
+from reports.footnotes import Footnotes
+from reports.marks import Mark, marks, may_be_marked
+from reports.scores import STATUSES, Entry, Question, ranges
 
-Mark = Literal["best", "second", ""]
 INTERVAL_FROM = 5
 """Seeds from which a spread is shown as a bootstrap interval; below, as the range."""
 
@@ -40,8 +39,8 @@ class Row:
 
     method: str
     given: str
-    oracle: bool
-    anchor: str
+    told: bool
+    page: str  # of its first cell, from the site's root
     seeds: str
     tally: tuple[tuple[str, str], ...]  # (status, "3 done")
     reasons: tuple[str, ...] = ()  # "seed 1 timeout: ..."
@@ -69,14 +68,12 @@ def leaderboard(question: Question, entries: Sequence[Entry]) -> Board:
     footnotes, columns = Footnotes(), _columns_of(entries, HEADLINE)
     methods = scores.by_method(entries)
     rows = [_row(each, columns, footnotes) for each in methods.values()]
-    eligible = [_may_be_marked(each) for each in methods.values()]
+    eligible = [may_be_marked(each) for each in methods.values()]
     for k, shown in enumerate(columns):
-        marks = _marks(
-            [row.numbers[k].sort if ok and row.numbers else None for row, ok in zip(rows, eligible, strict=True)], shown
-        )
+        values = [row.numbers[k].sort if ok and row.numbers else None for row, ok in zip(rows, eligible, strict=True)]
         rows = [
             replace(row, numbers=tuple(replace(n, mark=mark) if i == k else n for i, n in enumerate(row.numbers)))
-            for row, mark in zip(rows, marks, strict=True)
+            for row, mark in zip(rows, marks(values, shown.better), strict=True)
         ]
     return Board(question=question, columns=columns, rows=tuple(rows), footnotes=footnotes)
 
@@ -111,8 +108,8 @@ def _row(entries: Sequence[Entry], columns: Sequence[Column], footnotes: Footnot
     return Row(
         method=first.method,
         given=scores.describe_given(entries),
-        oracle=scores.is_oracle(entries),
-        anchor=first.anchor,
+        told=scores.is_told(entries),
+        page=first.page,
         seeds=ranges([entry.result.cell.seed for entry in entries]),
         tally=tuple((s, name if single else f"{counts[s]} {name}") for s, name in STATUSES.items() if counts[s]),
         reasons=_reasons(entries),
@@ -125,9 +122,7 @@ def _reasons(entries: Sequence[Entry]) -> tuple[str, ...]:
     ended: dict[str, list[int]] = {}
     for entry in entries:
         if not entry.done:
-            reason = entry.result.reason or "no reason was recorded"
-            stage = f" in {entry.result.stage}" if entry.result.stage else ""
-            ended.setdefault(f"{STATUSES[entry.result.status]}{stage}: {reason}", []).append(entry.result.cell.seed)
+            ended.setdefault(scores.ended(entry), []).append(entry.result.cell.seed)
     if len(entries) == 1:
         return tuple(ended)
     return tuple(f"seed {ranges(seeds)} {text}" for text, seeds in ended.items())
@@ -175,24 +170,3 @@ def _spread(values: stats.Scores, shown: Column) -> str:
 
 def _between(low: float, high: float, mark: str, shown: Column) -> str:
     return "all equal" if shown.show(low) == shown.show(high) else f"[{shown.show(low)}{mark}{shown.show(high)}]"
-
-
-def _may_be_marked(entries: Sequence[Entry]) -> bool:
-    """Blind to the poses, and done in at least half of the cells tried: one lucky seed in five is no winner."""
-    done = sum(entry.done for entry in entries)
-    return done > 0 and 2 * done >= len(scores.tried(entries)) and not scores.is_oracle(entries)
-
-
-def _marks(values: Sequence[float | None], shown: Column) -> list[Mark]:
-    """Best of two or more, second of three or more; equals share a mark, and where all are equal nobody has one."""
-    numbers = [value for value in values if value is not None]
-    if shown.better is None or len(numbers) < 2:
-        return [""] * len(values)
-    levels = sorted(set(numbers), reverse=shown.better == "high")
-    if len(levels) == 1:
-        return [""] * len(values)
-    best = levels[0]
-    second = levels[1] if len(numbers) > 2 and numbers.count(best) == 1 else None
-    return [
-        "" if value is None else "best" if value == best else "second" if value == second else "" for value in values
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +11,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports import scores, stats
-from reports.columns import HEADLINE, column
-from reports.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question
+from reports import scores, severities, stats
+from reports.columns import CORRECTED, HEADLINE, column
+from reports.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question, Setting
+
+OPTIONAL = frozenset(name for name in HEADLINE if name.split("/")[1] in CORRECTED)
+"""Columns that a method may lack by its nature: footnotes of the tables say why."""
 
 
 class Part(NamedTuple):
-    """A piece of a sentence; `anchor` makes it a link to a cell of the page."""
+    """A piece of a sentence; `page` makes it a link, from the site's root."""
 
     text: str
     strong: bool = False
-    anchor: str = ""
+    page: str = ""
 
 
 Sentence = tuple[Part, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failures:
+    """Cells that ended alike."""
+
+    status: str
+    stage: str
+    reason: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     findings: tuple[Sentence, ...]
-    failures: tuple[Entry, ...]
+    failures: tuple[Failures, ...]  # the commonest first
     failed_of: str  # "2 of 9 cells gave no answer (1 failed, 1 timeout); 1 was skipped."
     caveats: tuple[Sentence, ...]
 
@@ -48,8 +62,19 @@ class _Standing:
     quality_name: str
 
     @property
+    def ceiling(self) -> bool:
+        return any(entry.ceiling for entry in self.entries)
+
+    @property
     def rank(self) -> tuple[float, float]:
         return self.rate, -math.inf if math.isnan(self.quality) else self.quality
+
+    @property
+    def solved(self) -> str:
+        """`succeeds in 5 of 6 cells, `; nothing for one cell."""
+        tried = scores.tried(self.entries)
+        good = round(self.rate * len(tried))
+        return f"succeeds in {good} of {len(tried)} cells, " if len(tried) > 1 else ""
 
     @property
     def words(self) -> str:
@@ -65,25 +90,48 @@ class _Standing:
 
 
 def verdict(entries: Sequence[Entry]) -> Verdict:
+    """Of a whole suite: who leads on captures as they are, who bears which degradation, and what to beware of."""
+    findings: list[Sentence] = []
+    curves = severities.curves(entries)
+    for setting, each in scores.by_setting(entries).items():
+        for degradation, held in scores.by_degradation(each).items():
+            kind, severity = scores.split_degradation(degradation)
+            if not severity or not any(curve.setting == setting and curve.kind == kind for curve in curves):
+                findings.append(finding(_title(setting, degradation, held), held, agreement=setting.agreement))
+        kinds = dict.fromkeys(curve.kind for curve in curves if curve.setting == setting)
+        for kind in kinds:
+            findings.append(_bearing([curve for curve in curves if curve.setting == setting and curve.kind == kind]))
     return Verdict(
-        findings=tuple(_finding(question, each) for question, each in scores.by_question(entries).items()),
-        failures=tuple(entry for entry in entries if entry.failed),
+        findings=tuple(findings),
+        failures=tuple(_failures(entries)),
         failed_of=_tally(entries),
         caveats=tuple(_caveats(entries)),
     )
 
 
-def _finding(question: Question, entries: Sequence[Entry]) -> Sentence:
+def _title(setting: Setting, degradation: str, entries: Sequence[Entry]) -> str:
+    scenes = list(scores.by_scene(entries))
+    where = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
+    return f"{where} · {degradation}"
+
+
+def of_question(question: Question, entries: Sequence[Entry]) -> Sentence:
+    return finding(question.title, entries, agreement=question.agreement)
+
+
+def finding(title: str, entries: Sequence[Entry], *, agreement: bool) -> Sentence:
     """Methods blind to the poses are ranked by success rate, then by quality on held-out views."""
     standings = [_standing(method, each) for method, each in scores.by_method(entries).items() if scores.tried(each)]
-    blind = [each for each in standings if not scores.is_oracle(each.entries)]
-    oracles = [each for each in standings if scores.is_oracle(each.entries) and any(e.done for e in each.entries)]
+    blind = [each for each in standings if not scores.is_told(each.entries)]
+    told = [each for each in standings if scores.is_told(each.entries) and any(e.done for e in each.entries)]
     answered = sorted((each for each in blind if any(e.done for e in each.entries)), key=lambda e: e.rank, reverse=True)
-    against = " (agreement with COLMAP)" if question.agreement else ""
-    head = [Part(question.title, strong=True), Part(f"{against}: ")]
+    against = " (agreement with COLMAP)" if agreement else ""
+    head = [Part(title, strong=True), Part(f"{against}: ")]
+    oracles = [each for each in told if each.ceiling]
     tail = _against_oracle(answered[0] if answered and answered[0].rate else None, oracles)
+    tail = (*tail, *_unranked([each for each in told if not each.ceiling]))
     if not blind:
-        return (*head, Part("only methods that were given the true poses were run."), *tail)
+        return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
     if not answered:
         ended = Counter(f"{e.method} {STATUSES[e.result.status]}" for each in blind for e in each.entries if e.failed)
         what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
@@ -98,8 +146,60 @@ def _finding(question: Question, entries: Sequence[Entry]) -> Sentence:
         return (*head, Part(f"{none}; closest is "), name, Part(f" ({closest.words})."), *tail)
     alone = " is the only method tried that sees no poses"
     role = alone if len(blind) == 1 else f" leads the {len(blind)} methods that see no poses"
-    made = " (submitted)" if any(entry.submitted for entry in first.entries) else ""
-    return (*head, Part(first.method, strong=True), Part(f"{made}{role}: {first.words}{_second(answered)}."), *tail)
+    name = Part(first.method, strong=True)
+    return (*head, name, Part(f"{role}: {first.solved}{first.words}{_second(answered)}."), *tail)
+
+
+def _bearing(curves: Sequence[severities.Curve]) -> Sentence:
+    """Which methods break under one kind of degradation, and at which severity."""
+    blind = [curve for curve in curves if not curve.told] or list(curves)
+    top = max(level.severity for curve in curves for level in curve.levels)
+    against = " (agreement with COLMAP)" if curves[0].setting.agreement else ""
+    head = [Part(f"{curves[0].kind}, severity to {top:g}", strong=True), Part(f"{against}: ")]
+    hold = [curve for curve in blind if curve.breaking is None]
+    lost = [curve for curve in blind if curve.breaking == curve.levels[0].severity]
+    broken = [curve for curve in blind if curve not in hold and curve not in lost]
+    said: list[list[Part]] = []
+    if hold:
+        verb = "holds" if len(hold) == 1 else "hold"
+        said.append([*_names(hold), Part(f" {verb} to the highest severity tried ({_area(hold)})")])
+    for curve in sorted(broken, key=lambda curve: (-(curve.breaking or 0), curve.method)):
+        said.append([*_names([curve]), Part(f" breaks at severity {curve.breaking:g}")])
+    if lost:
+        where = "already on the clean capture" if lost[0].levels[0].severity == 0 else "at the lowest severity tried"
+        said.append([*_names(lost), Part(f" succeeded in fewer than half of the cells {where}")])
+    parts = [part for k, each in enumerate(said) for part in ([Part("; ")] if k else []) + each]
+    return (*head, *parts, Part("."))
+
+
+def _names(curves: Sequence[severities.Curve]) -> list[Part]:
+    parts = []
+    for k, curve in enumerate(curves):
+        if k:
+            parts.append(Part(" and " if k == len(curves) - 1 else ", "))
+        parts.append(Part(curve.method, strong=True))
+    return parts
+
+
+def _area(curves: Sequence[severities.Curve]) -> str:
+    areas = sorted({f"{curve.area:.2f}" for curve in curves})
+    return "area under the success curve " + (areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}")
+
+
+def _failures(entries: Sequence[Entry]) -> list[Failures]:
+    """Reasons that differ in their numbers alone are one."""
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.failed:
+            alike = re.sub(r"\d+(\.\d+)?", "#", scores.reason(entry))
+            groups.setdefault((entry.result.status, entry.result.stage or "", alike), []).append(entry)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    found = []
+    for (status, stage, _), each in ordered:
+        reasons = list(dict.fromkeys(scores.reason(entry) for entry in each))
+        reason = reasons[0] + (", or the like" if len(reasons) > 1 else "")
+        found.append(Failures(status=status, stage=stage, reason=reason, entries=tuple(each)))
+    return found
 
 
 def _standing(method: str, entries: Sequence[Entry]) -> _Standing:
@@ -140,6 +240,16 @@ def _against_oracle(first: _Standing | None, oracles: Sequence[_Standing]) -> Se
     return (Part(f"{text}, {shown.show(abs(gap))} {shown.unit or shown.label} {side}."),)
 
 
+def _unranked(standings: Sequence[_Standing]) -> Sentence:
+    """What those reach that were given some poses, rough ones, or all of an answer: no ceiling, and no competitors."""
+    parts = [Part(" Given poses, so not ranked: ")] if standings else []
+    for k, each in enumerate(standings):
+        made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
+        end = "." if k == len(standings) - 1 else "; "
+        parts += [Part(each.method, strong=True), Part(f" ({made}{each.words}){end}")]
+    return tuple(parts)
+
+
 def _tally(entries: Sequence[Entry]) -> str:
     counts = Counter(entry.result.status for entry in entries)
     kinds = [f"{counts[status]} {name}" for status, name in STATUSES.items() if status not in ("done", "skipped")]
@@ -154,18 +264,10 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     done = [entry for entry in entries if entry.done]
     flagged = [entry for entry in entries if entry.result.flags]
     if flagged:
-        links = [
-            Part(("" if k == 0 else ", ") + entry.result.cell.id, anchor=entry.anchor)
-            for k, entry in enumerate(flagged[:8])
-        ]
-        more = f" and {len(flagged) - 8} more" if len(flagged) > 8 else ""
-        found.append(
-            (
-                Part(f"Flags stand beside numbers of {len(flagged)} {_plural(len(flagged), 'cell')}: "),
-                *links,
-                Part(more + "."),
-            )
-        )
+        counted = Part(f"{len(flagged)} {_plural(len(flagged), 'cell')}", page="cells.html#status=flagged")
+        kinds = Counter(re.sub(r"\d+", "#", flag) for entry in flagged for flag in entry.result.flags)
+        commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
+        found.append((Part("Flags stand beside numbers of "), counted, Part(f", most often “{commonest}”.")))
     if brought := sorted({entry.method for entry in entries if entry.submitted}):
         text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
         found.append((Part(f"{text} not known to the suite, which only judged them."),))
@@ -177,7 +279,7 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     reasons: dict[str, set[str]] = {}
     for entry in done:
         for name, reason in entry.result.absent.items():
-            if any(each == name or each.startswith(name + "/") for each in HEADLINE):
+            if any(each == name or each.startswith(name + "/") for each in HEADLINE if each not in OPTIONAL):
                 reasons.setdefault(reason, set()).add(name)
     for reason, names in sorted(reasons.items()):
         found.append((Part(f"Absent, not faked: {', '.join(sorted(names))} ({reason})."),))

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
-from reports import aggregates, footnotes, scores, tables
-from reports.build import read
-from reports.glance import glance
-from reports.verdict import verdict
+from reports import aggregates, footnotes, heat, scores, tables
+from reports.scores import read
+from reports.verdict import of_question, verdict
 
 
 def board_of(entries, scene, degradation="clean"):
@@ -36,7 +35,7 @@ def test_best_and_second_are_marked_among_methods_that_see_no_poses(suite):
     marks = {row.method: numbers(board, row.method)["nvs/aligned/psnr"].mark for row in board.rows if row.numbers}
     assert marks == {"colmap_nerf": "best", "gnerf": "second", "colmap_nerf[mapper=global]": "", "nerf": ""}
     assert numbers(board, "nerf")["nvs/aligned/psnr"].sort > numbers(board, "colmap_nerf")["nvs/aligned/psnr"].sort
-    assert [row.oracle for row in board.rows] == [False] * 4 + [True]
+    assert [row.told for row in board.rows] == [False] * 4 + [True]
     assert "true poses" in board.rows[-1].given
 
 
@@ -121,7 +120,15 @@ def test_efforts_protocols_and_colmap_references_never_share_a_table(tmp_path):
     ]
     entries = entries_of(tmp_path, results)
     assert len(scores.by_question(entries)) == 4
-    assert [table.agreement for table in aggregates.across(entries)] == [False, False, False, True]
+    assert [table.setting.agreement for table in aggregates.across(entries)] == [False, False, False, True]
+    assert len(heat.heats(entries)) == 4
+
+
+def test_stages_never_share_a_column(suite):
+    for table in aggregates.across(read(suite)):
+        heads = [(head.column.name, head.cells) for head in table.heads]
+        assert len(set(heads)) == len(heads)
+        assert all(len(row.aggregates) == len(heads) for row in table.rows)
 
 
 def test_a_failed_oracle_is_still_an_oracle(tmp_path):
@@ -131,55 +138,140 @@ def test_a_failed_oracle_is_still_an_oracle(tmp_path):
         replace(ended("b", "clean", "nerf", 0, "failed", "no scene"), given=(), stage="load"),
     ]
     row = board_of(entries_of(tmp_path, results), "b").rows[0]
-    assert row.oracle
+    assert row.told
     assert row.given == "not run"
+
+
+@pytest.mark.parametrize("gift", ["start", "some_start", "rough_start", "estimate"])
+def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind(tmp_path, gift):
+    results = [
+        done("s", "clean", "helped", 0, rotation=0.01, psnr=40, given=("camera", gift)),
+        done("s", "clean", "right", 0, rotation=1, psnr=30, given=("camera", "prior")),
+        done("s", "clean", "worse", 0, rotation=2, psnr=25, given=("camera",)),
+    ]
+    entries = entries_of(tmp_path, results)
+    board = board_of(entries, "s")
+    marks = {row.method: numbers(board, row.method)["nvs/aligned/psnr"].mark for row in board.rows}
+    assert marks == {"right": "best", "worse": "", "helped": ""}
+    (table,) = aggregates.across(entries)
+    assert {each.mark for each in aggregate_of(table, "helped", "nvs/aligned/psnr").figures.values()} == {""}
+    said = said_of(entries, "s")
+    assert said.startswith("s · clean: right leads the 2 methods that see no poses: ")
+    assert ("Given the true poses, helped reaches 40.00 dB" in said) == (gift == "start")
+    assert ("Given poses, so not ranked: helped (" in said) == (gift != "start")
+    assert ("helped (submitted; " in said) == (gift == "estimate")
+
+
+def row_of(table, method):
+    return next(row for row in table.rows if row.method == method)
+
+
+def aggregate_of(table, method, name, cells=""):
+    heads = [(head.column.name, head.cells) for head in table.heads]
+    return row_of(table, method).aggregates[heads.index((name, cells))]
 
 
 def test_failures_are_charged_180_degrees_and_the_mean_colour_image(suite):
     clean = next(table for table in aggregates.across(read(suite)) if table.degradation == "clean")
-    row = next(row for row in clean.rows if row.method == "colmap_nerf")
+    row = row_of(clean, "colmap_nerf")
     # blocks 0.2, 0.3 deg at 31, 32 dB; blocks-plain collapsed, the hostile scene failed: 180 deg, 12.5 dB each
-    assert (row.n, row.solved, row.skipped) == (4, "2/4", 0)
-    assert row.rotation.mean == f"{(0.2 + 0.3 + 180 + 180) / 4:.2f}"
-    assert row.psnr.mean == f"{(31 + 32 + 12.5 + 12.5) / 4:.2f}"
-    assert (row.psnr.successes_iqm, row.psnr.successes_n) == ("31.50", 2)
-    skipped = next(row for row in clean.rows if row.method == "inerf")
-    assert (skipped.n, skipped.skipped, skipped.rotation.why) == (0, 1, "no cell was tried")
+    assert (row.n, row.succeeded, row.failed, row.skipped) == (4, 2, 2, 0)
+    rotation = aggregate_of(clean, "colmap_nerf", scores.ROTATION, "penalised")
+    psnr = aggregate_of(clean, "colmap_nerf", scores.PSNR, "penalised")
+    assert rotation.figures["mean"].text == f"{(0.2 + 0.3 + 180 + 180) / 4:.2f}"
+    assert psnr.figures["mean"].text == f"{(31 + 32 + 12.5 + 12.5) / 4:.2f}"
+    assert psnr.figures["mean"].spread == f"± {np.std([31, 32, 12.5, 12.5], ddof=1):.2f}"
+    assert psnr.figures["median"].spread == "[12.50 … 32.00]"
+    alone = aggregate_of(clean, "colmap_nerf", scores.PSNR, "successes")
+    assert (alone.figures["iqm"].text, alone.n) == ("31.50", 2)
+    skipped = row_of(clean, "inerf")
+    assert (skipped.n, skipped.skipped, skipped.rate) == (0, 1, None)
+
+
+def test_the_two_kinds_of_column_stand_side_by_side_only_where_a_cell_did_not_succeed(tmp_path):
+    good = [done("s", "clean", "m", k, rotation=1, psnr=30 + k) for k in range(2)]
+    table = aggregates.across(entries_of(tmp_path / "a", good))[0]
+    assert {head.cells for head in table.heads} == {""}
+    table = aggregates.across(entries_of(tmp_path / "b", [*good, ended("s", "clean", "m", 2, "failed", "x")]))[0]
+    assert [head.cells for head in table.heads if head.column.name == scores.PSNR] == ["penalised", "successes"]
 
 
 def test_without_a_mean_colour_image_a_failure_leaves_no_penalised_psnr(tmp_path):
-    entries = entries_of(tmp_path, [ended("s", "clean", "m", 0, "failed", "broke")])
-    row = aggregates.across(entries)[0].rows[0]
-    assert row.rotation.mean == "180.00"
-    assert row.psnr.mean == "—"
-    assert "mean-colour" in row.psnr.why
+    base = done("s", "clean", "m", 1, rotation=1, psnr=30)
+    kept = replace(base, metrics={k: v for k, v in base.metrics.items() if k != scores.MEAN_COLOUR})
+    table = aggregates.across(entries_of(tmp_path, [kept, ended("s", "clean", "m", 0, "failed", "broke")]))[0]
+    assert aggregate_of(table, "m", scores.ROTATION, "penalised").figures["mean"].text == "90.50"
+    psnr = aggregate_of(table, "m", scores.PSNR, "penalised")
+    assert not psnr.figures
+    assert "mean-colour" in psnr.why
 
 
-def test_a_glance_tells_solved_from_partly_from_not_from_failed(suite):
+def test_an_interval_is_of_the_iqm_and_scenes_are_its_strata(tmp_path):
+    results = [
+        done(scene, "clean", "m", k, rotation=1, psnr=psnr) for scene, psnr in (("a", 30), ("b", 10)) for k in range(4)
+    ]
+    table = aggregates.across(entries_of(tmp_path, results))[0]
+    assert (
+        aggregate_of(table, "m", scores.PSNR).figures["iqm"].spread == "all equal"
+    )  # a difference between scenes only
+
+
+def test_best_follows_the_statistic_that_is_shown(tmp_path):
+    results = [
+        *(done("s", "clean", "steady", k, rotation=1, psnr=20) for k in range(3)),
+        *(done("s", "clean", "lucky", k, rotation=1, psnr=psnr) for k, psnr in enumerate((19, 19, 40))),
+    ]
+    table = aggregates.across(entries_of(tmp_path, results))[0]
+    marks = {m: aggregate_of(table, m, scores.PSNR).figures for m in ("steady", "lucky")}
+    assert (marks["steady"]["median"].mark, marks["lucky"]["median"].mark) == ("best", "")
+    assert (marks["steady"]["mean"].mark, marks["lucky"]["mean"].mark) == ("", "best")
+
+
+def test_the_heat_map_hatches_what_failed_and_leads_to_its_cells(suite):
     entries = read(suite)
-    scenes = [(q.scene, q.degradation) for q in scores.by_question(entries)]
-    squares = {row.method: dict(zip(scenes, row.squares, strict=True)) for row in glance(entries)}
-    assert squares["colmap_nerf"]["blocks", "clean"].state == "solved"
-    assert squares["gnerf"]["blocks", "clean"].state == "part"
-    assert squares["gnerf"]["blocks", "silhouette"].state == "unsolved"
-    assert squares["gnerf"]["blocks-plain", "clean"].state == "failed"
-    assert squares["inerf"]["blocks", "clean"].state == "skipped"
-    assert squares["nerf"][HOSTILE, "clean"].state == "none"
+    by_degradation, by_scene = (h for h in heat.heats(entries) if not h.setting.agreement)
+    rows = {row.method: row for row in by_degradation.rows}
+    assert by_degradation.columns == (("clean", ""), ("silhouette", ""))
+    clean, silhouette = rows["gnerf"].squares
+    assert (clean.n, clean.hatch, clean.texts["success"]) == (8, "some", "3/8")
+    assert (silhouette.hatch, silhouette.page != "") == ("", True)
+    scenes = dict(zip(by_scene.columns, {row.method: row for row in by_scene.rows}["colmap_nerf"].squares, strict=True))
+    assert scenes["blocks-plain", ""].hatch == "all"
+    assert scenes["blocks", ""].query == {"method": "colmap_nerf", "degradation": "clean", "scene": "blocks"}
+    assert scenes["blocks", ""].shade["success"] == 1
+    assert rows["inerf"].squares[0].detail == "skipped: needs start poses"
 
 
 def sentences(entries):
     return ["".join(part.text for part in sentence) for sentence in verdict(entries).findings]
 
 
+def said_of(entries, scene):
+    question, held = next((q, e) for q, e in scores.by_question(entries).items() if q.scene == scene)
+    return "".join(part.text for part in of_question(question, held))
+
+
 def test_the_verdict_names_the_winner_the_ceiling_and_the_failures(suite):
     entries = read(suite)
-    said = " ".join(sentences(entries))
-    assert "blocks · clean: colmap_nerf leads the 3 methods that see no poses: median rotation 0.25 deg" in said
+    said = said_of(entries, "blocks")
+    assert said.startswith(
+        "blocks · clean: colmap_nerf leads the 3 methods that see no poses: succeeds in 2 of 2 cells"
+    )
+    assert "median rotation 0.25 deg" in said
     assert "nerf reaches 33.05 dB, 1.55 dB above" in said
-    assert "no method that sees no poses gave an answer (colmap_nerf collapsed, gnerf out of memory)" in said
-    assert "agreement with COLMAP" in said
-    assert len(verdict(entries).failures) == 4
+    none = said_of(entries, "blocks-plain")
+    assert "no method that sees no poses gave an answer (colmap_nerf collapsed, gnerf out of memory)" in none
+    assert any("agreement with COLMAP" in sentence for sentence in sentences(entries))
+    assert sum(len(failure.entries) for failure in verdict(entries).failures) == 4
     assert verdict(entries).failed_of.startswith("15 of 20 cells gave an answer; 4 did not")
+
+
+def test_failures_that_differ_in_their_numbers_alone_are_told_once(tmp_path):
+    results = [ended("s", "clean", "m", k, "timeout", f"killed after {900 + k} s") for k in range(3)]
+    results.append(ended("s", "clean", "m", 3, "failed", "killed after 9 s"))
+    told = verdict(entries_of(tmp_path, results)).failures
+    assert [(each.status, len(each.entries)) for each in told] == [("timeout", 3), ("failed", 1)]
+    assert told[0].reason == "killed after 900 s, or the like"
 
 
 def test_a_high_psnr_with_wrong_cameras_does_not_win(tmp_path):
@@ -191,7 +283,7 @@ def test_a_high_psnr_with_wrong_cameras_does_not_win(tmp_path):
 
 
 def test_seeds_are_listed_as_ranges_and_notes_lettered_past_z():
-    assert footnotes.ranges([7, 0, 1, 2, 9, 10]) == "0-2, 7, 9, 10"
+    assert scores.ranges([7, 0, 1, 2, 9, 10]) == "0-2, 7, 9, 10"
     notes = footnotes.Footnotes()
     assert [notes.letter(str(k)) for k in (*range(28), 0)][-4:] == ["z", "aa", "ab", "a"]
 

@@ -1,0 +1,71 @@
+"""Cameras of truth and estimate as numbers for a drawing that can be turned: see site/assets/orbit.js."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.record import read_cameras
+from reports import scores
+from reports.scores import Entry
+
+Array = NDArray[np.float64]
+NOWHERE = np.full((4, 4), np.nan)
+
+
+def orbit(entry: Entry) -> dict[str, Any] | str:
+    """What the drawing needs, or why there is none.
+
+    All in the truth's frame, moved and scaled so that the true training cameras lie within the unit ball. A camera is
+    `[x, y, z, right (3), down (3)]`, or null for a view that was not registered; `views` name the training views.
+    """
+    try:
+        held = read_cameras(entry.folder)
+    except ValueError:
+        return "cameras.json cannot be read"
+    if held is None or not held.get("truth"):
+        reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
+        return reason if entry.done else f"the cell is {scores.ended(entry)}"
+    views = sorted(held["truth"])
+    truth = np.array([held["truth"][view] for view in views], dtype=float)  # (N, 4, 4)
+    answered: Mapping[str, Any] = held.get("estimate") or {}
+    centres = truth[:, :3, 3]
+    middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
+    reach = float(np.linalg.norm(centres - middle, axis=1).max()) or 1.0
+
+    def numbers(poses: Array) -> list[list[float] | None]:
+        places = np.clip((poses[:, :3, 3] - middle) / reach, -50, 50)
+        rows = np.concatenate([places, poses[:, :3, 0], poses[:, :3, 1]], axis=1).round(3)  # (N, 9)
+        return [row if all(map(math.isfinite, row)) else None for row in rows.tolist()]
+
+    heldout = held.get("heldout") or {}
+    camera = held.get("camera") or {}
+
+    def errors(name: str) -> list[float | None]:
+        found = (entry.result.per_view.get(view, {}).get(name, np.nan) for view in views)
+        return [float(f"{v:.3g}") if np.isfinite(v) else None for v in found]
+
+    return {
+        "views": views,
+        "truth": numbers(truth),
+        "estimate": numbers(np.array([answered.get(view, NOWHERE) for view in views], dtype=float)),
+        "heldout": numbers(np.array([heldout[view] for view in sorted(heldout)], dtype=float).reshape(-1, 4, 4)),
+        "rotation": errors("pose/rotation_deg"),
+        "translation": errors("pose/translation"),
+        "up": [round(float(v), 4) for v in _up(truth)],
+        "sight": [
+            round(float(camera[side] / (2 * camera[focal])), 3) if camera.get(focal) else 0.4
+            for side, focal in (("width", "fx"), ("height", "fy"))
+        ],
+    }
+
+
+def _up(poses: Array) -> Array:
+    """Where the images' tops point on average; the z axis where they point all ways."""
+    up = -poses[:, :3, 1].mean(axis=0)
+    length = float(np.linalg.norm(up))
+    return up / length if length > 0.2 else np.array([0.0, 0.0, 1.0])

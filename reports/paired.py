@@ -1,0 +1,198 @@
+"""Whether one method is better than another: paired differences over the same questions, and what n allows to be said.
+
+A block is a scene: each method has one score in it, the median over its seeds with failures charged. Ranks and the
+critical difference follow Demsar 2006, "Statistical comparisons of classifiers over multiple data sets", sec. 3.1-3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+from scipy.stats import chi2, rankdata, studentized_range, wilcoxon
+
+from reports import aggregates, scores, stats
+from reports.columns import Column, column
+from reports.scores import PSNR, ROTATION, Entry, Setting
+
+ALPHA = 0.05
+RANKED_FROM = 6
+"""Blocks below which no ranks are compared: the chi-square approximation does not hold for fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """`first` minus `second` over blocks; `better` counts the blocks in which `first` is ahead."""
+
+    first: str
+    second: str
+    n: int
+    median: float
+    interval: stats.Interval | None  # of the mean difference, bootstrap over blocks
+    mean: float
+    better: int
+    worse: int
+    p: float  # Wilcoxon's signed rank test, two-sided
+    holm: float  # the same, corrected for all pairs of the table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """Mean rank of each method over blocks (1 is best), and how far two must lie apart to differ."""
+
+    methods: tuple[str, ...]  # best first
+    ranks: tuple[float, ...]
+    n: int
+    statistic: float  # Friedman's chi-square
+    p: float
+    difference: float  # Nemenyi's critical difference at 5 %
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """Runs (first, last) of methods that do not differ, none within another."""
+        found: list[tuple[int, int]] = []
+        for first in range(len(self.ranks)):
+            last = max(k for k in range(len(self.ranks)) if self.ranks[k] - self.ranks[first] <= self.difference)
+            if last > first and not any(a <= first and last <= b for a, b in found):
+                found.append((first, last))
+        return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All pairs of methods that see no poses, in one column, over the blocks that all of them were tried in."""
+
+    setting: Setting
+    degradation: str
+    column: Column
+    blocks: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    ranks: Ranks | None
+    warnings: tuple[str, ...]
+
+
+def comparisons(entries: Sequence[Entry]) -> list[Comparison]:
+    """Of rotation and of PSNR, for each setting and degradation that has two methods to compare."""
+    levels = scores.mean_colour(entries)
+    found = []
+    for setting, each in scores.by_setting(entries).items():
+        for degradation, held in scores.by_degradation(each).items():
+            for name in (ROTATION, PSNR):
+                table = _scores(held, name, levels)
+                methods = tuple(table)
+                blocks = tuple(sorted(set.intersection(*(set(row) for row in table.values())))) if table else ()
+                if len(methods) < 2 or not blocks:
+                    continue
+                matrix = np.array([[table[method][block] for block in blocks] for method in methods])
+                found.append(_compare(setting, degradation, column(name), methods, blocks, matrix))
+    return found
+
+
+def _scores(entries: Sequence[Entry], name: str, levels: dict[scores.Question, float]) -> dict[str, dict[str, float]]:
+    """Method -> scene -> median over seeds; a scene without a finite score is left out."""
+    table: dict[str, dict[str, float]] = {}
+    for method, each in scores.by_method(entries).items():
+        if scores.is_told(each):
+            continue
+        row = {}
+        for scene, cells in scores.by_scene(scores.tried(each)).items():
+            _, values = aggregates.charge(cells, name, levels)
+            if len(values) and np.isfinite(values).all():
+                row[scene] = float(stats.median(values))
+        if row:
+            table[method] = row
+    return table
+
+
+def _compare(
+    setting: Setting, degradation: str, shown: Column, methods: tuple[str, ...], blocks: tuple[str, ...],
+    matrix: stats.Scores,
+) -> Comparison:  # fmt: skip
+    """`matrix` is (methods, blocks)."""
+    low = shown.better == "low"
+    differences = [
+        difference(methods[a], methods[b], matrix[a] - matrix[b], low=low)
+        for a, b in combinations(range(len(methods)), 2)
+    ]
+    corrected = holm([each.p for each in differences])
+    n, pairs = len(blocks), len(differences)
+    warnings = []
+    if least(n) > ALPHA / pairs:
+        warnings.append(
+            f"{n} scene{'s' if n > 1 else ''} and {pairs} comparison{'s' if pairs > 1 else ''}: no difference, however "
+            f"large, can reach p < {ALPHA:g}; {enough(pairs)} scenes could."
+        )
+    ranks = None
+    if n >= RANKED_FROM and len(methods) > 2:
+        ranks = rank(methods, matrix if low else -matrix)
+    elif len(methods) > 2:
+        warnings.append(f"Ranks are compared from {RANKED_FROM} scenes on.")
+    return Comparison(
+        setting=setting, degradation=degradation, column=shown, blocks=blocks, ranks=ranks, warnings=tuple(warnings),
+        differences=tuple(replace(each, holm=p) for each, p in zip(differences, corrected, strict=True)),
+    )  # fmt: skip
+
+
+def difference(first: str, second: str, values: stats.Scores, *, low: bool) -> Difference:
+    """Of one pair: `values` (blocks,) are first minus second, `low` says that less is better."""
+    ahead = -values if low else values
+    return Difference(
+        first=first, second=second, n=len(values),
+        median=float(np.median(values)), mean=float(np.mean(values)),
+        interval=stats.bootstrap([values], stats.mean) if len(values) > 1 else None,
+        better=int((ahead > 0).sum()), worse=int((ahead < 0).sum()),
+        p=signed_rank(values), holm=math.nan,
+    )  # fmt: skip
+
+
+def signed_rank(values: stats.Scores) -> float:
+    """Two-sided p of Wilcoxon's signed rank test; 1 where all differences are zero."""
+    values = np.asarray(values, float)
+    if not np.any(values):
+        return 1.0
+    _, p = cast(tuple[float, float], wilcoxon(values))  # exact where n is small
+    return float(p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """p values corrected for their number by Holm's step-down rule (Holm 1979), in the order given."""
+    order = sorted(range(len(ps)), key=lambda k: ps[k])
+    corrected, so_far = [0.0] * len(ps), 0.0
+    for place, k in enumerate(order):
+        so_far = max(so_far, (len(ps) - place) * ps[k])
+        corrected[k] = min(1.0, so_far)
+    return corrected
+
+
+def least(n: int) -> float:
+    """The smallest two-sided p that Wilcoxon's test can give for n blocks without ties."""
+    return 2.0 ** (1 - n)
+
+
+def enough(pairs: int) -> int:
+    """Blocks from which one of `pairs` comparisons can reach 5 % after Holm's correction."""
+    return next(n for n in range(1, 64) if least(n) <= ALPHA / pairs)
+
+
+def rank(methods: Sequence[str], matrix: stats.Scores) -> Ranks:
+    """Friedman's test and Nemenyi's critical difference of `matrix` (methods, blocks), less being better."""
+    k, n = matrix.shape
+    ranked = rankdata(matrix, axis=0)  # (methods, blocks); ties share their mean rank
+    mean = ranked.mean(axis=1)
+    # Demsar 2006, sec. 3.2.1, divided by its correction for ties (Conover 1999, sec. 5.8)
+    spread = (n * (k - 1)) * ((mean - (k + 1) / 2) ** 2).sum() * n / ((ranked - (k + 1) / 2) ** 2).sum()
+    order = np.argsort(mean, kind="stable").tolist()
+    return Ranks(
+        methods=tuple(str(methods[i]) for i in order), ranks=tuple(float(mean[i]) for i in order), n=n,
+        statistic=float(spread), p=float(chi2.sf(spread, k - 1)), difference=critical_difference(k, n),
+    )  # fmt: skip
+
+
+def critical_difference(methods: int, blocks: int, alpha: float = ALPHA) -> float:
+    """Nemenyi's: mean ranks further apart than this differ at `alpha` (Demsar 2006, eq. in sec. 3.2.2, Table 5a)."""
+    q = studentized_range.ppf(1 - alpha, methods, np.inf) / math.sqrt(2)
+    return float(q * math.sqrt(methods * (methods + 1) / (6 * blocks)))

@@ -1,0 +1,235 @@
+"""Pictures of a suite as the site shows them: small files beside its pages, written once, named after what they show.
+
+A picture that was not kept, or cannot be read, is a picture without a file: its `problem` stands in its place.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reports import scores
+from reports.columns import column
+from reports.naming import replace, slug
+from reports.scores import IOU, PSNR, Entry, Question
+
+STAGES = ("aligned", "refined", "registered", "depth")
+"""What the judge keeps of a held-out view, in the order shown."""
+
+QUALITY = 92
+PREVIEWS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a site may keep, so that one of thousands of cells is still small enough to send."""
+
+    side: int  # longest side of a picture, px
+    common: int  # held-out views shown for every method
+    worst: int  # and of each cell's own worst
+    stages: tuple[str, ...] = STAGES
+
+
+def budget(cells: int) -> Budget:
+    if cells <= 100:
+        return Budget(side=400, common=5, worst=4)
+    if cells <= 400:
+        return Budget(side=200, common=5, worst=3)
+    if cells <= 1000:
+        return Budget(side=200, common=3, worst=2, stages=("aligned", "refined"))
+    return Budget(side=200, common=3, worst=1, stages=("aligned",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """`path` is from the site's root."""
+
+    alt: str
+    path: str = ""
+    size: tuple[int, int] = (0, 0)  # width, height: the page keeps the place while a picture loads
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One held-out view of one cell, at every stage that was kept."""
+
+    name: str
+    truth: Picture
+    stages: Mapping[str, Picture]
+    scores: Mapping[str, str] = field(default_factory=dict)  # stage -> "23.10 dB"
+    common: bool = True  # shown for every method of its question
+    worst: bool = False  # among this cell's worst
+
+
+@dataclass(frozen=True, kw_only=True)
+class Album:
+    """All pictures of a suite: by question, and by the page of a cell."""
+
+    truth: Mapping[Question, Mapping[str, Picture]]
+    shown: Mapping[Question, tuple[Picture, ...]]
+    common: Mapping[Question, tuple[str, ...]]  # names of the views shown for every method
+    views: Mapping[str, tuple[View, ...]]
+    previews: Mapping[str, tuple[Picture, ...]]
+
+    def all(self) -> Iterator[Picture]:
+        for pictures in self.truth.values():
+            yield from pictures.values()
+        for each in (*self.shown.values(), *self.previews.values()):
+            yield from each
+        for views in self.views.values():
+            for view in views:
+                yield from view.stages.values()
+
+
+def make(entries: Sequence[Entry], site: Path) -> Album:
+    """Write the pictures of all cells below `site/pictures`."""
+    plan = budget(len(entries))
+    questions = scores.by_question(entries)
+    truth, shown, common, jobs = {}, {}, {}, []
+    with ThreadPoolExecutor(2) as pool:  # decoding and encoding leave Python's lock
+        for question, each in questions.items():
+            home = each[0].folder.parent.parent
+            files = _files(home / "truth")
+            held = sorted(files.keys() | {name for entry in each for name in _kept(entry)})
+            common[question] = tuple(held[k] for k in spread(len(held), plan.common))
+            worst = {entry.page: _worst(entry, held, plan.worst) for entry in each}
+            wanted = sorted({name for views in worst.values() for name in views} | set(common[question]))
+            folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
+            truth[question] = {
+                name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", plan.side)
+                for name in wanted
+            }
+            shown[question] = tuple(
+                _write(
+                    path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", plan.side
+                )
+                for name, path in list(_files(home / "shown").items())[: plan.common]
+            )
+            jobs += [
+                pool.submit(_views, entry, common[question], worst[entry.page], truth[question], site, plan)
+                for entry in each
+            ]
+        made = [job.result() for job in jobs]
+    ordered = [entry for each in questions.values() for entry in each]
+    return Album(
+        truth=truth, shown=shown, common=common,
+        views={entry.page: views for entry, (views, _) in zip(ordered, made, strict=True)},
+        previews={entry.page: previews for entry, (_, previews) in zip(ordered, made, strict=True)},
+    )  # fmt: skip
+
+
+def spread(n: int, most: int) -> list[int]:
+    """At most `most` indices of `n`, evenly chosen, none at the very ends."""
+    return list(range(n)) if n <= most else [round((k + 0.5) * n / most - 0.5) for k in range(most)]
+
+
+def quality(row: Mapping[str, float], stage: str = "aligned") -> tuple[str, float] | None:
+    """IoU of a silhouette, PSNR otherwise: the column and its value for one view."""
+    for name in (IOU, PSNR):
+        name = name.replace("aligned", stage)
+        if name in row:
+            return name, float(row[name])
+    return None
+
+
+def _worst(entry: Entry, held: Sequence[str], most: int) -> tuple[str, ...]:
+    """Names of the views that this cell renders worst, the worst first."""
+    scored = []
+    for name in held:
+        found = quality(entry.result.per_view.get(name, {}))
+        if found is not None:
+            scored.append((-math.inf if math.isnan(found[1]) else found[1], name))
+    return tuple(name for _, name in sorted(scored)[:most]) if _kept(entry) else ()
+
+
+def _views(
+    entry: Entry, common: Sequence[str], worst: Sequence[str], truth: Mapping[str, Picture], site: Path, plan: Budget
+) -> tuple[tuple[View, ...], tuple[Picture, ...]]:
+    """The common views and this cell's worst, where it rendered any, and what its fit showed while it learnt."""
+    folder = f"pictures/{entry.slug}"
+    label = f"{entry.method}, seed {entry.result.cell.seed}"
+    views = []
+    for name in dict.fromkeys([*common, *worst]) if entry.done and _kept(entry) else ():
+        row = entry.result.per_view.get(name, {})
+        stages, words = {}, {}
+        for stage in plan.stages:
+            path = entry.folder / "renders" / f"{name}.{stage}.png"
+            if not path.exists() and stage != "aligned":
+                continue
+            words[stage] = _score(row, stage)
+            alt = f"{label}: {name} {stage}" + (f", {words[stage]}" if words[stage] else "")
+            found = path if path.exists() else None
+            stages[stage] = _write(found, site, f"{folder}/{slug(name)}.{stage}.jpg", alt, plan.side)
+        views.append(
+            View(
+                name=name, truth=truth[name], stages=stages, scores=words, common=name in common, worst=name in worst
+            )
+        )  # fmt: skip
+    kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
+    previews = tuple(
+        _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
+        for path in (kept[k] for k in spread(len(kept), PREVIEWS))
+    )
+    return tuple(views), previews
+
+
+def _score(row: Mapping[str, float], stage: str) -> str:
+    found = quality(row, stage)
+    if found is None:
+        return ""
+    shown = column(found[0])
+    return f"{shown.show(found[1])} {shown.unit or shown.label}"
+
+
+def _step(path: Path) -> tuple[int, str]:
+    digits = re.search(r"(\d+)$", path.stem)
+    return int(digits[1]) if digits else 0, path.stem
+
+
+def _words(path: Path) -> str:
+    """`phase_A.000150` -> `phase A, step 150`."""
+    name, _, step = path.stem.rpartition(".")
+    return f"{name.replace('_', ' ')}, step {int(step)}" if name and step.isdigit() else path.stem
+
+
+def _kept(entry: Entry) -> list[str]:
+    return [path.name.partition(".")[0] for path in sorted((entry.folder / "renders").glob("*.aligned.png"))]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.png"))}
+
+
+def _write(source: Path | None, site: Path, path: str, alt: str, side: int) -> Picture:
+    if source is None:
+        return Picture(alt=alt, problem="not kept")
+    try:
+        with Image.open(source) as opened:
+            image = opened.convert("L" if opened.mode == "L" else "RGB")
+    except (OSError, SyntaxError):  # PIL raises SyntaxError for a broken PNG chunk
+        return Picture(alt=alt, problem=f"{source.name} cannot be read")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="jpeg", quality=QUALITY, subsampling=0)  # full colour: error maps are drawn from these
+    replace(site / path, buffer.getvalue())
+    return Picture(alt=alt, path=path, size=image.size)
+
+
+def typical(entries: Iterable[Entry]) -> Entry | None:
+    """The seed in the middle by PSNR (by IoU for silhouettes): neither the best nor the worst stands for a method."""
+
+    def middle(entry: Entry) -> float:
+        found = [scores.value(entry.result, name) for name in (IOU, PSNR)]
+        return next((each for each in found if each is not None and np.isfinite(each)), -np.inf)
+
+    ordered = sorted(entries, key=lambda entry: (middle(entry), entry.result.cell.seed))
+    return ordered[(len(ordered) - 1) // 2] if ordered else None

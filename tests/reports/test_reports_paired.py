@@ -1,0 +1,117 @@
+"""Paired comparisons against scipy, published examples, and arithmetic by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import friedmanchisquare, wilcoxon
+from synthetic_suite import done, ended, write_cell
+
+from reports import paired
+from reports.scores import read
+
+# Demsar 2006, Table 6: AUC of four variants of C4.5 on 14 data sets. The paper ranks the two 0.975 of the 13th apart.
+DEMSAR = np.array([
+    [0.763, 0.768, 0.771, 0.798], [0.599, 0.591, 0.590, 0.569], [0.954, 0.971, 0.968, 0.967],
+    [0.628, 0.661, 0.654, 0.657], [0.882, 0.888, 0.886, 0.898], [0.936, 0.931, 0.916, 0.931],
+    [0.661, 0.668, 0.609, 0.685], [0.583, 0.583, 0.563, 0.625], [0.775, 0.838, 0.866, 0.875],
+    [1.000, 1.000, 1.000, 1.000], [0.940, 0.962, 0.965, 0.962], [0.619, 0.666, 0.614, 0.669],
+    [0.972, 0.981, 0.9751, 0.975], [0.957, 0.978, 0.946, 0.970],
+]).T  # fmt: skip
+NAMES = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
+
+
+def test_mean_ranks_and_the_critical_difference_are_those_of_the_published_example():
+    ranks = paired.rank(NAMES, -DEMSAR)
+    found = dict(zip(ranks.methods, ranks.ranks, strict=True))
+    published = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
+    assert found == pytest.approx(published, abs=5e-4)
+    assert ranks.difference == pytest.approx(1.25, abs=5e-3)
+    assert ranks.groups == ((0, 3),)  # "the difference between the best and the worst is already smaller than that"
+
+
+def test_friedmans_statistic_is_scipys_and_without_ties_the_published_formula():
+    theirs = friedmanchisquare(*DEMSAR)
+    ours = paired.rank(NAMES, -DEMSAR)
+    assert (ours.statistic, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+    k, n = 4, 14
+    by_hand = 12 * n / (k * (k + 1)) * (sum(r * r for r in ours.ranks) - k * (k + 1) ** 2 / 4)
+    assert by_hand == pytest.approx(9.28, abs=5e-3)  # the paper's value, which ignores ties
+    assert ours.statistic > by_hand
+
+
+def test_nemenyis_critical_values_are_those_of_the_published_table():
+    # Demsar 2006, Table 5a, alpha = 0.05, for 2 to 10 classifiers
+    published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
+    found = [paired.critical_difference(k, 1) / np.sqrt(k * (k + 1) / 6) for k in range(2, 11)]
+    assert found == pytest.approx(published, abs=1.1e-3)
+
+
+def test_groups_join_neighbours_that_do_not_differ_and_none_lies_within_another():
+    ranks = paired.Ranks(
+        methods=("a", "b", "c", "d"), ranks=(1.0, 1.9, 2.8, 4.3), n=9, statistic=0, p=1, difference=1.0
+    )  # fmt: skip
+    assert ranks.groups == ((0, 1), (1, 2))
+
+
+def test_holms_correction_by_hand():
+    # sorted .01 .02 .03 .04 times 4 3 2 1, kept from falling: .04 .06 .06 .06
+    assert paired.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert paired.holm([0.5, 0.9]) == [1.0, 1.0]
+    assert paired.holm([]) == []
+
+
+def test_the_least_p_is_what_wilcoxon_gives_for_differences_that_all_agree():
+    for n in range(2, 12):
+        assert paired.least(n) == pytest.approx(wilcoxon(np.arange(1, n + 1)).pvalue)
+    assert [paired.enough(pairs) for pairs in (1, 3, 10)] == [6, 7, 9]
+
+
+def test_no_difference_at_all_has_p_one():
+    assert paired.signed_rank(np.zeros(7)) == 1.0
+
+
+@pytest.fixture
+def six_scenes(tmp_path):
+    """`good` is 1 dB better than `bad` in each of six scenes; an oracle stands beside them."""
+    for k in range(6):
+        for method, psnr in (("bad", 20.0 + k), ("good", 21.0 + 1.01 * k)):
+            for seed in range(3):
+                write_cell(tmp_path, done(f"s{k}", "clean", method, seed, rotation=1 + seed, psnr=psnr), files=False)
+        write_cell(
+            tmp_path, done(f"s{k}", "clean", "nerf", 0, rotation=0, psnr=40, given=("camera", "start")), files=False
+        )
+    return tmp_path
+
+
+def comparison(folder, name):
+    return next(each for each in paired.comparisons(read(folder)) if each.column.name == name)
+
+
+def test_a_consistent_difference_over_six_scenes_is_told_and_oracles_are_left_out(six_scenes):
+    found = comparison(six_scenes, "nvs/aligned/psnr")
+    (only,) = found.differences
+    assert (only.first, only.second, only.n, only.better, only.worse) == ("bad", "good", 6, 0, 6)
+    assert only.mean == pytest.approx(-1.025)
+    assert only.interval is not None
+    assert only.interval.low < -1.025 < only.interval.high < 0
+    assert only.p == only.holm == pytest.approx(2 / 2**6)
+    assert found.warnings == ()
+
+
+def test_a_scene_that_a_method_failed_in_counts_with_the_charge(six_scenes):
+    for seed in range(3):
+        write_cell(six_scenes, ended("s0", "clean", "good", seed, "failed", "broke"), files=False)
+    (only,) = comparison(six_scenes, "pose/rotation_deg_median").differences
+    assert (only.n, only.better, only.worse) == (6, 1, 0)
+    assert only.mean == pytest.approx((2 - 180) / 6)
+
+
+def test_too_few_scenes_are_warned_of(tmp_path):
+    for k in range(3):
+        for m in ("a", "b", "c"):
+            write_cell(tmp_path, done(f"s{k}", "clean", m, 0, rotation=ord(m) - 96, psnr=20), files=False)
+    found = comparison(tmp_path, "pose/rotation_deg_median")
+    assert found.ranks is None
+    assert found.warnings == (
+        "3 scenes and 3 comparisons: no difference, however large, can reach p < 0.05; 7 scenes could.",
+        "Ranks are compared from 6 scenes on.",
+    )

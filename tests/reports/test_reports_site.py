@@ -1,0 +1,377 @@
+"""The site, the Markdown and the CSV: complete, self-contained, escaped, the same bytes twice."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_results, write_cell
+
+from bench.record import read_json, read_log, write_json
+from bench.task import look_at
+from reports import cameras, curves, details, naming, orbit, pictures
+from reports.build import build
+from reports.columns import COLUMNS, HEADLINE, column
+from reports.scores import read
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; checks that every element is closed in order."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "input", "wbr"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.data: dict[str, str] = {}  # of scripts that hold data, by id
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            if data.strip():
+                self.data[str(self.tags[-1][1].get("id"))] = data
+        elif not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+    @property
+    def said(self) -> str:
+        return " ".join("".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def site(report) -> dict[str, Page]:
+    """Every page of the report of the shared suite, by its path."""
+    return {
+        path.relative_to(report).as_posix(): Page(path.read_text()) for path in sorted(report.rglob("*.html"))
+    }  # fmt: skip
+
+
+def cell_page(suite: Path, site: dict[str, Page], scene: str, method: str) -> Page:
+    """Of the clean capture, seed 0."""
+    wanted = (scene, "clean", method, 0)
+    cells = {entry.page: entry.result.cell for entry in read(suite)}
+    return next(site[p] for p, c in cells.items() if (c.scene, c.degradation, c.method, c.seed) == wanted)
+
+
+def test_there_is_a_page_for_every_cell_and_scene_and_each_is_well_formed(site, suite):
+    entries = read(suite)
+    assert {entry.page for entry in entries} == {path for path in site if path.startswith("cells/")}
+    assert len([path for path in site if path.startswith("scenes/")]) == len({e.question for e in entries})
+    assert {"index.html", "cells.html", "statistics.html", "protocol.html"} <= site.keys()
+    for page in site.values():
+        ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+        assert len(ids) == len(set(ids))
+
+
+def test_every_link_has_its_target(site, report):
+    for path, page in site.items():
+        for tag, attrs in page.tags:
+            link = attrs.get("href") if tag in ("a", "link") else attrs.get("src")
+            if link is None or link.startswith("data:"):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (report / path).parent / unquote(file) if file else report / path
+            assert target.resolve().is_file(), (path, link)
+            inside = target.resolve().relative_to(report.resolve()).as_posix()
+            if anchor and "=" not in anchor:
+                assert any(attrs.get("id") == anchor for _, attrs in site[inside].tags), (path, link)
+
+
+def test_no_request_leaves_the_site(site, report):
+    for path, page in site.items():
+        for tag, attrs in page.tags:
+            for name in ("src", "href", "action", "data", "poster", "srcset"):
+                assert not re.match(r"[a-z]+:(?!,)|//|/", attrs.get(name) or "."), (path, tag, attrs)
+        policy = next(attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv"))
+        assert "default-src 'none'" in policy
+        assert "unsafe-inline" not in policy.partition("script-src")[2]
+    for asset in (report / "assets").iterdir():
+        text = asset.read_text()
+        assert not re.search(r"https?:|@import|fetch\(|XMLHttpRequest|import\(|url\((?!#)", text), asset
+
+
+def test_a_hostile_name_is_text_everywhere(site, report):
+    said = ""
+    for path, page in site.items():
+        scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+        assert all("src" in attrs or attrs.get("type") == "application/json" for attrs in scripts), path
+        assert not any(tag == "b" and attrs == {} and "no" in page.text for tag, attrs in page.tags if tag == "b")
+        assert "alert(1)" not in path
+        said += page.said
+    assert HOSTILE in said
+    assert "<b>no</b> images" in said
+    markdown = re.sub(r"```sh\n.*?\n```", "", (report / "report.md").read_text(), flags=re.S)  # code is text
+    assert "<script" not in markdown
+    assert "<b>" not in markdown
+    assert "&lt;script&gt;" in markdown
+
+
+def test_every_failure_is_one_click_from_the_overview_with_its_reason(site, suite, report):
+    links = {attrs["href"] for tag, attrs in site["index.html"].tags if tag == "a"}
+    markdown = (report / "report.md").read_text()
+    for entry in read(suite):
+        if entry.failed:
+            assert entry.page in links
+            assert entry.result.reason in site["index.html"].said
+            assert entry.result.reason in site[entry.page].said
+            if "<" not in str(entry.result.reason):
+                assert entry.result.reason in markdown
+    failed = cell_page(suite, site, HOSTILE, "colmap_nerf")
+    assert "Traceback (most recent call last): ValueError: <b>no</b> images" in failed.said
+
+
+def test_every_page_names_the_protocol_and_every_cell_what_it_was_given(site, suite):
+    for page in site.values():
+        assert "posefree/1" in page.said
+    for entry in read(suite):
+        said = site[entry.page].said
+        assert "n = 1" in said
+        if entry.result.status != "skipped":
+            assert "intrinsics" in said.partition("given")[2][:80]
+
+
+def test_every_picture_and_drawing_has_words(site):
+    drawn = 0
+    for page in site.values():
+        for tag, attrs in page.tags:
+            if tag == "img" and attrs.get("src"):
+                assert attrs.get("alt") or attrs.get("class") == "under", attrs  # the truth beneath a render repeats it
+            if tag in ("svg", "canvas"):
+                drawn += 1
+                assert attrs.get("aria-label") or attrs.get("aria-hidden"), attrs
+    assert drawn > 50
+
+
+def test_the_same_results_give_the_same_bytes_wherever_they_are(suite, report, tmp_path):
+    shutil.copytree(suite, tmp_path / suite.name, ignore=shutil.ignore_patterns("report"))
+    second = build(tmp_path / suite.name, tmp_path / "elsewhere").parent
+
+    def files(folder):
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert files(report) == files(second)
+    assert not list(second.rglob(".*"))
+
+
+def test_what_an_earlier_report_left_of_cells_now_gone_is_removed(tmp_path):
+    results = [done("s", "clean", "m", k, rotation=1, psnr=30) for k in (0, 1)]
+    folders = [write_cell(tmp_path / "suite", result) for result in results]
+    report = build(tmp_path / "suite").parent
+    (report / "notes.txt").write_text("mine")
+    shutil.rmtree(folders[1])
+    build(tmp_path / "suite")
+    assert [path.name for path in (report / "cells").iterdir()] == ["s--clean--m--seed0.html"]
+    assert {path.parent.name for path in (report / "pictures").rglob("*.jpg")} == {"s--clean", "s--clean--m--seed0"}
+    assert (report / "notes.txt").read_text() == "mine"
+
+
+def test_no_two_cells_share_a_file_name():
+    names = ["a/b", "a--b", "a b", "a?b", "A/b", "x" * 300, "x" * 301, HOSTILE, "é", "..", ".hidden"]
+    slugs = [naming.slug(name) for name in names]
+    assert len(set(slugs)) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*", slug) and len(slug) < 150 for slug in slugs)
+    assert naming.slug("blocks/clean/gnerf/seed0") == "blocks--clean--gnerf--seed0"
+
+
+def test_the_csv_tells_absent_from_nan(report):
+    table = pd.read_csv(report / "results.csv", keep_default_na=False)
+    assert len(table) == len(suite_results())
+    broken = table[(table.scene == HOSTILE) & (table.method == "gnerf")].iloc[0]
+    assert (broken["pose/rotation_deg_median"], broken["nvs/aligned/psnr"]) == ("nan", "inf")
+    assert "nvs/aligned/lpips_alex: no AlexNet backbone" in broken["absent"]
+    failed = table[table.status == "failed"].iloc[0]
+    assert (failed["nvs/aligned/psnr"], failed["reason"][:10]) == ("", "ValueError")
+
+
+def test_a_markdown_table_has_as_many_fields_in_every_line(report):
+    blocks = re.split(r"\n\s*\n", (report / "report.md").read_text())
+    found = [block for block in blocks if block.lstrip().startswith("|")]
+    assert len(found) >= 8
+    for block in found:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.strip().splitlines()}) == 1
+
+
+def test_an_empty_or_missing_suite_is_one_clear_sentence(tmp_path):
+    with pytest.raises(ValueError, match="holds no results; `unposed run"):
+        build(tmp_path)
+    with pytest.raises(ValueError, match="is not a folder"):
+        build(tmp_path / "nowhere")
+
+
+def test_a_report_is_made_of_result_files_alone(tmp_path):
+    write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30), files=False)
+    for path in (*tmp_path.rglob("truth/*.png"), *tmp_path.rglob("shown/*.png")):
+        path.unlink()
+    report = build(tmp_path).parent
+    said = Page((report / "scenes" / "s.html").read_text()).said
+    assert "No renders and no truth were kept" in said
+    assert "cameras.json is not there" in said
+    assert "No fit of this scene logged a curve" in said
+    assert "cameras.json is not there" in Page((report / "cells" / "s--clean--m--seed0.html").read_text()).said
+
+
+def test_broken_files_are_named_and_do_not_stop_the_report(tmp_path):
+    folder = write_cell(tmp_path, done("s", "clean", "nerf", 0, rotation=1, psnr=30))
+    (folder / "cameras.json").write_text('{"truth": ')
+    (folder / "renders" / "h001.aligned.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    said = Page((build(tmp_path).parent / "cells" / "s--clean--nerf--seed0.html").read_text()).said
+    assert "cameras.json cannot be read" in said
+    assert "h001.aligned.png cannot be read" in said
+
+
+def test_a_site_of_twenty_cells_stays_small(report):
+    assert (report / "index.html").stat().st_size < 300_000
+    assert max(path.stat().st_size for path in (report / "cells").iterdir()) < 120_000
+    assert sum(path.stat().st_size for path in report.rglob("*") if path.is_file()) < 3_000_000
+
+
+def test_a_suite_of_thousands_keeps_fewer_and_smaller_pictures():
+    small, large = pictures.budget(50), pictures.budget(2000)
+    assert large.side < small.side
+    assert large.common + large.worst < small.common + small.worst
+
+
+def test_a_cell_shows_the_common_views_and_its_own_worst(tmp_path):
+    result = done("s", "clean", "m", 0, rotation=1, psnr=30)
+    views = [f"h{k:03d}" for k in range(20)]
+    per_view = {view: {"nvs/aligned/psnr": 40.0 - k} for k, view in enumerate(views)}
+    folder = write_cell(tmp_path, replace(result, per_view=per_view))
+    for k, view in enumerate(views):
+        picture(k).save(folder.parent.parent / "truth" / f"{view}.png")
+        picture(k).save(folder / "renders" / f"{view}.aligned.png")
+    entries = read(tmp_path)
+    shown = pictures.make(entries, tmp_path / "site").views[entries[0].page]
+    assert [view.name for view in shown if view.common] == ["h002", "h006", "h010", "h014", "h018"]
+    assert {view.name for view in shown if view.worst} == {"h019", "h018", "h017", "h016"}
+    assert {view.name: view.scores["aligned"] for view in shown}["h019"] == "21.00 dB"
+
+
+def test_the_viewer_is_told_every_stage_that_was_kept_in_order(tmp_path):
+    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
+    for stage in ("depth", "refined"):
+        picture(0).save(folder / "renders" / f"h000.{stage}.png")
+    page = Page((build(tmp_path).parent / "cells" / "s--clean--m--seed0.html").read_text())
+    told = json.loads(page.data["viewer-data"])
+    first = next(view for view in told["views"] if view["name"] == "h000")
+    assert [stage["name"] for stage in first["stages"]] == ["aligned", "refined", "depth"]
+    assert all((tmp_path / "report" / stage["path"]).is_file() for stage in first["stages"])
+
+
+def plot_of(suite: Path, scene: str, method: str) -> cameras.CameraPlot:
+    return cameras.cameras(next(e for e in read(suite) if e.result.cell.scene == scene and e.method == method))
+
+
+def test_the_camera_plot_marks_unregistered_views_and_joins_errors(suite):
+    plot = plot_of(suite, "blocks", "gnerf")
+    assert plot.caption.startswith(f"{len(TRUTH_VIEWS) - 3} of {len(TRUTH_VIEWS)} views registered")
+    for panel in plot.panels:
+        assert panel.truth.count("M") == len(TRUTH_VIEWS)
+        assert panel.estimate.count("M") == len(TRUTH_VIEWS) - 3
+        assert panel.unregistered.count("l28") == 3
+        spots = np.array(re.findall(r"M(-?\d+) (-?\d+)h0", panel.truth), dtype=int)
+        assert spots.min() > 0
+        assert spots.max() < cameras.SIDE
+
+
+def test_seen_from_the_side_a_higher_camera_is_drawn_higher(tmp_path):
+    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
+    turn = np.radians(np.arange(0, 360, 45))
+    circle = np.stack([np.cos(turn), np.sin(turn), np.zeros(8)], axis=1)
+    low, high = (look_at(4 * circle + [0, 0, z], np.zeros(3), np.array([0.0, 0.0, 1.0])) for z in (0, 2))
+    poses = np.concatenate([low, high])
+    write_json(folder / "cameras.json", {"truth": {f"v{k:02d}": pose for k, pose in enumerate(poses)}, "estimate": {}})
+    plot = cameras.cameras(read(tmp_path)[0])
+    side = next(panel for panel in plot.panels if panel.name == "from the side")
+    above = next(panel for panel in plot.panels if panel.name == "from above")
+    heights = np.array([int(y) for _, y in re.findall(r"M(\d+) (\d+)h0", side.truth)])  # of y pointing down
+    assert (heights[8:] < heights[:8]).all()
+    spots = np.array(re.findall(r"M(\d+) (\d+)h0", above.truth), dtype=float)
+    drawn = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
+    true = np.linalg.norm(poses[:, None, :2, 3] - poses[None, :, :2, 3], axis=-1)
+    scale = drawn.sum() / true.sum()
+    assert np.abs(drawn - scale * true).max() < 1.5  # distances in the plan are kept, but for rounding
+
+
+def test_estimates_far_off_are_counted_and_a_single_camera_is_drawn(tmp_path):
+    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
+    held = read_json(folder / "cameras.json")
+    held["estimate"] = {view: (np.array(pose) + 1e6).tolist() for view, pose in list(held["truth"].items())[:2]}
+    write_json(folder / "cameras.json", held)
+    assert "2 estimated centres lie outside the drawing" in cameras.cameras(read(tmp_path)[0]).caption
+    write_json(folder / "cameras.json", {"truth": {"v0": ring(2)[0]}, "estimate": {"v0": np.full((4, 4), np.nan)}})
+    assert cameras.cameras(read(tmp_path)[0]).caption.startswith("0 of 1 views registered")
+
+
+def test_the_drawing_in_three_dimensions_keeps_every_camera_where_it_is(suite):
+    entry = next(e for e in read(suite) if e.result.cell.scene == "blocks" and e.method == "gnerf")
+    drawn = orbit.orbit(entry)
+    assert isinstance(drawn, dict)
+    held = read_json(entry.folder / "cameras.json")
+    assert drawn["views"] == sorted(held["truth"])
+    truth = np.array([held["truth"][view] for view in drawn["views"]])
+    numbers = np.array(drawn["truth"])
+    drawn_apart, apart = (
+        np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (numbers[:, :3], truth[:, :3, 3])
+    )
+    assert drawn_apart == pytest.approx(apart * drawn_apart.sum() / apart.sum(), abs=2e-3)  # rounded to 1e-3
+    assert np.linalg.norm(numbers[:, :3], axis=1).max() == pytest.approx(1, abs=1e-3)
+    assert numbers[:, 3:6] == pytest.approx(truth[:, :3, 0], abs=5.1e-4)
+    assert sum(each is None for each in drawn["estimate"]) == len(truth) - len(held["estimate"])
+
+
+def test_the_middle_seed_stands_for_a_method(site, suite):
+    blocks = [e for e in read(suite) if (e.result.cell.scene, e.result.cell.degradation) == ("blocks", "clean")]
+    chosen = pictures.typical([e for e in blocks if e.method == "gnerf" and e.done])
+    assert chosen is not None
+    assert chosen.result.cell.seed == 2  # of 27, 26, 25, 24, 23 dB
+    strips = [attrs["alt"] for tag, attrs in site["scenes/blocks.html"].tags if tag == "img" and attrs.get("alt")]
+    assert [alt for alt in strips if alt.startswith("gnerf, seed") and "h002" in alt] == [
+        "gnerf, seed 2: h002 aligned, 25.00 dB"
+    ]
+
+
+def test_curves_are_those_of_the_log_and_a_torn_line_is_dropped(suite):
+    entry = next(e for e in read(suite) if e.method == "nerf")
+    found = curves.headline(curves.series(read_log(entry.folder)))
+    assert list(found) == ["psnr", "loss"]
+    assert len(found["psnr"]) == 100
+    assert (np.diff(found["psnr"][:, 1]) > 0).all()
+    assert (np.diff(found["loss"][:, 1]) < 0).all()
+    assert found["psnr"][-1, 0] == 99
+
+
+def test_a_command_runs_the_cells_again(suite):
+    entries = read(suite)
+    cell = next(e for e in entries if e.method == "colmap_nerf[mapper=global]").result.cell
+    assert details.command([cell]) == (
+        "unposed run -s blocks -d clean -m 'colmap_nerf[mapper=global]' --seeds 0 --effort quick"
+    )
+
+
+def test_headline_columns_are_defined_and_an_unknown_one_keeps_its_name():
+    assert set(HEADLINE) <= COLUMNS.keys()
+    assert column("pose/new").label == "pose/new"
+    assert column("pose/registered").show(0.9) == "90"
+    assert column("nvs/aligned/psnr").show(-1.5) == "−1.50"
