@@ -441,7 +441,8 @@ def _short(value: Any) -> str:
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
 @click.option("--print", "shown", is_flag=True, help="Print its tables, in Markdown, instead of its path.")
-def report(out: Path | None, effort: str, shown: bool) -> None:
+@click.option("--paper", is_flag=True, help="Also tables and figures for a paper, published numbers beside ours.")
+def report(out: Path | None, effort: str, shown: bool, paper: bool) -> None:
     """Write the report of a suite from its results, and print its path."""
     from reports.build import build
 
@@ -449,6 +450,26 @@ def report(out: Path | None, effort: str, shown: bool) -> None:
     _read(suite)
     page = build(suite).resolve()
     click.echo(page.with_name("report.md").read_text(encoding="utf-8") if shown else page)
+    if paper:
+        from reports.paper.build import build as build_paper
+
+        click.echo(build_paper(suite).resolve())
+
+
+@main.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--fail-on-regression", is_flag=True, help="Exit code 1 where B is worse.")
+@json_option
+def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
+    """Compare two suites cell by cell (runs/before runs/after), or two methods (runs/x:nerf runs/x:gnerf)."""
+    from reports import compare as comparing
+
+    compared = comparing.compare(comparing.side(a), comparing.side(b))
+    told = comparing.as_json(compared) if as_json else None
+    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(comparing.lines(compared)))
+    if fail_on_regression and compared.regressions:
+        sys.exit(1)
 
 
 @main.command()

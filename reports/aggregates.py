@@ -13,6 +13,7 @@ from reports.columns import COLUMNS, HEADLINE, Column, column
 from reports.marks import Mark, marks, may_be_marked
 from reports.scores import PSNR, ROTATION, Entry, Question, Setting
 
+CHARGED = (ROTATION, PSNR)
 STATISTICS = {"iqm": stats.iqm, "median": stats.median, "mean": stats.mean}
 """By name, the first being the protocol's. What stands below each: bootstrap interval; range; standard deviation."""
 
@@ -115,7 +116,7 @@ def _heads(entries: Sequence[Entry]) -> tuple[Head, ...]:
     for name in HEADLINE:
         if not any(scores.value(entry.result, name) is not None for entry in entries):
             continue
-        if name in (ROTATION, PSNR) and twice:
+        if name in CHARGED and twice:
             heads += [Head(column=COLUMNS[name], cells="penalised"), Head(column=COLUMNS[name], cells="successes")]
         else:
             heads.append(Head(column=COLUMNS[name], cells=""))
@@ -169,8 +170,12 @@ def penalised(entries: Sequence[Entry], name: str, levels: dict[Question, float]
 def charge(
     entries: Sequence[Entry], name: str, levels: dict[Question, float]
 ) -> tuple[list[Entry], stats.Scores]:  # fmt: skip
-    """The cells that count in a penalised column, and their scores, failures charged; NaN where no charge is known."""
-    kept = [entry for entry in entries if not (entry.done and scores.value(entry.result, name) is None)]
+    """The cells that count in a column, and their scores, failures charged; NaN where no charge is known.
+
+    The protocol charges a failure 180 deg of rotation and the PSNR of the mean-colour image. Of any other column,
+    only the cells that have it count.
+    """
+    kept = [e for e in entries if scores.value(e.result, name) is not None or (name in CHARGED and not e.done)]
     done = np.array([entry.done for entry in kept], dtype=bool)
     if name == ROTATION:
         penalty = np.full(len(kept), stats.FAILED_ROTATION_DEG)

@@ -23,7 +23,7 @@ from reports import (
     tradeoff,
 )
 from reports.columns import COLUMNS, column
-from reports.naming import replace
+from reports.naming import replace, sweep
 from reports.scores import Entry
 from reports.site import pages
 from reports.verdict import verdict
@@ -50,7 +50,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     ):
         replace(out / path, content)
         written.add(path)
-    _sweep(out, written)
+    sweep(out, OURS, written)
     return out / "index.html"
 
 
@@ -68,7 +68,7 @@ def gather(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "methods": list(methods),
         "seeds": sorted({entry.result.cell.seed for entry in entries}),
         "tally": Counter(entry.result.status for entry in entries),
-        "given": {method: scores.describe_given(each) for method, each in methods.items()},
+        "given": scores.given_by_method(entries),
         "told": {method for method, each in methods.items() if scores.is_told(each)},
         "verdict": verdict(entries),
         "boards": [(question, tables.leaderboard(question, each)) for question, each in questions(entries)],
@@ -116,13 +116,3 @@ def _constants(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """What the protocol fixes, as the judgements recorded it."""
     found = (entry.result.ingredients.get("judgement") for entry in entries if entry.done)
     return list(details.flat(next((each for each in found if each), {})))
-
-
-def _sweep(out: Path, written: set[str]) -> None:
-    """Remove pages and pictures of cells that are no longer there."""
-    for folder in OURS:
-        for path in sorted((out / folder).rglob("*"), reverse=True):
-            if path.is_file() and path.relative_to(out).as_posix() not in written:
-                path.unlink()
-            elif path.is_dir() and not any(path.iterdir()):
-                path.rmdir()

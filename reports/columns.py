@@ -37,7 +37,7 @@ class Column:
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
         if self.unit == "%":
-            return f"{100 * value:.{self.digits}f}"
+            value = 100 * value
         return f"{value:.{self.digits}f}".replace("-", "−")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 LONGEST = 120
@@ -23,3 +24,13 @@ def replace(path: Path, content: str | bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     draft.write_bytes(content.encode() if isinstance(content, str) else content)
     draft.replace(path)
+
+
+def sweep(root: Path, folders: Iterable[str], written: Set[str]) -> None:
+    """Remove what these folders below `root` hold that was not written this time; `written` are paths from `root`."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*"), reverse=True):
+            if path.is_file() and path.relative_to(root).as_posix() not in written:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()

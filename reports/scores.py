@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.record import Result, read_suite
+from bench.task import Effort
 from reports import stats
 from reports.naming import slug
 
@@ -36,7 +37,7 @@ class Question:
 
     scene: str
     degradation: str
-    effort: str
+    effort: Effort
     protocol: str
     reference: str
 
@@ -63,12 +64,19 @@ class Setting:
     """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
 
     agreement: bool
-    effort: str
+    effort: Effort
     protocol: str
 
     @property
     def title(self) -> str:
         return f"{self.protocol} · {self.effort}" + (" · agreement with COLMAP" if self.agreement else "")
+
+    def suffix(self, among: Iterable[Setting]) -> str:
+        """What the name of a file must end with, where it is written for each of several settings: `_full_colmap`."""
+        others = {self, *among}
+        parts = [self.effort] if len({each.effort for each in others}) > 1 else []
+        parts += [slug(self.protocol)] if len({each.protocol for each in others}) > 1 else []
+        return "".join(f"_{part}" for part in [*parts, *(["colmap"] if self.agreement else [])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +227,10 @@ def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         groups.setdefault(entry.result.cell.scene, []).append(entry)
     return dict(sorted(groups.items()))
+
+
+def given_by_method(entries: Iterable[Entry]) -> dict[str, str]:
+    return {method: describe_given(each) for method, each in by_method(entries).items()}
 
 
 def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:

@@ -74,14 +74,19 @@ def curves(entries: Sequence[Entry]) -> list[Curve]:
     for setting, each in scores.by_setting(entries).items():
         kinds = sorted({split_degradation(entry.result.cell.degradation)[0] for entry in each} - {CLEAN})
         for kind in kinds:
+            spoilt = [e for e in each if split_degradation(e.result.cell.degradation)[0] == kind]
+            masks = any(IOU in entry.result.metrics for entry in spoilt)
+            columns = (ROTATION, IOU) if masks else (ROTATION, PSNR)  # a mask's PSNR is no photograph's
             for held in scores.by_method(each).values():
-                curve = _curve(setting, kind, scores.tried(held), levels)
+                curve = _curve(setting, kind, scores.tried(held), columns, levels)
                 if curve is not None:
                     found.append(curve)
     return found
 
 
-def _curve(setting: Setting, kind: str, entries: Sequence[Entry], levels: dict[Question, float]) -> Curve | None:
+def _curve(
+    setting: Setting, kind: str, entries: Sequence[Entry], columns: Sequence[str], levels: dict[Question, float]
+) -> Curve | None:
     spoilt: dict[float, list[Entry]] = {}
     for entry in entries:
         name, severity = split_degradation(entry.result.cell.degradation)
@@ -94,8 +99,6 @@ def _curve(setting: Setting, kind: str, entries: Sequence[Entry], levels: dict[Q
     if clean:
         spoilt.setdefault(0.0, []).extend(clean)
     first = next(iter(entries))
-    masks = any(IOU in entry.result.metrics for each in spoilt.values() for entry in each)
-    columns = (ROTATION, IOU) if masks else (ROTATION, PSNR)  # a mask's PSNR is another quantity than a photograph's
     return Curve(
         setting=setting, kind=kind, method=first.method, told=first.told,
         given=scores.describe_given(entries), scenes=tuple(sorted(scenes)),

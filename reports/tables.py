@@ -63,9 +63,9 @@ class Board:
         return [(name, len(list(columns))) for name, columns in grouped]
 
 
-def leaderboard(question: Question, entries: Sequence[Entry]) -> Board:
+def leaderboard(question: Question, entries: Sequence[Entry], names: Sequence[str] = HEADLINE) -> Board:
     """One row a method, median over its seeds; best and second among the methods that see no poses."""
-    footnotes, columns = Footnotes(), _columns_of(entries, HEADLINE)
+    footnotes, columns = Footnotes(), _columns_of(entries, names)
     methods = scores.by_method(entries)
     rows = [_row(each, columns, footnotes) for each in methods.values()]
     eligible = [may_be_marked(each) for each in methods.values()]

@@ -1,0 +1,286 @@
+"""Two suites, or two methods, cell by cell: what got better, what got worse, what no longer answers.
+
+A change is B minus A, of cells that ask the same question. A change within a column's tolerance is none: what is
+computed on two machines is never equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reports import scores, stats
+from reports.aggregates import by_scene
+from reports.columns import Column, column
+from reports.scores import Entry, Question
+
+QUALITY = {
+    "pose/rotation_deg_median": 0.1, "pose/registered": 0.01, "nvs/aligned/psnr": 0.1, "nvs/aligned/iou": 0.005,
+    "nvs/refined/psnr": 0.1, "nvs/half/psnr": 0.1, "nvs/registered/psnr": 0.1,
+}  # fmt: skip
+"""Columns whose loss is a regression, each with what is no change, in its unit (of a share, 0.01 is one percent)."""
+
+COST = {"cost/fit_seconds": 0.1, "cost/peak_rss_mb": 0.1}
+"""Columns that are told but are no regression, for machines differ; the tolerance is a share of A."""
+
+LISTED = 10  # cells named of each kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """`runs/mine`, or one method of it: `runs/mine:gnerf`."""
+
+    label: str
+    method: str  # empty: all of them
+    entries: tuple[Entry, ...]
+
+    @property
+    def revisions(self) -> str:
+        found = {str(entry.result.provenance.get("git") or "unknown")[:8] for entry in self.entries}
+        return ", ".join(sorted(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Answers to one question by the same method (or by the two that are compared), with the same seed."""
+
+    name: str
+    a: Entry
+    b: Entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One column over the pairs in which both sides have it."""
+
+    column: Column
+    tolerance: float
+    n: int
+    a: float  # median
+    b: float
+    mean: float  # of the differences
+    interval: stats.Interval | None  # of the mean, stratified by scene; None for fewer than two cells
+    better: int
+    worse: int
+    worst: tuple[tuple[str, float, float], ...]  # name, a, b of the cells that lost most
+    best: tuple[tuple[str, float, float], ...]
+    counts: bool  # whether a loss is a regression
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is worse beyond its tolerance, and beyond chance where there are cells enough to say so."""
+        sign = 1 if self.column.better == "low" else -1
+        ends = sorted(sign * end for end in (self.interval or (self.mean, self.mean)))
+        return self.counts and ends[0] > self.tolerance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    a: Side
+    b: Side
+    pairs: tuple[Pair, ...]
+    only_a: int
+    only_b: int
+    changes: tuple[Change, ...]
+    newly_failing: tuple[tuple[str, str], ...]  # name, how it ended
+    newly_answered: tuple[tuple[str, str], ...]
+    newly_unsolved: tuple[tuple[str, str], ...]  # name, "0.3 -> 94 deg"
+    newly_solved: tuple[tuple[str, str], ...]
+
+    @property
+    def regressions(self) -> tuple[str, ...]:
+        """What got worse, in words; none is what a continuous check wants."""
+        found = []
+        for cells, what in ((self.newly_failing, "newly without an answer"), (self.newly_unsolved, "no longer solved")):
+            if cells:
+                found.append(f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} {what}")
+        return (*found, *(f"{_title(each.column)} {_told(each)}" for each in self.changes if each.lost))
+
+
+def side(label: str) -> Side:
+    """Read `folder` or `folder:method`. Raises ValueError where there is no such suite, or no such method in it."""
+    folder, method = label, ""
+    if not Path(label).is_dir() and ":" in label:
+        folder, _, method = label.rpartition(":")
+    entries = scores.read(Path(folder))
+    known = list(scores.by_method(entries))
+    if method and method not in known:
+        raise ValueError(f"compare: {folder} has no method {method!r}; it has {', '.join(known)}")
+    held = tuple(entry for entry in entries if not method or entry.method == method)
+    return Side(label=label, method=method, entries=held)
+
+
+def compare(a: Side, b: Side) -> Compared:
+    """Raises ValueError where nothing can be paired."""
+    if bool(a.method) != bool(b.method):
+        raise ValueError("compare: name a method on both sides (runs/a:nerf runs/a:gnerf), or on neither")
+    across = bool(a.method) and a.method != b.method
+    left, right = ({_key(entry, across): entry for entry in each.entries} for each in (a, b))
+    shared = [key for key in left if key in right]
+    if not shared:
+        raise ValueError(
+            f"compare: {a.label} and {b.label} have no cell in common: a pair shares scene, degradation, "
+            f"{'' if across else 'method, '}seed, effort, protocol and kind of truth"
+        )
+    pairs = tuple(Pair(name=_name(left[key], across), a=left[key], b=right[key]) for key in shared)
+    changes = [_change(pairs, name, tolerance, share=False) for name, tolerance in QUALITY.items()]
+    changes += [_change(pairs, name, tolerance, share=True) for name, tolerance in COST.items()]
+    both = [pair for pair in pairs if pair.a.done and pair.b.done]
+    return Compared(
+        a=a, b=b, pairs=pairs, only_a=len(left) - len(shared), only_b=len(right) - len(shared),
+        changes=tuple(change for change in changes if change is not None),
+        newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: scores.ended(pair.b)),
+        newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: scores.ended(pair.a)),
+        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) and not _solved(pair.b), _rotations),
+        newly_solved=_cells(both, lambda pair: _solved(pair.b) and not _solved(pair.a), _rotations),
+    )  # fmt: skip
+
+
+def _key(entry: Entry, across: bool) -> tuple[Question, str, int]:
+    return entry.question, "" if across else entry.method, entry.result.cell.seed
+
+
+def _name(entry: Entry, across: bool) -> str:
+    cell = entry.result.cell
+    return f"{cell.scene}/{cell.degradation}/seed{cell.seed}" if across else cell.id
+
+
+def _cells(
+    pairs: Sequence[Pair], chosen: Callable[[Pair], bool], say: Callable[[Pair], str]
+) -> tuple[tuple[str, str], ...]:  # fmt: skip
+    return tuple((pair.name, say(pair)) for pair in pairs if chosen(pair))
+
+
+def _solved(entry: Entry) -> bool:
+    return bool(scores.success([entry])[0])
+
+
+def _rotations(pair: Pair) -> str:
+    shown = column(scores.ROTATION)
+    values = [scores.value(each.result, scores.ROTATION) for each in (pair.a, pair.b)]
+    return " -> ".join("?" if value is None else shown.show(value) for value in values) + " deg"
+
+
+def _change(pairs: Sequence[Pair], name: str, tolerance: float, *, share: bool) -> Change | None:
+    shown = column(name)
+    held = [(pair, scores.value(pair.a.result, name), scores.value(pair.b.result, name)) for pair in pairs
+            if pair.a.done and pair.b.done]  # fmt: skip
+    kept = [(pair, a, b) for pair, a, b in held if a is not None and b is not None and math.isfinite(b - a)]
+    if not kept:
+        return None
+    before, after = np.array([a for _, a, _ in kept]), np.array([b for _, _, b in kept])
+    difference = after - before
+    allowed = tolerance * np.abs(before) if share else np.full(len(kept), tolerance)
+    gain = -difference if shown.better == "low" else difference
+    ranked = sorted(range(len(kept)), key=lambda k: gain[k])
+    strata = by_scene([pair.a for pair, _, _ in kept], difference)
+
+    def named(places: Sequence[int]) -> tuple[tuple[str, float, float], ...]:
+        return tuple((kept[k][0].name, float(before[k]), float(after[k])) for k in places)
+
+    return Change(
+        column=shown, tolerance=tolerance, n=len(kept), counts=not share,
+        a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
+        interval=stats.bootstrap(strata, stats.mean) if max(map(len, strata)) > 1 else _over_scenes(strata),
+        better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
+        worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
+        best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),
+    )  # fmt: skip
+
+
+def _over_scenes(strata: Sequence[stats.Scores]) -> stats.Interval | None:
+    """One cell a scene: the scenes themselves are drawn from."""
+    return stats.bootstrap([np.concatenate(strata)], stats.mean) if len(strata) > 1 else None
+
+
+def _title(shown: Column) -> str:
+    stage = shown.group.partition(", ")[2]
+    return f"{shown.label} {stage}".strip()
+
+
+def _told(change: Change) -> str:
+    shown = change.column
+    interval = f" [{shown.show(change.interval.low)}, {shown.show(change.interval.high)}]" if change.interval else ""
+    return f"{_signed(change.mean, shown)}{interval} {shown.unit}".rstrip() + f" over {change.n} cells"
+
+
+def _signed(value: float, shown: Column) -> str:
+    return ("+" if value > 0 else "") + shown.show(value)
+
+
+def lines(compared: Compared) -> list[str]:
+    """What `unposed compare` prints."""
+    sides = (("A", compared.a), ("B", compared.b))
+    said = [f"{name}  {each.label}  {len(each.entries)} cells, git {each.revisions}" for name, each in sides]
+    statuses = [Counter(entry.result.status for entry in (pair.a for pair in compared.pairs)),
+                Counter(entry.result.status for entry in (pair.b for pair in compared.pairs))]  # fmt: skip
+    said.append(
+        f"{len(compared.pairs)} pairs ({statuses[0]['done']} done in A, {statuses[1]['done']} in B); "
+        f"{compared.only_a} cells only in A, {compared.only_b} only in B"
+    )
+    said += ["", *_table(compared.changes)]
+    for title, cells in (
+        ("without an answer now", compared.newly_failing), ("answered now", compared.newly_answered),
+        ("no longer solved", compared.newly_unsolved), ("solved now", compared.newly_solved),
+    ):  # fmt: skip
+        said += _listed(title, cells)
+    for change in compared.changes:
+        for what, cells in (("worst", change.worst), ("best", change.best)):
+            if cells and change.counts:
+                shown = change.column
+                told = [f"{name}  {shown.show(a)} -> {shown.show(b)} {shown.unit}".rstrip() for name, a, b in cells]
+                said += ["", f"{_title(shown)}, {what} changes:", *(f"  {line}" for line in told)]
+    verdict = "worse: " + "; ".join(compared.regressions) if compared.regressions else "nothing got worse"
+    return [*said, "", verdict]
+
+
+def _listed(title: str, cells: Sequence[tuple[str, str]]) -> list[str]:
+    if not cells:
+        return []
+    more = [f"  and {len(cells) - LISTED} more"] if len(cells) > LISTED else []
+    return ["", f"{title} ({len(cells)}):", *(f"  {name}  {why}" for name, why in cells[:LISTED]), *more]
+
+
+def _table(changes: Sequence[Change]) -> list[str]:
+    heads = ("", "n", "A", "B", "B - A, mean", "95 % interval", "better", "same", "worse")
+    rows: list[tuple[str, ...]] = [heads]
+    for each in changes:
+        shown = each.column
+        interval = (
+            f"[{shown.show(each.interval.low)}, {shown.show(each.interval.high)}]" if each.interval else "one cell"
+        )
+        unit = f" ({shown.unit})" if shown.unit else ""
+        same = each.n - each.better - each.worse
+        rows.append((f"{_title(shown)}{unit} {shown.arrow}", str(each.n), shown.show(each.a), shown.show(each.b),
+                     _signed(each.mean, shown), interval, str(each.better), str(same), str(each.worse)))  # fmt: skip
+    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(text.rjust(w) for text, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
+
+
+def as_json(compared: Compared) -> dict[str, Any]:
+    """For programs; numbers in the units of the columns."""
+    return {
+        "a": compared.a.label, "b": compared.b.label, "pairs": len(compared.pairs),
+        "only_a": compared.only_a, "only_b": compared.only_b, "regressions": list(compared.regressions),
+        "newly_failing": [list(cell) for cell in compared.newly_failing],
+        "newly_answered": [list(cell) for cell in compared.newly_answered],
+        "newly_unsolved": [list(cell) for cell in compared.newly_unsolved],
+        "newly_solved": [list(cell) for cell in compared.newly_solved],
+        "changes": {
+            each.column.name: {
+                "n": each.n, "a": each.a, "b": each.b, "mean": each.mean,
+                "interval": list(each.interval) if each.interval else None,
+                "better": each.better, "worse": each.worse, "lost": each.lost,
+            }
+            for each in compared.changes
+        },
+    }  # fmt: skip

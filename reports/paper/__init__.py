@@ -1,0 +1,1 @@
+"""What goes into a paper: tables as LaTeX, Markdown and CSV, figures as PDF and SVG, published numbers beside ours."""

@@ -1,0 +1,124 @@
+"""A suite's results -> a folder that a paper can be written from. The same results give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports import aggregates, heat, paired, scores, severities, tradeoff
+from reports.columns import STAGES
+from reports.naming import replace, slug, sweep
+from reports.paper import figures, latex, look, methods, plain, scenes
+from reports.paper.figures import ERROR_FULL
+from reports.paper.published import Library, library
+from reports.paper.table import Table
+from reports.scores import CLEAN, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def build(suite: Path, out: Path | None = None) -> Path:
+    """Write tables (LaTeX, Markdown, CSV), figures (PDF, SVG) and `main.tex` over them into `out`.
+
+    Default `<suite>/paper`. Returns the path of `main.tex`. Raises ValueError where there is no result.
+    """
+    entries = scores.read(suite)
+    out = out or suite / "paper"
+    held = library()
+    made = list(tables(entries, held))
+    written: set[str] = set()
+
+    def write(path: str, content: str | bytes) -> None:
+        replace(out / path, content)
+        written.add(path)
+
+    for table in made:
+        write(f"tables/{table.name}.tex", latex.table(table))
+        write(f"tables/{table.name}.md", plain.markdown(table))
+        write(f"tables/{table.name}.csv", plain.table(table))
+    drawn = []
+    with look.style():
+        for name, caption, figure in pictures(entries):
+            for kind, content in look.files(figure).items():
+                write(f"figures/{name}.{kind}", content)
+            drawn.append((name, caption))
+    write("published.csv", _published(held))
+    write("main.tex", latex.document(suite.resolve().name, [table.name for table in made], drawn))
+    sweep(out, ("tables", "figures"), written)
+    return out / "main.tex"
+
+
+def tables(entries: Sequence[Entry], held: Library) -> Iterator[Table]:
+    """In the order of the paper: novel views by stage, pose errors, summary, ablations, robustness, published noise."""
+    across = aggregates.across(entries)
+    for stage in STAGES:
+        yield from scenes.novel_views(entries, held, stage)
+    yield from scenes.pose_errors(entries, held)
+    yield from methods.summary(across)
+    yield from methods.ablations(across, held)
+    yield from methods.bearing(severities.curves(entries), held)
+    yield from methods.noise(held)
+
+
+def pictures(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Figure]]:
+    """(name, caption, figure) of all that the results allow."""
+    colours = {method: k for k, method in enumerate(scores.by_method(entries))}
+    groups = scores.by_setting(entries)
+    for setting, each in groups.items():
+        suffix, where = setting.suffix(groups), setting.title
+        curves = severities.curves(each)
+        if curves:
+            caption = f"Robustness, {where}. Whiskers: 95 % intervals; a cross marks the breaking point."
+            yield f"robustness{suffix}", caption, figures.robustness(curves, colours)
+        for table in heat.heats(each):
+            what = f"Success rate, method by {table.across}"
+            caption = f"{what}, {where}, {table.scope}. Hatched: no answer. *: given the true poses."
+            yield f"heat_{table.across}{suffix}", caption, figures.heat(table)
+        for bargains in tradeoff.bargains(each):
+            caption = f"Cost against quality, {bargains.degradation}, {where}. Hollow: given the true poses."
+            yield f"cost{suffix}", caption, figures.tradeoff(bargains, colours)
+        for comparison in paired.comparisons(each):
+            figure = figures.ranks(comparison)
+            if figure is not None:
+                what = f"{comparison.column.label}, {comparison.degradation}"
+                caption = f"Mean ranks by {what}, {where}, n = {len(comparison.blocks)} scenes."
+                name = f"ranks_{slug(comparison.degradation)}_{slug(comparison.column.label)}{suffix}"
+                yield name, caption, figure
+        yield from _renders(each, colours, suffix, where)
+
+
+def _renders(
+    entries: Sequence[Entry], colours: Mapping[str, int], suffix: str, where: str
+) -> Iterator[tuple[str, str, Figure]]:
+    """Of the clean captures."""
+    clean = scenes.main_methods([entry for entry in entries if entry.result.cell.degradation == CLEAN])
+    for scene, each in scores.by_scene(clean).items():
+        figure = figures.renders(each, colours)
+        if figure is not None:
+            caption = (
+                f"Held-out views of {scene}, aligned stage, {where}: truth, renders, errors (0 to {ERROR_FULL:g})."
+            )
+            yield f"renders_{slug(scene)}{suffix}", caption, figure
+
+
+def _published(held: Library) -> str:
+    """All published numbers with their sources, one a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["id", "method", "given", "dataset", "scene", "column", "value", "read", "source", "protocol", "caution"]
+    )
+    for each in held.published:
+        for scene, values in each.scenes.items():
+            for column, value in values.items():
+                row: list[Any] = [each.id, each.method, each.given, each.dataset, scene, column, value]
+                writer.writerow([*row, each.read, each.source, each.protocol, each.caution])
+    for noise in held.noise:
+        for sigma, value in zip(noise.sigma, noise.rotation, strict=True):
+            writer.writerow(["noise", noise.method, noise.given, "", noise.scene, f"rotation at sigma {sigma}", value,
+                             noise.read, noise.source, "", ""])  # fmt: skip
+    return text.getvalue()

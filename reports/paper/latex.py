@@ -1,0 +1,124 @@
+"""A table as LaTeX: booktabs, best in bold, second underlined, published in italics, a dagger for a failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reports.paper.table import Cell, Head, Table
+
+PREAMBLE = r"""\providecommand{\unposedspread}[2]{\shortstack[r]{#1\\[-1pt]{\tiny #2}}}
+"""
+"""What a table needs beside the packages booktabs and graphicx; it travels with every table."""
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "−": "$-$", "–": "--", "—": "---", "…": r"\ldots{}", "∞": r"$\infty$",
+    "±": r"$\pm$", "°": r"$^\circ$", "×": r"$\times$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "·": r"$\cdot$",
+    "σ": r"$\sigma$", "⚑": r"$\flat$", "“": "``", "”": "''", "’": "'", "[": "{[}", "]": "{]}",
+}  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX sets as it is; what the T1 encoding lacks becomes a question mark."""
+    return "".join(_letter(char) for char in re.sub(r"\s+", " ", text))
+
+
+def _letter(char: str) -> str:
+    return SPECIAL.get(char) or (char if ord(char) < 127 or 0xA0 < ord(char) < 0x180 else "?")
+
+
+def table(made: Table) -> str:
+    """A `table*` with its caption, label and notes. A wide one is scaled to the width of the text."""
+    columns = "l" + ("l" if made.detailed else "") + "r" * len(made.heads)
+    lines = [
+        PREAMBLE + r"\begin{table*}[htbp]",
+        r"\centering\small",
+        rf"\caption{{{escape(made.caption)}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', made.name)}}}",
+        rf"\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *_heading(made),
+        r"\midrule",
+    ]
+    for row in made.rows:
+        lines += [r"\midrule"] if row.apart else []
+        start = [escape(row.label), *([rf"{{\scriptsize {escape(row.detail)}}}"] if made.detailed else [])]
+        lines.append(" & ".join([*start, *map(_cell, row.cells, made.heads)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    notes = [rf"$^{{{letter}}}$ {escape(text)}." for letter, text in made.notes]
+    if failed(made):
+        notes.insert(0, r"$^\dagger$ failed, with the note.")
+    if told := [*notes, *map(escape, made.remarks)]:
+        lines.append(r"\par\vspace{3pt}\parbox{\linewidth}{\scriptsize " + " ".join(told) + "}")
+    return "\n".join([*lines, r"\end{table*}", ""])
+
+
+def failed(made: Table) -> bool:
+    return any(cell.failed for row in made.rows for cell in row.cells)
+
+
+def _heading(made: Table) -> list[str]:
+    lead = 2 if made.detailed else 1
+    spans, rules, at = [""] * lead, [], lead + 1
+    for text, n in made.groups:
+        spans.append(rf"\multicolumn{{{n}}}{{c}}{{{escape(text)}}}")
+        rules += [rf"\cmidrule(lr){{{at}-{at + n - 1}}}"] if text else []
+        at += n
+    titles = [escape(made.stub), *(["given"] if made.detailed else []), *map(_head, made.heads)]
+    above = [" & ".join(spans) + r" \\", *rules] if any(head.group for head in made.heads) else []
+    return [*above, " & ".join(titles) + r" \\"]
+
+
+def _head(head: Head) -> str:
+    lines = [_italic(escape(line), head) for line in head.text.split("\n")]
+    text = lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r"\\".join(lines) + "}"
+    return text + _raised(False, head.notes)
+
+
+def _cell(cell: Cell, head: Head) -> str:
+    text = _italic(escape(cell.text), head)
+    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
+    text += _raised(cell.failed, cell.notes)
+    return rf"\unposedspread{{{text}}}{{{escape(cell.spread)}}}" if cell.spread else text
+
+
+def _italic(text: str, head: Head) -> str:
+    return rf"\textit{{{text}}}" if head.source != "ours" and text else text
+
+
+def _raised(dagger: bool, notes: Sequence[str]) -> str:
+    mark = (r"\dagger " if dagger else "") + ",".join(dict.fromkeys(notes))
+    return f"$^{{{mark}}}$" if mark else ""
+
+
+def document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
+    """A whole document over the files of a folder: `tables` by name, `figures` as (name, caption)."""
+    body = []
+    for k, name in enumerate(tables):
+        body += [
+            rf"\input{{tables/{name}}}",
+            *([r"\clearpage"] if k % 3 == 2 else []),
+        ]  # LaTeX holds few floats at once
+    body.append(r"\clearpage")
+    for name, caption in figures:
+        body.append(
+            r"\begin{figure*}[t]\centering"
+            rf"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{{figures/{name}}}"
+            rf"\caption{{{escape(caption)}}}\label{{fig:{name.replace('_', '-')}}}\end{{figure*}}"
+        )
+    lines = [
+        r"\documentclass[10pt]{article}",
+        r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage[utf8]{inputenc}",
+        r"\usepackage{booktabs,graphicx}",
+        rf"\title{{{escape(title)}}}\date{{}}\author{{}}",
+        r"\begin{document}",
+        r"\maketitle",
+        *body,
+        r"\end{document}",
+        "",
+    ]
+    return "\n".join(lines)

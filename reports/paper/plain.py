@@ -1,0 +1,70 @@
+"""A table as Markdown, and as CSV with a column apart for what a number's neighbours say of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from reports.paper.table import Cell, Head, Row, Table
+from reports.text import escape
+
+
+def markdown(made: Table) -> str:
+    """Best in bold, second in italics; published numbers are in columns that say so."""
+    titles = [escape(made.stub), *(["given"] if made.detailed else []), *map(_title, made.heads)]
+    lines = [f"**{escape(made.caption)}**", "", _line(titles), _line(["---"] * len(titles))]
+    for row in made.rows:
+        lines.append(
+            _line([escape(row.label), *([escape(row.detail)] if made.detailed else []), *map(_cell, row.cells)])
+        )
+    notes = [f"{letter}: {escape(text)}" for letter, text in made.notes]
+    if any(cell.failed for row in made.rows for cell in row.cells):
+        notes.insert(0, "†: failed, with the note")
+    lines += ["", *(f"- {note}" for note in notes), *(f"- {escape(remark)}" for remark in made.remarks)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _title(head: Head) -> str:
+    words = head.text.replace("\n", " ")
+    text = f"{head.group}: {words}" if head.group else words
+    return escape(text + (", published" if head.source == "published" else "")) + _raised(False, head.notes)
+
+
+def _cell(cell: Cell) -> str:
+    text = {"best": f"**{cell.text}**", "second": f"*{cell.text}*", "": cell.text}[cell.mark]
+    return " ".join(filter(None, [text + _raised(cell.failed, cell.notes), escape(cell.spread)]))
+
+
+def _raised(dagger: bool, notes: tuple[str, ...]) -> str:
+    mark = ("†" if dagger else "") + ",".join(dict.fromkeys(notes))
+    return f"<sup>{mark}</sup>" if mark else ""
+
+
+def table(made: Table) -> str:
+    """CSV, one line a number: row, what the row was given, quantity, column, number, spread, mark, source and notes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([made.stub, "given", "quantity", "column", "number", "spread", "mark", "source", "failed", "notes"])
+    said = dict(made.notes)
+    for row in made.rows:
+        for head, cell in zip(made.heads, row.cells, strict=True):
+            writer.writerow(_values(row, head, cell, said))
+    return text.getvalue()
+
+
+def _number(text: str) -> str:
+    """As programs read it."""
+    return text.replace("−", "-").replace("∞", "inf")
+
+
+def _values(row: Row, head: Head, cell: Cell, said: dict[str, str]) -> list[str]:
+    words = head.text.replace("\n", " ")
+    notes = [said[letter] for letter in (*head.notes, *cell.notes)]
+    return [
+        row.label, row.detail, head.group, words, _number(cell.text), _number(cell.spread), cell.mark,
+        head.source, "yes" if cell.failed else "", "; ".join(notes),
+    ]  # fmt: skip
