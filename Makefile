@@ -18,7 +18,7 @@ TESTS        ?= tests
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation report ui test lint setup setup-dev clean help
+.PHONY: bench ablation table report ui test lint setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -36,6 +36,16 @@ ABLATION := gnerf,gnerf[schedule=A-B],gnerf[schedule=AB],gnerf[schedule=B],gnerf
 ablation: METHODS = $(ABLATION)
 ablation: OUT = runs/ablation
 ablation: bench  ## the ablation table of GNeRF: SCENES= SEEDS= EFFORT= DATA= WORKERS= OUT=
+
+# Every method beside every other: what each was given stands in its row
+TABLE := nerf,gnerf,colmap_nerf,colmap_nerf[mapper=global],barf,inerf,nerfmm
+
+table: METHODS = $(TABLE)
+table: SCENES = blocks,nerf_synthetic/chair
+table: SEEDS = 0-2
+table: OUT = runs/table
+table: bench  ## all methods on blocks and chair, three seeds, and print the tables: DATA= WORKERS= SEEDS= EFFORT= OUT=
+	@$(BIN)/unposed report --out '$(OUT)' --print
 
 report: setup  ## rewrite the report of OUT from its results
 	@$(BIN)/unposed report --out '$(OUT)'

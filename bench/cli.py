@@ -42,19 +42,26 @@ def main() -> None:
     unposed list scenes             what there is to run on
     unposed plan -s blocks          what a run would do, and for how long
     unposed run -s blocks           do it
+    unposed stress -d low_texture   find where methods break
     unposed report                  look at it
     """
 
 
-def selection(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that name a matrix, shared by `plan` and `run`."""
+degradations_option = click.option(
+    "-d", "--degradations", default="clean", show_default=True, metavar="NAMES", help="As clean,gaussian_noise@3."
+)
+
+
+def selection(
+    command: Callable[..., Any], degradations: Callable[..., Any] = degradations_option
+) -> Callable[..., Any]:
+    """The options that name a matrix, shared by `plan`, `run` and `stress`."""
     options = [
         click.option("-s", "--scenes", default="blocks", show_default=True, metavar="NAMES",
                      help="Names, globs or folders, comma-separated; `all`: all that are here."),
         click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
                      help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
-        click.option("-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
-                     help="As clean,gaussian_noise@3."),
+        degradations,
         click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7."),
         click.option("--effort", type=EFFORTS, default="quick", show_default=True,
                      help="Longest side shown and judged: 64, 200, 400 px."),
@@ -63,6 +70,22 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
         click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
         lpips_option,
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def running(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of whatever runs cells."""
+    options = [
+        click.option("--limit", type=click.FloatRange(min=0.1),
+                     help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
+        click.option("--retries", type=click.IntRange(0), default=1, show_default=True,
+                     help="Of a worker that crashed."),
+        click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
+        click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]"),
+        click.option("--no-track", is_flag=True, help="Files only."),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -113,40 +136,130 @@ def _planned(options: dict[str, Any]) -> tuple[Any, Any]:
 
 @main.command()
 @selection
-@click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]")
-@click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed.")
-@click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again.")
-@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
-@click.option("--no-track", is_flag=True, help="Files only.")
+@running
 def run(track: str | None, no_track: bool, **options: Any) -> None:
     """Run the matrix: fit, judge and record every cell that is not settled yet."""
+    made, settings = _planned(options)
+    _run(made, settings, track, no_track)
+
+
+def _run(made: Any, settings: Any, track: str | None, no_track: bool, after: Callable[..., None] | None = None) -> None:
+    """Settle a plan while a person watches; `after` is told console and results. Exits with 1 where a cell failed."""
     from rich.console import Console
 
     from bench import progress
     from bench.record import RERUNNABLE
-    from bench.run import run as settle
-    from bench.track import Tracking
 
-    made, settings = _planned(options)
     console = Console(highlight=False)
     for line in made.absent:
         console.print(f"not here: {line}", style="dim", soft_wrap=True)
-    warn = partial(console.print, style="yellow", soft_wrap=True)
-    with (
-        nullcontext() if no_track else Tracking(settings.suite, track, warn) as tracking,
-        progress.display(console, len(made.cells)) as shown,
-    ):
+    with _tracking(settings.suite, track, no_track, console) as tracking:
+        results = _settle(made, settings, tracking, console)
+    console.print(f"\n{progress.tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
+    if after is not None:
+        after(console, results)
+    if any(result.status in RERUNNABLE for result in results):
+        console.print("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder", soft_wrap=True)
+        sys.exit(1)
+
+
+def _tracking(suite: Path, uri: str | None, off: bool, console: Any) -> Any:
+    from bench.track import Tracking
+
+    return nullcontext() if off else Tracking(suite, uri, partial(console.print, style="yellow", soft_wrap=True))
+
+
+def _settle(made: Any, settings: Any, tracking: Any, console: Any) -> list[Any]:
+    """Results of a plan, shown and tracked as they come."""
+    from bench import progress
+    from bench.run import run as settle
+
+    with progress.display(console, len(made.cells)) as shown:
 
         def listen(planned: Any, stage: Any, result: Any) -> None:
             shown(planned, stage, result)
             if tracking and stage == "ended":
                 tracking.send(settings.suite / planned.cell.folder, result)
 
-        results = settle(made, settings, listen)
-    console.print(f"\n{progress.tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
-    if any(result.status in RERUNNABLE for result in results):
-        console.print("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder", soft_wrap=True)
-        sys.exit(1)
+        return settle(made, settings, listen)
+
+
+@main.command()
+@partial(selection, degradations=click.option("-d", "--degradations", required=True, metavar="KINDS",
+                                              help="As low_texture,jpeg: kinds alone."))  # fmt: skip
+@running
+@click.option("--tolerance", type=float, default=0.25, show_default=True, help="Step of the severity.")
+def stress(track: str | None, no_track: bool, tolerance: float, **options: Any) -> None:
+    """Find where each method breaks: the severity from which fewer than half of its seeds succeed.
+
+    Bisects between 0 and 5 instead of running the grid, and so assumes that what breaks at a severity is broken at all
+    higher ones. Writes stress.csv and stress.json into the suite.
+    """
+    from rich.console import Console
+
+    from bench.stress import keep, parse_kinds
+    from bench.stress import stress as search
+
+    kinds = parse_kinds(options["degradations"])
+    made, settings = _planned(options | {"degradations": "clean"})
+    console = Console(highlight=False)
+    for line in made.absent:
+        console.print(f"not here: {line}", style="dim", soft_wrap=True)
+    with _tracking(settings.suite, track, no_track, console) as tracking:
+        rows = search(made, kinds, tolerance, lambda plan: _settle(plan, settings, tracking, console))
+    keep(settings.suite, rows)
+    names = [f"{row.scene}/{row.kind}/{row.method}" for row in rows]
+    width = max(map(len, names))
+    click.echo(f"\n{'':<{width}}  {'breaks at':<16}  cells  saved  severity: successes")
+    for name, row in zip(names, rows, strict=True):
+        tries = "  ".join(f"{trial.severity:g}: {trial.successes}/{trial.cells}" for trial in row.trials)
+        click.echo(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {row.reason or tries}")
+    click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
+
+
+@main.command()
+@click.argument("answer", type=click.Path(path_type=Path), metavar="FILE_OR_FOLDER")
+@click.option("-s", "--scene", required=True, help="The scene that it answers.")
+@click.option("--name", required=True, help="What its row is called: poses[name=NAME].")
+@click.option("-d", "--degradation", default="clean", show_default=True)
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True, help="That of `data export`.")
+@click.option(
+    "--renders",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="h000.png, ...: renders at the cameras of heldout.transforms.json.",
+)
+@click.option("--train", is_flag=True, help="Train the shared field on the poses: a full row, poses+nerf[name=NAME].")
+@click.option("--seeds", default="0", show_default=True, metavar="LIST", help="Of the training.")
+@data_option
+@out_option
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+@lpips_option
+@click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
+@click.option("--no-track", is_flag=True, help="Files only.")
+def submit(
+    answer: Path, scene: str, name: str, degradation: str, effort: Any, renders: Path | None, train: bool, seeds: str,
+    data: tuple[Path, ...], out: Path | None, device: str, lpips: Path | None, track: str | None, no_track: bool,
+) -> None:  # fmt: skip
+    """Judge poses found elsewhere, as a row of the suite: transforms.json, a COLMAP model, or TUM text.
+
+    Images are named as `unposed data export` wrote them. Frame and scale are free; views may be missing.
+    """
+    from bench.run import Settings
+    from bench.submit import plan_submission, remarks
+
+    made = plan_submission(
+        answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=effort, renders=renders,
+        train=train, roots=data,
+    )  # fmt: skip
+    suite = _suite(out, effort)
+    settings = Settings(suite=suite, device=device, lpips=_backbone(lpips, data), retry_failed=True)
+
+    def after(console: Any, results: Any) -> None:
+        for line in remarks(made, suite, results):
+            console.print(line, soft_wrap=True, markup=False)
+
+    _run(made, settings, track, no_track, after)
 
 
 @main.command()
@@ -166,7 +279,7 @@ def plan(as_json: bool, **options: Any) -> None:
         if "fit_seconds" in r.cost
     ]
     rows, total, unknown = [], 0.0, 0
-    for planned in made.cells:
+    for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
         seconds = None if standing or planned.skip else estimate_seconds(planned, history)
         state = f"settled: {standing.status}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
@@ -248,9 +361,13 @@ def list_degradations(as_json: bool) -> None:
     from bench.degrade import KINDS
 
     rows = [
-        {"name": kind.name, "summary": kind.summary, "family": kind.family, "note": kind.family}
+        {
+            "name": kind.name, "summary": kind.summary, "family": kind.family, "levels": kind.levels,
+            "view_consistent": kind.view_consistent, "touches": sorted(kind.touches), "needs": sorted(kind.needs),
+            "note": f"{kind.family}; {'alike in all views' if kind.view_consistent else 'each view by itself'}",
+        }
         for kind in KINDS.values()
-    ]
+    ]  # fmt: skip
     _rows(rows, as_json)
 
 
@@ -301,12 +418,12 @@ def why(
     if cell not in found:
         raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
     result = found[cell]
-    now = make_plan(
+    runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
+    now = runner.resolved(make_plan(
         scenes=result.cell.scene, methods=methods or result.cell.method, degradations=result.cell.degradation,
         seeds=str(result.cell.seed), effort=result.cell.effort, roots=data,
-    ).cells[0]  # fmt: skip
-    runner = Runner(Settings(suite=suite, lpips=_backbone(lpips, data)), lambda *_: None)
-    made_of = {"fit": runner.ingredients(now), "judgement": runner.judge.ingredients()}
+    ).cells[0])  # fmt: skip
+    made_of = {"fit": runner.ingredients(now), "judgement": runner.judged_by(now)}
     rows = list(changes(result.ingredients, made_of))
     for path, before, after in rows:
         click.echo(f"{path}: {_short(before)} -> {_short(after)}")
@@ -323,14 +440,16 @@ def _short(value: Any) -> str:
 @main.command()
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@click.option("--print", "shown", is_flag=True, help="Print its tables, in Markdown, instead of its path.")
 @click.option("--paper", is_flag=True, help="Also tables and figures for a paper, published numbers beside ours.")
-def report(out: Path | None, effort: str, paper: bool) -> None:
+def report(out: Path | None, effort: str, shown: bool, paper: bool) -> None:
     """Write the report of a suite from its results, and print its path."""
     from reports.build import build
 
     suite = _suite(out, effort)
     _read(suite)
-    click.echo(build(suite).resolve())
+    page = build(suite).resolve()
+    click.echo(page.with_name("report.md").read_text(encoding="utf-8") if shown else page)
     if paper:
         from reports.paper.build import build as build_paper
 
@@ -422,6 +541,42 @@ def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("cell", required=False)
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["transforms", "colmap", "tum", "all"]),
+    default="all",
+    show_default=True,
+    help="transforms.json (nerfstudio), sparse/0 (COLMAP), poses.tum (evo).",
+)
+@click.option("--aligned", is_flag=True, help="In the truth's frame, by the protocol's similarity.")
+@click.option("--truth", is_flag=True, help="The true poses too, below truth/.")
+@data_option
+@out_option
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+def export(
+    cell: str | None, to: Path, form: str, aligned: bool, truth: bool, data: tuple[Path, ...], out: Path | None,
+    effort: str,
+) -> None:  # fmt: skip
+    """Write the poses of CELL (of every cell) as files that other programs read, in the method's own frame."""
+    from bench.estimates import FORMS
+    from bench.export import export as write
+    from bench.record import read_suite
+
+    suite = _suite(out, effort)
+    _read(suite)
+    cells = [(folder, result) for folder, result in read_suite(suite) if cell in (None, result.cell.id)]
+    if not cells:
+        raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+    forms = list(FORMS) if form == "all" else [form]
+    for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data):
+        click.echo(line)
+    click.echo(to)
+
+
+@main.command()
 @out_option
 @click.option("--effort", type=EFFORTS, default="quick", show_default=True)
 @click.option("--replay", is_flag=True, required=True, help="Bring the store up to date with the files.")
@@ -474,6 +629,44 @@ def verify(names: str, data: tuple[Path, ...]) -> None:
         bad += bool(findings)
         click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
     sys.exit(1 if bad else 0)
+
+
+@data.command(name="export")
+@click.argument("scene")
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("-d", "--degradation", default="clean", show_default=True)
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@data_option
+def export_data(scene: str, to: Path, degradation: str, effort: Any, data: tuple[Path, ...]) -> None:
+    """Write SCENE as methods are shown it, without its truth, for a pose estimator outside of the suite."""
+    from bench.handout import hand_out
+
+    capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
+    click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")
+
+
+@data.command()
+@click.argument("scene")
+@click.option("-d", "--degradation", required=True, metavar="KIND", help="As low_texture; no severity: all are shown.")
+@click.option("--views", type=click.IntRange(1), default=4, show_default=True, help="Rows of the sheet.")
+@click.option("--effort", type=EFFORTS, default="quick", show_default=True)
+@data_option
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: SCENE.KIND.png, here]")
+def preview(scene: str, degradation: str, views: int, effort: Any, data: tuple[Path, ...], out: Path | None) -> None:
+    """Draw what a kind of degradation does to SCENE at severities 0 to 5, with the keypoints that it leaves."""
+    from bench.degrade.sheet import contact_sheet
+    from bench.matrix import select_scenes
+    from bench.scene import SIDE
+
+    (source, *others), _ = select_scenes(scene, data)
+    if others:
+        raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
+    sheet = contact_sheet(source.load(SIDE[effort]), degradation, views)
+    path = out or Path(f"{source.name.replace('/', '-').strip('-')}.{degradation}.png")
+    draft = path.with_name(f".{path.name}.tmp")
+    sheet.save(draft, format="png")
+    draft.replace(path)
+    click.echo(path.resolve())
 
 
 @main.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,13 +13,15 @@ TREE = Path(__file__).resolve().parent.parent
 PACKAGES = ("bench", "methods", "datasets", "reports")
 
 
-def code_digests(module: Path, root: Path | None = None) -> dict[str, str]:
+def code_digests(module: Path, root: Path | None = None, apart: Iterable[Path] = ()) -> dict[str, str]:
     """sha256 of the syntax tree of `module` and of every module below `root` that it imports, however indirectly.
 
     Comments and docstrings are stripped; names are paths relative to `root`. Imports are followed statically,
     inside functions too. Without a `root`, this project's own tree is meant for a file inside it, and the
-    module's folder for a file of a stranger (whose imports of this project are followed as well).
+    module's folder for a file of a stranger (whose imports of this project are followed as well). Modules in
+    `apart` count for nothing, nor does what they alone import.
     """
+    passed = {path.resolve() for path in apart}
     roots = [root.resolve() if root else _home(module.resolve())]
     if TREE not in roots:
         roots.append(TREE)
@@ -32,7 +35,7 @@ def code_digests(module: Path, root: Path | None = None) -> dict[str, str]:
             continue
         digest, imports = _parse(path, path.stat().st_mtime_ns)
         found[name] = digest
-        pending += [file for names in imports for file in _resolve(names, path, roots)]
+        pending += [file for names in imports for file in _resolve(names, path, roots) if file not in passed]
     return dict(sorted(found.items()))
 
 

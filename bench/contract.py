@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from bench import exchange
 from bench.cell import Cell
+from bench.conventions import mistaken
 from bench.degrade import parse
+from bench.degrade.views import showing
 from bench.executor import Executor
 from bench.fitting import request_fit
 from bench.matrix import Planned
 from bench.provenance import cpu_count
 from bench.registry import ConfiguredMethod, find_method, find_scene
 from bench.scene import SIDE, Scene
-from bench.task import METHOD_NAME, Capture, DifferentiableField, Field, Fit, Traits
+from bench.start import generator_of, perturbed
+from bench.task import (
+    METHOD_NAME,
+    Capture,
+    DifferentiableField,
+    Estimate,
+    Field,
+    Fit,
+    RegisteringField,
+    Rendering,
+)
 
 VIEWS = 24
 """Views of the tiny scene: enough for structure from motion, few enough for seconds."""
@@ -42,6 +57,7 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
     for name, clause in (
         ("it declares name, version, summary and traits", _declares),
         ("its config is frozen and refuses unknown options", _config),
+        ("it keeps the config that it is made with, and so does a file", _keeps),
         ("listing it imports neither torch nor numba", _light),
     ):
         yield name, _fault(lambda clause=clause: clause(method))
@@ -52,50 +68,42 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
 def small(scene: Scene, views: int = VIEWS) -> Scene:
     """The same scene with its first training views only."""
     ids = list(scene.capture.images)[:views]
-    masks = scene.capture.masks
-    capture = replace(
-        scene.capture,
-        images={view: scene.capture.images[view] for view in ids},
-        masks={view: masks[view] for view in ids} if masks is not None else None,
-    )
-    truth = replace(
-        scene.truth,
-        poses={view: scene.truth.poses[view] for view in ids},
-        order=tuple(view for view in scene.truth.order if view in ids),
-    )
-    return replace(scene, capture=capture, truth=truth)
+    return replace(scene, capture=showing(scene.capture, ids), truth=scene.truth.only(ids))
 
 
 def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) -> Iterator[tuple[str, str | None]]:
     traits = method.method.traits
-    capture = replace(scene.capture, start=scene.truth.poses).only(traits.needs | traits.uses)
-    outcomes = []
-    for attempt in ("first", "second"):
-        outcome = _request(method, capture, folder / attempt / "fit", limit)
-        fault = None if outcome["status"] in ("done", "collapsed") else f"{outcome['status']}: {outcome['reason']}"
-        outcomes.append(outcome)
-        if attempt == "first":
-            yield "it answers on a tiny scene, or says that it has collapsed", fault
-            if outcome["status"] != "done":
-                return
-    fit_folder = folder / "first" / "fit"
-    yield (
-        "its poses are rigid motions of views that it was shown",
-        _fault(lambda: _poses(exchange.read_fit(fit_folder))),
-    )
-    same = outcomes[0].get("sha256") == outcomes[1].get("sha256")
-    yield "the same seed gives the same answer", None if same else "poses.json or field/ differ between two fits"
-    if not outcomes[0]["field"]:
+    answer = Estimate(poses=scene.truth.poses)
+    capture = replace(
+        scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses), estimate=answer
+    )  # fmt: skip
+    capture = perturbed(capture, traits.start, generator_of(scene.name, 0)).only(traits.needs | traits.uses)
+    first = _request(method, capture, folder / "first" / "fit", limit)
+    fault = None if first["status"] in ("done", "collapsed") else f"{first['status']}: {first['reason']}"
+    yield "it answers on a tiny scene, or says that it has collapsed", fault
+    if first["status"] != "done":
         return
-    field = method.method.load(fit_folder / "field", "cpu")
-    yield "it loads the field that it saved", None if isinstance(field, Field) else f"load returned {field!r}"
-    if isinstance(field, Field):
+    fit_folder = folder / "first" / "fit"
+    fit = exchange.read_fit(fit_folder)
+    yield "its poses are rigid motions of views that it was shown", _fault(lambda: _poses(fit))
+    yield "its poses are world_from_camera in OpenCV axes", mistaken(fit.poses, scene.truth.poses)
+    second = _request(method, capture, folder / "second" / "fit", limit)
+    yield "the same seed gives the same answer", _fault(lambda: _repeats(first, second))
+    if not first["field"]:
+        return
+    saved = fit_folder / "field"
+    yield "what it saves is not empty and holds no pickle", _fault(lambda: _saved(saved))
+    loaded: list[Field] = []
+    yield "it loads the field that it saved", _fault(lambda: loaded.append(_loads(method, saved)))
+    for field in loaded:
         yield (
             "its renders have the promised shapes and ranges",
-            _fault(lambda: _renders(field, fit_folder, capture, scene)),
+            _fault(lambda f=field: _renders(f, fit, capture, scene)),
         )
-    if isinstance(field, DifferentiableField):
-        yield "its colours carry gradients to the rays", _fault(lambda: _gradients(field, fit_folder))
+        if isinstance(field, DifferentiableField):
+            yield "its colours carry gradients to the rays", _fault(lambda f=field: _gradients(f, fit))
+        if isinstance(field, RegisteringField):
+            yield "it registers new images", _fault(lambda f=field: _registers(f, fit, capture, scene))
 
 
 def _request(method: ConfiguredMethod, capture: Capture, folder: Path, limit: float) -> dict[str, Any]:
@@ -126,18 +134,54 @@ def _demand(holds: bool, fault: str) -> None:
 
 def _declares(method: ConfiguredMethod) -> None:
     made = method.method
+    registered = made.name if method.ref.file else method.ref.name
+    _demand(registered == made.name, f"its entry point calls it {registered!r}, and it calls itself {made.name!r}")
     _demand(
         bool(METHOD_NAME.fullmatch(made.name)), f"name {made.name!r} must be lower-case letters, digits, underscores"
     )
     _demand(isinstance(made.version, str) and bool(made.version), f"version must be a text, not {made.version!r}")
-    _demand(isinstance(made.summary, str) and "\n" not in made.summary, "summary must be one line")
-    _demand(isinstance(made.traits, Traits), f"traits must be bench.task.Traits, not {type(made.traits).__name__}")
+    _demand(
+        isinstance(made.summary, str) and made.summary.count("\n") == 0 < len(made.summary), "summary must be one line"
+    )
 
 
 def _config(method: ConfiguredMethod) -> None:
     settings = type(method.method).Config.model_config
     _demand(settings.get("extra") == "forbid", 'Config needs model_config = ConfigDict(extra="forbid", frozen=True)')
     _demand(bool(settings.get("frozen")), 'Config needs model_config = ConfigDict(extra="forbid", frozen=True)')
+
+
+def _keeps(method: ConfiguredMethod) -> None:
+    """An option that changes nothing is a number that was measured with another one."""
+    kind = type(method.method)
+    for config in filter(None, (method.method.config, _changed(method.method.config))):
+        wanted = config.model_dump()
+        for how, found in (
+            ("made with it", kind(config).config),
+            ("read from JSON", kind.Config.model_validate(json.loads(json.dumps(config.model_dump(mode="json"))))),
+        ):
+            lost = [name for name, value in found.model_dump().items() if wanted.get(name) != value]
+            _demand(not lost, f"{how}, {lost[0] if lost else ''} is not what the config says")
+
+
+def _changed(config: BaseModel) -> BaseModel | None:
+    """The same config with one value changed, or None where no value is of a kind that can be."""
+    for name, field in type(config).model_fields.items():
+        match getattr(config, name):
+            case bool(value):
+                others: tuple[Any, ...] = (not value,)
+            case int(value) | float(value):
+                others = (value + 1, value / 2)
+            case value:
+                others = tuple(
+                    other for other in get_args(field.annotation) if isinstance(other, str) and other != value
+                )
+        for other in others:
+            try:
+                return type(config).model_validate({**config.model_dump(), name: other})
+            except ValidationError:
+                continue
+    return None
 
 
 def _light(method: ConfiguredMethod) -> None:
@@ -152,6 +196,7 @@ def _light(method: ConfiguredMethod) -> None:
 
 
 def _poses(fit: Fit) -> None:
+    _demand(bool(fit.poses), "it returned no pose at all: raise bench.task.Collapsed where there is no answer")
     for view, pose in fit.poses.items():
         _demand(bool(np.isfinite(pose).all()), f"the pose of {view} is not finite")
         rotation = pose[:3, :3]
@@ -161,11 +206,42 @@ def _poses(fit: Fit) -> None:
         _demand(np.allclose(pose[3], [0, 0, 0, 1]), f"the last row of the pose of {view} is not 0 0 0 1")
 
 
-def _renders(field: Field, folder: Path, capture: Capture, scene: Scene) -> None:
-    fit = exchange.read_fit(folder)
+def _repeats(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    _demand(second["status"] == "done", f"the second fit ended otherwise: {second['status']}: {second.get('reason')}")
+    one, other = first["sha256"], second["sha256"]
+    differing = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    _demand(not differing, f"{', '.join(differing[:3])} differ between two fits: draw from job.seed alone")
+
+
+def _saved(folder: Path) -> None:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    _demand(bool(files), "save wrote nothing into its folder, so there is nothing that load could read")
+    for path in files:
+        _demand(not _is_pickle(path), f"{path.name} is a pickle: write npz, safetensors or JSON")
+
+
+def _is_pickle(path: Path) -> bool:
+    """A pickle of protocol 2 or later, by its first bytes, or what torch.save makes of one."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    with path.open("rb") as file:
+        head = file.read(2)
+    return len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5
+
+
+def _loads(method: ConfiguredMethod, folder: Path) -> Field:
+    field = method.method.load(folder, "cpu")
+    _demand(isinstance(field, Field), f"load returned {field!r}, which has no render(poses, camera)")
+    assert isinstance(field, Field)
+    return field
+
+
+def _renders(field: Field, fit: Fit, capture: Capture, scene: Scene) -> None:
     camera = fit.camera or scene.truth.camera
     poses = np.stack(list(fit.poses.values())[:2])
     made = field.render(poses, camera)
+    _demand(isinstance(made, Rendering), f"render returned {type(made).__name__}, must be bench.task.Rendering")
     size = (len(poses), camera.height, camera.width)
     for name, image, shape in (
         ("rgb", made.rgb, (*size, capture.shape[2])), ("depth", made.depth, size), ("opacity", made.opacity, size),
@@ -177,10 +253,16 @@ def _renders(field: Field, folder: Path, capture: Capture, scene: Scene) -> None
         _demand(image.min() >= -1e-4 and image.max() <= 1 + 1e-4, f"{name} leaves [0, 1]")
 
 
-def _gradients(field: DifferentiableField, folder: Path) -> None:
+def _registers(field: RegisteringField, fit: Fit, capture: Capture, scene: Scene) -> None:
+    images = np.stack(list(capture.images.values())[:2])
+    poses = field.register(images, fit.camera or scene.truth.camera, 0)
+    _demand(np.shape(poses) == (2, 4, 4), f"register returned shape {np.shape(poses)} for 2 images, must be (2, 4, 4)")
+
+
+def _gradients(field: DifferentiableField, fit: Fit) -> None:
     import torch
 
-    pose = next(iter(exchange.read_fit(folder).poses.values()))
+    pose = next(iter(fit.poses.values()))
     origins = torch.tensor(pose[:3, 3], dtype=torch.float32).repeat(8, 1).requires_grad_()
     spread = torch.linspace(-0.05, 0.05, 8)[:, None] * torch.tensor(pose[:3, 0], dtype=torch.float32)
     directions = torch.nn.functional.normalize(torch.tensor(pose[:3, 2], dtype=torch.float32) + spread, dim=-1)

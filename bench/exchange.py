@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.record import read_json, write_json
-from bench.task import Camera, Capture, Fit, Pose, PosePrior, ViewId
+from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -34,6 +34,9 @@ def write_capture(folder: Path, capture: Capture) -> None:
         arrays["masks"] = np.stack([capture.masks[view] for view in ids])
     if capture.start is not None:
         arrays["start"] = np.stack([capture.start[view] for view in ids])
+    estimate = capture.estimate
+    if estimate is not None:
+        arrays["estimate"] = stacked(estimate.poses, list(estimate.poses))
     write_arrays(folder / "capture.npz", arrays)
     write_json(
         folder / "capture.json",
@@ -42,6 +45,12 @@ def write_capture(folder: Path, capture: Capture) -> None:
             "camera": asdict(capture.camera) if capture.camera else None,
             "prior": asdict(capture.prior) if capture.prior else None,
             "background": capture.background,
+            "exact": sorted(capture.exact),
+            "estimate": estimate
+            and {
+                "views": list(estimate.poses),
+                "camera": asdict(estimate.camera) if estimate.camera else None,
+            },
         },
     )
 
@@ -58,8 +67,17 @@ def read_capture(folder: Path) -> Capture:
         masks=dict(zip(ids, arrays["masks"], strict=True)) if "masks" in arrays else None,
         start=dict(zip(ids, arrays["start"], strict=True)) if "start" in arrays else None,
         camera=Camera(**meta["camera"]) if meta["camera"] else None,
+        exact=frozenset(ViewId(view) for view in meta["exact"]),
         prior=PosePrior(**prior) if prior else None,
         background=tuple(meta["background"]) if meta["background"] else None,
+        estimate=_estimate(meta["estimate"], arrays["estimate"]) if meta["estimate"] else None,
+    )
+
+
+def _estimate(meta: Mapping[str, Any], poses: Pose) -> Estimate:
+    return Estimate(
+        poses=dict(zip(map(ViewId, meta["views"]), poses, strict=True)),
+        camera=Camera(**meta["camera"]) if meta["camera"] else None,
     )
 
 

@@ -111,13 +111,18 @@ class Executor:
             kill_tree(process)
 
 
+SPINS = "10000"
+"""Turns for which a thread of OpenMP waits awake for the others, some tens of microseconds. The default is thirty times
+as many: on a machine that is busy with something else, threads would mostly wait for one another at full speed."""
+
+
 def environment(threads: int) -> dict[str, str]:
     """What a worker inherits: no data root, no cache of scenes, no tracking store; its share of threads."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("UNPOSED_", "MLFLOW_"))}
     tree = str(Path(__file__).resolve().parent.parent)
     paths = [tree, *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
     shares = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-    return kept | shares | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return {"GOMP_SPINCOUNT": SPINS} | kept | shares | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:

@@ -10,20 +10,26 @@ from typing import Any
 
 from bench import exchange
 from bench.code import code_digests, module_path
-from bench.degrade import KINDS, Degradation, degrade
+from bench.degrade import HOMES, Degradation, degrade
 from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
+from bench.start import generator_of, perturbed
+from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
 
 def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
     """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
-    method = planned.method
+    method, start = planned.method, planned.method.method.traits.start
+    moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(module_path("bench.start"))}
+    brought = {"estimate": planned.submission.digest} if planned.submission else {}
     return {
         "scene": {"name": planned.source.name, "digest": digest},
         "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
+        **moved,
+        **brought,
         "method": {"name": method.method.name, "version": method.method.version},
         "config": method.config,
         "code": method.ref.code(),
@@ -34,16 +40,25 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
 
 
 def _degradation_code(degradation: Degradation) -> dict[str, str]:
-    """Digests of the file of its family and of what that imports; an edited filter makes other pixels."""
+    """Digests of the file that defines it and of what that imports: an edited filter makes other pixels, and leaves
+    those of other files as they are."""
     if degradation.is_identity:
         return {}
-    return code_digests(module_path(f"bench.degrade.{KINDS[degradation.kind].family}"))
+    home = HOMES[degradation.kind]
+    return code_digests(module_path(home), apart=[module_path(other) for other in {*HOMES.values()} - {home}])
 
 
 def shown_to(planned: Planned, scene: Scene) -> Capture:
-    """The capture as this cell's method may see it: degraded, and without what its traits do not ask for."""
+    """The capture as this cell's method may see it: degraded, its start poses moved as far as the method wants them,
+    and without what its traits do not ask for."""
     traits = planned.method.method.traits
-    capture = degrade(replace(scene.capture, start=scene.truth.poses), planned.degradation, scene.name)
+    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
+    capture = degrade(capture, planned.degradation, scene.name)
+    if "start" in traits.needs | traits.uses:
+        capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed))
+    if planned.submission:
+        estimate = planned.submission.estimate
+        capture = replace(capture, estimate=estimate, camera=None if estimate.camera else capture.camera)
     return capture.only(traits.needs | traits.uses)
 
 
@@ -87,6 +102,8 @@ def write_request(
     """The folder that a worker's fit starts from; `request.json`, written last, makes it complete."""
     folder.mkdir(parents=True)
     exchange.write_capture(folder, capture)
+    if capture.start is not None and len(capture.exact) < len(capture.start):
+        write_json(folder / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
     write_json(
         folder / "request.json",
         {
@@ -114,11 +131,12 @@ def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
 
 
 def discard(folder: Path) -> None:
-    """Forget a fit, its log and its messages."""
+    """Forget a fit, its log and its messages, and what a judge made of it."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("log.jsonl", "stderr.txt"):
+    for name in ("log.jsonl", "stderr.txt", "cameras.json", HELDOUT):
         (folder.parent / name).unlink(missing_ok=True)
-    shutil.rmtree(folder.parent / "previews", ignore_errors=True)
+    for name in ("previews", "renders"):
+        shutil.rmtree(folder.parent / name, ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:

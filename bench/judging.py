@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,12 +16,14 @@ from PIL import Image as Picture
 
 from bench import exchange, protocol
 from bench.degrade import degrade_truth
+from bench.estimates.transforms import describe
 from bench.executor import Executor
 from bench.lpips import Lpips
 from bench.matrix import Planned
 from bench.protocol import STAGES, PoseJudgement, Stage
 from bench.record import read_json, write_json
 from bench.scene import Scene, Truth
+from bench.submission import HELDOUT, Submission
 from bench.task import Camera, Capture, Collapsed, Fit
 
 RENDER_LIMIT = 1800.0
@@ -58,11 +61,11 @@ class Judge:
     ) -> dict[str, Any]:
         start = time.monotonic()
         fit = exchange.read_fit(folder / "fit")
-        truth = degrade_truth(scene.truth, planned.degradation)
+        truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
         colour = protocol.mean_colour(capture.images)
         _show(folder.parent.parent, capture, truth)
         try:
-            poses = protocol.judge_poses(fit.poses, truth, fit.camera)
+            poses = protocol.judge_poses(fit.poses, truth, fit.camera, told=capture.exact)
         except Collapsed as collapse:
             return {
                 "status": "collapsed",
@@ -71,7 +74,9 @@ class Judge:
                 "notes": dict(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
-        camera = protocol.render_camera(fit.camera, truth)
+        camera = protocol.render_camera(fit.camera or capture.camera, truth)
+        if planned.submission:
+            _keep_heldout(folder / HELDOUT, poses, truth, camera)
         renders = self._render(planned, poses, truth, camera, folder, outcome)
         views = protocol.judge_views(
             renders.stages, truth,
@@ -107,7 +112,7 @@ class Judge:
     ) -> _Renders:
         """Have a worker render the held-out views; it is told their cameras in its method's own frame only."""
         if not outcome["field"]:
-            return _Renders({}, None, {}, dict.fromkeys(STAGES, "the method returned no field"))
+            return _without_field(planned.submission, truth)
         desk = folder / "judge"
         shutil.rmtree(desk, ignore_errors=True)
         desk.mkdir()
@@ -147,6 +152,16 @@ class RenderError(Exception):
     """The worker could not render a fit that it had saved."""
 
 
+def _without_field(submission: Submission | None, truth: Truth) -> _Renders:
+    """The renders that were submitted, where some were: they have the one stage that they were made for."""
+    if submission is None:
+        return _Renders({}, None, {}, dict.fromkeys(STAGES, "the method returned no field"))
+    if submission.renders is None:
+        return _Renders({}, None, {}, dict.fromkeys(STAGES, "no renders were submitted"))
+    stack = np.divide([submission.renders[view] for view in truth.heldout.ids], 255, dtype=np.float32)
+    return _Renders({"aligned": stack}, None, {}, dict.fromkeys(STAGES, "the renders were submitted, without a field"))
+
+
 def _show(folder: Path, capture: Capture, truth: Truth) -> None:
     """Beside the methods of a scene and degradation: clean held-out images, and some views as methods saw them."""
     for name, images in (
@@ -178,6 +193,14 @@ def _keep_cameras(path: Path, fit: Fit, truth: Truth, poses: PoseJudgement) -> N
     )
 
 
+def _keep_heldout(path: Path, poses: PoseJudgement, truth: Truth, camera: Camera) -> None:
+    """What renders are made from by whoever submitted the poses: the held-out cameras, in the frame of his own."""
+    planned = protocol.plan_heldout(poses.alignment, truth)
+    write_json(
+        path, describe({f"{view}.png": pose for view, pose in zip(truth.heldout.ids, planned, strict=True)}, camera)
+    )
+
+
 def _to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -190,6 +213,6 @@ def _depth_image(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
+    draft = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")  # cells side by side write the same image
     Picture.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(draft, format="png")
     draft.replace(path)

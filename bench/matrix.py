@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import get_args
 
 from bench.cell import Cell
 from bench.degrade import KINDS, Degradation, parse
@@ -20,6 +21,7 @@ from bench.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
+from bench.submission import HANDED_OUT, Submission
 from bench.task import Effort, Gift
 
 SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
@@ -34,6 +36,7 @@ class Planned:
     degradation: Degradation
     method: ConfiguredMethod
     skip: str | None = None
+    submission: Submission | None = None  # the estimate, for a method that lives on one made elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +102,14 @@ def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
             found = []
             for known in names:
                 try:
-                    found.append(find_method(known + bracket + options))
+                    each = find_method(known + bracket + options)
                 except BrokenMethod as error:
                     broken[known] = str(error)
+                    continue
+                if "estimate" not in each.method.traits.needs:  # a pattern does not know what was submitted
+                    found.append(each)
+            if not found and not broken:
+                raise UnknownName(f"{part!r} matches submitted rows alone; name each outright, as poses[name=NAME]")
         else:
             found = [find_method(part)]
         for method in found:
@@ -146,13 +154,34 @@ def plan(
     return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
 
 
-def skip_reason(source: SceneSource, degradation: Degradation, method: ConfiguredMethod) -> str | None:
+def at(planned: Planned, degradation: Degradation) -> Planned:
+    """The same cell under another degradation."""
+    return replace(
+        planned,
+        cell=replace(planned.cell, degradation=degradation.label),
+        degradation=degradation,
+        skip=skip_reason(planned.source, degradation, planned.method),
+    )
+
+
+def skip_reason(
+    source: SceneSource, degradation: Degradation, method: ConfiguredMethod, *, submitted: bool = False
+) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
-    start: frozenset[Gift] = frozenset({"start"})  # the truth is known, so it can be given
-    gifts = source.gifts | start
-    if not degradation.is_identity and (lacking := KINDS[degradation.kind].needs - gifts):
-        return f"{degradation.kind} needs " + " and ".join(sorted(lacking))
-    return method.method.traits.lack(gifts)
+    always: set[Gift] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
+    gifts = source.gifts | always
+    traits = method.method.traits
+    if lacking := traits.lack(gifts):
+        return lacking
+    if degradation.is_identity:
+        return None
+    kind = KINDS[degradation.kind]
+    if missing := kind.needs - gifts:
+        return f"{kind.name} needs " + " and ".join(sorted(missing))
+    taken = traits.needs | traits.uses | (HANDED_OUT if submitted else set())
+    if kind.touches <= set(get_args(Gift)) and not kind.touches & taken:
+        return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"
+    return None
 
 
 def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]) -> float | None:

@@ -4,7 +4,7 @@ The judge holds the truth and never the field; a worker holds the field and neve
 held-out cameras in the method's own frame (`plan_heldout`), for the refined stages the held-out images, and renders:
 
     poses = judge_poses(fit.poses, truth, fit.camera)                  # raises Collapsed
-    request = plan_heldout(poses.alignment, truth), render_camera(fit.camera, truth), refinement(poses.alignment)
+    request = plan_heldout(poses.alignment, truth), render_camera(camera, truth), refinement(poses.alignment)
     views = judge_views({"aligned": ..., "refined": ..., "half": ...}, truth, alignment=poses.alignment, ...)
 
 E is the method's frame, T the truth's. Lengths are in scene units (of T) unless a name says otherwise.
@@ -12,8 +12,8 @@ E is the method's frame, T the truth's. Lengths are in scene units (of T) unless
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -23,7 +23,7 @@ from bench import metrics
 from bench.align import Alignment, Rules, align, trajectory_errors
 from bench.lpips import Lpips
 from bench.scene import Truth
-from bench.task import Camera, Image, Pose, ViewId
+from bench.task import Camera, Collapsed, Image, Pose, ViewId
 
 ID = "posefree/1"
 
@@ -74,10 +74,24 @@ class ViewJudgement(NamedTuple):
     absent: Mapping[str, str]
 
 
-def judge_poses(poses: Mapping[ViewId, Pose], truth: Truth, camera: Camera | None = None) -> PoseJudgement:
-    """Judge the poses of a fit (frame E) and, where it estimated one, its camera. Raises `Collapsed`, as `align`."""
+def judge_poses(
+    poses: Mapping[ViewId, Pose], truth: Truth, camera: Camera | None = None, *, told: Collection[ViewId] = ()
+) -> PoseJudgement:
+    """Judge the poses of a fit (frame E) and, where it estimated one, its camera. Raises `Collapsed`, as `align`.
+
+    `told` are views whose true poses the method was given. Where it had others to find, those alone are judged, in the
+    frame of the told ones: views that it lost must not move it.
+    """
     alignment = align(poses, truth.poses, CONSTANTS.alignment)
-    registered = alignment.registered
+    sought = {view: pose for view, pose in truth.poses.items() if view not in told}
+    if told and sought:
+        known = {view: pose for view, pose in truth.poses.items() if view in told}
+        frame = align({view: poses[view] for view in known if view in poses}, known, CONSTANTS.alignment)
+        alignment = replace(alignment, similarity=frame.similarity, robust=frame.robust, flags=frame.flags)
+        truth = replace(truth, poses=sought, order=tuple(view for view in truth.order if view in sought))
+    registered = [view for view in alignment.registered if view in truth.poses]
+    if not registered:
+        raise Collapsed(f"none of the {len(truth.poses)} views that it had to find has a pose")
     E = np.stack([np.asarray(poses[view], np.float64) for view in registered])
     T = np.stack([truth.poses[view] for view in registered])
     aligned, robust = alignment.similarity.apply(E), alignment.robust.apply(E)
@@ -148,7 +162,8 @@ def plan_heldout(alignment: Alignment, truth: Truth) -> Pose:
 
 
 def render_camera(camera: Camera | None, truth: Truth) -> Camera:
-    """The intrinsics to render with, at the held-out images' size: the fit's own where it returned some.
+    """The intrinsics to render with, at the held-out images' size: the fit's own where it returned some, or those that
+    it was given; the true ones where it had none.
 
     A field trained with a wrong focal length shows its own scene rightly only through that focal length.
     """

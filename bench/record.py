@@ -19,6 +19,10 @@ Status = Literal["done", "skipped", "collapsed", "timeout", "out_of_memory", "fa
 RERUNNABLE: frozenset[Status] = frozenset({"timeout", "out_of_memory", "failed"})
 """Statuses that `run --retry-failed` runs again; all others stand until a fingerprint changes."""
 
+ROTATION = "pose/rotation_deg_median"
+SOLVED_BELOW_DEG = 5.0
+"""A cell is a success where it is done and ROTATION is below this (posefree/1, sec. 6)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -33,7 +37,7 @@ class Result:
     status: Status
     protocol: str  # "posefree/1"
     reference: str = "exact"  # kind of truth: exact, measured, colmap
-    given: tuple[str, ...] = ()  # "camera", "prior", "start", "masks"
+    given: tuple[str, ...] = ()  # see Capture.given: "camera", "prior", "rough_start", ...
     stage: str | None = None  # where it stopped: "load", "fit", "judge"
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)  # protocol columns -> value
@@ -45,6 +49,11 @@ class Result:
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # "fit", "judgement"
     ingredients: Mapping[str, Any] = field(default_factory=dict)  # what the fingerprints were made of
     provenance: Mapping[str, Any] = field(default_factory=dict)  # git, versions, threads, device, time, digests
+
+    @property
+    def solved(self) -> bool:
+        """Whether this is a success."""
+        return self.status == "done" and self.metrics.get(ROTATION, math.inf) < SOLVED_BELOW_DEG
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,7 +20,9 @@ from pydantic import BaseModel, ValidationError, create_model
 from bench.cell import join_label, split_label
 from bench.code import code_digests, module_path
 from bench.scene import SceneError, SceneSource
-from bench.task import METHOD_NAME, Method
+from bench.task import METHOD_NAME, Method, Traits
+
+VERBS = ("fit", "save", "load")
 
 _log = logging.getLogger(__name__)
 
@@ -97,9 +99,39 @@ def find_method(label: str) -> ConfiguredMethod:
     try:
         kind = ref.load()
     except Exception as error:
-        raise BrokenMethod(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise BrokenMethod(f"method {name!r} cannot be imported: {_brief(error)}") from error
+    _is_method(kind, name)
     config = configured(kind, name, options)
-    return ConfiguredMethod(ref=ref, label=join_label(kind.name, options), method=kind(config))
+    try:
+        method = kind(config)
+        _can_be_asked(method, name)
+    except BrokenMethod:
+        raise
+    except Exception as error:
+        raise BrokenMethod(f"method {name!r} cannot be made: {_brief(error)}") from error
+    return ConfiguredMethod(ref=ref, label=join_label(kind.name, options), method=method)
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _is_method(kind: type[Method], name: str) -> None:
+    """Raises BrokenMethod where the class is not one of a method (see bench.task.Method)."""
+    if missing := [part for part in ("name", "version", "summary", "Config", *VERBS) if not hasattr(kind, part)]:
+        raise BrokenMethod(f"method {name!r}: its class has no {', '.join(missing)}; bench/task.py has the whole list")
+    if not (isinstance(kind.Config, type) and issubclass(kind.Config, BaseModel)):
+        raise BrokenMethod(f"method {name!r}: its Config is no pydantic model")
+
+
+def _can_be_asked(method: Method, name: str) -> None:
+    """Raises BrokenMethod where it does not say what it needs, or what it is set to."""
+    for part, kind in (("traits", Traits), ("config", BaseModel)):
+        found = getattr(method, part, None)
+        if found is None:
+            raise BrokenMethod(f"method {name!r}: an instance of it has no {part}")
+        if not isinstance(found, kind):
+            raise BrokenMethod(f"method {name!r}: its {part} must be {kind.__name__}, not {type(found).__name__}")
 
 
 def configured(kind: type[Method], name: str, options: Mapping[str, str]) -> BaseModel:

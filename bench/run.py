@@ -9,7 +9,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,11 @@ from bench.cell import Cell, fingerprint
 from bench.executor import Executor, Stopped
 from bench.fitting import discard, finished_fit, fit_ingredients, request_fit, shown_to
 from bench.judging import Judge
-from bench.matrix import Plan, Planned
+from bench.matrix import Plan, Planned, skip_reason
 from bench.provenance import cpu_count, provenance
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
 from bench.scene import SIDE, Scene, SceneSource
+from bench.submission import UNKNOWN_COST, keep, kept, same
 from bench.task import Effort
 
 LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
@@ -58,19 +59,21 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
     runner = Runner(settings, listen)
-    runner.read_scenes([planned for planned in plan.cells if runner.standing(planned) is None])
+    cells = [runner.resolved(planned) for planned in plan.cells]
+    runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
     settings.suite.mkdir(parents=True, exist_ok=True)
     with hold(settings.suite):
         results: dict[Cell, Result] = {}
         try:
-            for planned in plan.cells:
+            for planned in cells:
+                runner.keep_submission(planned)
                 if (result := runner.standing(planned)) is not None:
                     results[planned.cell] = result
                     listen(planned, "cached", result)
-            runner.settle_all([planned for planned in plan.cells if planned.cell not in results], results)
+            runner.settle_all([planned for planned in cells if planned.cell not in results], results)
         finally:
             write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
-    return [results[planned.cell] for planned in plan.cells]
+    return [results[planned.cell] for planned in cells]
 
 
 @contextlib.contextmanager
@@ -119,6 +122,20 @@ class Runner:
     def folder(self, planned: Planned) -> Path:
         return self.settings.suite.resolve() / planned.cell.folder  # workers have a folder of their own to stand in
 
+    def resolved(self, planned: Planned) -> Planned:
+        """With what was submitted for this cell before, where its method lives on an estimate made elsewhere."""
+        if planned.submission or "estimate" not in planned.method.method.traits.needs:
+            return planned
+        submission = kept(self.folder(planned))
+        skip = skip_reason(planned.source, planned.degradation, planned.method, submitted=submission is not None)
+        return replace(planned, submission=submission, skip=skip)
+
+    def keep_submission(self, planned: Planned) -> None:
+        """Beside the cell's result, for every later judgement."""
+        folder = self.folder(planned)
+        if planned.submission and not same(planned.submission, kept(folder)):
+            keep(folder, planned.submission)
+
     def standing(self, planned: Planned) -> Result | None:
         """The earlier result of this cell, where nothing has changed that it depends on."""
         try:
@@ -144,9 +161,14 @@ class Runner:
             self._ingredients[planned.cell] = fit_ingredients(planned, self._digests[key])
         return self._ingredients[planned.cell]
 
+    def judged_by(self, planned: Planned) -> dict[str, Any]:
+        """What decides this cell's judgement beside its fit."""
+        renders = planned.submission.renders_digest if planned.submission else None
+        return self.judge.ingredients() | ({"renders": renders} if renders else {})
+
     def fingerprints(self, planned: Planned) -> dict[str, str]:
         fit = fingerprint(self.ingredients(planned))
-        return {"fit": fit, "judgement": fingerprint({"fit": fit, **self.judge.ingredients()})}
+        return {"fit": fit, "judgement": fingerprint({"fit": fit, **self.judged_by(planned)})}
 
     def settle(self, planned: Planned) -> Result:
         """Bring one cell to a result, whatever happens, and write it."""
@@ -161,7 +183,7 @@ class Runner:
             self.listen(planned, stage, None)
             scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
             capture = shown_to(planned, scene)
-            given = tuple(sorted(capture.gifts))
+            given = capture.given
             if unmet := planned.method.method.traits.unmet_by(capture):
                 return self.record(planned, status="skipped", reason=unmet)
             stage = "fit"
@@ -175,7 +197,7 @@ class Runner:
                     planned, capture, folder / "fit", self.executor,
                     fit=fit, limit=limit, device=self.settings.device, retries=self.settings.retries,
                 )  # fmt: skip
-            facts = {"given": given, "cost": _cost(outcome), "notes": {"attempts": outcome["attempts"]}}
+            facts = {"given": given, **_facts(planned, outcome)}
             if outcome["status"] != "done":
                 return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"
@@ -213,7 +235,7 @@ class Runner:
             protocol=self.judge.protocol,
             reference=planned.source.reference,
             fingerprints=self.fingerprints(planned),
-            ingredients={"fit": self.ingredients(planned), "judgement": self.judge.ingredients()},
+            ingredients={"fit": self.ingredients(planned), "judgement": self.judged_by(planned)},
             provenance=provenance(threads=self.settings.threads, device=self.settings.device),
             **facts,
         )
@@ -246,8 +268,18 @@ class _Scenes:
             return self._loaded[key]
 
 
-def _cost(outcome: Mapping[str, Any]) -> dict[str, float]:
-    return {"fit_seconds": outcome["seconds"], **outcome["memory"]}
+def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
+    notes = {"attempts": outcome["attempts"]}
+    submission = planned.submission
+    if submission is None:
+        return {"cost": {"fit_seconds": outcome["seconds"], **outcome["memory"]}, "notes": notes}
+    renders = {"renders": "submitted"} if submission.renders is not None else {}
+    return {
+        "cost": {"field_seconds": outcome["seconds"]} if outcome.get("field") else {},
+        "absent": dict.fromkeys(("cost/fit_seconds", "cost/peak_rss_mb"), UNKNOWN_COST),
+        "notes": {**notes, "submitted": submission.source, **renders, **submission.notes},
+    }
 
 
 def _merge(facts: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -42,6 +42,14 @@ class Truth:
     heldout: HeldOut
     reference: Reference
     order: tuple[ViewId, ...]  # training views as they were taken; the capture shuffles them
+
+    def only(self, views: Collection[ViewId]) -> Truth:
+        """The answer where these training views alone are asked for; the held-out views stay."""
+        return replace(
+            self,
+            poses={view: pose for view, pose in self.poses.items() if view in views},
+            order=tuple(view for view in self.order if view in views),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

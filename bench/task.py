@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NewType, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ Image = NDArray[np.uint8]
 """(H, W, 3) sRGB, or (H, W, 1) in a silhouette capture."""
 
 Effort = Literal["smoke", "quick", "full"]
-Gift = Literal["camera", "prior", "start", "masks"]
+Gift = Literal["camera", "prior", "start", "masks", "estimate"]
 """What a capture may hold beside its images. What a method was given is printed beside its numbers."""
 
 
@@ -78,6 +78,14 @@ class Camera:
         y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
         xx, yy = np.meshgrid(x, y)
         return np.stack([xx, yy, np.ones_like(xx)], axis=-1).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Poses found outside of the suite, in a frame of their own, and the intrinsics that belong to them."""
+
+    poses: Mapping[ViewId, Pose]  # a view absent from it is unregistered
+    camera: Camera | None = None  # None: those that the scene gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +169,16 @@ def look_at(
 @dataclass(frozen=True, kw_only=True)
 class Capture:
     """What a method is shown: images, and what its traits declare it may have. No field can hold a true pose
-    except `start`, which is given only to methods that say they need one, and is printed beside their numbers."""
+    except `start`, which is given only to methods that say they need one, and is printed beside their numbers.
+    `estimate` holds what a person brought, and is printed too."""
 
     images: Mapping[ViewId, Image]
     masks: Mapping[ViewId, NDArray[np.uint8]] | None = None  # (H, W), 255 on the object, its coverage at the edge
     camera: Camera | None = None  # shared by all views
     prior: PosePrior | None = None
     start: Mapping[ViewId, Pose] | None = None
+    exact: frozenset[ViewId] = frozenset()  # views whose start pose is the truth; the others' are more or less near it
+    estimate: Estimate | None = None  # brought by `unposed submit`, and by nothing else
     background: tuple[float, float, float] | None = None  # sRGB in [0, 1] behind the object; None: a real background
 
     def __post_init__(self) -> None:
@@ -188,10 +199,17 @@ class Capture:
         return next(iter(self.images.values())).shape
 
     @property
+    def given(self) -> tuple[str, ...]:
+        """What was given, as a result records it: gifts, and of start poses how true they are."""
+        about_start = "start" if len(self.exact) == len(self.images) else "some_start" if self.exact else "rough_start"
+        return tuple(sorted(about_start if gift == "start" else gift for gift in self.gifts))
+
+    @property
     def gifts(self) -> frozenset[Gift]:
         """What this capture holds beside its images."""
         held: dict[Gift, object] = {
             "camera": self.camera, "prior": self.prior, "start": self.start, "masks": self.masks,
+            "estimate": self.estimate,
         }  # fmt: skip
         return frozenset(gift for gift, value in held.items() if value is not None)
 
@@ -202,8 +220,32 @@ class Capture:
             camera=self.camera if "camera" in gifts else None,
             prior=self.prior if "prior" in gifts else None,
             start=self.start if "start" in gifts else None,
+            exact=self.exact if "start" in gifts else frozenset(),
             masks=self.masks if "masks" in gifts else None,
+            estimate=self.estimate if "estimate" in gifts else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How far from the truth a method wants its start poses: by default they are the truth.
+
+    The suite moves them, keyed by scene, view and seed, and keeps with the fit what it gave. Lengths are in quarters
+    of the distance from the cameras to the scene, 1 scene unit where published levels come from.
+    """
+
+    noise: float = 0.0  # std of a twist of the world about the scene's middle, radians and lengths (BARF, sec. 4.2)
+    turn: float = 0.0  # degrees, at most: a turn of the camera about a random axis (iNeRF, sec. 4.1)
+    shift: float = 0.0  # at most, along each axis of the world (iNeRF, sec. 4.1)
+    exact: float = 0.0  # share of the views that keep their true poses: they are not judged
+
+    def __post_init__(self) -> None:
+        if min(self.noise, self.turn, self.shift) < 0 or not 0 <= self.exact <= 1:
+            raise ValueError(f"start: noise, turn and shift must not be negative and exact lie in [0, 1], got {self}")
+
+    @property
+    def is_exact(self) -> bool:
+        return not (self.noise or self.turn or self.shift)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,15 +254,23 @@ class Traits:
 
     needs: frozenset[Gift] = frozenset()  # cannot run without
     uses: frozenset[Gift] = frozenset()  # takes it where there is one
+    start: Start = Start()  # what its start poses are like, if it takes some
     estimates_camera: bool = False  # returns intrinsics of its own
     silhouettes: bool = False  # accepts one-channel captures
     seconds: Mapping[Effort, float] = dataclasses.field(
         default_factory=dict
     )  # a usual fit on two CPU cores, for `plan`
 
+    def __post_init__(self) -> None:
+        if unknown := sorted((self.needs | self.uses) - set(get_args(Gift))):
+            raise ValueError(f"traits: {unknown[0]!r} is nothing that is given; known are {', '.join(get_args(Gift))}")
+
     def lack(self, gifts: frozenset[Gift]) -> str | None:
         """What is missing where only `gifts` can be given, or None."""
-        names = {"camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks"}
+        names = {
+            "camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks",
+            "estimate": "poses that `unposed submit` brought under this name",
+        }  # fmt: skip
         missing = sorted(self.needs - gifts)
         return "needs " + " and ".join(names[gift] for gift in missing) if missing else None
 
@@ -228,6 +278,8 @@ class Traits:
         """Why this method cannot run on `capture`, or None when it can."""
         if lacking := self.lack(capture.gifts):
             return lacking
+        if "start" in self.needs and self.start.exact > 0 and not capture.exact:
+            return "needs true poses of some views"
         if capture.shape[2] == 1 and not self.silhouettes:
             return "needs colour images, not silhouettes"
         return None

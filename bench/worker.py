@@ -30,7 +30,7 @@ import numpy as np
 from bench import exchange
 from bench.record import write_json
 from bench.registry import MethodRef
-from bench.task import Camera, Collapsed, DifferentiableField, Fit, Image, Job, Method, RegisteringField
+from bench.task import Camera, Collapsed, DifferentiableField, Field, Fit, Image, Job, Method, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 
@@ -199,11 +199,24 @@ def _check(answer: Fit, shown: set[Any]) -> None:
     """Refuse an answer that is not one, with a sentence for the method's author."""
     if not isinstance(answer, Fit):
         raise TypeError(f"fit must return bench.task.Fit, not {type(answer).__name__}")
+    if not isinstance(answer.poses, Mapping):
+        raise TypeError(
+            f"fit returned poses as {type(answer.poses).__name__}: it must be a mapping of view ids to poses"
+        )
     if strangers := sorted(set(answer.poses) - shown):
         raise ValueError(f"fit returned poses of views that it was not shown: {', '.join(strangers[:3])}")
     for view, pose in answer.poses.items():
         if np.shape(pose) != (4, 4):
             raise ValueError(f"fit returned a pose of shape {np.shape(pose)} for {view}: it must be (4, 4)")
+    if not isinstance(answer.camera, Camera | None):
+        raise TypeError(f"fit returned a camera of type {type(answer.camera).__name__}: it must be bench.task.Camera")
+    if not isinstance(answer.field, Field | None):
+        raise TypeError(
+            f"fit returned a field of type {type(answer.field).__name__}, which has no render(poses, camera)"
+        )
+    for name, note in answer.notes.items():
+        if not isinstance(note, str | int | float | np.generic):
+            raise TypeError(f"fit returned a note {name!r} of type {type(note).__name__}: it must be text or a number")
 
 
 def _digests(folder: Path) -> dict[str, str]:

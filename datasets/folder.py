@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
 from bench.task import Capture, Gift, ViewId
-from datasets import blender, transforms
 from datasets.card import Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
+from datasets.layouts import LAYOUTS
 from datasets.pictures import Darkroom, darkroom, has_alpha
 from datasets.recording import Frame, Layout, Recording, turned
 
@@ -25,13 +25,9 @@ DEPTH = 4
 
 _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
-_CODE = tuple(_HERE / f"{name}.py" for name in ("folder", "lens", "pictures", "recording", "resample"))
+_CODE = tuple(_HERE / f"{name}.py" for name in ("arrays", "folder", "lens", "pictures", "recording", "resample"))
 
 _log = logging.getLogger(__name__)
-
-
-LAYOUTS: tuple[Layout, ...] = (blender.LAYOUT, transforms.LAYOUT)
-"""Asked in this order."""
 
 
 def sources(roots: Sequence[Path]) -> Iterable[FolderScene | AbsentScene]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.scene import Reference, SceneError
 from bench.task import Camera, Pose
@@ -122,7 +122,7 @@ def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
 def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
     """A camera-to-world matrix in OpenGL axes (x right, y up, z backward) as `world_from_camera` in OpenCV axes.
 
-    Rounding is removed: the rotation is the nearest exact one. Raises SceneError where it is none to begin with.
+    Raises SceneError where it is not a rigid one of 4x4 or 3x4 numbers.
     """
     try:
         given = np.array(matrix, dtype=np.float64)
@@ -130,8 +130,16 @@ def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
         given = np.empty(0)
     if given.shape not in ((4, 4), (3, 4)):
         raise SceneError(f"{path}: {frame} has a transform_matrix that is not 4x4 numbers")
+    return rigid(given, frame, path) @ np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def rigid(given: NDArray[np.float64], frame: str, path: Path) -> Pose:
+    """A rotation and a translation, (4, 4), from a matrix (4, 4) or (3, 4) that was rounded when it was written.
+
+    The rotation is the nearest exact one. Raises SceneError where it is none to begin with.
+    """
     if not np.isfinite(given).all():
-        raise SceneError(f"{path}: {frame} has a transform_matrix that is not finite (NaN or infinity)")
+        raise SceneError(f"{path}: {frame} has a matrix that is not finite (NaN or infinity)")
     rotation = given[:3, :3]
     error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
     if error > 1e-3:
@@ -146,7 +154,7 @@ def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
         )
     u, _, vt = np.linalg.svd(rotation)
     pose = np.eye(4)
-    pose[:3, :3] = u @ vt @ np.diag([1.0, -1.0, -1.0])
+    pose[:3, :3] = u @ vt
     pose[:3, 3] = given[:3, 3]
     return pose
 

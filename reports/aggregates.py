@@ -54,7 +54,7 @@ class Head:
 class AcrossRow:
     method: str
     given: str
-    oracle: bool
+    told: bool
     n: int  # cells tried
     seeds: str
     scenes: int  # with a cell tried
@@ -129,7 +129,7 @@ def _row(method: str, entries: Sequence[Entry], heads: Sequence[Head], levels: d
     return AcrossRow(
         method=method,
         given=scores.describe_given(entries),
-        oracle=scores.is_oracle(entries),
+        told=scores.is_told(entries),
         n=n,
         seeds=scores.ranges(sorted({entry.result.cell.seed for entry in entries})),
         scenes=len({entry.result.cell.scene for entry in tried}),

@@ -1,4 +1,4 @@
-"""A suite's results -> its report: a site, one Markdown file, one CSV. The same results give the same bytes."""
+"""A suite's results -> its report: a site, one Markdown file, two CSV. The same results give the same bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reports import aggregates, details, heat, paired, pictures, scores, severities, tables, text, tradeoff
+from bench import record
+from reports import (
+    aggregates,
+    details,
+    families,
+    heat,
+    paired,
+    pictures,
+    robustness,
+    scores,
+    severities,
+    tables,
+    text,
+    tradeoff,
+)
 from reports.columns import COLUMNS, column
 from reports.naming import replace, sweep
 from reports.scores import Entry
@@ -31,6 +45,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     for path, content in (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),
+        ("robustness.csv", robustness.table(_frame(entries)).to_csv(index=False)),
         *pages.site(facts, album),
     ):
         replace(out / path, content)
@@ -54,10 +69,11 @@ def gather(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "seeds": sorted({entry.result.cell.seed for entry in entries}),
         "tally": Counter(entry.result.status for entry in entries),
         "given": scores.given_by_method(entries),
-        "oracles": {method for method, each in methods.items() if scores.is_oracle(each)},
+        "told": {method for method, each in methods.items() if scores.is_told(each)},
         "verdict": verdict(entries),
         "boards": [(question, tables.leaderboard(question, each)) for question, each in questions(entries)],
         "across": aggregates.across(entries),
+        "robustness": families.families(_frame(entries)),
         "heats": heat.heats(entries),
         "curves": severities.curves(entries),
         "bargains": tradeoff.bargains(entries),
@@ -90,6 +106,10 @@ def _definitions(entries: Sequence[Entry]) -> list[Any]:
 def _is_stage(name: str) -> bool:
     """`nvs/refined`, absent as a whole, is no column."""
     return any(each.startswith(name + "/") for each in COLUMNS)
+
+
+def _frame(entries: Sequence[Entry]) -> Any:
+    return record.table(entry.result for entry in entries)
 
 
 def _constants(entries: Sequence[Entry]) -> list[tuple[str, str]]:

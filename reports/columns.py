@@ -179,6 +179,10 @@ _OTHER_COLUMNS = (
         meaning="Wall time of the fit, restarts included.",
     ),
     Column(
+        name="cost/field_seconds", label="field alone", unit="s", better="low", digits=0, group=COST,
+        meaning="Wall time of training a field on poses that were submitted. What it took to find them is not known.",
+    ),
+    Column(
         name="cost/peak_rss_mb", label="peak memory", unit="MB", better="low", digits=0, group=COST,
         meaning="Peak resident memory of the fit's whole process tree.",
     ),

@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.cell import Cell
+from bench.cell import Cell, split_label
 from reports import scores
 from reports.columns import COLUMNS, STAGES, Column, column
 from reports.footnotes import Footnotes
@@ -22,6 +22,8 @@ WORST = 5
 LOG_ROWS = 5
 STDERR_LINES = 25
 STDERR_BYTES = 16_384
+SUBMITTED: Mapping[str, Sequence[str]] = {"poses": (), "poses+nerf": ("--train",)}
+"""Rows of `unposed submit`, with the options that make them."""
 PER_VIEW = (ROTATION.removesuffix("_median"), "pose/translation", IOU, PSNR)
 """What is drawn view by view."""
 
@@ -95,9 +97,11 @@ def shared_provenance(entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def command(cells: Iterable[Cell]) -> str:
-    """The `unposed run` that asks these cells again. Cells of several efforts take a line each."""
+    """The `unposed run` that asks these cells again. Efforts take a line each, and so do submissions."""
     lines = []
-    for effort, group in groupby(sorted(cells, key=lambda cell: (cell.effort, cell)), key=lambda cell: cell.effort):
+    cells = list(cells)
+    run = sorted((cell for cell in cells if submission(cell) is None), key=lambda cell: (cell.effort, cell))
+    for effort, group in groupby(run, key=lambda cell: cell.effort):
         held = list(group)
         lines.append(
             shlex.join(
@@ -111,7 +115,17 @@ def command(cells: Iterable[Cell]) -> str:
                 ]
             )
         )  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join(lines + [line for cell in sorted(cells) if (line := submission(cell))])
+
+
+def submission(cell: Cell) -> str | None:
+    """The `unposed submit` that brings a row's poses again; None for a row whose method ran here."""
+    method, options = split_label(cell.method)
+    if method not in SUBMITTED:
+        return None
+    words = ["unposed", "submit", "-s", cell.scene, "-d", cell.degradation, "--effort", cell.effort]
+    words += ["--name", options.get("name", ""), "--seeds", str(cell.seed), *SUBMITTED[method]]
+    return shlex.join(words) + " FILE_OR_FOLDER"
 
 
 def _numbers(entry: Entry) -> tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]:

@@ -40,6 +40,10 @@ class _Standing:
     quality_name: str
 
     @property
+    def ceiling(self) -> bool:
+        return any(entry.ceiling for entry in self.entries)
+
+    @property
     def rank(self) -> tuple[float, float]:
         return self.rate, -math.inf if math.isnan(self.quality) else self.quality
 
@@ -73,14 +77,16 @@ def of_question(question: Question, entries: Sequence[Entry]) -> Sentence:
 def finding(title: str, entries: Sequence[Entry], *, agreement: bool) -> Sentence:
     """Methods blind to the poses are ranked by success rate, then by quality on held-out views."""
     standings = [_standing(method, each) for method, each in scores.by_method(entries).items() if scores.tried(each)]
-    blind = [each for each in standings if not scores.is_oracle(each.entries)]
-    oracles = [each for each in standings if scores.is_oracle(each.entries) and any(e.done for e in each.entries)]
+    blind = [each for each in standings if not scores.is_told(each.entries)]
+    told = [each for each in standings if scores.is_told(each.entries) and any(e.done for e in each.entries)]
     answered = sorted((each for each in blind if any(e.done for e in each.entries)), key=lambda e: e.rank, reverse=True)
     against = " (agreement with COLMAP)" if agreement else ""
     head = [Part(title, strong=True), Part(f"{against}: ")]
+    oracles = [each for each in told if each.ceiling]
     tail = _against_oracle(answered[0] if answered and answered[0].rate else None, oracles)
+    tail = (*tail, *_unranked([each for each in told if not each.ceiling]))
     if not blind:
-        return (*head, Part("only methods that were given the true poses were run."), *tail)
+        return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
     if not answered:
         ended = Counter(f"{e.method} {STATUSES[e.result.status]}" for each in blind for e in each.entries if e.failed)
         what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
@@ -101,7 +107,7 @@ def finding(title: str, entries: Sequence[Entry], *, agreement: bool) -> Sentenc
 
 def bearing(curves: Sequence[severities.Curve]) -> Sentence:
     """Which methods break under one kind of degradation, and at which severity."""
-    blind = [curve for curve in curves if not curve.oracle] or list(curves)
+    blind = [curve for curve in curves if not curve.told] or list(curves)
     top = max(level.severity for curve in curves for level in curve.levels)
     against = " (agreement with COLMAP)" if curves[0].setting.agreement else ""
     head = [Part(f"{curves[0].kind}, severity to {top:g}", strong=True), Part(f"{against}: ")]
@@ -174,3 +180,13 @@ def _against_oracle(first: _Standing | None, oracles: Sequence[_Standing]) -> Se
     gap, shown = best.quality - first.quality, column(best.quality_name)
     side = "above" if gap >= 0 else "below"
     return (Part(f"{text}, {shown.show(abs(gap))} {shown.unit or shown.label} {side}."),)
+
+
+def _unranked(standings: Sequence[_Standing]) -> Sentence:
+    """What those reach that were given some poses, rough ones, or all of an answer: no ceiling, and no competitors."""
+    parts = [Part(" Given poses, so not ranked: ")] if standings else []
+    for k, each in enumerate(standings):
+        made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
+        end = "." if k == len(standings) - 1 else "; "
+        parts += [Part(each.method, strong=True), Part(f" ({made}{each.words}){end}")]
+    return tuple(parts)

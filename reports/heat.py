@@ -35,7 +35,7 @@ class Square:
 class HeatRow:
     method: str
     given: str
-    oracle: bool
+    told: bool
     squares: tuple[Square, ...]
 
 
@@ -82,7 +82,7 @@ def _heat(
         squares = tuple(_square(found, common | {across: name}, levels) for name, found in held.items())
         rows.append(
             HeatRow(
-                method=method, given=scores.describe_given(each), oracle=scores.is_oracle(each), squares=squares
+                method=method, given=scores.describe_given(each), told=scores.is_told(each), squares=squares
             )
         )  # fmt: skip
     titles = [_split(name) if across == "degradation" else (name, "") for name in columns]

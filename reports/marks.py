@@ -15,7 +15,7 @@ Mark = Literal["best", "second", ""]
 def may_be_marked(entries: Sequence[Entry]) -> bool:
     """Blind to the poses, and done in at least half of the cells tried: one lucky seed in five is no winner."""
     done = sum(entry.done for entry in entries)
-    return done > 0 and 2 * done >= len(scores.tried(entries)) and not scores.is_oracle(entries)
+    return done > 0 and 2 * done >= len(scores.tried(entries)) and not scores.is_told(entries)
 
 
 def marks(values: Sequence[float | None], better: Better | None) -> list[Mark]:

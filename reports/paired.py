@@ -96,7 +96,7 @@ def _scores(entries: Sequence[Entry], name: str, levels: dict[scores.Question, f
     """Method -> scene -> median over seeds; a scene without a finite score is left out."""
     table: dict[str, dict[str, float]] = {}
     for method, each in scores.by_method(entries).items():
-        if scores.is_oracle(each):
+        if scores.is_told(each):
             continue
         row = {}
         for scene, cells in scores.by_scene(scores.tried(each)).items():

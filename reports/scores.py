@@ -19,7 +19,12 @@ from reports.naming import slug
 CLEAN = "clean"
 ROTATION, PSNR, IOU = "pose/rotation_deg_median", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
-GIFTS = {"camera": "intrinsics", "prior": "pose prior", "masks": "masks", "start": "true poses"}
+GIFTS = {
+    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
+    "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
+}  # fmt: skip
+POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
+"""Gifts that say where cameras are. A prior says only where they may be."""
 STATUSES = {
     "done": "done", "collapsed": "collapsed", "failed": "failed", "timeout": "timeout",
     "out_of_memory": "out of memory", "skipped": "skipped",
@@ -78,13 +83,14 @@ class Setting:
 class Entry:
     """One cell: its result and the folder of its files.
 
-    `oracle` says that its method is given start poses, which are the true ones: known from the method's other
-    cells even where this one was skipped, or failed before it was given anything.
+    `told` says that its method is given poses in any form, true, rough or submitted, so that it is no competitor of
+    those that see none: known from the method's other cells even where this one was skipped, or failed before it was
+    given anything.
     """
 
     folder: Path
     result: Result
-    oracle: bool
+    told: bool
 
     @cached_property
     def slug(self) -> str:
@@ -103,6 +109,16 @@ class Entry:
     @property
     def done(self) -> bool:
         return self.result.status == "done"
+
+    @property
+    def ceiling(self) -> bool:
+        """Given the true poses of all views: what a field is worth where there is nothing to find."""
+        return "start" in self.result.given
+
+    @property
+    def submitted(self) -> bool:
+        """Its poses were made elsewhere: the suite vouches for their judgement alone."""
+        return "estimate" in self.result.given
 
     @property
     def failed(self) -> bool:
@@ -125,8 +141,8 @@ def read(suite: Path) -> list[Entry]:
     found = read_suite(suite)
     if not found:
         raise ValueError(f"report: {suite} holds no results; `unposed run --out {suite}` makes some")
-    oracles = {result.cell.method for _, result in found if "start" in result.given}
-    return [Entry(folder=folder, result=result, oracle=result.cell.method in oracles) for folder, result in found]
+    told = {result.cell.method for _, result in found if not POSES.isdisjoint(result.given)}
+    return [Entry(folder=folder, result=result, told=result.cell.method in told) for folder, result in found]
 
 
 def value(result: Result, name: str) -> float | None:
@@ -226,16 +242,16 @@ def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
 
 
 def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Methods that see no poses first, those given the true ones last; seeds in order."""
+    """Methods that see no poses first, those that were given some last; seeds in order."""
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (entry.method, entry.result.cell)):
         groups.setdefault(entry.method, []).append(entry)
-    return dict(sorted(groups.items(), key=lambda item: (is_oracle(item[1]), item[0])))
+    return dict(sorted(groups.items(), key=lambda item: (is_told(item[1]), item[0])))
 
 
-def is_oracle(entries: Iterable[Entry]) -> bool:
-    """Whether these rows are a ceiling, not competitors."""
-    return any(entry.oracle for entry in entries)
+def is_told(entries: Iterable[Entry]) -> bool:
+    """Whether these rows were given poses in any form: shown, and never ranked."""
+    return any(entry.told for entry in entries)
 
 
 def tried(entries: Iterable[Entry]) -> list[Entry]:

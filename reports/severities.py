@@ -42,7 +42,7 @@ class Curve:
     kind: str
     method: str
     given: str
-    oracle: bool
+    told: bool
     scenes: tuple[str, ...]
     levels: tuple[Level, ...]  # by severity
 
@@ -100,7 +100,7 @@ def _curve(
         spoilt.setdefault(0.0, []).extend(clean)
     first = next(iter(entries))
     return Curve(
-        setting=setting, kind=kind, method=first.method, oracle=first.oracle,
+        setting=setting, kind=kind, method=first.method, told=first.told,
         given=scores.describe_given(entries), scenes=tuple(sorted(scenes)),
         levels=tuple(_level(severity, each, columns, levels) for severity, each in sorted(spoilt.items())),
     )  # fmt: skip

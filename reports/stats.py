@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, trim_mean
 
+from bench.record import SOLVED_BELOW_DEG
+
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 LEVEL = 0.95
-SOLVED_BELOW_DEG = 5.0
 FAILED_ROTATION_DEG = 180.0
 
 

@@ -39,7 +39,7 @@ class Row:
 
     method: str
     given: str
-    oracle: bool
+    told: bool
     page: str  # of its first cell, from the site's root
     seeds: str
     tally: tuple[tuple[str, str], ...]  # (status, "3 done")
@@ -108,7 +108,7 @@ def _row(entries: Sequence[Entry], columns: Sequence[Column], footnotes: Footnot
     return Row(
         method=first.method,
         given=scores.describe_given(entries),
-        oracle=scores.is_oracle(entries),
+        told=scores.is_told(entries),
         page=first.page,
         seeds=ranges([entry.result.cell.seed for entry in entries]),
         tally=tuple((s, name if single else f"{counts[s]} {name}") for s, name in STATUSES.items() if counts[s]),

@@ -19,7 +19,7 @@ class Bargain:
 
     method: str
     given: str
-    oracle: bool
+    told: bool
     n: int
     rate: float  # of success
     seconds: float
@@ -52,7 +52,7 @@ def bargains(entries: Sequence[Entry]) -> list[Bargains]:
                 continue
             points.append(
                 Bargain(
-                    method=method, given=scores.describe_given(cells), oracle=scores.is_oracle(cells),
+                    method=method, given=scores.describe_given(cells), told=scores.is_told(cells),
                     n=int(good.sum()), rate=float(scores.success(tried).mean()),
                     seconds=float(stats.median(seconds[good])), seconds_range=_middle(seconds[good]),
                     psnr=float(stats.iqm(psnr[good])), psnr_range=_middle(psnr[good]),
@@ -69,11 +69,11 @@ def _middle(values: stats.Scores) -> stats.Interval:
 
 
 def _front(points: Sequence[Bargain]) -> tuple[Bargain, ...]:
-    blind = [point for point in points if not point.oracle]
+    blind = [point for point in points if not point.told]
     return tuple(
         replace(
             point,
-            best=not point.oracle
+            best=not point.told
             and not any(
                 other.seconds <= point.seconds and other.psnr >= point.psnr
                 and (other.seconds < point.seconds or other.psnr > point.psnr)

@@ -94,6 +94,9 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         kinds = Counter(re.sub(r"\d+", "#", flag) for entry in flagged for flag in entry.result.flags)
         commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
         found.append((Part("Flags stand beside numbers of "), counted, Part(f", most often “{commonest}”.")))
+    if brought := sorted({entry.method for entry in entries if entry.submitted}):
+        text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
+        found.append((Part(f"{text} not known to the suite, which only judged them."),))
     seeds = Counter((entry.question, entry.method) for entry in done)
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())

@@ -30,9 +30,11 @@ def seen(tmp_path_factory):
     return json.loads(notes["seen"]) | {"secret": str(secret)}
 
 
-def test_no_field_of_a_capture_but_start_can_hold_a_pose_and_start_was_not_given(seen):
-    assert {field.name for field in fields(Capture)} == {"images", "masks", "camera", "prior", "start", "background"}
+def test_no_field_of_a_capture_but_start_and_estimate_can_hold_a_pose_and_neither_was_given(seen):
+    held = {"images", "masks", "camera", "prior", "start", "exact", "estimate", "background"}  # exact: ids alone
+    assert {field.name for field in fields(Capture)} == held
     assert not seen["start"]
+    assert not seen["estimate"]
 
 
 def test_what_it_did_not_declare_it_did_not_get(seen):

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.spatial.transform import Rotation
 
 from bench.cli import main
+from bench.registry import find_scene
 
 ROOT = Path(__file__).parent.parent
 SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
@@ -77,6 +79,10 @@ def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
         (["plan", "--effort", "huge"], "huge"),
         (["report", "-o", "nowhere"], "holds no results yet"),
         (["why", "x", "-o", "nowhere"], "holds no results yet"),
+        (["export", "--to", "x", "-o", "nowhere"], "holds no results yet"),
+        (["data", "export", "block", "--to", "x"], "did you mean blocks"),
+        (["submit", "nowhere.tum", "-s", "blocks", "--name", "x"], "nowhere.tum: there is no such file"),
+        (["submit", "README.md", "-s", "blocks", "--name", "x"], "not a pose estimate that can be read"),
     ],
 )
 def test_bad_input_gets_a_sentence_and_exit_code_2(unposed, arguments, sentence):
@@ -108,6 +114,29 @@ def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
     code, text = unposed("report", "-o", suite)
     assert code == 0
     assert Path(text.strip()).is_file()
+
+
+def test_an_answer_goes_out_and_comes_back(unposed, tmp_path):
+    suite = ["--effort", "smoke", "-o", tmp_path / "suite"]
+    assert "100 images" in unposed("data", "export", "blocks", "--effort", "smoke", "--to", tmp_path / "blocks")[1]
+    truth = find_scene("blocks", ()).load(64).truth.poses
+    lines = []
+    for image in sorted((tmp_path / "blocks" / "images").iterdir()):  # somebody who knows the answer
+        pose = truth[image.stem]
+        numbers = [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]
+        lines.append(" ".join(map(str, [int(image.stem[1:]), *numbers])))
+    (tmp_path / "answer.txt").write_text("\n".join(lines))
+    code, text = unposed("submit", tmp_path / "answer.txt", "-s", "blocks", "--name", "me", *suite, "--no-track")
+    assert code == 0, text
+    assert "poses[name=me]/seed0  done  0.00 deg  100% registered" in " ".join(text.split(" "))
+    assert "seed0/heldout.transforms.json" in text
+    cell = "blocks/clean/poses[name=me]/seed0"
+    code, text = unposed("why", cell, *suite)
+    assert "stands: nothing has changed" in text
+    code, text = unposed("export", cell, *suite, "--to", tmp_path / "out", "--format", "tum")
+    assert code == 0, text
+    written = np.loadtxt(tmp_path / "out" / "poses.tum")
+    assert written[:, 1:4] == pytest.approx(np.array([truth[f"v{int(k):03d}"][:3, 3] for k in written[:, 0]]))
 
 
 def test_why_says_what_changed(unposed, tmp_path):

@@ -11,6 +11,8 @@ from bench.registry import method_refs
 SCRIPTED = Path(__file__).parent / "plugins" / "scripted.py"
 
 POSES = "poses = dict(capture.start)"
+SAVE = 'np.save(folder / "colour.npy", fit.field.colour)'
+FOUND, ANSWERS, AXES = "it can be found", "it answers on a tiny scene", "its poses are world_from_camera"
 
 
 @pytest.mark.parametrize("name", sorted(method_refs()))
@@ -30,16 +32,34 @@ def test_our_methods_hold_to_it(name):
         ((POSES, f"{POSES}\n        poses['v000'][0, 3] += np.random.rand()"), "the same seed", "differ"),
         (("depth=np.ones(size, np.float32)", "depth=np.ones(3)"), "its renders have", "depth has shape"),
         (("size = (len(poses)", "size = (1 + len(poses)"), "its renders have", "rgb has shape"),
+        (('    version = "1"\n', ""), FOUND, "its class has no version"),
+        (("        self.traits = Traits(", "        self.trait = Traits("), FOUND, "an instance of it has no traits"),
+        (("Traits(needs=", "dict(needs="), FOUND, "its traits must be Traits, not dict"),
+        (('{"start", "camera"}', '{"start", "intrinsics"}'), FOUND, "'intrinsics' is nothing that is given"),
+        (("    Config = Config\n", "    Config = dict\n"), FOUND, "its Config is no pydantic model"),
+        (("        self.config = config", "        self.config = Config()"), "it keeps", "is not what the config says"),
+        (("return Fit(poses=poses, field", "return Fit(poses=[*poses.values()], field"), ANSWERS, "poses as list"),
+        ((POSES, f"{POSES}\n        poses['v999'] = np.eye(4)"), ANSWERS, "views that it was not shown: v999"),
+        (("field=ConstantField(mean)", "field=mean"), ANSWERS, "a field of type ndarray, which has no render"),
+        (('{"behaviour": self.config.behaviour}', '{"where": job.workdir}'), ANSWERS, "a note 'where' of type Posix"),
+        ((POSES, "poses = {}"), "its poses are rigid", "no pose at all: raise bench.task.Collapsed"),
+        ((POSES, "poses = {v: np.linalg.inv(p) for v, p in capture.start.items()}"), AXES, "read as camera_from_world"),
+        ((SAVE, "return"), "what it saves", "save wrote nothing"),
+        ((SAVE, "(folder / 'c').write_bytes(__import__('pickle').dumps(1))"), "what it saves", "c is a pickle"),
+        (("return ConstantField(np.load(path))", "return None"), "it loads the field", "load returned None"),
+        (("return Rendering(rgb=rgb, ", "return dict(rgb=rgb, "), "its renders have", "render returned dict"),
+        (("    def render(", "    def register(self, *_):\n        return np.eye(4)\n\n    def render("),
+         "it registers new images", "shape (4, 4) for 2 images"),
     ],
 )  # fmt: skip
 def test_a_broken_method_is_told_what_to_mend(tmp_path, edit, clause, fault):
     text = SCRIPTED.read_text()
     assert edit[0] in text
     (tmp_path / "method.py").write_text(text.replace(*edit))
-    faults = {name: found for name, found in examine(str(tmp_path / "method.py")) if found}
-    found = [text for name, text in faults.items() if name.startswith(clause)]
-    assert found
-    assert fault in found[0]
+    name, found = next((name, found) for name, found in examine(str(tmp_path / "method.py")) if found)
+    assert name.startswith(clause)
+    assert fault in found
+    assert "\n" not in found
 
 
 def test_a_file_without_a_method_is_refused(tmp_path):

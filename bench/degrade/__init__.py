@@ -2,8 +2,9 @@
 
 Severity 0 of every kind is the identity, bit for bit, and is called `clean`. A severity need not be whole: a
 kind's parameters are linear in between, so that a breaking point can be bracketed. The same pixels go to every
-method: a view's generator is keyed by (scene, view, kind, severity, seed) and by nothing else. A kind is one
-short function in the file of its family.
+method: a view's generator is keyed by (scene, view, kind, severity, seed) and by nothing else; where a kind draws
+no noise but a thing (which views, which way a camera shook), the severity is left out of the key, and a stronger
+one is the same accident made worse. A kind is one short function in the file of its family.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from typing import Any
 
 import numpy as np
 
-from bench.degrade import masks, noise, texture
+from bench.degrade import blur, camera, digital, light, masks, noise, priors, start, texture, views
 from bench.degrade.kind import Family, Kind
 from bench.scene import Truth
 from bench.task import Capture, ViewId
 
-__all__ = ["CLEAN", "KINDS", "Degradation", "Family", "Kind", "degrade", "degrade_truth", "parse"]
+__all__ = ["CLEAN", "HOMES", "KINDS", "Degradation", "Family", "Kind", "degrade", "degrade_truth", "parse"]
 
 CLEAN = "clean"
 
-KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in (*texture.KINDS, *noise.KINDS, *masks.KINDS)})
+_FILES = (texture, noise, blur, light, digital, masks, views, priors, start, camera)
+
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for file in _FILES for kind in file.KINDS})
 """Every kind by name, in the order of the families. `clean` is not one of them: it is severity 0 of each."""
+
+HOMES: Mapping[str, str] = MappingProxyType({kind.name: file.__name__ for file in _FILES for kind in file.KINDS})
+"""The module that defines a kind: its pixels depend on that one, and on none of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,7 @@ def degrade_truth(truth: Truth, degradation: Degradation) -> Truth:
 
 def _generator(scene: str, view: ViewId, degradation: Degradation) -> np.random.Generator:
     """Keyed by a stable hash: `hash()` of a string differs from one process to the next."""
-    key = json.dumps([scene, view, degradation.kind, float(degradation.severity), degradation.seed])
+    severity = None if KINDS[degradation.kind].once else float(degradation.severity)
+    key = json.dumps([scene, view, degradation.kind, severity, degradation.seed])
     entropy = int.from_bytes(hashlib.sha256(key.encode()).digest())
     return np.random.default_rng(np.random.SeedSequence(entropy))

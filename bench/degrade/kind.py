@@ -15,11 +15,17 @@ from bench.task import Capture, Gift, Image, ViewId
 Family = Literal["texture", "noise", "blur", "light", "digital", "masks", "views", "pose", "camera"]
 """Reports group by family: some families (blur, digital) move edges, and so spoil the pose signal itself."""
 
+Part = Literal["images", "masks", "camera", "prior", "start", "background", "views"]
+"""What of a capture a kind changes: its fields, and which views there are."""
+
 Levels = tuple[float, float, float, float, float, float]
 """A parameter's value at severities 0 (where it has no effect), 1, 2, 3, 4, 5."""
 
 RngOf = Callable[[ViewId], np.random.Generator]
 """The view's own generator: what happens to one view never depends on the others or on their order."""
+
+Apply = Callable[[Capture, Mapping[str, float], RngOf], Capture]
+"""`apply(capture, parameters, rng_of) -> capture`, pure."""
 
 Floats = NDArray[np.floating[Any]]
 """float32 throughout: wide enough, and a whole capture passes in a second or two."""
@@ -38,16 +44,23 @@ class Kind:
     summary: str  # one line for `unposed list degradations`
     view_consistent: bool  # the same rule in every view, no chance of its own in each
     levels: Mapping[str, Levels]
-    apply: Callable[[Capture, Mapping[str, float], RngOf], Capture]
+    apply: Apply
     apply_truth: Callable[[Truth, Mapping[str, float]], Truth] = _unchanged  # only where the scene itself changes
     needs: frozenset[Gift] = frozenset()  # what the capture must hold
+    touches: frozenset[Part] = frozenset({"images"})  # all else is passed on as it is
+    once: bool = False  # drawn once for all severities: the same accident, made worse; else anew for each
+
+    @property
+    def changes_scene(self) -> bool:
+        """Whether what is judged is another thing than the clean scene."""
+        return self.apply_truth is not _unchanged
 
     def parameters(self, severity: float) -> dict[str, float]:
         """Every parameter at `severity` in [0, 5], linear between the whole ones."""
         return {name: float(np.interp(severity, range(6), values)) for name, values in self.levels.items()}
 
 
-def per_image(change: Callable[..., Floats]) -> Callable[[Capture, Mapping[str, float], RngOf], Capture]:
+def per_image(change: Callable[..., Floats]) -> Apply:
     """`change(image (H, W, C) float32 in [0, 1], rng, **parameters) -> image` as the `apply` of a kind."""
 
     def apply(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
@@ -73,3 +86,13 @@ def to_floats(image: Image) -> Floats:
 def to_bytes(image: NDArray[Any]) -> Image:
     """[0, 1], clipped -> [0, 255] uint8, rounded to the nearest."""
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def coverage(image: Image, mask: NDArray[np.uint8] | None, background: tuple[float, float, float] | None) -> Floats:
+    """How much of each pixel the object covers, (H, W) in [0, 1]: from the mask, or by the background's colour; all
+    of it where neither tells."""
+    if mask is not None:
+        return to_floats(mask)
+    if background is None:
+        return np.ones(image.shape[:2], np.float32)
+    return (image != to_bytes(np.array(background)[: image.shape[2]])).any(axis=-1).astype(np.float32)

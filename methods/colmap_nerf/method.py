@@ -45,13 +45,11 @@ class ColmapNerf:
         return fit(capture, self.config, job)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.nerf.field import RadianceField
-        from methods.nerf.store import save
+        from methods.nerf.store import save_fit
 
-        if isinstance(fit.field, RadianceField):
-            save(fit.field, folder)
+        save_fit(fit, folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.nerf.store import DESCRIPTION, load
+        from methods.nerf.store import load_saved
 
-        return load(folder, device) if (folder / DESCRIPTION).exists() else None
+        return load_saved(folder, device)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from methods.gnerf.model import Model
-from methods.gnerf.patches import lattice
-from methods.gnerf.register import look
-from methods.gnerf.render import rays
+from methods.nerf.rays import view_rays
+from methods.nerf.render import lattice
+from methods.nerf.search import look
 
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
@@ -58,7 +58,7 @@ def opacity(model: Model) -> float:
     """Mean opacity of the first few views: 0 when the field has vanished, 1 when it is all fog."""
     poses = model.poses()[:4]
     points = lattice(SIDE // 2).to(model.device).reshape(1, -1, 2).expand(len(poses), -1, -1)
-    seen = model.generator.field.shade(*rays(model.intrinsics, poses, points))
+    seen = model.generator.field.shade(*view_rays(model.intrinsics, poses, points))
     return float(seen.opacity.mean())
 
 

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.task import Effort
 from methods.nerf.config import FieldConfig
+from methods.nerf.plans import Count, Growth, Positive, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
 Phase = Literal["A", "AB", "B"]
 
 
@@ -77,7 +75,7 @@ class Preset(BaseModel):
     rays_ab: Count | None = None  # random pixels of all views in AB; None: patches, as published
 
 
-class GridPreset(Preset):
+class GridPreset(Growth, Preset):
     """The fast preset: dense voxels, coarse to fine. Rates are those of one step of RMSprop (A, AB) or Adam (B)."""
 
     smoke: Budget = Budget(a=30, ab=30, b=60, batch=8, rays=2048, side=40, inversion_render=16)
@@ -101,18 +99,6 @@ class GridPreset(Preset):
     pose_halving: Count | None = None
     rays_ab: Count | None = 4096
 
-    radiance: FieldConfig = FieldConfig()  # of phase B: A and AB have a colour of their own, see coarse_*
-    coarse_side: int = Field(default=32, gt=3)  # voxels along an edge in A and AB
-    coarse_gain: Positive = 1.3  # density where softplus(raw) = 1: soft enough to grow out of fog
-    coarse_start: float = -1.0  # raw density at the start, give or take a tenth
-    density_lr: Positive = 0.2
-    colour_lr: Positive = 0.02
-    growth: tuple[Share, ...] = (0.4, 0.7, 1.0)  # phase B: shares of `side` ...
-    grow_at: tuple[Share, ...] = (0.0, 0.25, 0.5)  # ... from these shares of its iterations on
-    sharp_at: Share = 0.25  # phase B: the images reach their full size
-    fine_density_lr: Positive = 0.6
-    fine_colour_lr: Positive = 0.05
-    fine_decay: Positive = 0.2  # what is left of them in the end
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they have settled
 

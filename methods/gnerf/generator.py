@@ -14,17 +14,14 @@ from torch.nn import functional
 from bench.task import Effort, PosePrior
 from methods.gnerf.config import Budget, GridPreset, Preset
 from methods.gnerf.schedule import Moment
-from methods.gnerf.sight import Intrinsics, Sight
 from methods.nerf.bounds import Bounds
-from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
 from methods.nerf.grid import GridField
-from methods.nerf.learner import Priors, Rate, learner_of
+from methods.nerf.growing import GrowingGrid, under
+from methods.nerf.intrinsics import Intrinsics
 from methods.nerf.mlp import MlpField
 from methods.nerf.moments import moments, restore_moments
-from methods.nerf.occupancy import refresh, resampled
-from methods.nerf.progress import decayed
-from methods.nerf.store import build, describe
+from methods.nerf.sight import Sight
 from methods.nerf.views import Batch
 
 CLEAR = 0.06
@@ -60,84 +57,34 @@ class Generator(Protocol):
 
 
 class GridGenerator:
-    """Voxels. Coarse, soft and without skipping of empty space while they grow out of fog; fine and sharp in B."""
+    """Voxels: coarse and soft while they grow out of fog in A and AB, fine and sharp in B."""
 
     def __init__(
         self, bounds: Bounds, background: Tensor, preset: GridPreset, budget: Budget, generator: torch.Generator
     ) -> None:
-        self.preset, self.budget = preset, budget
-        coarse = preset.radiance.model_copy(
-            update={
-                "sh_degree": 0, "density_gain": preset.coarse_gain, "density_start": preset.coarse_start,
-                "min_alpha": 0.0,
-            }
-        )  # fmt: skip
-        self.field = GridField.empty(bounds, background, coarse, preset.coarse_side)
-        with torch.no_grad():
-            self.field.density.add_(0.1 * torch.randn(self.field.density.shape, generator=generator))
-            self.field.colour.add_(0.01 * torch.randn(self.field.colour.shape, generator=generator))
-        self.field = self.field.to(background.device)
-        self.learner = learner_of(self.field, beta1=0.0)
+        self.grid = GrowingGrid(bounds, background, preset, budget.side, generator)
 
-    @contextlib.contextmanager
-    def noisy(self, std: float, generator: torch.Generator) -> Iterator[None]:
-        """Noise on the voxels, not on the samples: the same smoothing of the raw density, at no cost to a ray."""
-        if std == 0:
-            yield
-            return
-        noise = std * torch.randn(self.field.density.shape, generator=generator).to(self.field.device)
-        clean = self.field.density.detach().clone()
-        self.field.density.data += noise
-        try:
-            yield
-        finally:
-            self.field.density.data.copy_(clean)
+    @property
+    def field(self) -> GridField:
+        return self.grid.field
+
+    def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
+        return self.grid.noisy(std, generator)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> float:
-        jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
-        return self.learner.learn(batch, jitter)
+        return self.grid.learn(batch, rng)
 
     def step(self, moment: Moment) -> None:
-        preset = self.preset
-        if moment.phase != "B":
-            self.learner.step(Rate(density=preset.density_lr, colour=preset.colour_lr))
-            return
-        fade = decayed(1.0, preset.fine_decay, moment.share)
-        fog = preset.radiance.sparsity if moment.share < preset.grow_at[min(1, len(preset.grow_at) - 1)] else 0.0
-        self.learner.step(
-            Rate(density=preset.fine_density_lr * fade, colour=preset.fine_colour_lr * fade), Priors(sparsity=fog)
-        )
+        self.grid.step(moment.share if moment.phase == "B" else None)
 
     def advance(self, moment: Moment) -> bool:
-        if moment.phase != "B":
-            return False
-        starts = [round(moment.length * share) for share in self.preset.grow_at]
-        if moment.index not in starts:
-            if moment.index % (self.preset.radiance.occupancy_every // 2) == 0:
-                refresh(self.field)
-            return False
-        stage = starts.index(moment.index)
-        field = recast(self.field, self.preset.radiance) if stage == 0 else self.field
-        side = max(8, round(self.budget.side * self.preset.growth[stage]))
-        self.field = resampled(field, side, shrink=stage == 0 and not field.bounds.contract)
-        self.learner = learner_of(self.field)
-        return True
+        return moment.phase == "B" and self.grid.grow(moment.index, moment.length)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}
-        tensors |= {f"learner/{name}": value for name, value in self.learner.state().items()}
-        fine = self.field.config == self.preset.radiance
-        return {"field": describe(self.field), "steps": self.learner.steps, "fine": fine}, tensors
+        return self.grid.state()
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        device = self.field.device
-        field = build(dict(state["field"]))
-        assert isinstance(field, GridField)
-        field.load_state_dict(_under("field/", tensors))
-        self.field = field.to(device)
-        self.learner = learner_of(self.field, beta1=0.9 if state["fine"] else 0.0)
-        if state["steps"]:
-            self.learner.restore(_under("learner/", tensors), state["steps"])
+        self.grid.restore(state, tensors)
 
 
 class NetworkGenerator:
@@ -177,26 +124,8 @@ class NetworkGenerator:
         return {}, tensors | moments(self.optimiser, "learner/")
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.field.load_state_dict(_under("field/", tensors))
+        self.field.load_state_dict(under("field/", tensors))
         restore_moments(self.optimiser, "learner/", tensors)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-@torch.no_grad()
-def recast(field: GridField, config: FieldConfig) -> GridField:
-    """The same densities and colours, stored under the choices of `config`."""
-    cast = GridField(field.bounds, field.background, config, field.shape, field.low, field.voxel).to(field.device)
-    density = functional.softplus(field.density) * (field.config.density_gain / config.density_gain)
-    raw = torch.where(density > 20, density, density.clamp(1e-6, 20).expm1().log())
-    cast.density.copy_(raw.clamp(min=config.density_start))
-    terms = [part.unflatten(-1, (field.channels, -1)) for part in (cast.colour, field.colour)]
-    kept = min(part.shape[-1] for part in terms)
-    terms[0][..., :kept] = terms[1][..., :kept]
-    refresh(cast)
-    return cast
 
 
 def bounds_of(prior: PosePrior, sight: Sight, intrinsics: Intrinsics) -> Bounds:

@@ -15,9 +15,10 @@ from methods.gnerf.discriminator import Discriminator
 from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
-from methods.gnerf.sight import Intrinsics, Sight
+from methods.nerf.intrinsics import Intrinsics
 from methods.nerf.moments import moments, restore_moments
 from methods.nerf.progress import generator as generator_of
+from methods.nerf.sight import Sight
 
 
 class Model:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from methods.nerf.render import lattice
+
 
 @dataclass(frozen=True, kw_only=True)
 class Patches:
@@ -18,13 +20,6 @@ class Patches:
 
     def to(self, device: torch.device) -> Patches:
         return Patches(points=self.points.to(device), scale=self.scale.to(device))
-
-
-def lattice(side: int) -> Tensor:
-    """The pixel centres (side, side, 2) of an image of `side` pixels, in [-1, 1]."""
-    line = (torch.arange(side) + 0.5) * (2 / side) - 1
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y], dim=-1)
 
 
 def draw(count: int, side: int, smallest: float, generator: torch.Generator) -> Patches:

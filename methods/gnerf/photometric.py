@@ -9,10 +9,9 @@ from methods.gnerf import patches
 from methods.gnerf.config import GridPreset
 from methods.gnerf.discriminator import SIDE
 from methods.gnerf.model import Model
-from methods.gnerf.render import rays
 from methods.gnerf.schedule import Moment
-from methods.gnerf.sight import Sight
 from methods.nerf.progress import decayed
+from methods.nerf.rays import view_rays
 from methods.nerf.views import Batch
 
 
@@ -21,7 +20,7 @@ def photometric_step(model: Model, moment: Moment, rng: torch.Generator) -> dict
     views, points, targets = _drawn(model, moment, rng)
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
-    origins, directions = rays(model.intrinsics, model.poses()[views], points)
+    origins, directions = view_rays(model.intrinsics, model.poses()[views], points)
     error = model.generator.learn(
         Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1)), rng
     )  # fmt: skip
@@ -45,7 +44,7 @@ def _drawn(model: Model, moment: Moment, rng: torch.Generator) -> tuple[Tensor, 
         real = patches.cut(sight.at(side)[views], chosen)
         return views, chosen.points.flatten(1, 2), (real.flatten(2).transpose(1, 2) + 1) / 2
     rays = model.budget.rays if moment.phase == "B" else preset.rays_ab
-    return drawn_pixels(sight, side_of(model, moment), rays, rng)
+    return sight.draw(side_of(model, moment), rays, rng)
 
 
 def side_of(model: Model, moment: Moment) -> int:
@@ -57,20 +56,6 @@ def side_of(model: Model, moment: Moment) -> int:
         return model.sight.side
     start = min(model.preset.side_ab, model.sight.side)
     return int(start + (model.sight.side - start) * moment.share / sharp) // 8 * 8
-
-
-def drawn_pixels(sight: Sight, side: int, rays: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """About `rays` pixels, as many of each view: every pose gets its share of every step.
-
-    Returns views (V,), points (V, K, 2) in [-1, 1]^2, colours (V, K, C) in [0, 1].
-    """
-    images = sight.at(side)
-    height, width = images.shape[2:]
-    views = torch.randperm(len(images), generator=rng)[:rays].to(images.device)
-    pixels = torch.randint(height * width, (len(views), max(1, rays // len(views))), generator=rng).to(images.device)
-    x, y = pixels % width, pixels // width
-    points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
-    return views, points, (images[views[:, None], :, y, x] + 1) / 2
 
 
 def _pose_rate(model: Model, moment: Moment) -> float:

@@ -17,9 +17,10 @@ from bench.task import Camera, Pose, PosePrior, Rendering
 from methods.gnerf.inversion import Cnn, Vit, inversion_network
 from methods.gnerf.poses import Family
 from methods.gnerf.register import locate
-from methods.gnerf.sight import Intrinsics, shrunk
 from methods.nerf.field import RadianceField
+from methods.nerf.intrinsics import Intrinsics
 from methods.nerf.progress import generator
+from methods.nerf.sight import shrunk
 from methods.nerf.store import load, save, write_tensors
 
 DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"

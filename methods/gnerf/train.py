@@ -16,12 +16,12 @@ from methods.gnerf.collapse import opacity, spread, symptom
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.model import Model
 from methods.gnerf.photometric import photometric_step, side_of
-from methods.gnerf.register import look
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.scene import Scene
 from methods.gnerf.schedule import Moment
-from methods.gnerf.sight import Sight
 from methods.nerf.progress import Progress, generator, psnr
+from methods.nerf.search import look
+from methods.nerf.sight import Sight
 from methods.nerf.threads import set_threads
 
 CHECK_EVERY = 50  # iterations of A between two looks for a collapse

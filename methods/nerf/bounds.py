@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.task import Pose, PosePrior
+from methods.nerf.ndc import REACH, Frustum
 
 Point = tuple[float, float, float]
 
@@ -20,6 +21,7 @@ class Bounds:
     With `contract`, the cube is only the near part of an unbounded scene: what lies outside is kept too, squeezed
     into a shell around it (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm). Give it for real backgrounds
     (`capture.background is None`), and not where a known colour surrounds the object.
+    With `frustum`, the cube is what forward-facing cameras see, and lengths are those of its box.
     """
 
     centre: Point
@@ -27,12 +29,23 @@ class Bounds:
     near: float
     far: float
     contract: bool = False
+    frustum: Frustum | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite([*self.centre, self.half_size, self.far]).all() and self.half_size > 0):
             raise ValueError(f"bounds: need a finite centre and a positive half_size, got {self}")
         if not 0 <= self.near < self.far:
             raise ValueError(f"bounds: need 0 <= near < far, got near={self.near}, far={self.far}")
+
+    @property
+    def closed(self) -> bool:
+        """Whether all there is to see lies inside, before a known background."""
+        return not self.contract and self.frustum is None
+
+    @staticmethod
+    def forward(frustum: Frustum) -> Bounds:
+        """The box of a forward-facing scene."""
+        return Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=0.0, far=REACH, frustum=frustum)
 
     @staticmethod
     def from_prior(prior: PosePrior, *, contract: bool = False) -> Bounds:

@@ -6,14 +6,22 @@ import torch
 from torch import Tensor
 
 
-def frequencies(x: Tensor, count: int) -> Tensor:
-    """x, sin(2^k pi x), cos(2^k pi x) for k < `count`: (..., 3) -> (..., 3 + 6 count). Mildenhall 2020, eq. 4."""
+def frequencies(x: Tensor, count: int, heard: float = 1.0) -> Tensor:
+    """x, sin(2^k pi x), cos(2^k pi x) for k < `count`: (..., 3) -> (..., 3 + 6 count). Mildenhall 2020, eq. 4.
+
+    `heard` in [0, 1] lets in that share of the frequencies, the next one fading in (BARF, Lin et al. 2021, eq. 14).
+    """
     if count == 0:
         return x
     angle = (
         x[..., None, :] * (2.0 ** torch.arange(count, device=x.device, dtype=x.dtype) * torch.pi)[:, None]
     ).flatten(-2)
-    return torch.cat([x, angle.sin(), angle.cos()], dim=-1)
+    waves = angle.sin(), angle.cos()
+    if heard < 1:
+        fading = (heard * count - torch.arange(count, device=x.device, dtype=x.dtype)).clamp(0, 1)
+        weight = ((1 - (fading * torch.pi).cos()) / 2).repeat_interleave(x.shape[-1])
+        waves = waves[0] * weight, waves[1] * weight
+    return torch.cat([x, *waves], dim=-1)
 
 
 def harmonics(direction: Tensor, degree: int) -> Tensor:

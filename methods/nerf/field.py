@@ -53,9 +53,17 @@ class RadianceField(nn.Module):
         """Colours (R, C) in [0, 1], on the background."""
         return self.shade(origins, directions).over(self.background)
 
-    def normalised(self, origins: Tensor) -> Tensor:
-        """Positions in units of the bounds' half size, from their centre."""
-        return (origins - self.centre) / self.bounds.half_size
+    def local(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rays in units of the bounds' half size, from their centre; in a frustum those of its box."""
+        if self.bounds.frustum is not None:
+            return self.bounds.frustum.rays(origins, directions)
+        return (origins - self.centre) / self.bounds.half_size, directions
+
+    def distance(self, travelled: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
+        """Distances (R,) in scene units of what lies `travelled` (R,) along the local rays."""
+        if self.bounds.frustum is not None:
+            return self.bounds.frustum.distance(travelled, origins, directions)
+        return travelled * self.bounds.half_size
 
     @property
     def device(self) -> torch.device:

@@ -53,9 +53,10 @@ class GridField(RadianceField):
     def empty(bounds: Bounds, background: Tensor, config: FieldConfig, side: int) -> GridField:
         """A nearly transparent grey grid, `side` voxels along each edge of the bounds (or of contracted space)."""
         reach = 2.0 if bounds.contract else 1.0
-        return GridField(
-            bounds, background, config, (side, side, side), (-reach, -reach, -reach), 2 * reach / (side - 1)
-        )
+        voxel = 2 * reach / (side - 1)
+        x, y, z = bounds.frustum.widths if bounds.frustum else (reach, reach, reach)
+        shape = (round(2 * x / voxel) + 1, round(2 * y / voxel) + 1, round(2 * z / voxel) + 1)
+        return GridField(bounds, background, config, shape, (-x, -y, -z), voxel)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,22 +77,28 @@ class GridField(RadianceField):
             if generator
             else torch.full((len(origins),), 0.5, device=self.device)
         )
-        origins = self.normalised(origins)
-        if not self.fused:
-            return self.march(origins, directions, jitter)
-        from methods.nerf.fused import Shading  # numba is imported by those who compute on the CPU alone
+        starts, along = self.local(origins, directions)
+        if self.fused:
+            from methods.nerf.fused import Shading  # numba is imported by those who compute on the CPU alone
 
-        basis = harmonics(directions, self.config.sh_degree)
-        colour, opacity, depth = Shading.apply(self.density, self.colour, origins, directions, basis, jitter, self)
-        return Shade(colour=colour, opacity=opacity, depth=depth * self.bounds.half_size)
+            basis = harmonics(along, self.config.sh_degree)
+            colour, opacity, travelled = Shading.apply(self.density, self.colour, starts, along, basis, jitter, self)
+        else:
+            colour, opacity, travelled = self.march(starts, along, jitter)
+        with torch.no_grad():
+            depth = self.distance(travelled, origins, directions)
+        return Shade(colour=colour, opacity=opacity, depth=depth)
 
     @property
     def fused(self) -> bool:
         """Whether the kernels of `march.py` do the work."""
         return self.device.type == "cpu" and self.config.backend != "torch"
 
-    def march(self, origins: Tensor, directions: Tensor, jitter: Tensor) -> Shade:
-        """The reference in plain torch: every sample of every ray at once; rays in normalised units, jitter (R,)."""
+    def march(self, origins: Tensor, directions: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The reference in plain torch: every sample of every local ray at once, jitter (R,).
+
+        Returns colour (R, C), opacity (R,) and, without gradient, the mean distance travelled (R,).
+        """
         edges = self.edges()
         length = edges.diff()  # (S,)
         distance = edges[:-1] + jitter[:, None] * length  # (R, S)
@@ -115,8 +122,8 @@ class GridField(RadianceField):
         colour = colour.index_add(0, ray, weights[visited][:, None] * emitted)
         opacity = weights.sum(dim=1)
         with torch.no_grad():
-            mean = (weights * distance).sum(dim=1) / opacity.clamp(min=1e-6) * self.bounds.half_size
-        return Shade(colour=colour, opacity=opacity, depth=mean)
+            mean = (weights * distance).sum(dim=1) / opacity.clamp(min=1e-6)
+        return colour, opacity, mean
 
 
 CELL = 2

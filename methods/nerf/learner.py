@@ -69,8 +69,9 @@ class DenseAdam:
         self.adam = torch.optim.Adam([{"params": [field.density]}, {"params": [field.colour]}], betas=(beta1, 0.99))
 
     def learn(self, batch: Batch, jitter: Tensor) -> float:
-        shade = self.field.march(self.field.normalised(batch.origins), batch.directions, jitter)
-        loss = functional.mse_loss(shade.over(self.field.background), batch.colours)
+        colour, opacity, _ = self.field.march(*self.field.local(batch.origins, batch.directions), jitter)
+        seen = colour + (1 - opacity)[:, None] * self.field.background
+        loss = functional.mse_loss(seen, batch.colours)
         loss.backward()
         return loss.item()
 

@@ -51,16 +51,14 @@ class Nerf:
         else:
             bounds = Bounds.from_prior(capture.prior, contract=contract)
         field = train(capture.images, capture.start, capture.camera, bounds, capture.background, self.config, job)
-        return Fit(poses=capture.start, field=field, camera=capture.camera)
+        return Fit(poses=capture.start, field=field)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.nerf.field import RadianceField
-        from methods.nerf.store import save
+        from methods.nerf.store import save_fit
 
-        if isinstance(fit.field, RadianceField):
-            save(fit.field, folder)
+        save_fit(fit, folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.nerf.store import DESCRIPTION, load
+        from methods.nerf.store import load_saved
 
-        return load(folder, device) if (folder / DESCRIPTION).exists() else None
+        return load_saved(folder, device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,7 +17,12 @@ from methods.nerf.volume import weights_of
 
 
 class Network(nn.Module):
-    """Position -> density and feature; feature and direction -> colour (Mildenhall 2020, fig. 7)."""
+    """Position -> density and feature; feature and direction -> colour (Mildenhall 2020, fig. 7).
+
+    `heard` is the share of the frequencies of both encodings that are let in (BARF, Lin et al. 2021, eq. 14).
+    """
+
+    heard: float = 1.0
 
     def __init__(self, config: FieldConfig, channels: int, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -40,7 +47,7 @@ class Network(nn.Module):
 
         `noise` (R, S) is added to the raw density (Mildenhall 2020, appendix A).
         """
-        encoded = frequencies(points, self.config.position_frequencies)
+        encoded = frequencies(points, self.config.position_frequencies, self.heard)
         hidden = encoded
         for index, layer in enumerate(self.trunk):
             if self.config.skip and index == self.config.skip + 1:
@@ -49,7 +56,8 @@ class Network(nn.Module):
         raw = self.density(hidden)[..., 0]
         raw = raw if noise is None else raw + noise
         density = functional.relu(raw) if self.config.mlp_activation == "relu" else functional.softplus(raw)
-        view = frequencies(directions, self.config.direction_frequencies)[:, None].expand(*points.shape[:2], -1)
+        view = frequencies(directions, self.config.direction_frequencies, self.heard)
+        view = view[:, None].expand(*points.shape[:2], -1)
         hidden = functional.relu(self.view(torch.cat([self.feature(hidden), view], dim=-1)))
         return density, torch.sigmoid(self.colour(hidden))
 
@@ -71,25 +79,39 @@ class MlpField(RadianceField):
         separate = config.fine_samples and not config.shared_network
         self.fine = Network(config, self.channels, generator) if separate else None
 
+    def hear(self, share: float) -> None:
+        """Let in `share` of the frequencies of the encodings, the lowest first."""
+        for network in (self.coarse, self.fine):
+            if network is not None:
+                network.heard = share
+
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         return self.both(origins, directions, generator)[-1]
 
     def both(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> list[Shade]:
         """The coarse and then the fine rendering (or the coarse alone): the loss is over all of them (eq. 6)."""
-        origins = self.normalised(origins)
-        distance = self._first(len(origins), generator)
+        scene = origins, directions
+        origins, directions = self.local(origins, directions)
+        distance = self._first(directions, generator)
         shade, weights = self._through(self.coarse, origins, directions, distance, generator)
         if not self.config.fine_samples:
-            return [shade]
+            return [self._measured(shade, *scene)]
         more = importance(distance, weights, self.config.fine_samples, generator)
         distance = torch.cat([distance, more], dim=1).sort(dim=1).values
         finer, _ = self._through(self.fine or self.coarse, origins, directions, distance, generator)
-        return [shade, finer]
+        return [self._measured(shade, *scene), self._measured(finer, *scene)]
 
-    def _first(self, rays: int, generator: torch.Generator | None) -> Tensor:
-        """Stratified distances (R, S): evenly in distance, or in its logarithm where the scene has no end."""
+    @torch.no_grad()
+    def _measured(self, shade: Shade, origins: Tensor, directions: Tensor) -> Shade:
+        """Its depth, known in local units, in those of the scene."""
+        return replace(shade, depth=self.distance(shade.depth, origins, directions))
+
+    def _first(self, directions: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Stratified distances (R, S) along local rays: evenly, or in the logarithm where the scene has no end."""
         near, far = (value / self.bounds.half_size for value in (self.bounds.near, self.bounds.far))
-        ends = torch.tensor([[near, far]], device=self.device).expand(rays, 2)
+        ends = torch.tensor([[near, far]], device=self.device).expand(len(directions), 2)
+        if self.bounds.frustum is not None:  # from the front of the box to its back
+            ends = torch.stack([ends[:, 0], 2 / directions[:, 2].detach()], dim=1)
         if not self.bounds.contract:
             return stratified(ends[:, :1], ends[:, 1:], self.config.samples, generator)
         ends = ends.clamp(min=1e-3).log()
@@ -106,6 +128,6 @@ class MlpField(RadianceField):
         length = torch.cat([distance.diff(dim=1), torch.full_like(distance[:, :1], 1e10)], dim=1)
         weights = weights_of(density * length)
         with torch.no_grad():
-            mean = (weights * distance).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-6) * self.bounds.half_size
+            mean = (weights * distance).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-6)
         colour = (weights[..., None] * emitted).sum(dim=1)
         return Shade(colour=colour, opacity=weights.sum(dim=1), depth=mean), weights

@@ -52,9 +52,8 @@ class SparseAdam:
     def learn(self, batch: Batch, jitter: Tensor) -> float:
         """Forward and backward of the mean squared error over a batch of rays; returns that error."""
         field, grid = self.field, Grid(self.field)
-        inputs = (
-            field.normalised(batch.origins), batch.directions, harmonics(batch.directions, field.config.sh_degree),
-        )  # fmt: skip
+        starts, along = field.local(batch.origins, batch.directions)
+        inputs = (starts, along, harmonics(along, field.config.sh_degree))
         origins, directions, basis = (array(value) for value in inputs)
         count = len(origins)
         if self._room is None or len(self._room.basis) != count:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.task import Camera
+from methods.nerf.intrinsics import Intrinsics
 
 
 def directions_in_camera(
@@ -33,3 +34,14 @@ def image_pixels(camera: Camera, device: torch.device | str = "cpu") -> Tensor:
         torch.arange(camera.height, device=device) + 0.5, torch.arange(camera.width, device=device) + 0.5, indexing="ij"
     )
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def view_rays(intrinsics: Intrinsics, poses: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Origins and unit directions, (V K, 3) each, of K image points (V, K, 2) of each of V poses (V, 4, 4).
+
+    One product for each view: no pose is copied for its rays, and the gradients of a pose add up in one order.
+    """
+    turned = intrinsics.directions(points) @ poses[:, :3, :3].transpose(1, 2)  # (V, K, 3)
+    directions = torch.nn.functional.normalize(turned, dim=-1)
+    origins = poses[:, None, :3, 3].expand_as(directions)
+    return origins.reshape(-1, 3), directions.reshape(-1, 3)

@@ -11,11 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bench.task import Fit
 from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
 from methods.nerf.field import RadianceField
 from methods.nerf.grid import GridField
 from methods.nerf.mlp import MlpField
+from methods.nerf.ndc import Frustum
 from methods.nerf.occupancy import seen_voxels
 
 VALUES, DESCRIPTION = "field.safetensors", "field.json"
@@ -38,6 +40,17 @@ def load(folder: Path, device: str = "cpu") -> RadianceField:
     except (OSError, json.JSONDecodeError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: not a field saved by this version of Unposed ({error})") from error
     return field.requires_grad_(False).to(device)
+
+
+def save_fit(fit: Fit, folder: Path) -> None:
+    """Write the field of a fit, if it is one of ours: what a method's `save` does."""
+    if isinstance(fit.field, RadianceField):
+        save(fit.field, folder)
+
+
+def load_saved(folder: Path, device: str) -> RadianceField | None:
+    """What `save_fit` wrote; None where there was no field."""
+    return load(folder, device) if (folder / DESCRIPTION).exists() else None
 
 
 def _pack(field: RadianceField) -> dict[str, Tensor]:
@@ -75,7 +88,10 @@ def describe(field: RadianceField) -> dict[str, object]:
 
 def build(description: dict) -> RadianceField:
     """A field of this description, its values yet to be filled in."""
-    bounds = Bounds(**{**description["bounds"], "centre": tuple(description["bounds"]["centre"])})
+    said = description["bounds"]
+    box = said.get("frustum")
+    frustum = box and Frustum(near=box["near"], slopes=tuple(box["slopes"]), relief=tuple(box["relief"]))
+    bounds = Bounds(**{**said, "centre": tuple(said["centre"]), "frustum": frustum})
     config = FieldConfig.model_validate(description["config"])
     background = torch.zeros(description["channels"])
     if config.field == "mlp":

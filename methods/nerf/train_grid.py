@@ -37,7 +37,7 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
     for step in range(first, budget.steps):
         if step in starts[1:]:
             stage = starts.index(step)
-            field = resampled(field, sides[stage], shrink=stage == 1 and not bounds.contract)
+            field = resampled(field, sides[stage], shrink=stage == 1 and bounds.closed)
             learner = learner_of(field)
         elif step % config.occupancy_every == 0 and step > 0:
             refresh(field)

@@ -91,7 +91,7 @@ def heat(table: Heat) -> Figure:
                       "linewidth": 0, "pad": 1})  # fmt: skip
     labels = [f"{kind} {severity}".strip() for kind, severity in table.columns]
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
-    axes.set_yticks(range(len(table.rows)), [f"{row.method}{' *' if row.oracle else ''}" for row in table.rows])
+    axes.set_yticks(range(len(table.rows)), [f"{row.method}{' *' if row.told else ''}" for row in table.rows])
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.tick_params(length=0)
@@ -114,7 +114,7 @@ def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
         axes.errorbar(
             point.seconds, point.psnr, xerr=_reach(point.seconds, left, right), yerr=_reach(point.psnr, low, high),
             elinewidth=0.6, marker=ink["marker"], color=ink["color"], label=point.method, linestyle="none",
-            markerfacecolor="white" if point.oracle else ink["color"], markersize=5,
+            markerfacecolor="white" if point.told else ink["color"], markersize=5,
         )  # pyright: ignore[reportArgumentType]  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("wall time of a fit (s), median")

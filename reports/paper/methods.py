@@ -57,11 +57,11 @@ def _aggregated(table: Across, file: str, what: str, rows: Sequence[AcrossRow], 
         f"{len(table.scenes)} scene{'s' if len(table.scenes) > 1 else ''}; {INTERVALS}. Penalised: a failed cell is "
         "charged 180 deg and the PSNR of the mean-colour image."
     )
-    first_oracle = next((row.method for row in rows[1:] if row.oracle and not rows[0].oracle), None)
+    first_told = next((row.method for row in rows[1:] if row.told and not rows[0].told), None)
     return Table(
         name=file, caption=caption, stub="method", heads=tuple(heads), detailed=True,
         rows=tuple(
-            Row(label=row.method, detail=row.given, cells=_cells(row, shown, notes), apart=row.method == first_oracle)
+            Row(label=row.method, detail=row.given, cells=_cells(row, shown, notes), apart=row.method == first_told)
             for row in rows
         ),
         notes=tuple(notes), remarks=(remark,) if remark else (),

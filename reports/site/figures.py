@@ -38,7 +38,7 @@ class Kind:
 class KindRow:
     method: str
     given: str
-    oracle: bool
+    told: bool
     area: str
     breaking: str
     levels: tuple[tuple[str, str, str], ...]  # severity, "5/6", "31.20 [..]"
@@ -128,7 +128,7 @@ def _row(curve: Curve) -> KindRow:
     name = IOU if any(IOU in level.points for level in curve.levels) else PSNR
     loss = curve.loss(name)
     return KindRow(
-        method=curve.method, given=curve.given, oracle=curve.oracle, area=f"{curve.area:.2f}",
+        method=curve.method, given=curve.given, told=curve.told, area=f"{curve.area:.2f}",
         breaking=_breaking(curve),
         levels=tuple(
             (
@@ -170,7 +170,7 @@ def _bargain(point: Bargain, label: chart.Label, x: chart.Axis, y: chart.Axis) -
         f"{point.method} ({point.given}): median {point.seconds:.0f} s, {point.psnr:.2f} dB, "
         f"n = {point.n}, success {100 * point.rate:.0f} %"
     )
-    kind = "hollow" if point.oracle else "dot"
+    kind = "hollow" if point.told else "dot"
     mark = Mark(x=at[0], y=at[1], says=says, whiskers=wide + tall, label=label, kind=kind)
     return Series(method=point.method, given=point.given, marks=(mark,), says=point.method)
 

@@ -35,7 +35,7 @@ def test_severity_0_of_every_kind_is_the_one_clean_cell(kind):
 def test_a_misspelt_kind_is_answered_with_the_nearest_known_one():
     with pytest.raises(ValueError, match="'gausian_noise': did you mean gaussian_noise"):
         parse("gausian_noise@3")
-    with pytest.raises(ValueError, match="known are clean, low_texture, gaussian_noise"):
+    with pytest.raises(ValueError, match="known are clean, low_texture, flat, gaussian_noise"):
         parse("xyz@1")
 
 

@@ -1,142 +1,197 @@
-"""What a degradation does to pixels, whatever the images are."""
+"""What single filters do to pixels, against another way of saying it."""
 
-import time
 from dataclasses import replace
+from io import BytesIO
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from captures import make_capture, make_truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from PIL import Image as Picture
+from scipy import ndimage
+from skimage.color import rgb2hsv
 
 from bench.degrade import KINDS, Degradation, degrade, degrade_truth
 from bench.degrade.smoothing import smooth
-from bench.scene import HeldOut, Truth
-from bench.task import Camera, Capture, ViewId
+from bench.task import Capture, ViewId
+
+V = ViewId("v000")
 
 
-def make_capture(
-    height: int = 40, width: int = 32, *, views: int = 3, channels: int = 3, seed: int = 0, plain: bool = True
-) -> Capture:
-    """A speckled disc on white, or speckles all over."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width] + 0.5
-    distance = 0.35 * min(height, width) - np.hypot(y - height / 2, x - width / 2)
-    cover = np.clip(distance + 0.5, 0, 1) if plain else np.ones((height, width))
-    speckles = gaussian_filter(rng.random((views, height, width, channels)), (0, 1, 1, 0)) * 3 % 1
-    images = (255 * (speckles * cover[..., None] + (1 - cover[..., None])) + 0.5).astype(np.uint8)
-    mask = (cover * 255 + 0.5).astype(np.uint8)
-    ids = [ViewId(f"v{k:03d}") for k in range(views)]
-    return Capture(
-        images=dict(zip(ids, images, strict=True)),
-        masks={view: mask.copy() for view in ids},
-        camera=Camera(width=width, height=height, fx=width, fy=width, cx=width / 2, cy=height / 2),
-        background=(1.0, 1.0, 1.0) if plain else None,
-    )
+def of(image: np.ndarray, kind: str, severity: float, *, view: ViewId = V, **held) -> np.ndarray:
+    """One image (H, W, C), spoilt."""
+    capture = Capture(images={view: image}, **held)
+    return degrade(capture, Degradation(kind=kind, severity=severity), "scene").images[view]
 
 
-def make_truth(capture: Capture, *, masks: bool = True) -> Truth:
-    images = np.stack(list(capture.images.values()))
-    shown = np.stack(list((capture.masks or {}).values()))
-    return Truth(
-        poses={view: np.eye(4) for view in capture.images},
-        camera=Camera(width=images.shape[2], height=images.shape[1], fx=50, fy=50, cx=16, cy=20),
-        heldout=HeldOut(
-            ids=tuple(ViewId(f"h{k:03d}") for k in range(len(images))),
-            poses=np.tile(np.eye(4), (len(images), 1, 1)),
-            images=images,
-            masks=shown if masks else None,
-        ),
-        reference="exact",
-        order=tuple(capture.images),
-    )
+def grey(side: int = 200, level: int = 128) -> np.ndarray:
+    return np.full((side, side, 3), level, np.uint8)
 
 
-def distance(a: Capture, b: Capture) -> float:
-    return float(np.mean([np.abs(a.images[view].astype(float) - b.images[view]).mean() for view in a.images]))
+def dot(side: int = 224) -> np.ndarray:
+    """White in the middle, black elsewhere: its image is the kernel."""
+    image = np.zeros((side + 1, side + 1, 3), np.uint8)
+    image[side // 2, side // 2] = 255
+    return image
 
 
-sizes = st.integers(16, 48)
-kinds = st.sampled_from(list(KINDS))
-severities = st.floats(0.01, 5) | st.integers(1, 5).map(float)
+def picture(height: int = 224, width: int = 240, seed: int = 3) -> np.ndarray:
+    return make_capture(height, width, views=1, plain=False, seed=seed).images[V]
 
 
-@given(height=sizes, width=sizes, channels=st.sampled_from([1, 3]), kind=kinds)
-@settings(deadline=None, max_examples=15)
-def test_severity_0_is_the_identity_bit_for_bit(height, width, channels, kind):
-    capture = make_capture(height, width, channels=channels)
-    same = degrade(capture, Degradation(kind=kind, severity=0), "scene")
-    for view, image in capture.images.items():
-        assert np.array_equal(same.images[view], image)
-    truth = make_truth(capture)
-    assert degrade_truth(truth, Degradation(kind=kind, severity=0)) is truth
-
-
-@given(
-    height=sizes, width=sizes, channels=st.sampled_from([1, 3]), plain=st.booleans(), kind=kinds, severity=severities
-)
-@settings(deadline=None, max_examples=40)
-def test_bytes_in_bytes_out_at_any_size_and_nothing_else_is_touched(height, width, channels, plain, kind, severity):
-    capture = make_capture(height, width, views=2, channels=channels, plain=plain)
-    before = {view: image.copy() for view, image in capture.images.items()}
-    masks_before = {view: mask.copy() for view, mask in (capture.masks or {}).items()}
-    spoilt = degrade(capture, Degradation(kind=kind, severity=severity), "scene")
-    assert list(spoilt.images) == list(capture.images)
-    for image in spoilt.images.values():
-        assert image.dtype == np.uint8
-        assert image.shape == (height, width, 1 if kind == "silhouette" else channels)
-    assert spoilt.camera == capture.camera
-    for view in before:
-        assert np.array_equal(capture.images[view], before[view])  # the argument
-        assert np.array_equal((capture.masks or {})[view], masks_before[view])
-        if kind != "silhouette":
-            assert np.array_equal((spoilt.masks or {})[view], masks_before[view])
-
-
-@given(kind=kinds, severity=severities)
-@settings(deadline=None, max_examples=15)
-def test_a_view_is_spoilt_alike_whatever_the_order_and_the_company(kind, severity):
-    capture = make_capture(views=4)
-    degradation = Degradation(kind=kind, severity=severity)
-    whole = degrade(capture, degradation, "scene").images
-    turned = replace(capture, images=dict(reversed(list(capture.images.items()))))
-    alone = replace(capture, images={ViewId("v002"): capture.images[ViewId("v002")]})
-    for view, image in degrade(turned, degradation, "scene").images.items():
-        assert np.array_equal(image, whole[view])
-    assert np.array_equal(degrade(alone, degradation, "scene").images[ViewId("v002")], whole[ViewId("v002")])
-
-
-@pytest.mark.parametrize("kind", ["gaussian_noise", "silhouette"])
-def test_chance_depends_on_scene_view_and_seed_and_on_nothing_else(kind):
-    capture = make_capture(views=2)
-    first, second = capture.images
-    capture = replace(capture, images={first: capture.images[first], second: capture.images[first]})
-
-    def shown(scene: str, seed: int):
-        return degrade(capture, Degradation(kind=kind, severity=3, seed=seed), scene).images
-
-    reference = shown("a", 0)
-    assert np.array_equal(reference[first], shown("a", 0)[first])
-    assert not np.array_equal(reference[first], reference[second])
-    assert not np.array_equal(reference[first], shown("b", 0)[first])
-    assert not np.array_equal(reference[first], shown("a", 1)[first])
-
-
-@given(kind=st.sampled_from(["gaussian_noise", "low_texture"]), seed=st.integers(0, 99), plain=st.booleans())
-@settings(deadline=None, max_examples=15)
-def test_the_distance_from_clean_grows_with_severity(kind, seed, plain):
-    capture = make_capture(seed=seed, plain=plain)
-    steps = [distance(capture, degrade(capture, Degradation(kind=kind, severity=s), "scene")) for s in range(6)]
-    assert all(later > earlier for earlier, later in pairwise(steps)), steps
+# 120,000 samples: a standard deviation of s is known to s / 490, a share of p to sqrt(p / 120,000)
 
 
 def test_gaussian_noise_has_the_standard_deviation_it_says():
-    grey = Capture(images={ViewId("v000"): np.full((200, 200, 3), 128, np.uint8)})
-    noisy = degrade(grey, Degradation(kind="gaussian_noise", severity=2), "scene").images[ViewId("v000")]
-    # 120,000 samples: the estimate of .12 has a standard error of .00025; 8 bits add .0000053
-    assert np.std(noisy / 255.0) == pytest.approx(0.12, abs=0.001)
-    assert np.mean(noisy / 255.0) == pytest.approx(128 / 255, abs=0.002)
+    noisy = of(grey(), "gaussian_noise", 2) / 255.0
+    assert np.std(noisy) == pytest.approx(0.12, abs=0.001)
+    assert np.mean(noisy) == pytest.approx(128 / 255, abs=0.002)
+
+
+def test_shot_noise_has_the_variance_of_counted_photons():
+    for level in (32, 96):
+        counted = of(grey(level=level), "shot_noise", 1) / 255.0
+        assert np.mean(counted) == pytest.approx(level / 255, abs=0.002)
+        assert np.var(counted) == pytest.approx(level / 255 / 60, rel=0.03)  # 60 photons make white
+
+
+def test_impulse_noise_spoils_the_share_it_says_and_half_of_it_is_black():
+    noisy = of(grey(), "impulse_noise", 4)
+    assert np.mean(noisy == 255) == pytest.approx(0.085, abs=0.003)
+    assert np.mean(noisy == 0) == pytest.approx(0.085, abs=0.003)
+    assert ((noisy == 128) | (noisy == 0) | (noisy == 255)).all()
+
+
+def test_speckle_noise_is_in_proportion_to_brightness():
+    stds = [np.std(of(grey(level=level), "speckle_noise", 2) / 255.0) for level in (40, 80)]
+    assert stds[0] == pytest.approx(0.2 * 40 / 255, rel=0.02)
+    assert stds[1] / stds[0] == pytest.approx(2, rel=0.02)
+
+
+def test_gaussian_blur_is_the_one_of_scipy():
+    image = picture()
+    sigma = 3.0  # severity 3, on an image of 224 pixels
+    theirs = ndimage.gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest")
+    assert np.abs(of(image, "gaussian_blur", 3) - theirs).max() < 1
+
+
+def test_defocus_is_a_disc_of_its_radius():
+    kernel = of(dot(), "defocus_blur", 3)[..., 0]
+    assert kernel[112, 112] == round(255 / (np.pi * 6**2))
+    y, x = np.nonzero(kernel)
+    assert np.hypot(y - 112, x - 112).max() <= 6.5
+    assert (kernel[112, 107:118] == kernel[112, 112]).all()
+
+
+@pytest.mark.parametrize("view", ["v000", "v001", "v002"])
+def test_motion_blur_is_a_streak_through_the_pixel_that_it_starts_from(view):
+    kernel = of(dot() // 255 * 255, "motion_blur", 5, view=ViewId(view))[..., 0].astype(float)
+    y, x = np.nonzero(kernel)
+    weights = kernel[y, x]
+    assert np.average(y, weights=weights) == pytest.approx(112, abs=0.2)
+    assert np.average(x, weights=weights) == pytest.approx(112, abs=0.2)
+    spread = np.linalg.eigvalsh(np.cov(np.stack([y, x]), aweights=weights))
+    assert spread[1] > 80 > 1 > spread[0]  # 20 to either side of it, and a pixel wide
+    assert np.hypot(y - 112, x - 112).max() < 22
+
+
+@pytest.mark.parametrize("kind", ["defocus_blur", "gaussian_blur", "motion_blur"])
+def test_a_blur_leaves_one_colour_as_it_is(kind):
+    assert (of(grey(64), kind, 5) == 128).all()
+
+
+@pytest.mark.parametrize("kind", ["defocus_blur", "gaussian_blur", "motion_blur", "pixelate"])
+def test_a_severity_takes_the_same_detail_from_images_of_any_size(kind):
+    small = picture(224, 224)
+    large = np.kron(small, np.ones((2, 2, 1), np.uint8))
+    halved = of(large, kind, 5).reshape(224, 2, 224, 2, 3).mean(axis=(1, 3))
+    expected = of(small, kind, 5).astype(float)
+    assert np.abs(halved - expected).mean() < 0.05 * np.abs(small - expected).mean()
+
+
+def test_brightness_raises_v_of_hsv_and_leaves_hue_and_saturation():
+    image = picture() // 4 + 30  # no colour is cut off
+    before, after = rgb2hsv(image), rgb2hsv(of(image, "brightness", 3))
+    assert np.allclose(after[..., 2] - before[..., 2], 0.3, atol=0.003)
+    assert np.abs(after[..., 1] - before[..., 1]).max() < 0.01
+    turn = np.abs(after[..., 0] - before[..., 0])
+    assert np.quantile(np.minimum(turn, 1 - turn), 0.99) < 0.02  # hue of near-greys is noise
+
+
+def test_contrast_leaves_mid_grey_and_tells_where_the_background_went():
+    image = np.array([[[0, 0, 0], [255, 255, 255], [127, 128, 64]]], np.uint8)
+    capture = Capture(images={V: image}, background=(1.0, 0.5, 0.0))
+    dull = degrade(capture, Degradation(kind="contrast", severity=3), "scene")
+    assert dull.images[V].tolist() == [[[102] * 3, [153] * 3, [127, 128, 115]]]
+    assert dull.background == pytest.approx((0.6, 0.5, 0.4))
+
+
+def test_exposure_multiplies_linear_light_by_one_factor_in_each_channel():
+    capture = make_capture(64, 64, views=30, plain=False)
+    other = degrade(capture, Degradation(kind="exposure", severity=4), "scene").images
+
+    def linear(image):
+        x = image / 255
+        return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+    stops = []
+    for view, image in capture.images.items():
+        fair = (image > 60) & (other[view] > 60) & (other[view] < 255)
+        ratio = np.log2(np.maximum(linear(other[view]), 1e-9) / np.maximum(linear(image), 1e-9))
+        for channel in range(3):
+            assert np.std(ratio[..., channel][fair[..., channel]]) < 0.03  # 8 bits
+        stops.append([np.median(ratio[..., channel][fair[..., channel]]) for channel in range(3)])
+    stops = np.array(stops)
+    assert np.std(stops[:, 1]) == pytest.approx(0.75, rel=0.4)  # 30 views: known to 13 %, three times that
+    assert np.std(stops[:, 0] - stops[:, 1]) == pytest.approx(0.2, rel=0.4)
+
+
+def test_jpeg_is_what_pillow_writes():
+    file, image = BytesIO(), picture()
+    Picture.fromarray(image).save(file, format="jpeg", quality=15)
+    assert np.array_equal(of(image, "jpeg", 3), np.asarray(Picture.open(file)))
+
+
+def test_pixelate_leaves_blocks_of_their_mean_colour():
+    image = picture(224, 224)
+    blocks = image.reshape(56, 4, 56, 4, 3).mean(axis=(1, 3))
+    enlarged = np.kron(blocks, np.ones((4, 4, 1)))
+    assert np.abs(of(image, "pixelate", 5) - enlarged).max() <= 1  # Pillow rounds twice: rows, then columns
+
+
+@pytest.mark.parametrize(("severity", "share"), [(1, 0.05), (2.5, 0.15), (5, 0.4)])
+def test_patches_hide_the_share_of_the_object_that_they_say(severity, share):
+    capture = make_capture(120, 90, views=4)
+    other = degrade(capture, Degradation(kind="occlusion", severity=severity), "scene")
+    for view, mask in (capture.masks or {}).items():
+        changed = (other.images[view] != capture.images[view]).any(axis=-1)
+        assert changed[mask >= 128].mean() == pytest.approx(share, abs=0.01)
+
+
+def test_a_stronger_accident_is_the_same_one():
+    capture = make_capture(120, 90, views=2)
+    weak, strong = (degrade(capture, Degradation(kind="occlusion", severity=s), "scene").images for s in (2, 3))
+    for view, image in capture.images.items():
+        hidden, more = ((other[view] != image).any(axis=-1) for other in (weak, strong))
+        assert more[hidden].mean() > 0.99  # but where a patch has by chance the colour that it hides
+
+
+def test_patches_are_found_a_place_with_neither_mask_nor_background():
+    assert (of(grey(), "occlusion", 5) != 128).any(axis=-1).mean() == pytest.approx(0.4, abs=0.01)
+
+
+@given(tones=st.floats(4, 5))
+@settings(deadline=None, max_examples=10)
+def test_flat_leaves_few_tones_none_of_them_black_or_white(tones):
+    capture = make_capture(100, 100, views=1)
+    shown = degrade(capture, Degradation(kind="flat", severity=tones), "scene").images[V]
+    inside = (capture.masks or {})[V] == 255
+    levels = np.unique(shown[inside])
+    assert len(levels) <= 3
+    assert levels.min() > 0 and (tones < 5 or levels.tolist() == [64, 191])
+    assert (shown[(capture.masks or {})[V] == 0] == 255).all()
 
 
 def test_smoothing_solves_the_total_variation_model_as_scikit_image_does():
@@ -199,29 +254,16 @@ def test_a_spoilt_silhouette_does_not_come_with_the_true_mask():
         assert np.array_equal(mask, spoilt.images[view][..., 0])
 
 
-def test_a_silhouette_needs_masks_and_says_so():
-    capture = replace(make_capture(), masks=None)
-    with pytest.raises(ValueError, match=r"silhouette@1: scene 'transforms/fox' has no masks"):
-        degrade(capture, Degradation(kind="silhouette", severity=1), "transforms/fox")
+def test_a_silhouette_needs_held_out_masks_and_says_so():
     with pytest.raises(ValueError, match=r"held-out views .* have no masks"):
         degrade_truth(make_truth(make_capture(), masks=False), Degradation(kind="silhouette", severity=1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_held_out_targets_stay_clean_unless_the_scene_itself_changes(kind):
-    truth = make_truth(make_capture())
-    judged = degrade_truth(truth, Degradation(kind=kind, severity=4))
-    if kind == "silhouette":
-        assert truth.heldout.masks is not None
-        assert np.array_equal(judged.heldout.images, truth.heldout.masks[..., None])
-    else:
-        assert judged is truth
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_capture_is_spoilt_in_seconds_not_minutes(kind):
-    capture = make_capture(200, 200, views=20)
-    start = time.process_time()
-    degrade(capture, Degradation(kind=kind, severity=3), "scene")
-    # measured on an idle core: 0.04 to 0.35 s for these 20 views; five times that is allowed on a shared machine
-    assert time.process_time() - start < 1.75
+def test_the_levels_are_the_published_ones():
+    levels = {name: kind.levels for name, kind in KINDS.items()}
+    # Hendrycks and Dietterich 2019, as released: rates and factors where they are named by their inverse here
+    assert [round(std**-2) for std in levels["shot_noise"]["std"][1:]] == [60, 25, 12, 5, 3]
+    assert [round(1 / block, 2) for block in levels["pixelate"]["block"][1:]] == [0.6, 0.5, 0.4, 0.3, 0.25]
+    assert levels["defocus_blur"]["radius"][1:] == (3, 4, 6, 8, 10)
+    assert levels["jpeg"]["quality"][1:] == (25, 18, 15, 10, 7)
+    assert levels["contrast"]["factor"][1:] == (0.4, 0.3, 0.2, 0.1, 0.05)

@@ -119,6 +119,21 @@ def test_an_edited_method_is_fitted_again_and_the_old_result_is_kept_aside(tmp_p
     assert json.loads(kept.read_text())["fingerprints"] == first.fingerprints
 
 
+def test_a_refit_that_finds_nothing_leaves_no_cameras_of_the_one_before(tmp_path):
+    source = tmp_path / "mine.py"
+    shutil.copy(SCRIPTED, source)
+    (first,), *_ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    folder = tmp_path / "suite" / first.cell.folder
+    assert (folder / "cameras.json").exists()
+    source.write_text(
+        SCRIPTED.read_text().replace("        match self", "        raise Collapsed('now')\n        match self")
+    )
+    (second,), *_ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    assert second.status == "collapsed"
+    assert not (folder / "cameras.json").exists()
+    assert not (folder / "renders").exists()
+
+
 def test_another_seed_and_another_degradation_are_other_cells(tmp_path):
     results, *_ = execute(tmp_path, make_plan("answer", seeds="0-1", degradations="clean,gaussian_noise@3"))
     assert len({result.fingerprints["fit"] for result in results}) == 4

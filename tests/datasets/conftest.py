@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from written import POSES, opengl, picture
+from written import POSES, llff, opengl, picture, projection
 
 from bench.scene import Scene
 from datasets.procedural import EmbeddedScene
@@ -59,6 +60,65 @@ def blender_folder(tmp_path: Path) -> Callable[..., Path]:
                 frames.append({"file_path": f"./{split}/r_{k}", "rotation": 0.1, "transform_matrix": opengl(POSES[k])})
             raw = {"camera_angle_x": angle, "frames": frames}
             (folder / f"transforms_{split}.json").write_text(json.dumps(raw))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def llff_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder in LLFF's layout: nine images, of 40 x 30 px in `images_8`, that were taken at 320 x 240 px."""
+
+    def write(
+        *,
+        taken: tuple[int, int] = (320, 240),
+        focal: float = 400.0,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
+    ) -> Path:
+        folder = tmp_path / "scene"
+        for name, size in (sizes or {"images_8": (40, 30)}).items():
+            (folder / name).mkdir(parents=True)
+            for k in range(len(POSES)):
+                picture(k, size).save(folder / name / f"image{k:03d}.png")
+        np.save(folder / "poses_bounds.npy", llff(POSES, *taken, focal))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def dtu_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder of MonoSDF's files: nine images, and matrices for 1600 x 1200 px; keywords replace arrays."""
+
+    def write(*, size: tuple[int, int] = (40, 30), **arrays: np.ndarray) -> Path:
+        folder = tmp_path / "scene"
+        folder.mkdir()
+        K = np.array([[2000.0, 0, 823], [0, 1990, 619], [0, 0, 1]])
+        scale = np.array([[200.0, 0, 0, 40], [0, 200, 0, -20], [0, 0, 200, 600], [0, 0, 0, 1]])  # metric from unit
+        held = {}
+        for k, pose in enumerate(POSES):
+            picture(k, size).save(folder / f"{k:06d}_rgb.png")
+            held |= {f"scale_mat_{k}": scale, f"world_mat_{k}": 3 * projection(pose, K) @ np.linalg.inv(scale)}
+        np.savez(folder / "cameras.npz", allow_pickle=True, **held | arrays)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def middlebury_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder in Middlebury's layout: an image of 40 x 30 px from each of the cameras `views`."""
+
+    def write(*, views: Sequence[int] = range(9), K: Sequence[float] = (50, 0, 21, 0, 51, 14, 0, 0, 1)) -> Path:
+        folder = tmp_path / "scene"
+        folder.mkdir()
+        lines = [str(len(views))]
+        for k, view in enumerate(views):
+            picture(k).save(folder / f"mine{k:04d}.png")
+            camera_from_world = np.linalg.inv(POSES[view])
+            numbers = [*K, *camera_from_world[:3, :3].ravel(), *camera_from_world[:3, 3]]
+            lines.append(" ".join([f"mine{k:04d}.png", *(repr(float(number)) for number in numbers)]))
+        (folder / "mine_par.txt").write_text("\n".join(lines) + "\n")
         return folder
 
     return write

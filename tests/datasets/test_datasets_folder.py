@@ -49,6 +49,7 @@ def test_real_scenes_are_found_with_their_cards(data_root):
     )
     assert [source.missing for source in (chair, fox, dtu)] == [None] * 3
     assert [source.reference for source in (chair, fox, dtu)] == ["exact", "colmap", "measured"]
+    assert found["nerf_llff_data/fern"].reference == "colmap" and found["nerf_llff_data/trex"].missing
     assert chair.gifts == {"camera", "prior", "masks"}
     assert fox.gifts == {"camera"} and dtu.gifts == {"camera", "prior"}
     assert found["nerf_synthetic/lego"].missing
@@ -125,6 +126,19 @@ def test_the_digest_follows_what_decides_pixels_and_poses_and_nothing_else(trans
     text = (folder / "transforms.json").read_text()
     (folder / "transforms.json").write_text(text.replace("50.0", "50.5"))
     assert changed()
+
+
+def test_the_digest_of_llff_follows_its_poses_and_the_folder_that_is_read(llff_folder):
+    folder = llff_folder(taken=(1600, 16), sizes={"images": (1600, 16), "images_4": (400, 4)})
+    before = open_folder(folder).digest(64)
+    picture(77, (1600, 16)).save(folder / "images" / "image003.png")
+    assert open_folder(folder).digest(64) == before
+    rows = np.load(folder / "poses_bounds.npy")
+    rows[4, 3] = np.nextafter(rows[4, 3], 9)
+    np.save(folder / "poses_bounds.npy", rows)
+    moved = open_folder(folder).digest(64)
+    (folder / "images_4").rename(folder / "elsewhere")
+    assert len({before, moved, open_folder(folder).digest(64)}) == 3
 
 
 def test_a_digest_decodes_no_image(transforms_folder, monkeypatch):

@@ -1,9 +1,8 @@
-"""Blender's layout and transforms.json are read to the letter: axes, intrinsics, splits, alpha, size, distortion."""
+"""Every layout is read to the letter: axes, intrinsics, splits, alpha, size, distortion."""
 
 import json
-import os
-import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,21 +22,27 @@ from datasets.verify import findings
 FOX = Distortion(k1=0.0578421, k2=-0.0805099, p1=-0.000980296, p2=0.00015575)
 
 
-def test_poses_of_both_layouts_are_turned_to_opencv_axes(transforms_folder, blender_folder, tmp_path):
-    scene = open_folder(transforms_folder()).load(400)
-    heldout = [0, 8]
+@pytest.mark.parametrize(
+    ("written", "heldout", "reference"),
+    [
+        ("blender_folder", [6, 7, 8], "exact"),
+        ("transforms_folder", [0, 8], "colmap"),
+        ("llff_folder", [0, 8], "colmap"),
+        ("dtu_folder", [0, 8], "measured"),
+        ("middlebury_folder", [0, 8], "measured"),
+    ],
+)
+def test_poses_of_every_layout_are_turned_to_opencv_axes(request, written, heldout, reference):
+    scene = open_folder(request.getfixturevalue(written)()).load(400)
     train = [k for k in range(9) if k not in heldout]
     assert np.allclose(scene.truth.heldout.poses, POSES[heldout])
     assert np.allclose([scene.truth.poses[view] for view in scene.truth.order], POSES[train])
-    (tmp_path / "scene").rename(tmp_path / "other")
-    scene = open_folder(blender_folder()).load(400)
-    assert np.allclose([scene.truth.poses[view] for view in scene.truth.order], POSES[:6])
-    assert np.allclose(scene.truth.heldout.poses, POSES[6:])
-    assert scene.truth.reference == "exact"
+    assert scene.truth.reference == reference
 
 
-def test_each_view_keeps_its_own_image_under_its_opaque_id(transforms_folder):
-    scene = open_folder(transforms_folder()).load(400)
+@pytest.mark.parametrize("written", ["transforms_folder", "llff_folder", "dtu_folder", "middlebury_folder"])
+def test_each_view_keeps_its_own_image_under_its_opaque_id(request, written):
+    scene = open_folder(request.getfixturevalue(written)()).load(400)
     assert list(scene.capture.images) == sorted(scene.truth.order) == [f"v{k:03d}" for k in range(7)]
     for k, view in enumerate(scene.truth.order):
         assert (scene.capture.images[view] == np.array(picture(k + 1))).all()
@@ -88,6 +93,64 @@ def test_intrinsics_are_read_in_every_way_they_are_written(transforms_folder, to
 def test_equal_intrinsics_of_every_frame_are_one_camera(transforms_folder):
     frames = [{"file_path": f"images/{k:02d}.png", "fl_x": 60.0, "fl_y": 60.0} for k in range(9)]
     assert open_folder(transforms_folder(frames=frames, fl_x=None, fl_y=None)).load(400).truth.camera.fx == 60
+
+
+def test_the_focal_length_of_llff_is_scaled_from_the_originals_to_the_images(llff_folder):
+    camera = open_folder(llff_folder(taken=(4032, 3024), focal=3260.5)).load(400).truth.camera
+    assert camera == Camera(width=40, height=30, fx=3260.5 * 40 / 4032, fy=3260.5 * 30 / 3024, cx=20, cy=15)
+
+
+def test_a_rounded_size_of_llff_has_two_focal_lengths(llff_folder):
+    """4946 x 3286 px by 25, as tools round it."""
+    folder = llff_folder(taken=(4946, 3286), focal=1000.0, sizes={"images_25": (198, 131)})
+    camera = open_folder(folder).load(400).truth.camera
+    assert (camera.fx, camera.fy) == pytest.approx((198 / 4.946, 131 / 3.286))
+
+
+@pytest.mark.parametrize(
+    ("present", "chosen"),
+    [
+        (("images", "images_2", "images_4", "images_8"), "images_4"),  # 400 px: just what `full` shows
+        (("images_2", "images", "images_8"), "images_2"),
+        (("images_8", "images_16"), "images_8"),  # none is large enough
+        (("images",), "images"),
+        (("images_400x4", "images"), "images_400x4"),
+    ],
+)
+def test_the_smallest_folder_of_llff_that_no_effort_would_enlarge_is_read(llff_folder, present, chosen):
+    widths = {"images": 1600, "images_2": 800, "images_4": 400, "images_8": 200, "images_16": 100, "images_400x4": 400}
+    sizes = {name: (widths[name], widths[name] // 100) for name in present}
+    source = open_folder(llff_folder(taken=(1600, 16), sizes=sizes))
+    (source.folder / "images_1").mkdir()  # empty: not a choice
+    (source.folder / "images_small").mkdir()
+    (source.folder / chosen / ".DS_Store").write_text("not an image")
+    assert {frame.image.parent.name for frame in source.recording.frames} == {chosen}
+    assert source.recording.camera.fx == pytest.approx(400 * widths[chosen] / 1600)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((48, 48), (80, 79.6, 24.92, 24.76)),  # 1200 px high and 200 px cropped on either side, by 25
+        ((64, 48), (80, 79.6, 32.92, 24.76)),  # all of it
+        ((64, 40), (80, 79.6, 32.92, 20.76)),  # 100 px cropped above and below
+    ],
+)
+def test_the_camera_of_dtu_is_cropped_and_scaled_with_the_images(dtu_folder, size, expected):
+    camera = open_folder(dtu_folder(size=size)).load(400).truth.camera
+    assert (camera.width, camera.height) == size
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == pytest.approx(expected)
+
+
+def test_the_camera_of_middlebury_is_its_own(middlebury_folder):
+    camera = open_folder(middlebury_folder()).load(400).truth.camera
+    assert camera == Camera(width=40, height=30, fx=50, fy=51, cx=21, cy=14)
+
+
+def test_a_place_of_middlebury_that_was_photographed_twice_is_there_once(middlebury_folder):
+    """The first view is held out: its copy would show its camera, and nearly its pixels."""
+    source = open_folder(middlebury_folder(views=[*range(9), 0]))
+    assert [frame.name for frame in source.recording.frames] == [f"mine{k:04d}.png" for k in range(9)]
 
 
 def test_frames_say_their_split_or_lists_do_or_every_eighth_is_held_out(transforms_folder):
@@ -223,16 +286,31 @@ def _epipolar_error(scene, pair, features, pose_b=None):
     return np.median(np.abs((lines * ends).sum(axis=1)) / np.hypot(lines[:, 0], lines[:, 1]))
 
 
-@pytest.mark.parametrize("name", ["transforms/fox_480", "transforms/dtu_scan24_384"])
-def test_matches_lie_on_the_epipolar_lines_of_the_given_poses(data_root, tmp_path, name):
+def _excerpt(folder, first):
+    """The source of seven consecutive frames alone, the first of them held out."""
+    source = open_folder(folder)
+
+    def read(folder):
+        recording = source.layout.read(folder)
+        frames = [replace(frame, heldout=k == 0) for k, frame in enumerate(recording.frames[first : first + 7])]
+        return replace(recording, frames=tuple(frames))
+
+    return replace(source, layout=replace(source.layout, read=read))
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("transforms/fox_480", 9),
+        ("transforms/dtu_scan24_384", 9),
+        ("nerf_llff_data/fern", 9),
+        ("dtu/scan24_monosdf", 9),
+        ("middlebury/templeSparseRing", 5),
+    ],
+)
+def test_matches_lie_on_the_epipolar_lines_of_the_given_poses(data_root, tmp_path, name, first):
     """Three consecutive frames of the real set, and a fourth whose pose is deliberately the wrong one."""
-    shutil.copytree(data_root / name, tmp_path / "excerpt", symlinks=True, copy_function=os.symlink)
-    raw = json.loads((data_root / name / "transforms.json").read_text())
-    chosen = sorted(raw["frames"], key=lambda frame: frame["file_path"])[9:16]
-    (tmp_path / "excerpt" / "transforms.json").unlink()
-    frames = [{**frame, "split": "test" if k == 0 else "train"} for k, frame in enumerate(chosen)]
-    (tmp_path / "excerpt" / "transforms.json").write_text(json.dumps({**raw, "frames": frames}))
-    scene = open_folder(tmp_path / "excerpt").load(400)
+    scene = _excerpt(data_root / name, first).load(400)
     a, b, c, *_, wrong = scene.truth.order
     found = sift(np.stack([scene.capture.images[view] for view in (a, b, c)]), tmp_path)
     assert _epipolar_error(scene, (a, b), found[:2]) < 0.6
@@ -291,3 +369,43 @@ def test_dtu_keeps_to_its_prior_once_its_world_is_upright(data_root):
     mine = np.stack([scene.truth.poses[view][:3, 3] for view in scene.truth.order])
     distances = [np.linalg.norm(c[:, None] - c[None], axis=-1) for c in (centres, mine)]
     assert np.allclose(*distances)  # the world was turned, and nothing else
+
+
+def test_fern_is_what_nerfs_own_reader_makes_of_it(data_root):
+    """bmild/nerf, load_llff.py: (down, right, backward) is turned to OpenGL axes by columns 1, -0, 2."""
+    folder = data_root / "nerf_llff_data" / "fern"
+    scene = open_folder(folder).load(400)
+    raw = np.load(folder / "poses_bounds.npy")[:, :15].reshape(-1, 3, 5)
+    nerf = np.concatenate([raw[..., 1:2], -raw[..., 0:1], raw[..., 2:4]], axis=-1)
+    mine = np.stack([opengl(pose) for pose in scene.truth.heldout.poses])
+    assert np.allclose(mine[:, :3], nerf[::8])
+    assert len(scene.capture.images) == 17 and scene.capture.shape == (300, 400, 3)
+    assert scene.truth.camera.fx == pytest.approx(raw[0, 2, 4] * 400 / 4032)
+    assert scene.capture.gifts == {"camera"} and scene.capture.background is None
+
+
+def test_dtu_has_one_truth_in_both_of_its_layouts(data_root):
+    """transforms.json was written by somebody else's decomposition, of matrices in single precision."""
+    names = ("dtu/scan24_monosdf", "transforms/dtu_scan24_384")
+    mine, theirs = (open_folder(data_root / name).load(64) for name in names)
+    assert len(mine.truth.order) == 42 and findings(mine) == []
+    for a, b in zip(mine.truth.order, theirs.truth.order, strict=True):
+        assert np.abs(mine.truth.poses[a] - theirs.truth.poses[b]).max() < 1e-6
+        assert (mine.capture.images[a] == theirs.capture.images[b]).all()
+    assert np.abs(mine.truth.heldout.poses - theirs.truth.heldout.poses).max() < 1e-6
+    assert np.allclose(mine.truth.camera.matrix, theirs.truth.camera.matrix, atol=1e-4)
+    assert mine.capture.prior == theirs.capture.prior is not None
+
+
+def test_the_temple_is_where_its_readme_says(data_root):
+    """All that is bright lies within the tight bounding box that README.txt gives, and fills its length."""
+    scene = open_folder(data_root / "middlebury" / "templeSparseRing").load(400)
+    box = np.array([[-0.073568, 0.021728, -0.012445], [0.028855, 0.181892, 0.062736]])
+    corners = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+    assert len(scene.truth.order) == 13 and len(scene.truth.heldout.ids) == 2  # of 16 views one is there twice
+    views = [(scene.capture.images[view], pose) for view, pose in scene.truth.poses.items()]
+    for image, pose in [*views, *zip(scene.truth.heldout.images, scene.truth.heldout.poses, strict=True)]:
+        seen = project(corners, pose, scene.truth.camera)
+        bright = np.argwhere(image.max(axis=-1) > 100)[:, ::-1]
+        assert (seen.min(axis=0) < bright.min(axis=0)).all() and (bright.max(axis=0) < seen.max(axis=0)).all()
+        assert np.ptp(bright[:, 0]) > 0.9 * np.ptp(seen[:, 0])

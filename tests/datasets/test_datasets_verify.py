@@ -26,6 +26,11 @@ def test_a_good_folder_has_no_findings(transforms_folder):
     assert verify(open_folder(transforms_folder())) == []
 
 
+@pytest.mark.parametrize("name", ["nerf_llff_data/fern", "dtu/scan24_monosdf", "middlebury/templeSparseRing"])
+def test_a_published_scene_has_no_findings(data_root, name):
+    assert verify(open_folder(data_root / name)) == []
+
+
 def test_an_absent_scene_says_how_to_get_it():
     source = next(source for source in sources([]) if isinstance(source, AbsentScene))
     assert verify(source) == [f"{source.name}: is not here: {source.missing}"]

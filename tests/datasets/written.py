@@ -32,6 +32,21 @@ def opengl(pose: np.ndarray) -> list[list[float]]:
     return matrix.tolist()
 
 
+def llff(poses: np.ndarray, width: int, height: int, focal: float) -> np.ndarray:
+    """The rows (N, 17) of poses_bounds.npy, as LLFF's imgs2poses.py makes them of OpenCV's axes."""
+    x, y, z, centre = np.moveaxis(poses[:, :3], -1, 0)
+    hwf = np.tile([height, width, focal], (len(poses), 1))
+    matrices = np.stack([y, x, -z, centre, hwf], axis=-1)  # (N, 3, 5)
+    return np.column_stack([matrices.reshape(len(poses), 15), np.tile([1.5, 6.0], (len(poses), 1))])
+
+
+def projection(pose: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """P (4, 4) of homogeneous points: pixels, depth and 1, before the division by depth."""
+    out = np.eye(4)
+    out[:3, :3] = K
+    return out @ np.linalg.inv(pose)
+
+
 def picture(k: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
     """An image (width, height) of noise that is the k-th's own."""
     rng = np.random.default_rng(k)

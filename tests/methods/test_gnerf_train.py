@@ -14,12 +14,12 @@ from methods.gnerf.collapse import spread, symptom
 from methods.gnerf.config import Budget, GnerfConfig, GridPreset, Preset
 from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
-from methods.gnerf.register import Search, look
 from methods.gnerf.reseed import reconsider, reseed
-from methods.gnerf.sight import Sight
 from methods.gnerf.train import fit
 from methods.nerf import progress
 from methods.nerf.progress import generator
+from methods.nerf.search import Search, look
+from methods.nerf.sight import Sight
 
 TINY = GridPreset(smoke=Budget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
 QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
@@ -96,7 +96,7 @@ def posed(town, converged, **choices) -> Model:
     config = GnerfConfig(**choices)
     capture = shown(town)
     model = Model(capture, Sight.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
-    model.generator.field = found.field.field
+    model.generator.grid.field = found.field.field
     poses = torch.from_numpy(answers(found)).float()
     model.place(torch.arange(len(poses)), model.family.encode(poses))
     return model

@@ -28,6 +28,7 @@ class Spy:
     def fit(self, capture: Capture, job: Job) -> Fit:
         seen = {
             "start": capture.start is not None,
+            "estimate": capture.estimate is not None,
             "masks": capture.masks is not None,
             "ids": sorted(capture.images),
             "arguments": sys.argv[1:],

@@ -36,7 +36,7 @@ def test_best_and_second_are_marked_among_methods_that_see_no_poses(suite):
     marks = {row.method: numbers(board, row.method)["nvs/aligned/psnr"].mark for row in board.rows if row.numbers}
     assert marks == {"colmap_nerf": "best", "gnerf": "second", "colmap_nerf[mapper=global]": "", "nerf": ""}
     assert numbers(board, "nerf")["nvs/aligned/psnr"].sort > numbers(board, "colmap_nerf")["nvs/aligned/psnr"].sort
-    assert [row.oracle for row in board.rows] == [False] * 4 + [True]
+    assert [row.told for row in board.rows] == [False] * 4 + [True]
     assert "true poses" in board.rows[-1].given
 
 
@@ -139,8 +139,28 @@ def test_a_failed_oracle_is_still_an_oracle(tmp_path):
         replace(ended("b", "clean", "nerf", 0, "failed", "no scene"), given=(), stage="load"),
     ]
     row = board_of(entries_of(tmp_path, results), "b").rows[0]
-    assert row.oracle
+    assert row.told
     assert row.given == "not run"
+
+
+@pytest.mark.parametrize("gift", ["start", "some_start", "rough_start", "estimate"])
+def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind(tmp_path, gift):
+    results = [
+        done("s", "clean", "helped", 0, rotation=0.01, psnr=40, given=("camera", gift)),
+        done("s", "clean", "right", 0, rotation=1, psnr=30, given=("camera", "prior")),
+        done("s", "clean", "worse", 0, rotation=2, psnr=25, given=("camera",)),
+    ]
+    entries = entries_of(tmp_path, results)
+    board = board_of(entries, "s")
+    marks = {row.method: numbers(board, row.method)["nvs/aligned/psnr"].mark for row in board.rows}
+    assert marks == {"right": "best", "worse": "", "helped": ""}
+    (table,) = aggregates.across(entries)
+    assert {each.mark for each in aggregate_of(table, "helped", "nvs/aligned/psnr").figures.values()} == {""}
+    said = said_of(entries, "s")
+    assert said.startswith("s · clean: right leads the 2 methods that see no poses: ")
+    assert ("Given the true poses, helped reaches 40.00 dB" in said) == (gift == "start")
+    assert ("Given poses, so not ranked: helped (" in said) == (gift != "start")
+    assert ("helped (submitted; " in said) == (gift == "estimate")
 
 
 def row_of(table, method):

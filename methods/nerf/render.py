@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from methods.gnerf.patches import lattice
-from methods.gnerf.sight import Intrinsics
 from methods.nerf.field import RadianceField
+from methods.nerf.intrinsics import Intrinsics
+from methods.nerf.rays import view_rays
 
 
-def rays(intrinsics: Intrinsics, poses: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Origins and unit directions, (V K, 3) each, of K image points (V, K, 2) of each of V poses (V, 4, 4).
-
-    One product for each view: no pose is copied for its rays, and the gradients of a pose add up in one order.
-    """
-    turned = intrinsics.directions(points) @ poses[:, :3, :3].transpose(1, 2)  # (V, K, 3)
-    directions = normalize(turned, dim=-1)
-    origins = poses[:, None, :3, 3].expand_as(directions)
-    return origins.reshape(-1, 3), directions.reshape(-1, 3)
+def lattice(side: int) -> Tensor:
+    """The pixel centres (side, side, 2) of an image of `side` pixels, in [-1, 1]."""
+    line = (torch.arange(side) + 0.5) * (2 / side) - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y], dim=-1)
 
 
 def render_points(
     field: RadianceField, intrinsics: Intrinsics, poses: Tensor, points: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Colours (V, K, C) in [0, 1] of image points (V, K, 2) seen from `poses`; samples jittered by a generator."""
-    shade = field.shade(*rays(intrinsics, poses, points), generator)
+    shade = field.shade(*view_rays(intrinsics, poses, points), generator)
     return shade.over(field.background).reshape(*points.shape[:2], -1)
 
 

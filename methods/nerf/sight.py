@@ -1,4 +1,4 @@
-"""What the method looks at: the images at any size, and the camera that took them."""
+"""What a method without poses looks at: all images, at any size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from bench.task import Camera, Capture, ViewId
+from bench.task import Capture, ViewId
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -64,6 +64,23 @@ class Sight:
             self._copies[-side] = shrunk(self.images, (side, side))
         return self._copies[-side]
 
+    def draw(
+        self, side: int, rays: int, rng: torch.Generator, views: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """About `rays` pixels of the images at `side`, as many of each view: every pose gets its share of every step.
+
+        With `views`, of so many only. Returns their numbers (V,), points (V, K, 2) in [-1, 1]^2, colours (V, K, C) in
+        [0, 1].
+        """
+        images = self.at(side)
+        height, width = images.shape[2:]
+        chosen = torch.randperm(len(images), generator=rng)[: min(views or rays, rays)].to(images.device)
+        pixels = torch.randint(height * width, (len(chosen), max(1, rays // len(chosen))), generator=rng)
+        pixels = pixels.to(images.device)
+        x, y = pixels % width, pixels // width
+        points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
+        return chosen, points, (images[chosen[:, None], :, y, x] + 1) / 2
+
 
 def shrunk(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Images (N, C, H, W) at another size (h, w), anti-aliased."""
@@ -75,34 +92,3 @@ def shrunk_to(images: Tensor, side: int) -> Tensor:
     height, width = images.shape[2:]
     scale = side / max(height, width)
     return images if scale >= 1 else shrunk(images, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-class Intrinsics(nn.Module):
-    """A pinhole camera whose focal length may be free: one factor on fx and fy, shared by all views."""
-
-    def __init__(self, camera: Camera, *, free: bool) -> None:
-        super().__init__()
-        self.camera, self.free = camera, free
-        self.log_zoom = nn.Parameter(torch.zeros(()), requires_grad=free)
-
-    @staticmethod
-    def guessed(width: int, height: int) -> Camera:
-        """Where nothing is known: the principal point in the middle and a focal length of the longer side (53 deg)."""
-        focal = float(max(width, height))
-        return Camera(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2)
-
-    def directions(self, points: Tensor) -> Tensor:
-        """Directions (..., 3) in camera axes, z = 1, of image points (..., 2) in [-1, 1]^2."""
-        camera, zoom = self.camera, self.log_zoom.exp() if self.free else 1.0
-        x = ((points[..., 0] + 1) * (camera.width / 2) - camera.cx) / (camera.fx * zoom)
-        y = ((points[..., 1] + 1) * (camera.height / 2) - camera.cy) / (camera.fy * zoom)
-        return torch.stack([x, y, torch.ones_like(x)], dim=-1)
-
-    @torch.no_grad()
-    def estimate(self) -> Camera:
-        zoom = float(self.log_zoom.exp()) if self.free else 1.0
-        camera = self.camera
-        return Camera(
-            width=camera.width, height=camera.height, fx=camera.fx * zoom, fy=camera.fy * zoom, cx=camera.cx,
-            cy=camera.cy,
-        )  # fmt: skip

@@ -1,0 +1,33 @@
+"""Every choice of this method, with its default: this file is the only place where they live."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from methods.nerf.config import FieldConfig
+from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
+
+PUBLISHED = MlpPlan(
+    radiance=FieldConfig(
+        field="mlp", samples=128, fine_samples=0, mlp_activation="softplus", mlp_lr=5e-4, mlp_lr_decay=0.2
+    ),
+    pose_lr=1e-3, pose_decay=0.01, heard_from=0.1, heard_by=0.5,
+)  # fmt: skip
+"""BARF, sec. 4.2 and the authors' options: 8 x 256, 128 samples, no fine network, 200,000 steps of 1,024 rays."""
+
+
+class BarfConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field: Literal["grid", "mlp"] = "grid"
+    start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
+    grid: GridPlan = GridPlan(
+        quick=GridBudget(coarse=900, fine=1000), full=GridBudget(coarse=900, fine=4000, side=256), side_start=64
+    )
+    mlp: MlpPlan = PUBLISHED
+
+    @property
+    def plan(self) -> GridPlan | MlpPlan:
+        return self.grid if self.field == "grid" else self.mlp

@@ -1,0 +1,1 @@
+"""iNeRF: a field from posed views, and the others registered against it."""

@@ -1,0 +1,45 @@
+"""A field from the views whose poses are known; then, the field frozen, the poses of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bench.task import Capture, Fit, Job
+from methods.inerf.config import InerfConfig
+from methods.inerf.register import register
+from methods.inerf.scene import Scene
+from methods.nerf.bounds import Bounds
+from methods.nerf.intrinsics import Intrinsics
+from methods.nerf.progress import generator
+from methods.nerf.train import train
+
+REGISTERING = 2**30
+"""Whose randomness comes after that of all steps of the training."""
+
+
+def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
+    """Register the views whose start pose is rough against a field of those whose start pose is exact."""
+    if capture.camera is None or capture.start is None or not capture.exact:
+        raise ValueError("inerf: needs intrinsics and start poses, some of them exact")
+    known = {view: capture.start[view] for view in capture.images if view in capture.exact}
+    sought = [view for view in capture.images if view not in capture.exact]
+    contract = capture.background is None
+    bounds = (
+        Bounds.from_cameras(list(known.values()), contract=contract)
+        if capture.prior is None
+        else Bounds.from_prior(capture.prior, contract=contract)
+    )
+    field = train(capture.images, known, capture.camera, bounds, capture.background, config.radiance, job)
+    places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)
+    unit = float((places[:, :3, 3] - field.centre).norm(dim=1).median()) / 4
+    scene = Scene(field=field, known=places, unit=unit, how=config.registration, candidates=config.candidates)
+    poses = dict(known)
+    if sought:
+        start = torch.from_numpy(np.stack([capture.start[view] for view in sought])).float().to(field.device)
+        images = np.stack([capture.images[view] for view in sought])
+        intrinsics, rng = Intrinsics(capture.camera, free=False).to(field.device), generator(job.seed, REGISTERING)
+        found, errors = register(field, intrinsics, images, start, config.registration, rng, unit=unit)
+        poses |= dict(zip(sought, found.double().cpu().numpy(), strict=True))
+        job.log(config.registration.steps, {"registration/loss": float(errors.mean())})
+    return Fit(poses=poses, field=scene, notes={"views_given": len(known), "views_registered": len(sought)})

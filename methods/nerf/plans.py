@@ -1,0 +1,80 @@
+"""How a field is trained whose cameras are not known: numbers alone, importing nothing heavy.
+
+`GridPlan` is the fast way, coarse to fine in images and voxels; `MlpPlan` the published one, a network with a schedule.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from methods.nerf.config import Budget, FieldConfig
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Growth(BaseModel):
+    """From what the grid grows, how, and how fast it learns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    radiance: FieldConfig = FieldConfig()  # of the fine grid: the coarse one has a colour of its own, see coarse_*
+    coarse_side: int = Field(default=32, gt=3)  # voxels along an edge of the coarse grid
+    coarse_gain: Positive = 1.3  # density where softplus(raw) = 1: soft enough to grow out of fog
+    coarse_start: float = -1.0  # raw density at the start, give or take a tenth
+    density_lr: Positive = 0.2
+    colour_lr: Positive = 0.02
+    growth: tuple[Share, ...] = (0.4, 0.7, 1.0)  # fine: shares of the final side ...
+    grow_at: tuple[Share, ...] = (0.0, 0.25, 0.5)  # ... from these shares of its iterations on
+    sharp_at: Share = 0.25  # fine: the images reach their full size
+    fine_density_lr: Positive = 0.6
+    fine_colour_lr: Positive = 0.05
+    fine_decay: Positive = 0.2  # what is left of them in the end
+
+
+class GridBudget(BaseModel):
+    """What an effort pays for with a grid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coarse: int = Field(ge=0)  # iterations on the coarse grid
+    fine: Count
+    rays_coarse: Count = 4096  # pixels an iteration
+    rays: Count = 8192
+    side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels
+
+
+class GridPlan(Growth):
+    """Coarse grid and small images first; then fine ones."""
+
+    smoke: GridBudget = GridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
+    quick: GridBudget = GridBudget(coarse=300, fine=1000)
+    full: GridBudget = GridBudget(coarse=300, fine=4000, side=256)
+    side_start: Count = 32  # px, longest side of the images at the start ...
+    side_coarse: Count = 64  # ... and at the end of the coarse iterations
+    pose_lr: Positive = 1e-2  # Adam, on twists; coarse
+    pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
+    pose_lr_fine: Positive = 8e-3
+    pose_decay: Positive = 0.02  # of the fine rate, by the end
+    focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
+    relief_lr: float = Field(default=0.0, ge=0)  # Adam, on the relief of the field's space (cameras.py); decays as well
+
+
+class MlpPlan(BaseModel):
+    """A network, and rates that decay exponentially."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    smoke: Budget = Budget(steps=20, rays=256)
+    quick: Budget = Budget(steps=20_000, rays=1024)
+    full: Budget = Budget(steps=200_000, rays=1024)
+    radiance: FieldConfig
+    views: Count | None = None  # images that a step draws its pixels from; None: all
+    pose_lr: Positive  # Adam, on twists
+    pose_decay: Positive  # what is left of it in the end
+    focal_lr: Positive = 1e-3
+    heard_from: Share = 0.0  # frequencies come in from this share of the training ...
+    heard_by: Share = 0.0  # ... to this one; 0: all are there from the start

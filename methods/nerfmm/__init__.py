@@ -1,0 +1,1 @@
+"""NeRF--: nothing is known of the cameras; forward-facing scenes only."""

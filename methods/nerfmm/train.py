@@ -1,0 +1,50 @@
+"""NeRF--: all cameras begin as one, and field, poses and focal length are found together."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from bench.task import Camera, Capture, Fit, Job
+from methods.nerf.bounds import Bounds
+from methods.nerf.cameras import Cameras
+from methods.nerf.intrinsics import Intrinsics
+from methods.nerf.joint import answer, train_jointly
+from methods.nerf.ndc import Frustum
+from methods.nerf.sight import Sight
+from methods.nerf.threads import set_threads
+from methods.nerfmm.config import NerfmmConfig
+
+
+def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
+    """Poses, focal length and field from images alone (Wang et al. 2021, eq. 5)."""
+    torch.set_num_threads(job.threads)
+    set_threads(job.threads)
+    sight = Sight.of(capture, masked=False, device=torch.device(job.device))
+    height, width = sight.images.shape[2:]
+    camera = capture.camera or Intrinsics.guessed(width, height)
+    intrinsics = Intrinsics(camera, free=capture.camera is None)
+    if capture.start is None:
+        start, bounds = np.tile(np.eye(4), (len(sight.ids), 1, 1)), Bounds.forward(frustum(camera, config))
+    else:
+        start = np.stack([capture.start[view] for view in sight.ids])
+        contract = capture.background is None
+        bounds = Bounds.from_cameras(list(start), contract=contract)
+        if capture.prior is not None:
+            bounds = Bounds.from_prior(capture.prior, contract=contract)
+    away = float(np.median(np.linalg.norm(start[:, :3, 3] - np.array(bounds.centre), axis=1)))
+    cameras = Cameras(
+        torch.from_numpy(start).float(), intrinsics, pivot=torch.tensor(bounds.centre), unit=away / 4 or config.near
+    ).to(sight.images.device)
+    field = train_jointly(sight, cameras, bounds, config.plan, job, "nerfmm")
+    found = intrinsics.estimate()
+    return Fit(
+        poses=answer(sight, cameras), field=field, camera=found if intrinsics.free else None,
+        notes={"focal_px": round(found.fx, 2), "start": config.start},
+    )  # fmt: skip
+
+
+def frustum(camera: Camera, config: NerfmmConfig) -> Frustum:
+    """The box that the first view looks into, wider by the margin, for the others and for a shorter focal length."""
+    x, y = camera.width / (2 * camera.fx), camera.height / (2 * camera.fy)
+    return Frustum(near=config.near, slopes=(x * config.margin, y * config.margin))

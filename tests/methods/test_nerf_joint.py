@@ -1,0 +1,163 @@
+"""Cameras that move with the field: their motion, the frustum they may look into, and the training of both."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import RigidTransform
+
+from bench import protocol
+from bench.registry import find_scene
+from bench.start import generator_of, perturbed
+from bench.task import Camera, Job, Start
+from methods.nerf import progress
+from methods.nerf.bounds import Bounds
+from methods.nerf.cameras import Cameras, exp_se3
+from methods.nerf.config import FieldConfig
+from methods.nerf.encoding import frequencies
+from methods.nerf.grid import GridField
+from methods.nerf.intrinsics import Intrinsics
+from methods.nerf.joint import answer, train_jointly
+from methods.nerf.mlp import MlpField
+from methods.nerf.ndc import Frustum
+from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
+from methods.nerf.sight import Sight
+from methods.nerf.store import load, save
+
+SMALL = GridPlan(smoke=GridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64)
+BRIEF = GridPlan(smoke=GridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
+NETWORK = MlpPlan(
+    radiance=FieldConfig(field="mlp", fine_samples=0), pose_lr=1e-3, pose_decay=0.1, heard_from=0.1, heard_by=0.5
+)
+
+
+@pytest.fixture(scope="module")
+def town():
+    """`blocks` at 64 px, its poses as rough as BARF has them."""
+    scene = find_scene("blocks", ()).load(64)
+    capture = replace(scene.capture, start=scene.truth.poses, masks=None)
+    return replace(scene, capture=perturbed(capture, Start(noise=0.15), generator_of("blocks", 0)))
+
+
+def trained(scene, plan, folder, *, free=False, log=None):
+    """Field, cameras, and what was answered."""
+    capture = scene.capture
+    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    bounds = Bounds.from_prior(capture.prior)
+    start = torch.from_numpy(np.stack([capture.start[view] for view in sight.ids])).float()
+    intrinsics = Intrinsics(capture.camera, free=free)
+    cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
+    entries = [] if log is None else log
+    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
+    field = train_jointly(sight, cameras, bounds, plan, job, "test")
+    return field, cameras, answer(sight, cameras)
+
+
+def test_twists_are_rigid_motions_and_smooth_at_zero():
+    twists = torch.randn(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    twists[:10] *= 1e-3
+    twists[0] = 0
+    twists.requires_grad_()
+    wanted = RigidTransform.from_exp_coords(twists.detach().numpy()).as_matrix()[:, :3]
+    assert np.abs(exp_se3(twists, 1.0).detach().numpy() - wanted).max() < 1e-9
+    assert torch.autograd.gradcheck(lambda x: exp_se3(x, 2.0), twists[[0, 5, 20]].detach().requires_grad_())
+
+
+def test_cameras_turn_about_the_pivot():
+    start = torch.eye(4).repeat(2, 1, 1)
+    start[:, :3, 3] = torch.tensor([[3.0, 0.0, 0.0], [0.0, 2.0, 1.0]])
+    pivot = torch.tensor([1.0, 1.0, 1.0])
+    camera = Camera(width=10, height=10, fx=10, fy=10, cx=5, cy=5)
+    cameras = Cameras(start, Intrinsics(camera, free=False), pivot=pivot, unit=1.0)
+    with torch.no_grad():
+        cameras.twists[:, 2] = torch.pi / 2
+    moved = cameras.poses()[:, :3, 3].detach()
+    assert torch.allclose(moved, torch.tensor([[2.0, 3.0, 0.0], [0.0, 0.0, 1.0]]), atol=1e-5)
+
+
+def test_straight_rays_stay_straight_in_the_frustum_and_depths_come_back():
+    frustum = Frustum(near=2.0, slopes=(0.6, 0.45))
+    rng = np.random.default_rng(0)
+    origins = torch.from_numpy(rng.uniform(-0.3, 0.3, (100, 3)))
+    directions = torch.from_numpy(rng.uniform(-0.3, 0.3, (100, 3)) + np.array([0, 0, 1]))
+    directions = torch.nn.functional.normalize(directions, dim=1)
+    start, along = frustum.rays(origins, directions)
+    assert torch.allclose(start[:, 2], -torch.ones(100, dtype=torch.float64))
+    for z in (2.0, 3.0, 50.0):
+        distance = (z - origins[:, 2]) / directions[:, 2]
+        point = origins + distance[:, None] * directions
+        boxed = torch.stack(
+            [point[:, 0] / z / 0.6, point[:, 1] / z / 0.6, torch.full((100,), 1 - 2 * 2.0 / z, dtype=torch.float64)], 1
+        )
+        travelled = (boxed - start).norm(dim=1)
+        assert torch.allclose(start + travelled[:, None] * along, boxed, atol=1e-9)
+        assert torch.allclose(frustum.distance(travelled, origins, directions), distance, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [GridField, MlpField])
+def test_a_field_in_a_frustum_survives_its_file_and_knows_how_far_things_are(tmp_path, kind):
+    bounds = Bounds.forward(Frustum(near=1.0, slopes=(0.75, 0.5)))
+    background = torch.ones(3)
+    if kind is GridField:
+        field = GridField.empty(bounds, background, FieldConfig(), 101)
+        assert field.shape == (101, 68, 101)
+        with torch.no_grad():
+            field.density[:] = -20.0
+            field.density[:, :, 50:] = 20.0  # opaque from the middle on: z' = 0, where z = 2 near
+        save(field, tmp_path)
+        pose = np.eye(4)[None]
+        seen = load(tmp_path).render(pose, Camera(width=12, height=8, fx=12, fy=12, cx=6, cy=4))
+        assert seen.opacity.min() > 0.99
+        assert seen.depth == pytest.approx(2.0, rel=0.04)  # two voxels
+    else:
+        config = FieldConfig(field="mlp", width=16, depth=2, skip=0, samples=8, fine_samples=0)
+        field = MlpField(bounds, background, config, torch.Generator().manual_seed(0))
+        save(field, tmp_path)
+        assert load(tmp_path).bounds == bounds
+
+
+def test_frequencies_come_in_one_after_another():
+    """BARF, eq. 14: weight (1 - cos(pi clip(alpha - k, 0, 1))) / 2 of frequency k."""
+    x = torch.rand(7, 3, generator=torch.Generator().manual_seed(0))
+    whole, none = frequencies(x, 4), frequencies(x, 4, 0.0)
+    assert torch.equal(none[:, :3], x)
+    assert none[:, 3:].abs().max() == 0
+    part = frequencies(x, 4, 0.375)  # alpha 1.5: the first is in, the second half way
+    for function in (slice(3, 15), slice(15, 27)):
+        ratio = (part[:, function] / whole[:, function]).unflatten(1, (4, 3))
+        assert ratio.mean(dim=(0, 2)).tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-5)
+
+
+def test_rough_poses_become_good_ones(town, tmp_path):
+    log: list = []
+    _, _, poses = trained(town, SMALL, tmp_path, log=log)
+    before = protocol.judge_poses(town.capture.start, town.truth).metrics["pose/rotation_deg_median"]
+    after = protocol.judge_poses(poses, town.truth).metrics["pose/rotation_deg_median"]
+    assert before > 8
+    assert after < 1.5  # 0.5 to 0.9 degrees at 64 px with these few iterations
+    assert {"loss", "psnr", "side", "motion", "seconds"} <= {name for _, values, _ in log for name in values}
+
+
+@pytest.mark.parametrize("plan", [BRIEF, NETWORK], ids=["grid", "mlp"])
+def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeypatch, plan):
+    whole, cameras, poses = trained(town, plan, tmp_path / "whole", free=True)
+    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+    calls = []
+
+    def stop(self, step, state, tensors):
+        keep(self, step, state, tensors)
+        self.writing = 0.0  # however long it took
+        calls.append(step)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+
+    keep = progress.Progress.keep
+    monkeypatch.setattr(progress.Progress, "keep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(town, plan, tmp_path / "broken", free=True)
+    again, others, found = trained(town, plan, tmp_path / "broken", free=True)
+    assert all(np.array_equal(poses[view], found[view]) for view in poses)
+    assert torch.equal(cameras.intrinsics.log_zoom, others.intrinsics.log_zoom)
+    assert cameras.intrinsics.log_zoom != 0
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))

@@ -1,0 +1,68 @@
+"""A stranger's method, from its own wheel to a row: the three steps of CONTRIBUTING.md, taken for once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.contract import examine
+from bench.record import read_suite
+from bench.registry import method_refs
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Where the wheel of tests/plugins/wheel was installed, without a network."""
+    source, target = tmp_path_factory.mktemp("source") / "wheel", tmp_path_factory.mktemp("site")
+    shutil.copytree(HERE / "plugins" / "wheel", source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--target", target, source], check=True)
+    return target
+
+
+def unposed(site, *arguments):
+    """Exit code and output of `unposed ...`, the wheel's folder on its path."""
+    path = os.pathsep.join([str(site), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", *map(str, arguments)],
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_wheel_adds_a_row(site, tmp_path):
+    code, text = unposed(site, "list", "methods")
+    assert code == 0, text
+    assert "guess" in text
+    assert "the level of chance  [given prior]" in text
+    code, text = unposed(site, "check", "guess")
+    assert code == 0, text
+    assert "FAIL" not in text
+    code, text = unposed(site, "run", "-m", "guess[draws=2]", "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
+    assert code == 0, text
+    ((_, result),) = read_suite(tmp_path / "s")
+    assert (result.cell.method, result.status, result.given) == ("guess[draws=2]", "done", ("prior",))
+    assert result.config == {"draws": 2}
+    assert 60 < result.metrics["pose/rotation_deg_median"] < 180
+    assert result.metrics["nvs/aligned/psnr"] == pytest.approx(result.metrics["nvs/mean_colour/psnr"], abs=1e-3)
+
+
+def test_an_entry_point_that_calls_a_method_by_another_name_is_found_out(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text((HERE / "plugins" / "scripted.py").read_text())
+    info = tmp_path / "stranger-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[unposed.methods]\nstranger = stranger:Scripted\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    method_refs.cache_clear()
+    try:
+        fault = next(fault for _, fault in examine("stranger") if fault)
+    finally:
+        method_refs.cache_clear()
+    assert fault == "its entry point calls it 'stranger', and it calls itself 'scripted'"
