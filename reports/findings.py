@@ -137,7 +137,7 @@ def _names(curves: Sequence[severities.Curve]) -> list[Part]:
 
 
 def _area(curves: Sequence[severities.Curve]) -> str:
-    areas = sorted({f"{curve.area:.2f}" for curve in curves})
+    areas = sorted({curve.shown_area for curve in curves})
     return "area under the success curve " + (areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}")
 
 

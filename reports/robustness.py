@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.degrade import CLEAN, KINDS
+from bench.task import Effort
 from reports import stats
-from reports.scores import MEAN_COLOUR, PSNR, ROTATION
+from reports.scores import IOU, MEAN_COLOUR, PSNR, ROTATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,13 @@ OTHER = "other"  # a kind that this version does not know
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One severity: `value` is the success rate, or the median with failures charged as in posefree/1."""
+    """One severity: `value` is the success rate, or the median; of rotation and PSNR with failures charged."""
 
     severity: float
     value: float
     successes: int
     n: int
+    interval: stats.Interval | None = None  # 95 %: Wilson's, or the bootstrap's with scenes as strata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Curve:
     kind: str
     method: str
     metric: str
-    effort: str
+    effort: Effort
     protocol: str
     agreement: bool
     scenes: tuple[str, ...]
@@ -121,7 +123,7 @@ def _pairs(cells: pd.DataFrame) -> pd.Series:
 def _scored(results: pd.DataFrame) -> pd.DataFrame:
     """The cells tried, with columns `success` and `floor`: the PSNR that a failure is charged, of the mean-colour image
     of its question; where no cell of the question states it, of its scene's other severities, or of the scene."""
-    frame = results.reindex(columns=list(dict.fromkeys([*results.columns, ROTATION, PSNR, MEAN_COLOUR])))
+    frame = results.reindex(columns=list(dict.fromkeys([*results.columns, ROTATION, PSNR, IOU, MEAN_COLOUR])))
     floor = frame.groupby(QUESTION)[MEAN_COLOUR].transform("median")
     scene = [name for name in QUESTION if name != "degradation"]
     floor = floor.fillna(frame.groupby([*scene, "kind"])[MEAN_COLOUR].transform("median"))
@@ -141,20 +143,33 @@ def _changes_scene(kind: str) -> bool:
 
 def _point(severity: Any, cells: pd.DataFrame, metric: str) -> Point | None:
     """None where no cell can have this metric (a method without a field has no PSNR)."""
-    done = (cells.status == "done").to_numpy()
     success = cells.success.to_numpy()
+    successes, n = int(success.sum()), len(cells)
     if metric == SUCCESS:
-        value = float(success.mean())
+        value, interval = float(success.mean()), stats.wilson(successes, n)
     else:
-        scores = cells[metric].to_numpy(float)
-        penalty = stats.FAILED_ROTATION_DEG if metric == ROTATION else cells.floor.to_numpy(float)
-        charged = stats.penalised(scores, done, penalty)
-        if metric != ROTATION:
-            charged = charged[~(done & np.isnan(scores))]
-        if not len(charged):
+        scores, scenes = _charged(cells, metric)
+        if not len(scores):
             return None
-        value = float(stats.median(charged))
-    return Point(severity=float(severity), value=value, successes=int(success.sum()), n=len(cells))
+        strata = [scores[scenes == scene] for scene in sorted(set(scenes))]
+        spread = max(map(len, strata)) > 1 and bool(np.isfinite(scores).all())
+        value = float(stats.median(scores))
+        interval = stats.bootstrap(strata, stats.median) if spread else None
+    return Point(severity=float(severity), value=value, successes=successes, n=n, interval=interval)
+
+
+def _charged(cells: pd.DataFrame, metric: str) -> tuple[stats.Scores, Any]:
+    """Scores of the cells that count, and their scenes. posefree/1 charges failures in rotation and PSNR alone."""
+    done, found = (cells.status == "done").to_numpy(), cells[metric].to_numpy(float)
+    penalty = {ROTATION: stats.FAILED_ROTATION_DEG, PSNR: cells.floor.to_numpy(float)}.get(metric, np.nan)
+    match metric:
+        case _ if metric == ROTATION:
+            counts = np.ones(len(cells), dtype=bool)
+        case _ if metric == PSNR:
+            counts = ~(done & np.isnan(found))
+        case _:
+            counts = ~np.isnan(found)
+    return stats.penalised(found, done, penalty)[counts], cells.scene.to_numpy()[counts]
 
 
 def table(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,33 +1,24 @@
-"""How a method bears up as a degradation grows: its curve over severities, the area under it, and where it breaks."""
+"""The curves of `robustness.py` as figures show them: every quantity of a method under a kind, level by level."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
+from bench import record
+from reports import robustness, scores
+from reports.robustness import SUCCESS, Point
+from reports.scores import IOU, PSNR, ROTATION, Entry, Setting
 
-from reports import aggregates, scores, stats
-from reports.scores import CLEAN, IOU, PSNR, ROTATION, Entry, Question, Setting, split_degradation
-from reports.stats import Interval
-
-SUCCESS = "success"
+QUANTITIES = (SUCCESS, ROTATION, PSNR, IOU)
 BROKEN_BELOW = 0.5
 """A method breaks at the first severity at which its success rate is below this (posefree/1, section 6)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """A statistic at one severity; without an interval where nothing could be resampled."""
-
-    value: float
-    interval: Interval | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Level:
-    """All cells of one severity; 0 is the clean capture. `points` are keyed by column, and by `success`."""
+    """All cells of one severity; 0 is the clean capture. `points` are keyed by quantity."""
 
     severity: float
     n: int
@@ -36,7 +27,7 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One method under one kind of degradation, over the same scenes at every severity."""
+    """One method under one kind of degradation."""
 
     setting: Setting
     kind: str
@@ -45,19 +36,12 @@ class Curve:
     told: bool
     scenes: tuple[str, ...]
     levels: tuple[Level, ...]  # by severity
+    area: float | None  # under the success rate: 1 is never failing; None for a single severity
+    breaking: float | None  # the first severity at which fewer than half of the cells succeed
 
     @property
-    def area(self) -> float:
-        """Mean success rate over the severities tried, by the trapezoidal rule: 1 is never failing."""
-        x = np.array([level.severity for level in self.levels])
-        y = np.array([level.points[SUCCESS].value for level in self.levels])
-        return float(np.trapezoid(y, x) / (x[-1] - x[0])) if len(x) > 1 else float(y[0])
-
-    @property
-    def breaking(self) -> float | None:
-        """The first severity tried at which fewer than half of the cells succeed; None where there is none."""
-        broken = (level.severity for level in self.levels if level.points[SUCCESS].value < BROKEN_BELOW)
-        return next(broken, None)
+    def shown_area(self) -> str:
+        return "—" if self.area is None else f"{self.area:.2f}"
 
     def loss(self, name: str) -> float:
         """What the highest severity costs against the clean capture, in the column's unit; NaN where one is missing."""
@@ -68,55 +52,46 @@ class Curve:
 
 
 def curves(entries: Sequence[Entry]) -> list[Curve]:
-    """One curve a setting, kind of degradation and method, of cells that were tried at a severity above 0."""
-    levels = scores.mean_colour(entries)
-    found = []
-    for setting, each in scores.by_setting(entries).items():
-        kinds = sorted({split_degradation(entry.result.cell.degradation)[0] for entry in each} - {CLEAN})
-        for kind in kinds:
-            spoilt = [e for e in each if split_degradation(e.result.cell.degradation)[0] == kind]
-            masks = any(IOU in entry.result.metrics for entry in spoilt)
-            columns = (ROTATION, IOU) if masks else (ROTATION, PSNR)  # a mask's PSNR is no photograph's
-            for held in scores.by_method(each).values():
-                curve = _curve(setting, kind, scores.tried(held), columns, levels)
-                if curve is not None:
-                    found.append(curve)
-    return found
+    """One a setting, kind of degradation and method, in the order of the kinds; methods that were given poses last."""
+    found: dict[tuple[Setting, str, str], dict[str, robustness.Curve]] = {}
+    for curve in robustness.curves(record.table(entry.result for entry in entries), QUANTITIES):
+        setting = Setting(agreement=curve.agreement, effort=curve.effort, protocol=curve.protocol)
+        found.setdefault((setting, curve.kind, curve.method), {})[curve.metric] = curve
+    held = {setting: scores.by_method(each) for setting, each in scores.by_setting(entries).items()}
+    made = [_curve(*key, named, held[key[0]][key[2]]) for key, named in found.items()]
+    kinds = list(dict.fromkeys((curve.setting, curve.kind) for curve in made))
+    masks = {(c.setting, c.kind) for c in made if any(IOU in level.points for level in c.levels)}
+    made = [_without_psnr(curve) if (curve.setting, curve.kind) in masks else curve for curve in made]
+    return sorted(made, key=lambda curve: (kinds.index((curve.setting, curve.kind)), curve.told, curve.method))
 
 
 def _curve(
-    setting: Setting, kind: str, entries: Sequence[Entry], columns: Sequence[str], levels: dict[Question, float]
-) -> Curve | None:
-    spoilt: dict[float, list[Entry]] = {}
-    for entry in entries:
-        name, severity = split_degradation(entry.result.cell.degradation)
-        if name == kind:
-            spoilt.setdefault(severity, []).append(entry)
-    if not spoilt:
-        return None
-    scenes = {entry.result.cell.scene for each in spoilt.values() for entry in each}
-    clean = [e for e in entries if e.result.cell.degradation == CLEAN and e.result.cell.scene in scenes]
-    if clean:
-        spoilt.setdefault(0.0, []).extend(clean)
-    first = next(iter(entries))
+    setting: Setting, kind: str, method: str, named: dict[str, robustness.Curve], entries: Sequence[Entry]
+) -> Curve:  # fmt: skip
+    success = named[SUCCESS]
+    points = {name: {point.severity: point for point in curve.points} for name, curve in named.items()}
     return Curve(
-        setting=setting, kind=kind, method=first.method, told=first.told,
-        given=scores.describe_given(entries), scenes=tuple(sorted(scenes)),
-        levels=tuple(_level(severity, each, columns, levels) for severity, each in sorted(spoilt.items())),
+        setting=setting, kind=kind, method=method, scenes=success.scenes, area=success.area, breaking=success.breaks,
+        given=scores.describe_given(entries), told=scores.is_told(entries),
+        levels=tuple(
+            Level(
+                severity=level.severity,
+                n=level.n,
+                points={
+                    name: each[level.severity]
+                    for name, each in points.items()
+                    if level.severity in each and math.isfinite(each[level.severity].value)
+                },
+            )
+            for level in success.points
+        ),
     )  # fmt: skip
 
 
-def _level(
-    severity: float, entries: Sequence[Entry], columns: Sequence[str], levels: dict[Question, float]
-) -> Level:  # fmt: skip
-    success = scores.success(entries)
-    points = {SUCCESS: Point(value=float(success.mean()), interval=stats.wilson(int(success.sum()), len(entries)))}
-    for name in columns:
-        kept, values = aggregates.charge(entries, name, levels)
-        finite = np.isfinite(values)
-        if not finite.all() or not len(values):
-            continue
-        strata = aggregates.by_scene(kept, values)
-        interval = stats.bootstrap(strata) if max(map(len, strata)) > 1 else None
-        points[name] = Point(value=float(stats.iqm(values)), interval=interval)
-    return Level(severity=severity, n=len(entries), points=points)
+def _without_psnr(curve: Curve) -> Curve:
+    """A mask's PSNR is another quantity than a photograph's: IoU stands for both."""
+    levels = tuple(
+        Level(severity=level.severity, n=level.n, points={k: v for k, v in level.points.items() if k != PSNR})
+        for level in curve.levels
+    )
+    return replace(curve, levels=levels)

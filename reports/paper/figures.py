@@ -18,8 +18,9 @@ from reports.heat import Heat
 from reports.paired import Comparison
 from reports.paper import look
 from reports.pictures import ERROR_FULL, quality, spread, typical
+from reports.robustness import SUCCESS
 from reports.scores import IOU, PSNR, Entry
-from reports.severities import BROKEN_BELOW, SUCCESS, Curve
+from reports.severities import BROKEN_BELOW, Curve
 from reports.tradeoff import Bargains
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from reports.footnotes import Footnotes
 from reports.naming import slug
 from reports.paper.published import Library
 from reports.paper.table import Cell, Head, Row, Table
+from reports.robustness import SUCCESS
 from reports.scores import CLEAN, IOU, PSNR, ROTATION, Setting
-from reports.severities import SUCCESS, Curve, Level
+from reports.severities import Curve, Level
 
 COLUMNS = (
     ROTATION, "pose/auc_15", IOU, PSNR, "nvs/refined/psnr", "nvs/half/psnr", "nvs/registered/psnr", "cost/fit_seconds",
@@ -114,8 +115,8 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
                 name=f"robustness_{slug(kind)}{setting.suffix(settings)}",
                 caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {len(scenes)} "
                 f"scene{'s' if len(scenes) > 1 else ''}, {min(numbers)} to {max(numbers)} cells a severity; "
-                f"{INTERVALS}; failures charged in rotation and PSNR. A method breaks at the first severity at which "
-                "fewer than half of its cells succeed.",
+                "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged in "
+                "rotation and PSNR. A method breaks at the first severity at which fewer than half of its cells succeed.",
                 stub="method", heads=tuple(heads), detailed=True, notes=(),
                 rows=tuple(_bearing(curve, names, severities) for curve in held),
                 remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
@@ -132,7 +133,7 @@ def _bearing(curve: Curve, names: Sequence[str], severities: Sequence[float]) ->
     levels = {level.severity: level for level in curve.levels}
     cells = [_level(levels.get(severity), name) for name in names for severity in severities]
     breaking = "—" if curve.breaking is None else f"{curve.breaking:g}"
-    cells += [Cell(text=f"{curve.area:.2f}"), Cell(text=breaking)]
+    cells += [Cell(text=curve.shown_area), Cell(text=breaking)]
     return Row(label=curve.method, detail=curve.given, cells=tuple(cells))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports import severities
 from reports.columns import column
 from reports.paired import Comparison
+from reports.robustness import SUCCESS, Point
 from reports.scores import IOU, PSNR, ROTATION, Setting
-from reports.severities import SUCCESS, Curve
+from reports.severities import BROKEN_BELOW, Curve
 from reports.site import chart
 from reports.site.chart import Chart, Mark, Series
 from reports.tradeoff import Bargain, Bargains
@@ -102,15 +102,15 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
         series.append(
             Series(method=curve.method, given=curve.given, marks=tuple(marks), says=curve.method, line=line)
         )  # fmt: skip
-    says = "; ".join(f"{curve.method}: area {curve.area:.2f}, {_breaking(curve)}" for curve in curves)
+    says = "; ".join(f"{curve.method}: area {curve.shown_area}, {_breaking(curve)}" for curve in curves)
     return Chart(
         title=curves[0].kind, x=x, y=y, series=tuple(series),
-        rule=y.at(severities.BROKEN_BELOW) if name == SUCCESS else None,
+        rule=y.at(BROKEN_BELOW) if name == SUCCESS else None,
         alt=f"{TITLES[name]} under {curves[0].kind} against severity. {says}.",
     )  # fmt: skip
 
 
-def _show(name: str, point: severities.Point) -> str:
+def _show(name: str, point: Point) -> str:
     def text(value: float) -> str:
         return f"{100 * value:.0f} %" if name == SUCCESS else column(name).show(value)
 
@@ -128,7 +128,7 @@ def _row(curve: Curve) -> KindRow:
     name = IOU if any(IOU in level.points for level in curve.levels) else PSNR
     loss = curve.loss(name)
     return KindRow(
-        method=curve.method, given=curve.given, told=curve.told, area=f"{curve.area:.2f}",
+        method=curve.method, given=curve.given, told=curve.told, area=curve.shown_area,
         breaking=_breaking(curve),
         levels=tuple(
             (

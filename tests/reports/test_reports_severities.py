@@ -5,8 +5,8 @@ import pytest
 from synthetic_suite import done, ended, write_cell
 
 from reports import severities
+from reports.robustness import SUCCESS
 from reports.scores import PSNR, read
-from reports.severities import SUCCESS
 from reports.site import figures
 
 
