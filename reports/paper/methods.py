@@ -115,8 +115,9 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
                 name=f"robustness_{slug(kind)}{setting.suffix(settings)}",
                 caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {len(scenes)} "
                 f"scene{'s' if len(scenes) > 1 else ''}, {min(numbers)} to {max(numbers)} cells a severity; "
-                "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged in "
-                "rotation and PSNR. A method breaks at the first severity at which fewer than half of its cells succeed.",
+                "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged "
+                "in rotation and PSNR. A method breaks at the first severity at which fewer than half of its cells "
+                "succeed.",
                 stub="method", heads=tuple(heads), detailed=True, notes=(),
                 rows=tuple(_bearing(curve, names, severities) for curve in held),
                 remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
