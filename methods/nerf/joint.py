@@ -55,6 +55,8 @@ class Radiance(Protocol):
 
 
 class GridRadiance:
+    """A grid, coarse and then fine, on images that grow with it."""
+
     def __init__(
         self, bounds: Bounds, background: Tensor, plan: GridPlan, effort: Effort, side: int, rng: torch.Generator
     ) -> None:
@@ -101,7 +103,8 @@ class GridRadiance:
             else decayed(1.0, plan.pose_decay, fine)
         )
         rate = plan.pose_lr if fine is None else plan.pose_lr_fine
-        cameras.step(fade * rate, fade * plan.focal_lr, fade * plan.relief_lr)
+        relief = plan.relief_lr if self.field.bounds.frustum is not None else 0.0  # nowhere else has a space of its own
+        cameras.step(fade * rate, fade * plan.focal_lr, fade * relief)
         self.grid.step(fine)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -112,6 +115,8 @@ class GridRadiance:
 
 
 class MlpRadiance:
+    """A network, on the images as they are, its frequencies let in by the plan."""
+
     def __init__(
         self, bounds: Bounds, background: Tensor, plan: MlpPlan, effort: Effort, side: int, rng: torch.Generator
     ) -> None:

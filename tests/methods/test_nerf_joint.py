@@ -22,6 +22,7 @@ from methods.nerf.joint import answer, train_jointly
 from methods.nerf.mlp import MlpField
 from methods.nerf.ndc import Frustum
 from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
+from methods.nerf.rays import view_rays
 from methods.nerf.sight import Sight
 from methods.nerf.store import load, save
 
@@ -127,6 +128,28 @@ def test_frequencies_come_in_one_after_another():
     for function in (slice(3, 15), slice(15, 27)):
         ratio = (part[:, function] / whole[:, function]).unflatten(1, (4, 3))
         assert ratio.mean(dim=(0, 2)).tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp_path, forward):
+    sight = Sight.of(town.capture, masked=False, device=torch.device("cpu"))
+    bounds = Bounds.from_prior(town.capture.prior)
+    if forward:
+        bounds = Bounds.forward(Frustum(near=1.0, slopes=(0.75, 0.75)))
+    start = torch.eye(4).repeat(len(sight.ids), 1, 1)
+    cameras = Cameras(start, Intrinsics(town.truth.camera, free=True), pivot=torch.zeros(3), unit=1.0)
+    plan = BRIEF.model_copy(update={"relief_lr": 0.05})
+    job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke")
+    field = train_jointly(sight, cameras, bounds, plan, job, "test")
+    assert bool(cameras.relief.abs().max() > 0) == forward
+    if forward:
+        # what the cameras learned in the field's space is what a ray of the scene sees
+        points = torch.rand(1, 50, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        pose = cameras.poses().detach()[:1]
+        origins, directions = view_rays(cameras.intrinsics, pose, points)
+        inside = replace(field.bounds.frustum, relief=(0.0, 0.0, 1.0))
+        told, own = field.local(origins, directions), inside.rays(*cameras.rays(torch.tensor([0]), points))
+        assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(told, own, strict=True))
 
 
 def test_rough_poses_become_good_ones(town, tmp_path):
