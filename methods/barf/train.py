@@ -22,23 +22,11 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
     sight = Sight.of(capture, masked=False, device=torch.device(job.device))
-    bounds = bounds_of(capture)
-    start = torch.from_numpy(np.stack([capture.start[view] for view in sight.ids])).float()
-    intrinsics, unit = Intrinsics(capture.camera, free=False), distance(capture, bounds) / 4
-    cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=unit).to(sight.images.device)
+    start = np.stack([capture.start[view] for view in sight.ids])
+    bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None)
+    cameras = Cameras(
+        torch.from_numpy(start).float(), Intrinsics(capture.camera, free=False),
+        pivot=torch.tensor(bounds.centre), unit=bounds.distance_of(list(start)) / 4,
+    ).to(sight.images.device)  # fmt: skip
     field = train_jointly(sight, cameras, bounds, config.plan, job, "barf")
     return Fit(poses=answer(sight, cameras), field=field)
-
-
-def bounds_of(capture: Capture) -> Bounds:
-    """Of the scene: from the prior where there is one, else from where the start poses look."""
-    contract = capture.background is None
-    if capture.prior is not None:
-        return Bounds.from_prior(capture.prior, contract=contract)
-    return Bounds.from_cameras(list((capture.start or {}).values()), contract=contract)
-
-
-def distance(capture: Capture, bounds: Bounds) -> float:
-    """How far the cameras are from the middle of the scene, by their start poses."""
-    centres = np.stack([pose[:3, 3] for pose in (capture.start or {}).values()])
-    return float(np.median(np.linalg.norm(centres - np.array(bounds.centre), axis=1)))

@@ -24,15 +24,10 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
         raise ValueError("inerf: needs intrinsics and start poses, some of them exact")
     known = {view: capture.start[view] for view in capture.images if view in capture.exact}
     sought = [view for view in capture.images if view not in capture.exact]
-    contract = capture.background is None
-    bounds = (
-        Bounds.from_cameras(list(known.values()), contract=contract)
-        if capture.prior is None
-        else Bounds.from_prior(capture.prior, contract=contract)
-    )
+    bounds = Bounds.around(list(known.values()), capture.prior, contract=capture.background is None)
     field = train(capture.images, known, capture.camera, bounds, capture.background, config.radiance, job)
     places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)
-    unit = float((places[:, :3, 3] - field.centre).norm(dim=1).median()) / 4
+    unit = bounds.distance_of(list(known.values())) / 4
     scene = Scene(field=field, known=places, unit=unit, how=config.registration, candidates=config.candidates)
     poses = dict(known)
     if sought:

@@ -48,6 +48,17 @@ class Bounds:
         return Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=0.0, far=REACH, frustum=frustum)
 
     @staticmethod
+    def around(poses: Sequence[Pose], prior: PosePrior | None, *, contract: bool = False) -> Bounds:
+        """From the prior where there is one in the frame of `poses`; else from where the cameras look."""
+        if prior is None:
+            return Bounds.from_cameras(poses, contract=contract)
+        return Bounds.from_prior(prior, contract=contract)
+
+    def distance_of(self, poses: Sequence[Pose]) -> float:
+        """Median distance of cameras from the centre, scene units."""
+        return float(np.median(np.linalg.norm(_centres(poses) - np.array(self.centre), axis=1)))
+
+    @staticmethod
     def from_prior(prior: PosePrior, *, contract: bool = False) -> Bounds:
         """The cube around the look-at point that a ray between `near` and `far` can reach from every side."""
         reach = max(prior.radius[0] - prior.near, prior.far - prior.radius[1])

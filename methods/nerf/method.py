@@ -45,11 +45,7 @@ class Nerf:
 
         if capture.camera is None or capture.start is None:
             raise ValueError(f"nerf: {self.traits.unmet_by(capture)}")
-        contract = capture.background is None
-        if capture.prior is None:
-            bounds = Bounds.from_cameras(list(capture.start.values()), contract=contract)
-        else:
-            bounds = Bounds.from_prior(capture.prior, contract=contract)
+        bounds = Bounds.around(list(capture.start.values()), capture.prior, contract=capture.background is None)
         field = train(capture.images, capture.start, capture.camera, bounds, capture.background, self.config, job)
         return Fit(poses=capture.start, field=field)
 

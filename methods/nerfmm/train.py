@@ -28,11 +28,8 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
         start, bounds = np.tile(np.eye(4), (len(sight.ids), 1, 1)), Bounds.forward(frustum(camera, config))
     else:
         start = np.stack([capture.start[view] for view in sight.ids])
-        contract = capture.background is None
-        bounds = Bounds.from_cameras(list(start), contract=contract)
-        if capture.prior is not None:
-            bounds = Bounds.from_prior(capture.prior, contract=contract)
-    away = float(np.median(np.linalg.norm(start[:, :3, 3] - np.array(bounds.centre), axis=1)))
+        bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None)
+    away = bounds.distance_of(list(start))
     cameras = Cameras(
         torch.from_numpy(start).float(), intrinsics, pivot=torch.tensor(bounds.centre), unit=away / 4 or config.near
     ).to(sight.images.device)
