@@ -48,7 +48,12 @@ def main() -> None:
 
 
 degradations_option = click.option(
-    "-d", "--degradations", default="clean", show_default=True, metavar="NAMES", help="As clean,gaussian_noise@3."
+    "-d",
+    "--degradations",
+    default="clean",
+    show_default=True,
+    metavar="NAMES",
+    help="As clean,jpeg@3,noise@1-5: a kind, a family, a glob, `all`.",
 )
 
 
@@ -186,7 +191,7 @@ def _settle(made: Any, settings: Any, tracking: Any, console: Any) -> list[Any]:
 
 @main.command()
 @partial(selection, degradations=click.option("-d", "--degradations", required=True, metavar="KINDS",
-                                              help="As low_texture,jpeg: kinds alone."))  # fmt: skip
+                                              help="As low_texture,noise: kinds or families alone."))  # fmt: skip
 @running
 @click.option("--tolerance", type=float, default=0.25, show_default=True, help="Step of the severity.")
 def stress(track: str | None, no_track: bool, tolerance: float, **options: Any) -> None:

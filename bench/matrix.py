@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.cell import Cell
-from bench.degrade import KINDS, Degradation, parse
+from bench.degrade import CLEAN, KINDS, Degradation, parse
 from bench.registry import (
     BrokenMethod,
     ConfiguredMethod,
@@ -24,7 +24,7 @@ from bench.scene import SceneSource
 from bench.submission import HANDED_OUT, Submission
 from bench.task import Effort, Gift
 
-SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
+RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +55,11 @@ def parse_seeds(text: str) -> list[int]:
     """`0-2,7` -> [0, 1, 2, 7]. Raises ValueError."""
     seeds: list[int] = []
     for part in split_list(text):
-        match = SEEDS.fullmatch(part)
-        if match is None:
+        if (found := _range(part)) is None:
             raise ValueError(f"seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
+        if not found:
             raise ValueError(f"seeds {text!r}: the range {part!r} runs backwards")
-        seeds += [seed for seed in range(first, last + 1) if seed not in seeds]
+        seeds += [seed for seed in found if seed not in seeds]
     if not seeds:
         raise ValueError("seeds: none given")
     return seeds
@@ -122,8 +120,30 @@ def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
     return list(chosen.values()), broken
 
 
+def select_kinds(text: str) -> list[str]:
+    """`noise,low_texture` -> names of kinds: families, globs and `all` stand for theirs. Raises ValueError."""
+    chosen: list[str] = []
+    for part in split_list(text):
+        matching = [name for name, kind in KINDS.items() if part in ("all", kind.family) or fnmatchcase(name, part)]
+        if not matching and _is_pattern(part):
+            raise UnknownName(f"no degradation matches {part!r}; `unposed list degradations` shows what is known")
+        chosen += matching or [Degradation(kind=part, severity=1).kind]  # which says what is near
+    return list(dict.fromkeys(chosen))
+
+
 def select_degradations(text: str) -> list[Degradation]:
-    return list({d.label: d for d in map(parse, split_list(text))}.values())
+    """`clean,noise@1-5` -> degradations: kinds as `select_kinds` has them, each at a severity or a range of them."""
+    chosen: dict[str, Degradation] = {}
+    for part in split_list(text):
+        names, at, severities = (word.strip() for word in part.partition("@"))
+        span = _range(severities)
+        if span is not None and not span:
+            raise ValueError(f"degradation {part!r}: the range {severities!r} runs backwards")
+        for kind in [CLEAN] if names == CLEAN else select_kinds(names):
+            for severity in span or [severities]:
+                degradation = parse(f"{kind}{at}{severity}")
+                chosen[degradation.label] = degradation
+    return list(chosen.values())
 
 
 def plan(
@@ -192,6 +212,12 @@ def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]
     if earlier:
         return statistics.median(earlier)
     return planned.method.method.traits.seconds.get(planned.cell.effort)
+
+
+def _range(text: str) -> range | None:
+    """`3` or `1-5`, both ends included; empty where it runs backwards; None for anything else."""
+    match = RANGE.fullmatch(text)
+    return match and range(int(match[1]), int(match[2] or match[1]) + 1)
 
 
 def _is_pattern(text: str) -> bool:

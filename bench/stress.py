@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.bisection import HIGHEST, Search, bisect, grid
 from bench.degrade import KINDS, Degradation
-from bench.matrix import Plan, Planned, at, split_list
+from bench.matrix import Plan, Planned, at, select_kinds, split_list
 from bench.record import ROTATION, Result, read_json, write_json
 from bench.task import Effort
 
@@ -85,15 +85,13 @@ class Row:
 
 
 def parse_kinds(text: str) -> list[str]:
-    """`low_texture,jpeg` -> names of kinds. Raises ValueError."""
-    kinds = split_list(text)
+    """`low_texture,jpeg`, `noise` -> names of kinds. Raises ValueError."""
+    if named := [part for part in split_list(text) if "@" in part]:
+        raise ValueError(f"stress: {named[0]!r} names a severity, which is what is looked for: name the kind alone")
+    kinds = select_kinds(text)
     if not kinds:
         raise ValueError("stress: no kind of degradation is named")
-    for kind in kinds:
-        if "@" in kind:
-            raise ValueError(f"stress: {kind!r} names a severity, which is what is looked for: name the kind alone")
-        Degradation(kind=kind, severity=HIGHEST)  # raises for a kind there is not
-    return list(dict.fromkeys(kinds))
+    return kinds
 
 
 def stress(

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.matrix import parse_seeds, plan, select_methods, select_scenes, split_list
+from bench.degrade import KINDS
+from bench.matrix import parse_seeds, plan, select_degradations, select_kinds, select_methods, select_scenes, split_list
 from bench.registry import MethodRef, UnknownName, find_method, method_refs
 from bench.scene import SceneError
 
@@ -24,6 +25,40 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
 def test_other_seeds_are_refused(text):
     with pytest.raises(ValueError, match="seeds"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("clean,jpeg@2-4", ["clean", "jpeg@2", "jpeg@3", "jpeg@4"]),
+        ("digital@5", ["jpeg@5", "pixelate@5"]),
+        ("*_noise@1.5,shot_noise@1.5", [f"{name}@1.5" for name in KINDS if name.endswith("_noise")]),
+        ("jpeg,jpeg@0-1", ["jpeg@1", "clean"]),
+        ("all@3", [f"{name}@3" for name in KINDS]),
+    ],
+)
+def test_degradations_are_kinds_families_and_globs_at_severities_and_ranges(text, labels):
+    assert [each.label for each in select_degradations(text)] == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("jpeg@4-2", "'4-2' runs backwards"),
+        ("jpeg@1-6", "jpeg@6: a severity is a number from 0 to 5"),
+        ("jpg@1-5", "'jpg': did you mean jpeg"),
+        ("x*@2", r"no degradation matches 'x\*'"),
+        ("clean@3", "clean has no severity"),
+        ("jpeg@", "write it as kind@severity"),
+    ],
+)
+def test_other_degradations_are_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        select_degradations(text)
+
+
+def test_kinds_are_named_alone_or_by_family():
+    assert select_kinds("masks,silhouette,jpeg") == ["silhouette", "occlusion", "jpeg"]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_known_one():
