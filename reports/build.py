@@ -8,25 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import record
-from reports import (
-    aggregates,
-    details,
-    families,
-    heat,
-    paired,
-    pictures,
-    robustness,
-    scores,
-    severities,
-    tables,
-    text,
-    tradeoff,
-)
-from reports.columns import COLUMNS, column
+from reports import pictures, text
+from reports.analysis import aggregates, families, heat, paired, robustness, scores, severities, tables, tradeoff
+from reports.analysis.columns import COLUMNS, column
+from reports.analysis.scores import Entry
+from reports.analysis.verdict import verdict
 from reports.naming import replace, sweep
-from reports.scores import Entry
-from reports.site import pages
-from reports.verdict import verdict
+from reports.site import details, pages
 
 OURS = ("cells", "scenes", "pictures", "assets")
 """Folders of a report in which what an earlier one left is removed."""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reports import scores, stats
-from reports.aggregates import by_scene
-from reports.columns import Column, column
-from reports.scores import Entry, Question
+from reports.analysis import scores, stats
+from reports.analysis.aggregates import by_scene
+from reports.analysis.columns import Column, column
+from reports.analysis.scores import Entry, Question
 
 QUALITY = {
     "pose/rotation_deg_median": 0.1, "pose/registered": 0.01, "nvs/aligned/psnr": 0.1, "nvs/aligned/iou": 0.005,

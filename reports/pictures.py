@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reports import scores
-from reports.columns import column
+from reports.analysis import scores
+from reports.analysis.columns import column
+from reports.analysis.scores import IOU, PSNR, Entry, Question
 from reports.naming import replace, slug
-from reports.scores import IOU, PSNR, Entry, Question
 
 STAGES = ("aligned", "refined", "registered", "depth")
 """What the judge keeps of a held-out view, in the order shown."""

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench import record
-from reports import scores
-from reports.scores import Entry
+from reports.analysis import scores
+from reports.analysis.scores import Entry
 
 
 def markdown(facts: Mapping[str, Any]) -> str:

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import aggregates, heat, paired, scores, severities, tradeoff
-from reports.columns import STAGES
+from reports.analysis import aggregates, heat, paired, scores, severities, tradeoff
+from reports.analysis.columns import STAGES
+from reports.analysis.scores import CLEAN, Entry
 from reports.naming import replace, slug, sweep
 from reports.paper import figures, latex, look, methods, plain, scenes
 from reports.paper.published import Library, library
 from reports.paper.table import Table
 from reports.pictures import ERROR_FULL
-from reports.scores import CLEAN, Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,16 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports import scores
-from reports.columns import column
-from reports.heat import Heat
-from reports.paired import Comparison
+from reports.analysis import scores
+from reports.analysis.columns import column
+from reports.analysis.heat import Heat
+from reports.analysis.paired import Comparison
+from reports.analysis.robustness import SUCCESS
+from reports.analysis.scores import IOU, PSNR, Entry
+from reports.analysis.severities import BROKEN_BELOW, Curve
+from reports.analysis.tradeoff import Bargains
 from reports.paper import look
 from reports.pictures import ERROR_FULL, quality, spread, typical
-from reports.robustness import SUCCESS
-from reports.scores import IOU, PSNR, Entry
-from reports.severities import BROKEN_BELOW, Curve
-from reports.tradeoff import Bargains
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

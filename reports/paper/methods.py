@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.cell import split_label
-from reports.aggregates import Across, AcrossRow, Aggregate
-from reports.aggregates import Head as Aggregated
-from reports.columns import SHORT, column
-from reports.footnotes import Footnotes
+from reports.analysis.aggregates import Across, AcrossRow, Aggregate
+from reports.analysis.aggregates import Head as Aggregated
+from reports.analysis.columns import SHORT, column
+from reports.analysis.footnotes import Footnotes
+from reports.analysis.robustness import SUCCESS
+from reports.analysis.scores import CLEAN, IOU, PSNR, ROTATION, Setting
+from reports.analysis.severities import Curve, Level
 from reports.naming import slug
 from reports.paper.published import Library
 from reports.paper.table import Cell, Head, Row, Table
-from reports.robustness import SUCCESS
-from reports.scores import CLEAN, IOU, PSNR, ROTATION, Setting
-from reports.severities import Curve, Level
 
 COLUMNS = (
     ROTATION, "pose/auc_15", IOU, PSNR, "nvs/refined/psnr", "nvs/half/psnr", "nvs/registered/psnr", "cost/fit_seconds",

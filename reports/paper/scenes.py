@@ -10,13 +10,13 @@ import numpy as np
 
 from bench.cell import split_label
 from bench.scene import SIDE
-from reports import scores, tables
-from reports.columns import COLUMNS, Column
-from reports.footnotes import Footnotes
+from reports.analysis import scores, tables
+from reports.analysis.columns import COLUMNS, Column
+from reports.analysis.footnotes import Footnotes
+from reports.analysis.scores import CLEAN, Entry, Setting
+from reports.analysis.tables import Board, Number
 from reports.paper.published import Library, Published
 from reports.paper.table import Cell, Head, Row, Table
-from reports.scores import CLEAN, Entry, Setting
-from reports.tables import Board, Number
 
 PUBLISHED_AS = {"psnr": "psnr", "ssim": "ssim", "lpips_alex": "lpips", "iou": "iou",
                 "rotation_deg_mean": "rotation", "translation_mean": "translation"}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.marks import Mark
+from reports.analysis.marks import Mark
 
 Source = Literal["ours", "published", "gap"]
 """Where the numbers of a column are from; a gap is ours minus published."""

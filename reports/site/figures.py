@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.columns import column
-from reports.paired import Comparison
-from reports.robustness import SUCCESS, Point
-from reports.scores import IOU, PSNR, ROTATION, Setting
-from reports.severities import BROKEN_BELOW, Curve
+from reports.analysis.columns import column
+from reports.analysis.paired import Comparison
+from reports.analysis.robustness import SUCCESS, Point
+from reports.analysis.scores import IOU, PSNR, ROTATION, Setting
+from reports.analysis.severities import BROKEN_BELOW, Curve
+from reports.analysis.tradeoff import Bargain, Bargains
 from reports.site import chart
 from reports.site.chart import Chart, Mark, Series
-from reports.tradeoff import Bargain, Bargains
 
 TITLES = {SUCCESS: "success rate", PSNR: "held-out PSNR (dB)", IOU: "held-out IoU", ROTATION: "rotation error (deg)"}
 FIRM = 3

@@ -12,10 +12,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports import aggregates, cameras, scores
-from reports.columns import COLUMNS, HEADLINE, SHORT, STAGES
+from reports.analysis import aggregates, scores
+from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
+from reports.analysis.scores import Question
 from reports.pictures import ERROR_FULL
-from reports.scores import Question
+from reports.site import cameras
 
 PALETTE = 7  # colours of methods before dashes tell them apart
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from bench.record import read_log
-from reports import aggregates, cameras, curves, details, heat, scores, tables
-from reports.columns import COLUMNS, Column
-from reports.findings import of_question
+from reports.analysis import aggregates, heat, scores, tables
+from reports.analysis.columns import COLUMNS, Column
+from reports.analysis.findings import of_question
+from reports.analysis.scores import Entry, Question
 from reports.naming import slug
-from reports.orbit import orbit
 from reports.pictures import Album, Picture, View, typical
-from reports.scores import Entry, Question
-from reports.site import chart, figures, frame
+from reports.site import cameras, chart, curves, details, figures, frame
 from reports.site.frame import Render
+from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
 
 CURVES = 12  # of one fit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports import scores
-from reports.scores import Entry
+from reports.analysis import scores
+from reports.analysis.scores import Entry
 
 
 class Relatives:

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import friedmanchisquare, wilcoxon
 from synthetic_suite import done, ended, write_cell
 
-from reports import paired
-from reports.scores import read
+from reports.analysis import paired
+from reports.analysis.scores import read
 
 # Demsar 2006, Table 6: AUC of four variants of C4.5 on 14 data sets. The paper ranks the two 0.975 of the 13th apart.
 DEMSAR = np.array([

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, write_cell
 
-from reports import scores
+from reports.analysis import scores
+from reports.analysis.scores import read
 from reports.paper import latex, methods, plain, scenes
 from reports.paper.build import build, tables
 from reports.paper.published import library
 from reports.paper.table import Cell, Head, Row, Table
-from reports.scores import read
 
 PRIOR = ("camera", "prior")
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from synthetic_suite import done, ended, write_cell
 
 from bench.record import table
-from reports import families, robustness
+from reports.analysis import families, robustness
+from reports.analysis.robustness import PSNR, ROTATION, SUCCESS, Curve, Point
 from reports.build import build
-from reports.robustness import PSNR, ROTATION, SUCCESS, Curve, Point
 
 
 def cell(method, degradation, seed, rotation, psnr=20.0, scene="s"):

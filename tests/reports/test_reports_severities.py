@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from synthetic_suite import done, ended, write_cell
 
-from reports import severities
-from reports.robustness import SUCCESS
-from reports.scores import PSNR, read
+from reports.analysis import severities
+from reports.analysis.robustness import SUCCESS
+from reports.analysis.scores import PSNR, read
 from reports.site import figures
 
 

@@ -15,10 +15,11 @@ from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_res
 
 from bench.record import read_json, read_log, write_json
 from bench.task import look_at
-from reports import cameras, curves, details, naming, orbit, pictures
+from reports import naming, pictures
+from reports.analysis.columns import COLUMNS, HEADLINE, column
+from reports.analysis.scores import read
 from reports.build import build
-from reports.columns import COLUMNS, HEADLINE, column
-from reports.scores import read
+from reports.site import cameras, curves, details, orbit
 
 
 class Page(HTMLParser):

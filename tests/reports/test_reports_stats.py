@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from reports import stats
+from reports.analysis import stats
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", Table I, method 3 (Wilson's score)
 NEWCOMBE = {(81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0, 0.1611), (1, 29): (0.0061, 0.1718)}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
-from reports import aggregates, footnotes, heat, scores, tables
-from reports.findings import of_question
-from reports.scores import read
-from reports.verdict import verdict
+from reports.analysis import aggregates, footnotes, heat, scores, tables
+from reports.analysis.findings import of_question
+from reports.analysis.scores import read
+from reports.analysis.verdict import verdict
 
 
 def board_of(entries, scene, degradation="clean"):

@@ -11,11 +11,11 @@ from itertools import groupby
 import numpy as np
 
 from bench.record import Result
-from reports import scores, stats
-from reports.columns import COLUMNS, HEADLINE, SHORT, Column
-from reports.footnotes import Footnotes
-from reports.marks import Mark, marks, may_be_marked
-from reports.scores import STATUSES, Entry, Question, ranges
+from reports.analysis import scores, stats
+from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column
+from reports.analysis.footnotes import Footnotes
+from reports.analysis.marks import Mark, marks, may_be_marked
+from reports.analysis.scores import STATUSES, Entry, Question, ranges
 
 INTERVAL_FROM = 5
 """Seeds from which a spread is shown as a bootstrap interval; below, as the range."""

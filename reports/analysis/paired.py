@@ -15,9 +15,9 @@ from typing import cast
 import numpy as np
 from scipy.stats import chi2, rankdata, studentized_range, wilcoxon
 
-from reports import aggregates, scores, stats
-from reports.columns import Column, column
-from reports.scores import PSNR, ROTATION, Entry, Setting
+from reports.analysis import aggregates, scores, stats
+from reports.analysis.columns import Column, column
+from reports.analysis.scores import PSNR, ROTATION, Entry, Setting
 
 ALPHA = 0.05
 RANKED_FROM = 6

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from reports import aggregates, scores, stats
-from reports.columns import column
-from reports.scores import CLEAN, PSNR, ROTATION, STATUSES, Entry, Question, Setting
+from reports.analysis import aggregates, scores, stats
+from reports.analysis.columns import column
+from reports.analysis.scores import CLEAN, PSNR, ROTATION, STATUSES, Entry, Question, Setting
 
 Hatch = Literal["", "some", "all"]
 MEASURES = {"success": "success rate", "rotation": "rotation error", "psnr": "held-out PSNR"}

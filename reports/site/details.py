@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, split_label
-from reports import scores
-from reports.columns import COLUMNS, STAGES, Column, column
-from reports.footnotes import Footnotes
-from reports.scores import IOU, PSNR, ROTATION, Entry
+from reports.analysis import scores
+from reports.analysis.columns import COLUMNS, STAGES, Column, column
+from reports.analysis.footnotes import Footnotes
+from reports.analysis.scores import IOU, PSNR, ROTATION, Entry
 
 WORST = 5
 LOG_ROWS = 5

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench import record
-from reports import robustness, scores
-from reports.robustness import SUCCESS, Point
-from reports.scores import IOU, PSNR, ROTATION, Entry, Setting
+from reports.analysis import robustness, scores
+from reports.analysis.robustness import SUCCESS, Point
+from reports.analysis.scores import IOU, PSNR, ROTATION, Entry, Setting
 
 QUANTITIES = (SUCCESS, ROTATION, PSNR, IOU)
 BROKEN_BELOW = 0.5

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import read_cameras
-from reports import scores
-from reports.scores import Entry
+from reports.analysis import scores
+from reports.analysis.scores import Entry
 
 SIDE = 1000  # of a camera panel's view box
 MARGIN = 1.3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from reports import scores
-from reports.columns import Better
-from reports.scores import Entry
+from reports.analysis import scores
+from reports.analysis.columns import Better
+from reports.analysis.scores import Entry
 
 Mark = Literal["best", "second", ""]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import read_cameras
-from reports import scores
-from reports.scores import Entry
+from reports.analysis import scores
+from reports.analysis.scores import Entry
 
 Array = NDArray[np.float64]
 NOWHERE = np.full((4, 4), np.nan)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.record import Result, read_suite
 from bench.task import Effort
-from reports import stats
+from reports.analysis import stats
 from reports.naming import slug
 
 CLEAN = "clean"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from reports import scores, stats
-from reports.columns import COLUMNS, HEADLINE, Column, column
-from reports.marks import Mark, marks, may_be_marked
-from reports.scores import PSNR, ROTATION, Entry, Question, Setting
+from reports.analysis import scores, stats
+from reports.analysis.columns import COLUMNS, HEADLINE, Column, column
+from reports.analysis.marks import Mark, marks, may_be_marked
+from reports.analysis.scores import PSNR, ROTATION, Entry, Question, Setting
 
 CHARGED = (ROTATION, PSNR)
 STATISTICS = {"iqm": stats.iqm, "median": stats.median, "mean": stats.mean}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports import aggregates, scores, stats
-from reports.scores import PSNR, Entry, Setting
+from reports.analysis import aggregates, scores, stats
+from reports.analysis.scores import PSNR, Entry, Setting
 
 SECONDS = "cost/fit_seconds"
 

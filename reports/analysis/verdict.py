@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports import scores, severities
-from reports.columns import CORRECTED, HEADLINE
-from reports.findings import Part, Sentence, bearing, finding
-from reports.scores import STATUSES, Entry, Setting
+from reports.analysis import scores, severities
+from reports.analysis.columns import CORRECTED, HEADLINE
+from reports.analysis.findings import Part, Sentence, bearing, finding
+from reports.analysis.scores import STATUSES, Entry, Setting
 
 OPTIONAL = frozenset(name for name in HEADLINE if name.split("/")[1] in CORRECTED)
 """Columns that a method may lack by its nature: footnotes of the tables say why."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.degrade import CLEAN, KINDS
 from bench.task import Effort
-from reports import stats
-from reports.scores import IOU, MEAN_COLOUR, PSNR, ROTATION
+from reports.analysis import stats
+from reports.analysis.scores import IOU, MEAN_COLOUR, PSNR, ROTATION
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.degrade import KINDS
-from reports.robustness import Curve, curves
+from reports.analysis.robustness import Curve, curves
 
 if TYPE_CHECKING:
     import pandas as pd

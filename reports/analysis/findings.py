@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports import scores, severities, stats
-from reports.columns import column
-from reports.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question
+from reports.analysis import scores, severities, stats
+from reports.analysis.columns import column
+from reports.analysis.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question
 
 
 class Part(NamedTuple):
