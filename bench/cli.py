@@ -250,8 +250,8 @@ def submit(
 
     Images are named as `unposed data export` wrote them. Frame and scale are free; views may be missing.
     """
+    from bench.estimates.submit import plan_submission, remarks
     from bench.run import Settings
-    from bench.submit import plan_submission, remarks
 
     made = plan_submission(
         answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=effort, renders=renders,
@@ -479,9 +479,9 @@ def render(
     from rich.console import Console
     from rich.progress import Progress
 
-    from bench import tour
     from bench.executor import Executor
     from bench.provenance import cpu_count
+    from bench.show import tour
 
     folder = _fitted(_suite(out, effort), cell)
     file = film or folder / f"{kind}{tour.default_suffix()}"
@@ -521,7 +521,7 @@ def view(cell: str, out: Path | None, effort: str, port: int, device: str) -> No
     """Walk about in CELL: cameras of truth and estimate, and its field, live, on 127.0.0.1 (needs viser)."""
     import threading
 
-    from bench.viewer import Viewer
+    from bench.show.viewer import Viewer
 
     shown = Viewer(_cell_folder(_suite(out, effort), cell)[0], cell, port=port, device=device)
     click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
@@ -567,7 +567,7 @@ def export(
 ) -> None:  # fmt: skip
     """Write the poses of CELL (of every cell) as files that other programs read, in the method's own frame."""
     from bench.estimates import FORMS
-    from bench.export import export as write
+    from bench.estimates.export import export as write
     from bench.record import read_suite
 
     suite = _suite(out, effort)
@@ -644,7 +644,7 @@ def verify(names: str, data: tuple[Path, ...]) -> None:
 @data_option
 def export_data(scene: str, to: Path, degradation: str, effort: Any, data: tuple[Path, ...]) -> None:
     """Write SCENE as methods are shown it, without its truth, for a pose estimator outside of the suite."""
-    from bench.handout import hand_out
+    from bench.estimates.handout import hand_out
 
     capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
     click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")

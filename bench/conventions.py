@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from bench import metrics
-from bench.align import align, is_rigid
 from bench.estimates.transforms import GL
+from bench.judge import metrics
+from bench.judge.align import align, is_rigid
 from bench.task import Collapsed, Pose, ViewId
 
 WRONG, RIGHT = 30.0, 10.0

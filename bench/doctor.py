@@ -78,7 +78,7 @@ _CURE = "install Unposed into an environment of its own (`make setup` does)"
 
 
 def _lpips(path: Path | None) -> Iterator[Finding]:
-    from bench.lpips import Lpips
+    from bench.judge.lpips import Lpips
 
     found = Lpips.find(path)
     if isinstance(found, Lpips):

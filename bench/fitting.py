@@ -11,12 +11,12 @@ from typing import Any
 from bench import exchange
 from bench.code import code_digests, module_path
 from bench.degrade import HOMES, Degradation, degrade
+from bench.estimates.submission import HELDOUT
 from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
 from bench.start import generator_of, perturbed
-from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
 

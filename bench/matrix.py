@@ -11,6 +11,7 @@ from typing import get_args
 
 from bench.cell import Cell
 from bench.degrade import CLEAN, KINDS, Degradation, parse
+from bench.estimates.submission import HANDED_OUT, Submission
 from bench.registry import (
     BrokenMethod,
     ConfiguredMethod,
@@ -21,7 +22,6 @@ from bench.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
-from bench.submission import HANDED_OUT, Submission
 from bench.task import Effort, Gift
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")

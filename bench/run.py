@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cell import Cell, fingerprint
+from bench.estimates.submission import UNKNOWN_COST, keep, kept, same
 from bench.executor import Executor, Stopped
 from bench.fitting import discard, finished_fit, fit_ingredients, request_fit, shown_to
-from bench.judging import Judge
+from bench.judge.judging import Judge
 from bench.matrix import Plan, Planned, skip_reason
 from bench.provenance import cpu_count, provenance
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
 from bench.scene import SIDE, Scene, SceneSource
-from bench.submission import UNKNOWN_COST, keep, kept, same
 from bench.task import Effort
 
 LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.record import Result, read_json, read_log, read_suite, write_json
-from bench.sheet import contact_sheet
+from bench.show.sheet import contact_sheet
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a run

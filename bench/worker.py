@@ -156,7 +156,7 @@ def render(folder: Path) -> dict[str, Any]:
     arrays: dict[str, np.ndarray] = {"aligned": aligned.rgb, "depth": aligned.depth, "opacity": aligned.opacity}
     missing: dict[str, str] = {}
     if isinstance(field, DifferentiableField):
-        from bench.refine import refine
+        from bench.judge.refine import refine
 
         halves: dict[str, Literal["all", "left"]] = {"refined": "all", "half": "left"}
         for stage, columns in halves.items():

@@ -28,10 +28,10 @@ def test_the_top_level_is_the_customers():
 @pytest.mark.parametrize(
     ("library", "door"),
     [
-        ("evo", "bench/align.py"),
+        ("evo", "bench/judge/align.py"),
         ("mlflow", "bench/track.py"),
         ("click", "bench/cli.py"),
-        ("viser", "bench/viewer.py"),
+        ("viser", "bench/show/viewer.py"),
     ],
 )
 def test_each_of_these_libraries_has_one_importing_module(library, door):

@@ -11,9 +11,9 @@ from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
 from bench.degrade import KINDS, Degradation, degrade
+from bench.degrade.keypoints import ENLARGE_TO, count
 from bench.degrade.kind import Kind
 from bench.degrade.views import showing
-from bench.keypoints import ENLARGE_TO, count
 from bench.scene import Scene
 from bench.task import Capture, Image, Pose, PosePrior
 

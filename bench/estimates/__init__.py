@@ -1,4 +1,6 @@
-"""Pose estimates as files, to and from other programs: where their axes and directions are converted."""
+"""Poses to and from other programs: the forms they come in, handed out, submitted, exported.
+
+Here alone are the axes and directions of other programs converted."""
 
 from __future__ import annotations
 

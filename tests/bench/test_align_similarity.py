@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from bench.align import Rules, Similarity, align, is_rigid, radius, rotation_angle, trajectory_errors, umeyama
+from bench.judge.align import Rules, Similarity, align, is_rigid, radius, rotation_angle, trajectory_errors, umeyama
 from bench.task import Collapsed, ViewId, look_at
 
 seeds = st.integers(0, 2**32 - 1)
@@ -239,7 +239,7 @@ def test_float32_rotations_do_not_trouble_evo():
 
 def test_judging_leaves_nothing_in_the_home_folder(tmp_path: Path):
     child = (
-        "import numpy as np; from bench.align import trajectory_errors\n"
+        "import numpy as np; from bench.judge.align import trajectory_errors\n"
         "poses = np.tile(np.eye(4), (3, 1, 1)); trajectory_errors(poses, poses)"
     )
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}

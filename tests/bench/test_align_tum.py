@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bench.align import Similarity, trajectory_errors, umeyama
+from bench.judge.align import Similarity, trajectory_errors, umeyama
 
 
 def read_tum(path):

@@ -13,8 +13,8 @@ from PIL import Image as Picture
 from bench import exchange
 from bench.cli import main
 from bench.degrade import Degradation, degrade
+from bench.degrade.keypoints import count
 from bench.degrade.sheet import contact_sheet
-from bench.keypoints import count
 from bench.record import read_json
 from bench.scene import Scene
 

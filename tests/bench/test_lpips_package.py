@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.lpips import BACKBONE_VARIABLE, MIN_SIDE, Lpips
+from bench.judge.lpips import BACKBONE_VARIABLE, MIN_SIDE, Lpips
 
 # torchvision beside a foreign torch lacks two schemas: defined here, where no other test can meet them.
 PACKAGE = """
@@ -127,5 +127,5 @@ def test_what_is_not_a_backbone_is_refused_in_a_sentence(tmp_path, monkeypatch):
 
 
 def test_the_judge_imports_no_torch_until_a_backbone_is_read():
-    child = "import sys, bench.protocol; sys.exit('torch' in sys.modules or 'evo' in sys.modules)"
+    child = "import sys, bench.judge.protocol; sys.exit('torch' in sys.modules or 'evo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", child], cwd=Path(__file__).parents[2], timeout=60).returncode == 0

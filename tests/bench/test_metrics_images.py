@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import correlate1d
 from skimage.metrics import peak_signal_noise_ratio
 
-from bench import metrics
+from bench.judge import metrics
 
 
 @pytest.fixture

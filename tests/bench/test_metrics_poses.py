@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bench import metrics
-from bench.align import Similarity, nearest_rotation
+from bench.judge import metrics
+from bench.judge.align import Similarity, nearest_rotation
 from bench.task import look_at
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bench import protocol
-from bench.align import Similarity, nearest_rotation
 from bench.cell import fingerprint
+from bench.judge import protocol
+from bench.judge.align import Similarity, nearest_rotation
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Collapsed, ViewId, look_at
 

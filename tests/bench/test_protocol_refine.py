@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.metrics import psnr, rotation_errors, translation_errors
-from bench.refine import exp_se3, refine
+from bench.judge.metrics import psnr, rotation_errors, translation_errors
+from bench.judge.refine import exp_se3, refine
 from bench.task import Camera, DifferentiableField, Rendering, look_at
 
 CAMERA = Camera(width=48, height=36, fx=60, fy=60, cx=24, cy=18)

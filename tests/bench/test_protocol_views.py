@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench import metrics, protocol
-from bench.align import Alignment, Similarity
-from bench.lpips import Lpips
+from bench.judge import metrics, protocol
+from bench.judge.align import Alignment, Similarity
+from bench.judge.lpips import Lpips
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, ViewId, look_at
 

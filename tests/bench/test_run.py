@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import protocol
+from bench.judge import protocol
 from bench.matrix import plan
 from bench.record import read_log, read_result
 from bench.run import Settings, SuiteBusy, hold, run
@@ -97,7 +97,7 @@ def test_a_new_protocol_judges_again_and_fits_nothing(tmp_path, monkeypatch):
     made = make_plan("answer", "coincide", "collapse")
     before, *_ = execute(tmp_path, made)
     monkeypatch.setattr(protocol, "ID", "posefree/test")
-    monkeypatch.setattr("bench.judging.Judge.protocol", "posefree/test")
+    monkeypatch.setattr("bench.judge.judging.Judge.protocol", "posefree/test")
     after, fitted, cached = execute(tmp_path, made)
     assert fitted == []
     assert cached == ["blocks/clean/scripted[behaviour=collapse]/seed0"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.sheet import MARGIN, SIDE, VIEWS, contact_sheet
+from bench.show.sheet import MARGIN, SIDE, VIEWS, contact_sheet
 
 
 def written(folder: Path, name: str, colour: str) -> None:

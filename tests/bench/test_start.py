@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import protocol
 from bench.fitting import shown_to
+from bench.judge import protocol
+from bench.judge.metrics import rotation_errors
 from bench.matrix import plan
-from bench.metrics import rotation_errors
 from bench.registry import find_scene
 from bench.start import generator_of, perturbed, scale_of
 from bench.task import Collapsed, Start, Traits

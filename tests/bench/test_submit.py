@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.align import align
+from bench.estimates.export import export
+from bench.estimates.handout import hand_out
+from bench.estimates.submission import kept
+from bench.estimates.submit import plan_submission, remarks
 from bench.estimates.transforms import GL
-from bench.export import export
-from bench.handout import hand_out
+from bench.judge.align import align
 from bench.matrix import plan
 from bench.record import read_json, read_result, read_suite
 from bench.registry import find_scene
 from bench.run import Settings, run
-from bench.submission import kept
-from bench.submit import plan_submission, remarks
 from datasets.folder import open_folder
 from reports.build import build
 

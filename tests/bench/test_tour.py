@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from bench import tour
-from bench.align import Similarity
 from bench.cli import main
 from bench.executor import Executor
+from bench.judge.align import Similarity
+from bench.show import tour
 from bench.task import look_at
 
 SCRIPTED = Path(__file__).parent.parent / "plugins" / "scripted.py"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import viewer
-from bench.align import Similarity
 from bench.cli import main
+from bench.judge.align import Similarity
+from bench.show import viewer
 from bench.task import Camera, Rendering, look_at
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import protocol
+from bench.judge import protocol
 from bench.registry import find_scene
 from bench.task import Capture, Collapsed, Job, PosePrior, RegisteringField
 from methods.gnerf import train as training

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import protocol
-from bench.metrics import rotation_errors
+from bench.judge import protocol
+from bench.judge.metrics import rotation_errors
 from bench.registry import find_scene
 from bench.start import generator_of, perturbed
 from bench.task import Job, RegisteringField

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import RigidTransform
 
-from bench import protocol
+from bench.judge import protocol
 from bench.registry import find_scene
 from bench.start import generator_of, perturbed
 from bench.task import Camera, Job, Start

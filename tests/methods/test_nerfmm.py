@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import protocol
+from bench.judge import protocol
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Capture, Job, ViewId
 from methods.nerf.plans import GridBudget, GridPlan

@@ -14,7 +14,7 @@ from bench import exchange
 from bench.degrade import degrade, parse
 from bench.estimates import FORMS
 from bench.estimates.form import IMAGES
-from bench.handout import put_in_place, refuse_full, write_images
+from bench.estimates.handout import put_in_place, refuse_full, write_images
 from bench.record import Result, read_cameras
 from bench.registry import find_scene
 from bench.scene import SIDE

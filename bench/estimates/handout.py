@@ -12,10 +12,10 @@ from PIL import Image as Picture
 from bench.degrade import degrade, parse
 from bench.estimates import FORMS
 from bench.estimates.form import IMAGES
+from bench.estimates.submission import HANDED_OUT
 from bench.record import write_json
 from bench.registry import UnknownName, find_scene
 from bench.scene import SIDE
-from bench.submission import HANDED_OUT
 from bench.task import Capture, Effort
 
 README = """\

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from bench import exchange, protocol
+from bench import exchange
 from bench.degrade import degrade_truth
+from bench.estimates.submission import HELDOUT, Submission
 from bench.estimates.transforms import describe
 from bench.executor import Executor
-from bench.lpips import Lpips
+from bench.judge import protocol
+from bench.judge.lpips import Lpips
+from bench.judge.protocol import STAGES, PoseJudgement, Stage
 from bench.matrix import Planned
-from bench.protocol import STAGES, PoseJudgement, Stage
 from bench.record import read_json, write_json
 from bench.scene import Scene, Truth
-from bench.submission import HELDOUT, Submission
 from bench.task import Camera, Capture, Collapsed, Fit
 
 RENDER_LIMIT = 1800.0

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.degrade import degrade, degrade_truth
+from bench.estimates.submission import HELDOUT, bring
 from bench.matrix import Plan, plan, skip_reason
 from bench.record import Result
 from bench.scene import SIDE
-from bench.submission import HELDOUT, bring
 from bench.task import Effort
 
 JUDGED, TRAINED = "poses", "poses+nerf"

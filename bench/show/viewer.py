@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import exchange
-from bench.align import Similarity
+from bench.judge.align import Similarity
 from bench.record import read_cameras, read_json
 from bench.registry import MethodRef
 from bench.task import Camera, Field, Pose

@@ -19,9 +19,9 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import metrics
-from bench.align import Alignment, Rules, align, trajectory_errors
-from bench.lpips import Lpips
+from bench.judge import metrics
+from bench.judge.align import Alignment, Rules, align, trajectory_errors
+from bench.judge.lpips import Lpips
 from bench.scene import Truth
 from bench.task import Camera, Collapsed, Image, Pose, ViewId
 
@@ -171,7 +171,7 @@ def render_camera(camera: Camera | None, truth: Truth) -> Camera:
 
 
 def refinement(alignment: Alignment) -> dict[str, Any]:
-    """Keyword arguments of `bench.refine.refine`, as JSON: the steps of posefree/1 in the units of this frame E."""
+    """Keyword arguments of `refine.refine`, as JSON: the steps of posefree/1 in the units of this frame E."""
     return {
         "steps": CONSTANTS.refine_steps,
         "rate": CONSTANTS.refine_rate,

@@ -30,7 +30,7 @@ def count(images: Sequence[Image]) -> list[int]:
         folder = Path(name)
         write_arrays(folder / "images.npz", {f"{k:06d}": image for k, image in enumerate(images)})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.keypoints", name], env=environment(1), capture_output=True, text=True,
+            [sys.executable, "-m", "bench.degrade.keypoints", name], env=environment(1), capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         if done.returncode:
