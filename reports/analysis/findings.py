@@ -12,7 +12,7 @@ import numpy as np
 
 from reports.analysis import scores, severities, stats
 from reports.analysis.columns import column
-from reports.analysis.scores import IOU, PSNR, ROTATION, STATUSES, Entry, Question
+from reports.analysis.scores import IOU, PSNR, REGISTERED, ROTATION, STATUSES, Entry, Question
 
 
 class Part(NamedTuple):
@@ -119,12 +119,19 @@ def bearing(curves: Sequence[severities.Curve]) -> Sentence:
         verb = "holds" if len(hold) == 1 else "hold"
         said.append([*_names(hold), Part(f" {verb} to the highest severity tried ({_area(hold)})")])
     for curve in sorted(broken, key=lambda curve: (-(curve.breaking or 0), curve.method)):
-        said.append([*_names([curve]), Part(f" breaks at severity {curve.breaking:g}")])
+        said.append([*_names([curve]), Part(f" breaks at severity {curve.breaking:g}{_views_left(curve)}")])
     if lost:
         where = "already on the clean capture" if lost[0].levels[0].severity == 0 else "at the lowest severity tried"
         said.append([*_names(lost), Part(f" succeeded in fewer than half of the cells {where}")])
     parts = [part for k, each in enumerate(said) for part in ([Part("; ")] if k else []) + each]
     return (*head, *parts, Part("."))
+
+
+def _views_left(curve: severities.Curve) -> str:
+    """How many views were registered where a method broke, if not all."""
+    level = next(level for level in curve.levels if level.severity == curve.breaking)
+    held = level.points.get(REGISTERED)
+    return f", where it registers {100 * held.value:.0f} % of the views" if held and held.value < 1 else ""
 
 
 def _names(curves: Sequence[severities.Curve]) -> list[Part]:

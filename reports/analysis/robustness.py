@@ -15,13 +15,13 @@ import numpy as np
 from bench.degrade import CLEAN, KINDS
 from bench.task import Effort
 from reports.analysis import stats
-from reports.analysis.scores import IOU, MEAN_COLOUR, PSNR, ROTATION
+from reports.analysis.scores import IOU, MEAN_COLOUR, PSNR, REGISTERED, ROTATION
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUCCESS = "success"
-METRICS = (SUCCESS, ROTATION, PSNR)
+METRICS = (SUCCESS, ROTATION, REGISTERED, PSNR)
 """What a curve is drawn of: the success rate, and penalised medians."""
 
 QUESTION = ["scene", "degradation", "effort", "protocol", "reference"]
@@ -38,7 +38,7 @@ OTHER = "other"  # a kind that this version does not know
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One severity: `value` is the success rate, or the median; of rotation and PSNR with failures charged."""
+    """One severity: `value` is the success rate, or the median with failures charged; they registered no view."""
 
     severity: float
     value: float
@@ -123,7 +123,7 @@ def _pairs(cells: pd.DataFrame) -> pd.Series:
 def _scored(results: pd.DataFrame) -> pd.DataFrame:
     """The cells tried, with columns `success` and `floor`: the PSNR that a failure is charged, of the mean-colour image
     of its question; where no cell of the question states it, of its scene's other severities, or of the scene."""
-    frame = results.reindex(columns=list(dict.fromkeys([*results.columns, ROTATION, PSNR, IOU, MEAN_COLOUR])))
+    frame = results.reindex(columns=list(dict.fromkeys([*results.columns, *METRICS[1:], IOU, MEAN_COLOUR])))
     floor = frame.groupby(QUESTION)[MEAN_COLOUR].transform("median")
     scene = [name for name in QUESTION if name != "degradation"]
     floor = floor.fillna(frame.groupby([*scene, "kind"])[MEAN_COLOUR].transform("median"))
@@ -159,13 +159,15 @@ def _point(severity: Any, cells: pd.DataFrame, metric: str) -> Point | None:
 
 
 def _charged(cells: pd.DataFrame, metric: str) -> tuple[stats.Scores, Any]:
-    """Scores of the cells that count, and their scenes. posefree/1 charges failures in rotation and PSNR alone."""
+    """Scores of the cells that count, and their scenes. posefree/1 charges failures in rotation and PSNR alone; what
+    gave no answer registered no view."""
     done, found = (cells.status == "done").to_numpy(), cells[metric].to_numpy(float)
-    penalty = {ROTATION: stats.FAILED_ROTATION_DEG, PSNR: cells.floor.to_numpy(float)}.get(metric, np.nan)
+    penalties = {ROTATION: stats.FAILED_ROTATION_DEG, REGISTERED: 0.0, PSNR: cells.floor.to_numpy(float)}
+    penalty = penalties.get(metric, np.nan)
     match metric:
         case _ if metric == ROTATION:
             counts = np.ones(len(cells), dtype=bool)
-        case _ if metric == PSNR:
+        case _ if metric in (REGISTERED, PSNR):
             counts = ~(done & np.isnan(found))
         case _:
             counts = ~np.isnan(found)

@@ -17,7 +17,8 @@ from reports.analysis import stats
 from reports.naming import slug
 
 CLEAN = "clean"
-ROTATION, PSNR, IOU = "pose/rotation_deg_median", "nvs/aligned/psnr", "nvs/aligned/iou"
+ROTATION, REGISTERED = "pose/rotation_deg_median", "pose/registered"
+PSNR, IOU = "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
 GIFTS = {
     "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from bench import record
 from reports.analysis import robustness, scores
-from reports.analysis.robustness import SUCCESS, Point
-from reports.analysis.scores import IOU, PSNR, ROTATION, Entry, Setting
+from reports.analysis.robustness import METRICS, SUCCESS, Point
+from reports.analysis.scores import IOU, PSNR, Entry, Setting
 
-QUANTITIES = (SUCCESS, ROTATION, PSNR, IOU)
+QUANTITIES = (*METRICS, IOU)
 BROKEN_BELOW = 0.5
 """A method breaks at the first severity at which its success rate is below this (posefree/1, section 6)."""
 

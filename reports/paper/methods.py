@@ -10,7 +10,7 @@ from reports.analysis.aggregates import Head as Aggregated
 from reports.analysis.columns import SHORT, column
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.robustness import SUCCESS
-from reports.analysis.scores import CLEAN, IOU, PSNR, ROTATION, Setting
+from reports.analysis.scores import CLEAN, IOU, PSNR, REGISTERED, ROTATION, Setting
 from reports.analysis.severities import Curve, Level
 from reports.naming import slug
 from reports.paper.published import Library
@@ -103,6 +103,8 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
         held = [curve for curve in curves if (curve.setting, curve.kind) == (setting, kind)]
         severities = sorted({level.severity for curve in held for level in curve.levels})
         names = [name for name in (SUCCESS, ROTATION, PSNR, IOU) if any(_has(curve, name) for curve in held)]
+        if any(_lost(curve) for curve in held):
+            names.insert(1, REGISTERED)
         titles = {SUCCESS: "success (%) ↑"} | {
             name: f"{column(name).heading} {column(name).arrow}" for name in names[1:]
         }
@@ -110,11 +112,13 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
         heads += [Head(group="success", text="area ↑"), Head(group="success", text="breaks at")]
         scenes = sorted({scene for curve in held for scene in curve.scenes})
         numbers = [level.n for curve in held for level in curve.levels]
+        few, many = min(numbers), max(numbers)
+        cells = f"{few if few == many else f'{few} to {many}'} cell{'s' if many > 1 else ''}"
         found.append(
             Table(
                 name=f"robustness_{slug(kind)}{setting.suffix(settings)}",
                 caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {len(scenes)} "
-                f"scene{'s' if len(scenes) > 1 else ''}, {min(numbers)} to {max(numbers)} cells a severity; "
+                f"scene{'s' if len(scenes) > 1 else ''}, {cells} a severity; "
                 "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged "
                 "in rotation and PSNR. A method breaks at the first severity at which fewer than half of its cells "
                 "succeed.",
@@ -128,6 +132,11 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
 
 def _has(curve: Curve, name: str) -> bool:
     return any(name in level.points for level in curve.levels)
+
+
+def _lost(curve: Curve) -> bool:
+    """Whether it registered fewer than all views somewhere."""
+    return any(level.points[REGISTERED].value < 1 for level in curve.levels if REGISTERED in level.points)
 
 
 def _bearing(curve: Curve, names: Sequence[str], severities: Sequence[float]) -> Row:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from reports.analysis.columns import column
 from reports.analysis.paired import Comparison
 from reports.analysis.robustness import SUCCESS, Point
-from reports.analysis.scores import IOU, PSNR, ROTATION, Setting
+from reports.analysis.scores import IOU, PSNR, REGISTERED, ROTATION, Setting
 from reports.analysis.severities import BROKEN_BELOW, Curve
 from reports.analysis.tradeoff import Bargain, Bargains
 from reports.site import chart
 from reports.site.chart import Chart, Mark, Series
 
-TITLES = {SUCCESS: "success rate", PSNR: "held-out PSNR (dB)", IOU: "held-out IoU", ROTATION: "rotation error (deg)"}
+TITLES = {
+    SUCCESS: "success rate", REGISTERED: "registered views", PSNR: "held-out PSNR (dB)", IOU: "held-out IoU",
+    ROTATION: "rotation error (deg)",
+}  # fmt: skip
+SHARES = (SUCCESS, REGISTERED)  # of 1
 FIRM = 3
 """Intervals shorter than this many pixels are not drawn: they would be hidden by their point."""
 
@@ -67,7 +71,7 @@ def robustness(curves: Sequence[Curve]) -> list[Kind]:
 
 
 def _span(curves: Sequence[Curve], name: str) -> tuple[float, float] | None:
-    if name == SUCCESS:
+    if name in SHARES:
         return 0.0, 1.0
     points = [level.points[name] for curve in curves for level in curve.levels if name in level.points]
     if not points:
@@ -85,7 +89,7 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
     series = []
     for k, curve in enumerate(curves):
         aside = (k - (len(curves) - 1) / 2) * min(ASIDE, 16 / len(curves))
-        drop = aside * LIFT if name == SUCCESS else 0.0  # many a method stands at 0 or at 1
+        drop = aside * LIFT if name in SHARES else 0.0  # many a method stands at 0 or at 1
         levels = [(level.severity, level.n, level.points[name]) for level in curve.levels if name in level.points]
         if not levels:
             continue
@@ -112,7 +116,7 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
 
 def _show(name: str, point: Point) -> str:
     def text(value: float) -> str:
-        return f"{100 * value:.0f} %" if name == SUCCESS else column(name).show(value)
+        return f"{100 * value:.0f} %" if name in SHARES else column(name).show(value)
 
     interval = f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
     return text(point.value) + interval

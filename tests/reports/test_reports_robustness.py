@@ -13,7 +13,7 @@ from synthetic_suite import done, ended, write_cell
 
 from bench.record import table
 from reports.analysis import families, robustness
-from reports.analysis.robustness import PSNR, ROTATION, SUCCESS, Curve, Point
+from reports.analysis.robustness import METRICS, PSNR, REGISTERED, ROTATION, SUCCESS, Curve, Point
 from reports.build import build
 
 
@@ -60,6 +60,12 @@ def test_a_failure_is_charged_180_degrees_and_the_mean_colour_image():
     assert rotation.area == pytest.approx((2 + 2 * 46.75 + 2 * 100.5) / 5)
     assert rotation.relative == pytest.approx((2 + 2 * 46.75 + 2 * 100.5) / 5 / 1.5)
     assert psnr.clean == 30
+
+
+def test_what_gave_no_answer_registered_no_view():
+    curve = curve_of(a_suite(), REGISTERED)
+    # medians of two seeds, each with 90 % of the views until one of them is lost from severity 3 on
+    assert values(curve) == {0: 0.9, 1: 0.9, 3: 0.45, 5: 0.45}
 
 
 def test_where_all_cells_of_a_severity_failed_the_scene_says_what_its_mean_colour_is_worth():
@@ -115,7 +121,7 @@ def test_a_method_without_a_field_has_no_curve_of_images():
     curve = curve_of(poses, PSNR)
     assert (curve.points, curve.area, curve.clean) == ((), None, None)
     (family,) = families.families(table(poses))
-    assert family.rows[0].areas[2] == ("—", "—")
+    assert family.rows[0].areas[METRICS.index(PSNR)] == ("—", "—")
 
 
 def test_families_stand_in_their_order_and_a_kind_nobody_knows_comes_last():
@@ -147,7 +153,7 @@ def test_the_csv_has_a_row_for_every_curve(tmp_path):
     for result in a_suite():
         write_cell(tmp_path, result, files=False)
     frame = pd.read_csv(build(tmp_path).parent / "robustness.csv").set_index("metric")
-    assert list(frame.index) == [SUCCESS, ROTATION, PSNR]
+    assert list(frame.index) == [SUCCESS, ROTATION, REGISTERED, PSNR]
     row = frame.loc[SUCCESS].to_dict()
     assert [row[name] for name in ("family", "kind", "breaks")] == ["digital", "jpeg", 5]
     assert row["curve"] == "0:1 1:1 3:0.5 5:0"

@@ -5,6 +5,7 @@ import pytest
 from synthetic_suite import done, ended, write_cell
 
 from reports.analysis import severities
+from reports.analysis.findings import bearing
 from reports.analysis.robustness import SUCCESS
 from reports.analysis.scores import PSNR, read
 from reports.site import figures
@@ -47,6 +48,11 @@ def test_a_failure_is_charged_and_the_clean_level_has_the_same_scenes(noise):
     psnr = [level.points[PSNR].value for level in noise.levels]
     assert psnr == pytest.approx([31, 24, (12.5 + 14) / 2])  # `other`, never spoilt, does not count
     assert noise.loss(PSNR) == pytest.approx(13.25 - 31)
+
+
+def test_the_verdict_says_how_many_views_were_left_where_a_method_broke(noise):
+    said = "".join(part.text for part in bearing([noise]))
+    assert said == "noise, severity to 3: m breaks at severity 3, where it registers 45 % of the views."
 
 
 def test_a_method_that_never_breaks_says_so_and_one_without_clean_has_no_loss(tmp_path):
