@@ -13,6 +13,10 @@ from methods.nerf.ndc import REACH, Frustum
 
 Point = tuple[float, float, float]
 
+NEAREST = 0.2
+"""How near a camera there can be something before a real background, of its distance from the centre. Where few views
+overlap, what is nearer costs nothing and explains each image by itself: floaters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
@@ -20,7 +24,8 @@ class Bounds:
 
     With `contract`, the cube is only the near part of an unbounded scene: what lies outside is kept too, squeezed
     into a shell around it (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm). Give it for real backgrounds
-    (`capture.background is None`), and not where a known colour surrounds the object.
+    (`capture.background is None`), and not where a known colour surrounds the object. `away` is then how far the
+    cameras are from the centre: samples along a ray may grow sparser only beyond that.
     With `frustum`, the cube is what forward-facing cameras see, and lengths are those of its box.
     """
 
@@ -29,6 +34,7 @@ class Bounds:
     near: float
     far: float
     contract: bool = False
+    away: float = 0.0
     frustum: Frustum | None = None
 
     def __post_init__(self) -> None:
@@ -60,14 +66,23 @@ class Bounds:
 
     @staticmethod
     def from_prior(prior: PosePrior, *, contract: bool = False) -> Bounds:
-        """The cube around the look-at point that a ray between `near` and `far` can reach from every side."""
+        """The cube around the look-at point that a ray between `near` and `far` can reach from every side.
+
+        Before a real background `near` is kept, and the cube is that of `open`.
+        """
+        if contract:
+            return Bounds.open(prior.look_at, sum(prior.radius) / 2, near=prior.near)
         reach = max(prior.radius[0] - prior.near, prior.far - prior.radius[1])
         half_size = reach if reach > 0 else (prior.far - prior.near) / 2
-        far = prior.far * (100.0 if contract else 1.0)
+        return Bounds(centre=prior.look_at, half_size=half_size, near=prior.near, far=prior.far)
+
+    @staticmethod
+    def open(centre: Sequence[float], away: float, *, near: float | None = None) -> Bounds:
+        """An unbounded scene, seen from `away`: the middle half of the way across is kept unsqueezed."""
+        near = NEAREST * away if near is None else near
         return Bounds(
-            centre=prior.look_at, half_size=half_size, near=prior.near * (0.1 if contract else 1.0), far=far,
-            contract=contract,
-        )  # fmt: skip
+            centre=_point(np.asarray(centre)), half_size=away / 2, near=near, far=100 * away, contract=True, away=away
+        )
 
     @staticmethod
     def from_cameras(poses: Sequence[Pose], *, contract: bool = False) -> Bounds:
@@ -78,9 +93,7 @@ class Bounds:
         centres, forwards = _centres(poses), _forwards(poses)
         target, distance = meeting_point(centres, forwards)
         if contract:
-            return Bounds(
-                centre=_point(target), half_size=distance, near=0.05 * distance, far=100 * distance, contract=True
-            )
+            return Bounds.open(target.tolist(), distance)
         reach = np.linalg.norm(centres - target, axis=1)
         half_size = 0.5 * distance
         near = float(max(0.05 * distance, reach.min() - np.sqrt(3) * half_size))
@@ -107,12 +120,18 @@ class Bounds:
         reach = np.linalg.norm(_centres(poses) - centre, axis=1)
         if contract:
             return Bounds(
-                centre=_point(centre), half_size=half_size, near=0.02 * float(np.median(reach)),
-                far=100 * float(np.median(reach) + half_size), contract=True,
+                centre=_point(centre), half_size=half_size, near=_nearest(kept, _centres(poses)),
+                far=100 * float(np.median(reach) + half_size), contract=True, away=float(np.median(reach)),
             )  # fmt: skip
         near = float(max(0.02 * np.median(reach), reach.min() - np.sqrt(3) * half_size))
         far = float(reach.max() + np.sqrt(3) * half_size)
         return Bounds(centre=_point(centre), half_size=half_size, near=near, far=far)
+
+
+def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> float:
+    """Half the distance from the cameras to the nearest of the points, stray ones apart."""
+    apart = [np.percentile(np.linalg.norm(points - centre, axis=1), 1) for centre in centres]
+    return 0.5 * float(np.percentile(apart, 5))
 
 
 def meeting_point(centres: NDArray[np.float64], forwards: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

@@ -48,7 +48,8 @@ class FieldConfig(BaseModel):
     sparsity: float = Field(
         default=1e-8, ge=0
     )  # of the raw density, first stage: white fog on white costs nothing else
-    tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels
+    tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels, ...
+    tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 

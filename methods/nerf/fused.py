@@ -54,7 +54,7 @@ class Grid:
         self.size = field.shape
         self.hues = (0,) * field.channels
         self.row = (0,) * field.colour.shape[-1]
-        self.contract = 0 if field.bounds.contract else None
+        self.contract = np.float32(field.bounds.away / field.bounds.half_size) if field.bounds.contract else None
         config = field.config
         self.edges = field.edges().numpy()
         gain, voxel = np.float32(config.density_gain), np.float32(field.voxel)

@@ -67,9 +67,10 @@ class GridField(RadianceField):
         """The cuts (S + 1,) of every ray, in normalised units."""
         size = self.bounds.half_size
         near, far = self.bounds.near / size, self.bounds.far / size
-        return torch.from_numpy(
-            marching_edges(near, far, self.config.sample_step * self.voxel, contract=self.bounds.contract)
-        ).to(self.device)
+        contract = self.bounds.away / size if self.bounds.contract else None
+        return torch.from_numpy(marching_edges(near, far, self.config.sample_step * self.voxel, contract=contract)).to(
+            self.device
+        )
 
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         jitter = (

@@ -9,7 +9,7 @@ leaves one short record, which `scatter.py` adds up.
 density (X Y Z,), colour (X Y Z C K,), clearance (cells,) uint8; size = (X, Y, Z); place = (low x, y, z, voxel, gain,
 min_transmittance), normalised units; edges (S + 1,) cuts of every ray; quiet (S,) raw density below which a sample of
 that cut is empty; origins, directions (R, 3); jitter (R,); basis (R, K); hues, row: tuples of length C and C K, which
-make these numbers known when compiling; contract: None for plain space, else 0.
+make these numbers known when compiling; contract: None for plain space, else how far from the centre the cameras are.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def march(
             if contract is not None:
                 # the contraction stretches nothing by more than 4/3, and within m / 2 of here by no more than 8 / m
                 free = max(np.float32(0.75) * free, min(HALF * m, free * m * EIGHTH))
-                k += int(free / (step * max(ONE, t + free))) + 1
+                k += int(free / (step * max(ONE, t + free - contract))) + 1
             else:
                 k += int(free * pace) + 1
             continue

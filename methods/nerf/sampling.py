@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def marching_edges(near: float, far: float, step: float, *, contract: bool) -> NDArray[np.float32]:
+def marching_edges(near: float, far: float, step: float, *, contract: float | None) -> NDArray[np.float32]:
     """Edges (S + 1,) of the intervals that every ray is cut into, from `near` to `far`.
 
-    Equal steps; in an unbounded scene they grow with the distance from the camera as soon as it exceeds 1,
-    as do the voxels of the contracted grid.
+    Equal steps; in an unbounded scene, `contract` away from whose centre the cameras are, they grow with the distance
+    from the centre that a ray has at least, as soon as it exceeds 1: as do the voxels of the contracted grid.
     """
-    if not contract:
+    if contract is None:
         count = max(1, int(np.ceil((far - near) / step)))
         return (near + step * np.arange(count + 1)).astype(np.float32)
     edges = [near]
     while edges[-1] < far:
-        edges.append(edges[-1] + step * max(1.0, edges[-1]))
+        edges.append(edges[-1] + step * max(1.0, edges[-1] - contract))
     return np.asarray(edges, dtype=np.float32)
 
 

@@ -141,7 +141,8 @@ def settle(
                         if 0 <= place + side < size[axis]:
                             other = np.uint64(voxel + side * stride)
                             by_density[i] += smooth_density * (density[b] - density[other])
-                            lean(by_colour, i * N, colour, b * N, other * N, smooth_colour, row)
+                            if smooth_colour > ZERO:
+                                lean(by_colour, i * N, colour, b * N, other * N, smooth_colour, row)
             adam(density, moments[0], moments[1], b, by_density, i, rate_density, keep1, keep2, epsilon, unit)
             adam(colour, moments[2], moments[3], b * N, by_colour, i * N, rate_colour, keep1, keep2, epsilon, row)
 

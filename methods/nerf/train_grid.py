@@ -32,7 +32,7 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
     if (found := progress.resume()) is not None:
         state, tensors = found
         field, learner, first = _restored(state, tensors, views)
-    smooth = Priors(tv_density=config.tv_density, tv_colour=config.tv_colour)
+    smooth = Priors(tv_density=config.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = replace(smooth, sparsity=config.sparsity)
     for step in range(first, budget.steps):
         if step in starts[1:]:

@@ -65,10 +65,11 @@ def test_weights_follow_the_law_of_absorption():
 
 
 def test_steps_grow_with_distance_only_in_open_space():
-    assert np.allclose(np.diff(marching_edges(1.0, 3.0, 0.1, contract=False)), 0.1, atol=1e-6)
-    edges = marching_edges(0.1, 500.0, 0.02, contract=True)
-    assert edges[-1] >= 500 and len(edges) < 500
-    assert np.diff(edges)[-1] == pytest.approx(0.02 * edges[-2], rel=1e-3)
+    assert np.allclose(np.diff(marching_edges(1.0, 3.0, 0.1, contract=None)), 0.1, atol=1e-6)
+    edges = marching_edges(0.1, 500.0, 0.02, contract=2.0)
+    assert edges[-1] >= 500 and len(edges) < 600
+    assert np.allclose(np.diff(edges)[edges[:-1] < 3], 0.02, atol=1e-6)  # the far side of the cube, seen from 2 away
+    assert np.diff(edges)[-1] == pytest.approx(0.02 * (edges[-2] - 2), rel=1e-3)
 
 
 def test_importance_samples_lie_where_the_weight_is():

@@ -27,7 +27,9 @@ def _two_threads():
 def a_field(*, channels: int = 3, contract: bool = False, side: int = 20, **choices) -> GridField:
     """A random grid with a large empty part, so that there is something to skip."""
     generator = torch.Generator().manual_seed(0)
-    bounds = Bounds(centre=(0.3, 0, 0), half_size=2.0, near=0.5, far=40.0 if contract else 7.0, contract=contract)
+    bounds = Bounds(
+        centre=(0.3, 0, 0), half_size=2.0, near=0.5, far=40.0 if contract else 7.0, contract=contract, away=3.0
+    )
     config = FieldConfig(**{"density_gain": 20.0, "min_alpha": 1e-4, **choices})
     field = GridField.empty(bounds, torch.rand(channels, generator=generator), config, side)
     with torch.no_grad():
