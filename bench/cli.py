@@ -202,7 +202,8 @@ def stress(track: str | None, no_track: bool, tolerance: float, **options: Any) 
     """
     from rich.console import Console
 
-    from bench.stress import keep, parse_kinds
+    from bench.breaking import keep
+    from bench.stress import parse_kinds
     from bench.stress import stress as search
 
     kinds = parse_kinds(options["degradations"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import record
+from bench import breaking, record
 from reports import pictures, text
 from reports.analysis import aggregates, families, heat, paired, robustness, scores, severities, tables, tradeoff
 from reports.analysis.columns import COLUMNS, column
@@ -27,7 +27,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     """
     entries = scores.read(suite)
     out = out or suite / "report"
-    facts = gather(suite.resolve().name, entries)
+    facts = gather(suite.resolve().name, entries, breaking.read(suite))
     album = pictures.make(entries, out)
     written = {picture.path for picture in album.all() if picture.path}
     for path, content in (
@@ -42,7 +42,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     return out / "index.html"
 
 
-def gather(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+def gather(name: str, entries: Sequence[Entry], searches: Sequence[breaking.Row] = ()) -> dict[str, Any]:
     """All that is said of a suite as a whole."""
     methods = scores.by_method(entries)
     return {
@@ -62,6 +62,7 @@ def gather(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "boards": [(question, tables.leaderboard(question, each)) for question, each in questions(entries)],
         "across": aggregates.across(entries),
         "robustness": families.families(_frame(entries)),
+        "searches": searches,
         "heats": heat.heats(entries),
         "curves": severities.curves(entries),
         "bargains": tradeoff.bargains(entries),

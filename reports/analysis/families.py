@@ -24,7 +24,7 @@ class Summary:
     successes: str  # "0: 3/3, 1: 2/3"
     breaks: str
     areas: tuple[tuple[str, str], ...]
-    uneven: bool
+    remark: str  # what the row does not rest on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,15 @@ def _summary(held: list[Curve]) -> Summary:
         successes=", ".join(f"{point.severity:g}: {point.successes}/{point.n}" for point in first.points),
         breaks=f"none up to {last:g}" if first.breaks is None else "clean" if not first.breaks else f"{first.breaks:g}",
         areas=tuple((_shown(curve.area), _shown(curve.relative)) for curve in held),
-        uneven=not first.even,
+        remark=_remark(first),
     )
+
+
+def _remark(curve: Curve) -> str:
+    if curve.partial:
+        some = ", ".join(f"{severity:g}" for severity in curve.partial)
+        return f"left out, run in some scenes and seeds alone: {some}"
+    return "" if curve.even else "not the same cells at each"
 
 
 def _shown(value: float | None) -> str:

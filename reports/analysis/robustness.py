@@ -1,12 +1,13 @@
 """How methods bear a degradation: a curve over its severities, the area under it, where it breaks (posefree/1, sec. 6).
 
 Works on the table of results (`bench.record.table`) alone. A curve is of one method and one kind, over all scenes and
-seeds in which the kind was run; severity 0 is the clean cells of those same scenes and seeds.
+seeds in which the kind was run; severity 0 is the clean cells of those same scenes and seeds. A severity that was run
+in some of them alone (a bisection asks each scene for others) is no point of the curve: it would be another mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ METRICS = (SUCCESS, ROTATION, REGISTERED, PSNR)
 QUESTION = ["scene", "degradation", "effort", "protocol", "reference"]
 TOGETHER = ["agreement", "effort", "protocol"]  # numbers of two of these never meet
 TABLE = (
-    "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "clean", "area",
-    "relative", "breaks", "curve", "successes",
+    "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "partial",
+    "clean", "area", "relative", "breaks", "curve", "successes",
 )  # fmt: skip
 """Columns of `robustness.csv`."""
 
@@ -61,6 +62,7 @@ class Curve:
     scenes: tuple[str, ...]
     seeds: tuple[int, ...]
     even: bool  # every severity rests on the same scenes and seeds
+    partial: tuple[float, ...]  # severities left out, run in some of these scenes and seeds alone
     points: tuple[Point, ...]
 
     @property
@@ -98,7 +100,7 @@ def curves(results: pd.DataFrame, metrics: Iterable[str] = METRICS) -> list[Curv
         mine = tried[np.logical_and.reduce([tried[name] == value for name, value in shared.items()])]
         cells = mine[mine.kind == kind]
         whole = mine[mine.kind.isin([CLEAN, kind]) & _pairs(mine).isin(_pairs(cells))]
-        groups = dict(list(whole.groupby("severity", sort=True)))
+        groups, partial = _whole(dict(list(whole.groupby("severity", sort=True))), set(_pairs(cells)))
         for metric in metrics:
             points = [_point(severity, group, metric) for severity, group in groups.items()]
             if metric.startswith("nvs/") and _changes_scene(kind):
@@ -107,12 +109,24 @@ def curves(results: pd.DataFrame, metrics: Iterable[str] = METRICS) -> list[Curv
                 Curve(
                     **shared, kind=kind, family=KINDS[kind].family if kind in KINDS else OTHER, metric=metric,
                     scenes=tuple(sorted(set(cells.scene))), seeds=tuple(sorted(set(cells.seed))),
-                    even=len({frozenset(_pairs(group)) for group in groups.values()}) == 1,
+                    even=len({frozenset(_pairs(group)) for group in groups.values()}) == 1, partial=partial,
                     points=tuple(point for point in points if point),
                 )
             )  # fmt: skip
     order = {name: k for k, name in enumerate((*KINDS, *sorted({curve.kind for curve in found} - KINDS.keys())))}
     return sorted(found, key=lambda c: (c.agreement, c.effort, c.protocol, order[c.kind], c.method))
+
+
+def _whole(
+    groups: Mapping[float, pd.DataFrame], pairs: set[tuple[str, int]]
+) -> tuple[dict[float, pd.DataFrame], tuple[float, ...]]:
+    """The cells of each severity that was run in all of `pairs`, and of clean; and the severities left out. All are
+    kept, unevenly, where none was run in all."""
+    complete = {severity for severity, group in groups.items() if set(_pairs(group)) == pairs}
+    kept = {severity: group for severity, group in groups.items() if severity in complete | {0}}
+    if not any(severity > 0 for severity in complete):
+        return dict(groups), ()
+    return kept, tuple(severity for severity in groups if severity not in kept)
 
 
 def _pairs(cells: pd.DataFrame) -> pd.Series:
@@ -183,6 +197,7 @@ def table(results: pd.DataFrame) -> pd.DataFrame:
             "family": curve.family, "kind": curve.kind, "method": curve.method, "metric": curve.metric,
             "effort": curve.effort, "protocol": curve.protocol, "agreement": curve.agreement,
             "scenes": " ".join(curve.scenes), "seeds": " ".join(map(str, curve.seeds)), "even": curve.even,
+            "partial": " ".join(f"{severity:g}" for severity in curve.partial),
             "clean": curve.clean, "area": curve.area, "relative": curve.relative, "breaks": curve.breaks,
             "curve": " ".join(f"{point.severity:g}:{point.value:.6g}" for point in curve.points),
             "successes": " ".join(f"{point.severity:g}:{point.successes}/{point.n}" for point in curve.points),

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bench.breaking import keep, read
 from bench.cell import Cell
 from bench.cli import main
 from bench.matrix import plan
 from bench.record import ROTATION, Result, read_suite
-from bench.stress import keep, parse_kinds, read, stress
+from bench.stress import parse_kinds, stress
 
 SCRIPTED = Path(__file__).parent.parent / "plugins" / "scripted.py"
 FOCAL = 88.9  # of `blocks` at 64 px

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_suite import done, ended, write_cell
 
+from bench.breaking import Row, Trial, keep
 from bench.record import table
 from reports.analysis import families, robustness
 from reports.analysis.robustness import METRICS, PSNR, REGISTERED, ROTATION, SUCCESS, Curve, Point
@@ -82,11 +83,19 @@ def test_clean_cells_of_other_scenes_and_seeds_do_not_count():
     assert curve_of([*a_suite(), *others], ROTATION) == curve_of(a_suite(), ROTATION)
 
 
-def test_severities_that_rest_on_other_cells_are_said_to_be_uneven():
-    results = a_suite()
-    assert not curve_of(results[:-1], SUCCESS).even
+def test_a_severity_run_in_some_of_the_cells_alone_is_no_point():
+    curve = curve_of(a_suite()[:-1], SUCCESS)
+    assert (set(values(curve)), curve.partial, curve.even) == ({0, 1, 3}, (5,), True)
+
+
+def test_where_no_severity_was_run_in_all_cells_the_curve_is_said_to_be_uneven():
+    curve = curve_of([cell("m", "jpeg@1", 0, 1.0), cell("m", "jpeg@2", 1, 1.0)], SUCCESS)
+    assert (set(values(curve)), curve.partial, curve.even) == ({1, 2}, (), False)
+
+
+def test_skipped_cells_change_nothing():
     skipped = ended("s", "jpeg@3", "m", 5, "skipped", "needs more")
-    assert curve_of([*results, skipped], SUCCESS) == curve_of(results, SUCCESS)
+    assert curve_of([*a_suite(), skipped], SUCCESS) == curve_of(a_suite(), SUCCESS)
 
 
 def test_a_method_that_fails_when_clean_breaks_at_0_and_one_that_never_does_at_none():
@@ -139,7 +148,7 @@ def test_the_area_is_a_mean_height(pairs):
     points = tuple(Point(severity=x, value=y, successes=0, n=1) for x, y in sorted(pairs))
     curve = Curve(
         family="f", kind="k", method="m", metric=SUCCESS, effort="quick", protocol="p", agreement=False, scenes=(),
-        seeds=(), even=True, points=points,
+        seeds=(), even=True, partial=(), points=points,
     )  # fmt: skip
     x, y = np.array(sorted(pairs)).T
     dense = np.interp(np.linspace(x[0], x[-1], 20001), x, y)
@@ -168,6 +177,25 @@ def test_the_report_prints_areas_beside_what_they_are_relative_to(tmp_path):
     line = next(line for line in (folder / "report.md").read_text().splitlines() if line.startswith("| jpeg | m |"))
     assert re.split(r" *\| *", line.strip("| "))[2:5] == ["5", "0.60", "0.60"]
     assert "0.60 × clean" in (folder / "index.html").read_text()
+
+
+def test_the_report_shows_breaking_points_found_by_bisection(tmp_path):
+    for result in a_suite():
+        write_cell(tmp_path, result, files=False)
+    trials = (
+        Trial(severity=0, successes=2, cells=2, rotation_deg=1.5),
+        Trial(severity=5, successes=0, cells=2, rotation_deg=110),
+    )
+    row = Row(
+        scene="<i>s</i>", kind="jpeg", method="m", effort="quick", seeds=(0, 1), tolerance=5.0, verdict="0-5",
+        holds=0.0, breaks=5.0, reason=None, cells=4, saved=0, trials=trials,
+    )  # fmt: skip
+    keep(tmp_path, [row])
+    folder = build(tmp_path).parent
+    (line,) = (line for line in (folder / "report.md").read_text().splitlines() if "0-5" in line)
+    assert line.endswith("| jpeg | m | quick | 0-5 | 0 1 | 4 | 0 | 0: 2/2, 5: 0/2 |")
+    page = (folder / "index.html").read_text()
+    assert "0: 2/2, 5: 0/2" in page and "<i>s</i>" not in page
 
 
 def test_a_suite_of_clean_cells_alone_says_nothing_of_robustness(tmp_path):
