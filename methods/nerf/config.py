@@ -50,6 +50,7 @@ class FieldConfig(BaseModel):
     )  # of the raw density, first stage: white fog on white costs nothing else
     tv_density: float = Field(default=0.0, ge=0)  # half the squared differences between neighbouring voxels, ...
     tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
+    rays_open: float = Field(default=0.5, gt=0)  # share of the rays there: each meets many times the voxels
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 

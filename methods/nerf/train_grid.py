@@ -34,6 +34,7 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
         field, learner, first = _restored(state, tensors, views)
     smooth = Priors(tv_density=config.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = replace(smooth, sparsity=config.sparsity)
+    rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if step in starts[1:]:
             stage = starts.index(step)
@@ -42,8 +43,8 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
         elif step % config.occupancy_every == 0 and step > 0:
             refresh(field)
         rng = generator(job.seed, step)
-        batch = views.draw(budget.rays, rng)
-        loss = learner.learn(batch, torch.rand(budget.rays, generator=rng).to(field.device))
+        batch = views.draw(rays, rng)
+        loss = learner.learn(batch, torch.rand(rays, generator=rng).to(field.device))
         fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
         learner.step(
             Rate(density=config.density_lr * fade, colour=config.colour_lr * fade),
