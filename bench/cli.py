@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -486,6 +486,7 @@ def render(
 
     folder = _fitted(_suite(out, effort), cell)
     file = film or folder / f"{kind}{tour.default_suffix()}"
+    tour.check_film(file)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{cell} {kind}", total=frames)
         seen = tour.render(
@@ -526,7 +527,8 @@ def view(cell: str, out: Path | None, effort: str, port: int, device: str) -> No
 
     shown = Viewer(_cell_folder(_suite(out, effort), cell)[0], cell, port=port, device=device)
     click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
-    threading.Event().wait()
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 @main.command()

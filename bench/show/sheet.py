@@ -21,8 +21,8 @@ def contact_sheet(cell: Path) -> Image | None:
     names = sorted(path.name.partition(".")[0] for path in (cell / "renders").glob("*.aligned.png"))
     if not names:
         return None
-    step = max(1, len(names) // VIEWS)
-    chosen = names[step // 2 :: step][:VIEWS]
+    shown = min(VIEWS, len(names))
+    chosen = [names[(2 * k + 1) * len(names) // (2 * shown)] for k in range(shown)]
     rows = [("truth", [cell.parent.parent / "truth" / f"{name}.png" for name in chosen])]
     rows += [(stage, [cell / "renders" / f"{name}.{stage}.png" for name in chosen]) for stage in STAGES]
     rows = [(title, files) for title, files in rows if any(file.exists() for file in files)]

@@ -208,8 +208,21 @@ def pictures(frames: Frames) -> Iterator[NDArray[np.uint8]]:
         yield np.concatenate([np.broadcast_to(rgb, (*rgb.shape[:2], 3)), shaded], axis=1)
 
 
+def check_film(file: Path) -> None:
+    """Raises ValueError where `write_film` could not write this file: asked before minutes of rendering."""
+    match file.suffix.lower():
+        case ".gif":
+            pass
+        case ".mp4":
+            if shutil.which("ffmpeg") is None:
+                raise ValueError("render: an .mp4 needs ffmpeg on the PATH; name a .gif")
+        case other:
+            raise ValueError(f"render: cannot write {other!r} files; name a .gif or an .mp4")
+
+
 def write_film(frames: Frames, file: Path, fps: int) -> None:
     """GIF by Pillow, or MP4 by ffmpeg, by the file's ending. Raises ValueError for another, or without ffmpeg."""
+    check_film(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.stem}.tmp{file.suffix}")
     match file.suffix.lower():
@@ -218,10 +231,8 @@ def write_film(frames: Frames, file: Path, fps: int) -> None:
 
             first, *rest = [Image.fromarray(picture).quantize(128) for picture in pictures(frames)]
             first.save(draft, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
-        case ".mp4":
+        case _:
             _mp4(frames, draft, fps)
-        case other:
-            raise ValueError(f"render: cannot write {other!r} files; name a .gif or an .mp4")
     draft.replace(file)
 
 
@@ -230,9 +241,7 @@ def default_suffix() -> str:
 
 
 def _mp4(frames: Frames, file: Path, fps: int) -> None:
-    tool = shutil.which("ffmpeg")
-    if tool is None:
-        raise ValueError("render: an .mp4 needs ffmpeg on the PATH; name a .gif")
+    tool = shutil.which("ffmpeg") or "ffmpeg"
     held = [picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2] for picture in pictures(frames)]
     height, width = held[0].shape[:2]  # H.264 wants even sides
     command = [tool, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",

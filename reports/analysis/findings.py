@@ -131,7 +131,9 @@ def _views_left(curve: severities.Curve) -> str:
     """How many views were registered where a method broke, if not all."""
     level = next(level for level in curve.levels if level.severity == curve.breaking)
     held = level.points.get(REGISTERED)
-    return f", where it registers {100 * held.value:.0f} % of the views" if held and held.value < 1 else ""
+    if held is None or held.value == 1:
+        return ""
+    return f", where it registers {100 * held.value:.0f} % of the views" if held.value else ", where it gives no answer"
 
 
 def _names(curves: Sequence[severities.Curve]) -> list[Part]:

@@ -142,6 +142,10 @@ def read(suite: Path) -> list[Entry]:
     found = read_suite(suite)
     if not found:
         raise ValueError(f"report: {suite} holds no results; `unposed run --out {suite}` makes some")
+    places: dict[Path, Path] = {}
+    for folder, result in found:
+        if (other := places.setdefault(result.cell.folder, folder)) != folder:
+            raise ValueError(f"report: {other} and {folder} are one cell of two suites; name the folder of one suite")
     told = {result.cell.method for _, result in found if not POSES.isdisjoint(result.given)}
     return [Entry(folder=folder, result=result, told=result.cell.method in told) for folder, result in found]
 

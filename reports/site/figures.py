@@ -9,7 +9,7 @@ from reports.analysis.columns import column
 from reports.analysis.paired import Comparison
 from reports.analysis.robustness import SUCCESS, Point
 from reports.analysis.scores import IOU, PSNR, REGISTERED, ROTATION, Setting
-from reports.analysis.severities import BROKEN_BELOW, Curve
+from reports.analysis.severities import BROKEN_BELOW, Curve, Level
 from reports.analysis.tradeoff import Bargain, Bargains
 from reports.site import chart
 from reports.site.chart import Chart, Mark, Series
@@ -34,6 +34,7 @@ class Kind:
     kind: str
     scenes: tuple[str, ...]
     cells: tuple[int, int]  # cells a severity: fewest and most
+    severities: tuple[str, ...]  # of the table
     charts: Mapping[str, Chart]
     rows: tuple[KindRow, ...]
 
@@ -45,7 +46,7 @@ class KindRow:
     told: bool
     area: str
     breaking: str
-    levels: tuple[tuple[str, str, str], ...]  # severity, "5/6", "31.20 [..]"
+    levels: tuple[tuple[str, str], ...]  # at each severity of the table: "5/6", "31.20 [..]"; "—" where it was not run
     loss: str
 
 
@@ -58,13 +59,15 @@ def robustness(curves: Sequence[Curve]) -> list[Kind]:
         for kind in dict.fromkeys(curve.kind for curve in within):
             held = [curve for curve in within if curve.kind == kind]
             numbers = [level.n for curve in held for level in curve.levels]
+            severities = sorted({level.severity for curve in held for level in curve.levels})
             drawn = {name: _severity_chart(held, name, span) for name, span in spans.items() if span}
             found.append(
                 Kind(
                     setting=setting, kind=kind, cells=(min(numbers), max(numbers)),
+                    severities=tuple(f"{severity:g}" for severity in severities),
                     scenes=tuple(sorted({scene for curve in held for scene in curve.scenes})),
                     charts={name: each for name, each in drawn.items() if each.series},
-                    rows=tuple(_row(curve) for curve in held),
+                    rows=tuple(_row(curve, severities) for curve in held),
                 )
             )  # fmt: skip
     return found
@@ -128,22 +131,23 @@ def _breaking(curve: Curve) -> str:
     return f"at {curve.breaking:g}" if curve.breaking else "clean"
 
 
-def _row(curve: Curve) -> KindRow:
+def _row(curve: Curve, severities: Sequence[float]) -> KindRow:
     name = IOU if any(IOU in level.points for level in curve.levels) else PSNR
     loss = curve.loss(name)
+    levels = {level.severity: level for level in curve.levels}
     return KindRow(
         method=curve.method, given=curve.given, told=curve.told, area=curve.shown_area,
         breaking=_breaking(curve),
-        levels=tuple(
-            (
-                f"{level.severity:g}",
-                f"{round(level.points[SUCCESS].value * level.n)}/{level.n}",
-                _show(name, level.points[name]) if name in level.points else "—",
-            )
-            for level in curve.levels
-        ),
+        levels=tuple(_cell(levels.get(severity), name) for severity in severities),
         loss="—" if loss != loss else f"{'+' if loss > 0 else ''}{column(name).show(loss)} {column(name).unit}".strip(),
     )  # fmt: skip
+
+
+def _cell(level: Level | None, name: str) -> tuple[str, str]:
+    if level is None:
+        return "—", ""
+    success = level.points[SUCCESS]
+    return f"{success.successes}/{level.n}", _show(name, level.points[name]) if name in level.points else "—"
 
 
 def tradeoff(bargains: Bargains) -> Chart:

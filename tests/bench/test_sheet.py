@@ -25,5 +25,15 @@ def test_truth_stands_above_the_stages_that_were_kept(tmp_path):
     assert colours == [(255, 0, 0), (0, 0, 255), (0, 255, 0)]
 
 
+def test_the_views_are_spread_over_all_there_are(tmp_path):
+    cell = tmp_path / "clean" / "m" / "seed0"
+    for k in range(8):
+        written(cell / "renders", f"h{k:03d}.aligned", f"rgb({20 * k}, 0, 0)")
+    sheet = contact_sheet(cell)
+    assert sheet is not None
+    reds = [sheet.getpixel((MARGIN + SIDE * x + 10, 10))[0] // 20 for x in range(VIEWS)]
+    assert reds[0] <= 1 and reds[-1] >= 6 and reds == sorted(set(reds))
+
+
 def test_without_renders_there_is_no_sheet(tmp_path):
     assert contact_sheet(tmp_path) is None

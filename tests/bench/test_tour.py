@@ -175,6 +175,15 @@ def test_a_cell_is_filmed_by_its_worker(suite):
         assert film.size == (64, 32)
 
 
+def test_a_film_that_could_not_be_written_is_refused_before_anything_is_rendered(suite, monkeypatch):
+    monkeypatch.setattr(tour, "render", lambda *_, **__: pytest.fail("rendered first"))
+    ended = CliRunner().invoke(main, ["render", "blocks/clean/scripted/seed0", "-o", str(suite), "--film", "film.avi"])
+    assert (ended.exit_code, ended.output) == (
+        2,
+        "unposed: render: cannot write '.avi' files; name a .gif or an .mp4\n",
+    )
+
+
 def test_every_frame_is_told_of(suite):
     heard = []
     seen = tour.render(

@@ -123,8 +123,11 @@ def test_the_reader_chooses_statistic_tier_measure_and_degradation(page, run):
     assert page.locator(".aggregated:visible").count() == 2
     page.locator('input[name="measure"][value="psnr"]').check(force=True)
     assert "." in page.locator("table.heat .square a").first.inner_text()
+    shown = page.locator("[data-given]:visible").count()
     page.locator('input[name="tier"]').first.uncheck(force=True)
     assert page.locator(".aggregated tbody tr:visible").count() == 0
+    page.locator('input[name="tier"]').first.check(force=True)
+    assert page.locator("[data-given]:visible").count() == shown
 
 
 def test_the_slider_uncovers_the_truth_and_the_stages_change_the_picture(page, run):

@@ -65,6 +65,18 @@ def test_a_method_that_never_breaks_says_so_and_one_without_clean_has_no_loss(tm
     assert kind.rows[0].loss == "—"
 
 
+def test_each_number_stands_under_its_own_severity(tmp_path):
+    curves = written(tmp_path, [
+        *[("s", f"noise@{k}", "a", 0, 1, 30 - k) for k in (1, 2)],
+        *[("s", f"noise@{k}", "b", 0, 1, 20 - k) for k in (2, 5)],
+    ])  # fmt: skip
+    (kind,) = figures.robustness(list(curves.values()))
+    assert kind.severities == ("1", "2", "5")
+    assert {row.method: [quality for _, quality in row.levels] for row in kind.rows} == {
+        "a": ["29.00", "28.00", ""], "b": ["", "18.00", "15.00"],
+    }  # fmt: skip
+
+
 def test_the_chart_crosses_out_the_breaking_point(noise):
     (kind,) = figures.robustness([noise])
     (series,) = kind.charts[SUCCESS].series

@@ -221,6 +221,13 @@ def test_an_empty_or_missing_suite_is_one_clear_sentence(tmp_path):
         build(tmp_path / "nowhere")
 
 
+def test_one_cell_of_two_suites_is_refused_for_its_pages_would_be_one(tmp_path):
+    for suite in ("quick", "full"):
+        write_cell(tmp_path / suite, done("s", "clean", "m", 0, rotation=1.0, psnr=30.0))
+    with pytest.raises(ValueError, match="are one cell of two suites; name the folder of one suite"):
+        build(tmp_path)
+
+
 def test_a_report_is_made_of_result_files_alone(tmp_path):
     write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30), files=False)
     for path in (*tmp_path.rglob("truth/*.png"), *tmp_path.rglob("shown/*.png")):

@@ -38,7 +38,7 @@
       button.setAttribute("aria-selected", String(k === view));
       button.tabIndex = k === view ? 0 : -1;
       const image = button.querySelector("img"), kept = at(views[k]);
-      if (image && kept?.path) image.src = root + kept.path;
+      if (image && kept?.path) Object.assign(image, { src: root + kept.path, alt: kept.alt });
       button.querySelector("span").lastChild.textContent = kept?.score ?? "";
     });
   };
