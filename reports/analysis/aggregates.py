@@ -98,7 +98,8 @@ def _table(setting: Setting, degradation: str, entries: Sequence[Entry], levels:
     heads = _heads(entries)
     methods = scores.by_method(entries)
     rows = [_row(method, each, heads, levels) for method, each in methods.items()]
-    eligible = [may_be_marked(each) for each in methods.values()]
+    shared, scenes = scores.scenes_of_the_blind(entries)
+    eligible = [shared == scenes and may_be_marked(each) for each in methods.values()]
     columns = zip(*(row.aggregates for row in rows), strict=True)
     marked = list(zip(*(_marked(each, eligible, head) for head, each in zip(heads, columns, strict=True)), strict=True))
     return Across(

@@ -75,7 +75,13 @@ def of_question(question: Question, entries: Sequence[Entry]) -> Sentence:
 
 
 def finding(title: str, entries: Sequence[Entry], *, agreement: bool) -> Sentence:
-    """Methods blind to the poses are ranked by success rate, then by quality on held-out views."""
+    """Methods blind to the poses are ranked by success rate, then by quality on held-out views, over shared scenes."""
+    shared, scenes = scores.scenes_of_the_blind(entries)
+    if scenes and not shared:
+        return Part(title, strong=True), Part(": methods that see no poses share no scene, so none leads.")
+    if shared != scenes:
+        entries = [entry for entry in entries if entry.result.cell.scene in shared]
+        title += f" (the {len(shared)} of {len(scenes)} scenes that all were tried in)"
     standings = [_standing(method, each) for method, each in scores.by_method(entries).items() if scores.tried(each)]
     blind = [each for each in standings if not scores.is_told(each.entries)]
     told = [each for each in standings if scores.is_told(each.entries) and any(e.done for e in each.entries)]

@@ -131,10 +131,9 @@ def _square(entries: Sequence[Entry], query: Mapping[str, str], levels: dict[Que
 
 
 def _iqm(entries: Sequence[Entry], name: str, levels: dict[Question, float]) -> float:
-    """Of finite penalised scores."""
+    """Of penalised scores; NaN where there is none, or a charge is not known."""
     _, values = aggregates.charge(entries, name, levels)
-    values = values[np.isfinite(values)]
-    return float(stats.iqm(values)) if len(values) else math.nan
+    return float(stats.iqm(values)) if len(values) and np.isfinite(values).all() else math.nan
 
 
 def _shade(value: float, worst: float, best: float) -> float | None:

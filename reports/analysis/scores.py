@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from bench.degrade import CLEAN, KINDS
 from bench.record import Result, read_suite
 from bench.task import Effort
 from reports.analysis import stats
 from reports.naming import slug
 
-CLEAN = "clean"
 ROTATION, REGISTERED = "pose/rotation_deg_median", "pose/registered"
 PSNR, IOU = "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
@@ -142,7 +142,7 @@ def read(suite: Path) -> list[Entry]:
     found = read_suite(suite)
     if not found:
         raise ValueError(f"report: {suite} holds no results; `unposed run --out {suite}` makes some")
-    places: dict[Path, Path] = {}
+    places: dict[PurePath, Path] = {}
     for folder, result in found:
         if (other := places.setdefault(result.cell.folder, folder)) != folder:
             raise ValueError(f"report: {other} and {folder} are one cell of two suites; name the folder of one suite")
@@ -263,6 +263,16 @@ def tried(entries: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.result.status != "skipped"]
 
 
+def scenes_of_the_blind(entries: Iterable[Entry]) -> tuple[set[str], set[str]]:
+    """Scenes in which all of the methods that see no poses were tried, and those in which any was.
+
+    Means over scenes compare methods where the two are the same, and over the first.
+    """
+    blind = [entry for entry in tried(entries) if not entry.told]
+    found = [{entry.result.cell.scene for entry in each} for each in by_method(blind).values()]
+    return (set.intersection(*found), set.union(*found)) if found else (set(), set())
+
+
 def array(entries: Iterable[Entry], name: str) -> stats.Scores:
     """One value an entry, NaN where there is none."""
     values = [value(entry.result, name) for entry in entries]
@@ -274,14 +284,25 @@ def success(entries: Sequence[Entry]) -> stats.Mask:
     return stats.solved(done, array(entries, ROTATION))
 
 
-def mean_colour(entries: Iterable[Entry]) -> dict[Question, float]:
-    """PSNR of the mean-colour image of each question, taken from any of its cells that has it."""
-    levels: dict[Question, float] = {}
+def mean_colour(entries: Sequence[Entry]) -> dict[Question, float]:
+    """PSNR of the mean-colour image of each question, taken from any cell that was judged by the same images.
+
+    Those are the scene's clean ones whatever was shown, unless the kind of degradation changes the scene itself.
+    """
+    levels: dict[Any, float] = {}
     for entry in entries:
         level = value(entry.result, MEAN_COLOUR)
         if level is not None and math.isfinite(level):
-            levels.setdefault(entry.question, level)
-    return levels
+            levels.setdefault(_images(entry.question), level)
+    questions = dict.fromkeys(entry.question for entry in entries)
+    return {question: levels[_images(question)] for question in questions if _images(question) in levels}
+
+
+def _images(question: Question) -> tuple[Any, ...]:
+    """What the held-out images depend on."""
+    kind = split_degradation(question.degradation)[0]
+    changed = kind if kind in KINDS and KINDS[kind].changes_scene else CLEAN
+    return question.scene, changed, question.setting, question.reference
 
 
 def ranges(seeds: Sequence[int]) -> str:

@@ -47,15 +47,15 @@ def bargains(entries: Sequence[Entry]) -> list[Bargains]:
             tried = scores.tried(cells)
             kept, psnr = aggregates.charge(tried, PSNR, levels)
             seconds = scores.array(kept, SECONDS)
-            good = np.isfinite(psnr) & np.isfinite(seconds) & (seconds > 0)
-            if not good.any():
+            timed = seconds[np.isfinite(seconds) & (seconds > 0)]
+            if not len(timed) or not np.isfinite(psnr).all():
                 continue
             points.append(
                 Bargain(
                     method=method, given=scores.describe_given(cells), told=scores.is_told(cells),
-                    n=int(good.sum()), rate=float(scores.success(tried).mean()),
-                    seconds=float(stats.median(seconds[good])), seconds_range=_middle(seconds[good]),
-                    psnr=float(stats.iqm(psnr[good])), psnr_range=_middle(psnr[good]),
+                    n=len(kept), rate=float(scores.success(tried).mean()),
+                    seconds=float(stats.median(timed)), seconds_range=_middle(timed),
+                    psnr=float(stats.iqm(psnr)), psnr_range=_middle(psnr),
                 )
             )  # fmt: skip
         if points:

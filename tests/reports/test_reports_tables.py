@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
-from reports.analysis import aggregates, footnotes, heat, scores, tables
+from reports.analysis import aggregates, footnotes, heat, scores, tables, tradeoff
 from reports.analysis.findings import of_question
 from reports.analysis.scores import read
 from reports.analysis.verdict import verdict
@@ -281,6 +281,46 @@ def test_a_high_psnr_with_wrong_cameras_does_not_win(tmp_path):
         done("s", "clean", "right", 0, rotation=1, psnr=25),
     ]
     assert sentences(entries_of(tmp_path, results))[0].startswith("s · clean: right leads the 2")
+
+
+def test_methods_are_compared_over_the_scenes_that_all_were_tried_in(tmp_path):
+    results = [
+        done("easy", "clean", "a", 0, rotation=1, psnr=33),
+        done("easy", "clean", "b", 0, rotation=1, psnr=34),
+        done("hard", "clean", "b", 0, rotation=1, psnr=20),
+    ]
+    entries = entries_of(tmp_path, results)
+    said = "".join(part.text for part in verdict(entries).findings[0])
+    assert said.startswith("2 scenes · clean (the 1 of 2 scenes that all were tried in): b leads the 2 methods")
+    assert {figure.mark for row in aggregates.across(entries)[0].rows for each in row.aggregates
+            for figure in each.figures.values()} == {""}  # fmt: skip
+    apart = [entry for entry in entries if (entry.result.cell.scene, entry.method) != ("easy", "b")]
+    assert "share no scene, so none leads" in "".join(part.text for part in verdict(apart).findings[0])
+
+
+def test_a_failure_is_charged_what_any_cell_of_the_same_images_states(tmp_path):
+    """Held-out images are the clean ones under every degradation but silhouettes."""
+    entries = entries_of(tmp_path, [
+        done("s", "clean", "m", 0, rotation=1, psnr=30), ended("s", "jpeg@1", "m", 0, "failed", "broke"),
+        ended("s", "silhouette@1", "m", 0, "failed", "broke"), ended("other", "clean", "m", 0, "failed", "broke"),
+    ])  # fmt: skip
+    levels = {(q.scene, q.degradation): level for q, level in scores.mean_colour(entries).items()}
+    assert levels == {("s", "clean"): 12.5, ("s", "jpeg@1"): 12.5}
+
+
+def test_where_a_charge_is_not_known_neither_heat_nor_cost_shows_a_mean(tmp_path):
+    known = done("a", "clean", "m", 0, rotation=1, psnr=30)
+    entries = entries_of(tmp_path, [known, ended("b", "clean", "m", 0, "failed", "broke")])
+    square = heat.heats(entries)[0].rows[0].squares[0]
+    assert (square.texts["success"], square.texts["psnr"]) == ("1/2", "—")
+    assert tradeoff.bargains(entries) == []
+
+
+def test_a_fit_that_failed_before_it_cost_anything_is_charged_in_the_cost_figure(tmp_path):
+    lost = ended("a", "clean", "m", 1, "failed", "broke")
+    entries = entries_of(tmp_path, [done("a", "clean", "m", 0, rotation=1, psnr=30), replace(lost, cost={})])
+    (point,) = tradeoff.bargains(entries)[0].points
+    assert (point.n, point.psnr) == (2, pytest.approx((30 + 12.5) / 2))
 
 
 def test_seeds_are_listed_as_ranges_and_notes_lettered_past_z():
