@@ -68,6 +68,12 @@ def write_json(path: Path, value: Any) -> None:
     draft.replace(path)
 
 
+def sweep_drafts(folder: Path) -> None:
+    """Remove what kills left of files that are written whole. Nobody else may be writing below `folder`."""
+    for draft in folder.rglob(".*.tmp"):
+        draft.unlink(missing_ok=True)
+
+
 def read_json(path: Path) -> Any:
     return _DECODER.decode(path.read_text())
 

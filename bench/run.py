@@ -20,7 +20,7 @@ from bench.fitting import discard, finished_fit, fit_ingredients, request_fit, s
 from bench.judge.judging import Judge
 from bench.matrix import Plan, Planned, skip_reason
 from bench.provenance import cpu_count, provenance
-from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
+from bench.record import RERUNNABLE, Result, read_result, read_suite, sweep_drafts, write_result, write_tables
 from bench.scene import SIDE, Scene, SceneSource
 from bench.task import Effort
 
@@ -84,6 +84,7 @@ def hold(suite: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise SuiteBusy(f"{suite} is in use by another run: wait for it, or choose another --out") from error
+        sweep_drafts(suite)
         yield
 
 

@@ -16,12 +16,13 @@ from bench.record import read_json, read_log, read_suite
 ROOT = Path(__file__).parent.parent
 COMMAND = [
     sys.executable, "-m", "bench.cli", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
-    "--seeds", "0-3", "--effort", "smoke", "--no-track",
+    "--effort", "smoke", "--no-track",
 ]  # fmt: skip
 
 
-def start(suite: Path) -> subprocess.Popen:
-    return subprocess.Popen([*COMMAND, "-o", str(suite)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def start(suite: Path, seeds: str = "0-3") -> subprocess.Popen:
+    command = [*COMMAND, "--seeds", seeds, "-o", str(suite)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def workers_of(suite: Path) -> list[psutil.Process]:
@@ -68,8 +69,16 @@ def test_ten_kills_at_random_moments_lose_no_finished_cell(tmp_path):
         )  # no more than one step anew a kill
 
 
+def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
+    draft = tmp_path / "blocks" / "clean" / "scripted+behaviour=steps" / "seed0" / ".result.json.1.tmp"
+    draft.parent.mkdir(parents=True)
+    draft.write_text('{"half')
+    assert start(tmp_path, seeds="0").wait(timeout=120) == 0
+    assert not draft.exists()
+
+
 def test_workers_follow_their_judge_into_death(tmp_path):
-    process = start(tmp_path)
+    process = start(tmp_path, seeds="0-99")
     deadline = time.monotonic() + 30
     while not workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -83,7 +92,7 @@ def test_workers_follow_their_judge_into_death(tmp_path):
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path):
-    process = start(tmp_path)
+    process = start(tmp_path, seeds="0-99")  # so many that it cannot end before it is interrupted
     deadline = time.monotonic() + 30
     while not workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
