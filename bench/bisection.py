@@ -1,7 +1,7 @@
 """Where does it break? Bisection on a grid of severities, one question at a time.
 
 It is taken for granted that what breaks at a severity is broken at all higher ones (monotonicity): of n severities no
-more than 2 + log2(n) are looked at, and a method that recovers beyond its breaking point is not noticed.
+more than 2 + ceil(log2(n - 1)) are looked at, and a method that recovers beyond its breaking point is not noticed.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.degrade import KINDS
-from bench.record import ROTATION, Result, read_json, write_json
+from bench.record import RERUNNABLE, ROTATION, Result, read_json, write_json
 from bench.task import Effort
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ class Trial:
     successes: int
     cells: int
     rotation_deg: float  # median over seeds of pose/rotation_deg_median; 180 for a cell without an answer
+    undone: int = 0  # of the cells: failed, timed out or out of memory, which another run may mend
 
     @staticmethod
     def of(severity: float, results: Sequence[Result]) -> Trial:
         found = [result.metrics.get(ROTATION, math.nan) for result in results]
         rotation = statistics.median(180.0 if math.isnan(each) else each for each in found)
         successes = sum(result.solved for result in results)
-        return Trial(severity=severity, successes=successes, cells=len(results), rotation_deg=rotation)
+        undone = sum(result.status in RERUNNABLE for result in results)
+        return Trial(severity=severity, successes=successes, cells=len(results), rotation_deg=rotation, undone=undone)
 
     @property
     def holds(self) -> bool:

@@ -218,9 +218,16 @@ def stress(track: str | None, no_track: bool, tolerance: float, **options: Any) 
     width = max(map(len, names))
     click.echo(f"\n{'':<{width}}  {'breaks at':<16}  cells  saved  severity: successes")
     for name, row in zip(names, rows, strict=True):
-        tries = "  ".join(f"{trial.severity:g}: {trial.successes}/{trial.cells}" for trial in row.trials)
+        tries = "  ".join(
+            f"{trial.severity:g}: {trial.successes}/{trial.cells}"
+            + (f" ({trial.undone} failed or timed out)" if trial.undone else "")
+            for trial in row.trials
+        )
         click.echo(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {row.reason or tries}")
     click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
+    if any(trial.undone for row in rows for trial in row.trials):
+        click.echo("some cells failed or timed out, which counts as broken; --retry-failed runs them again", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -669,8 +676,10 @@ def preview(scene: str, degradation: str, views: int, effort: Any, data: tuple[P
     (source, *others), _ = select_scenes(scene, data)
     if others:
         raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
-    sheet = contact_sheet(source.load(SIDE[effort]), degradation, views)
     path = out or Path(f"{source.name.replace('/', '-').strip('-')}.{degradation}.png")
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise ValueError(f"preview: {path}: name a .png file in a folder that exists")
+    sheet = contact_sheet(source.load(SIDE[effort]), degradation, views)
     draft = path.with_name(f".{path.name}.tmp")
     sheet.save(draft, format="png")
     draft.replace(path)

@@ -16,7 +16,7 @@ from bench.executor import Death, Executor
 from bench.matrix import Planned
 from bench.record import read_json, write_json
 from bench.scene import Scene
-from bench.start import generator_of, perturbed
+from bench.start import generator_of, perturbed, scale_of
 from bench.task import INTERFACE, Capture
 
 
@@ -53,9 +53,10 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
     and without what its traits do not ask for."""
     traits = planned.method.method.traits
     capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
+    scale = scale_of(capture)
     capture = degrade(capture, planned.degradation, scene.name)
     if "start" in traits.needs | traits.uses:
-        capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed))
+        capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed), scale)
     if planned.submission:
         estimate = planned.submission.estimate
         capture = replace(capture, estimate=estimate, camera=None if estimate.camera else capture.camera)

@@ -124,6 +124,8 @@ def select_kinds(text: str) -> list[str]:
     """`noise,low_texture` -> names of kinds: families, globs and `all` stand for theirs. Raises ValueError."""
     chosen: list[str] = []
     for part in split_list(text):
+        if part == CLEAN:
+            raise ValueError(f"{CLEAN} is no kind of degradation but the scene as it is, severity 0 of every kind")
         matching = [name for name, kind in KINDS.items() if part in ("all", kind.family) or fnmatchcase(name, part)]
         if not matching and _is_pattern(part):
             raise UnknownName(f"no degradation matches {part!r}; `unposed list degradations` shows what is known")
@@ -141,8 +143,13 @@ def select_degradations(text: str) -> list[Degradation]:
             raise ValueError(f"degradation {part!r}: the range {severities!r} runs backwards")
         for kind in [CLEAN] if names == CLEAN else select_kinds(names):
             for severity in span or [severities]:
-                degradation = parse(f"{kind}{at}{severity}")
+                try:
+                    degradation = parse(f"{kind}{at}{severity}")
+                except ValueError as error:
+                    raise ValueError(f"{error}; a range is of whole severities, as in {kind}@1-5") from error
                 chosen[degradation.label] = degradation
+    if not chosen:
+        raise ValueError("no degradation is named; `clean` is the scene as it is")
     return list(chosen.values())
 
 

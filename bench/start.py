@@ -15,17 +15,21 @@ from bench.task import Capture, Pose, Start, ViewId
 Vector = NDArray[np.float64]
 
 
-def perturbed(capture: Capture, start: Start, rng_of: Callable[[ViewId], np.random.Generator]) -> Capture:
+def perturbed(
+    capture: Capture, start: Start, rng_of: Callable[[ViewId], np.random.Generator],
+    scale: tuple[Vector, float] | None = None,
+) -> Capture:  # fmt: skip
     """The capture with its start poses moved as `start` says; the share that stays exact is `capture.exact` now.
 
     Lengths are in quarters of the distance from the cameras to the scene: the radius is 4 where the published levels
-    come from. Raises ValueError where there are no start poses.
+    come from. `scale` is that of the capture as it was before a degradation, which is not to change them (default:
+    `scale_of` this one). Raises ValueError where there are no start poses.
     """
     if capture.start is None:
         raise ValueError("start: this capture has no start poses to move")
     if start.is_exact:
         return capture
-    pivot, unit = scale_of(capture)
+    pivot, unit = scale or scale_of(capture)
     luck = {view: float(rng_of(view).random()) for view in capture.start}
     kept = sorted(luck, key=luck.__getitem__)[: round(start.exact * len(luck))]
     moved = {

@@ -73,7 +73,9 @@ def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
     draft = tmp_path / "blocks" / "clean" / "scripted+behaviour=steps" / "seed0" / ".result.json.1.tmp"
     draft.parent.mkdir(parents=True)
     draft.write_text('{"half')
-    assert start(tmp_path, seeds="0").wait(timeout=120) == 0
+    process = start(tmp_path, seeds="0")
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode == 0, output
     assert not draft.exists()
 
 
@@ -97,7 +99,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path):
     while not workers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=30)[0].decode()
+    output = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 130
     assert "goes on from here" in output
     assert "Traceback" not in output

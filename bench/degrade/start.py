@@ -21,7 +21,7 @@ KINDS = (
     Kind(
         name="start_noise",
         family="pose",
-        summary="start poses are moved by se(3) noise: 4 to 55 degrees in the mean",
+        summary="start poses are moved by se(3) noise, 4 to 55 degrees in the mean, on top of what a method asks for",
         view_consistent=False,
         levels={"std": (0.0, 0.05, 0.10, 0.15, 0.30, 0.60)},
         apply=start_noise,

@@ -6,7 +6,6 @@ Repetition is no filter, for an image does not know which surface a pixel is of:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -30,11 +29,11 @@ def low_texture(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf
 def flat(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
     """Smooth, then leave each channel `tones` levels: the middles of as many equal parts of [0, 1], so that no
     surface turns into a background of white or black."""
-    weight, tones = pixels(parameters["weight"], capture.shape), parameters["tones"]
+    weight, tones = pixels(parameters["weight"], capture.shape), round(parameters["tones"])
 
     def posterised(colours: Floats, domain: Floats) -> Floats:
         part = np.floor(smooth(colours, weight, domain) * tones)
-        return (np.minimum(part, math.ceil(tones) - 1) + 0.5) / tones
+        return (np.minimum(part, tones - 1) + 0.5) / tones
 
     return _on_surfaces(capture, posterised)
 

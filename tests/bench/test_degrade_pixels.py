@@ -194,6 +194,18 @@ def test_flat_leaves_few_tones_none_of_them_black_or_white(tones):
     assert (shown[(capture.masks or {})[V] == 0] == 255).all()
 
 
+@pytest.mark.parametrize("severity", np.arange(4, 5.01, 0.25))
+def test_flat_keeps_light_surfaces_apart_from_a_white_background_at_any_severity(severity):
+    capture = make_capture(60, 60, views=1)
+    assert capture.masks is not None
+    solid = capture.masks[V] == 255
+    bright = np.where(solid[..., None], np.uint8(235), capture.images[V])
+    shown = degrade(replace(capture, images={V: bright}), Degradation(kind="flat", severity=severity), "scene").images[
+        V
+    ]
+    assert shown[solid].max() < 255
+
+
 def test_smoothing_solves_the_total_variation_model_as_scikit_image_does():
     from skimage.restoration import denoise_tv_chambolle
 
@@ -259,11 +271,34 @@ def test_a_silhouette_needs_held_out_masks_and_says_so():
         degrade_truth(make_truth(make_capture(), masks=False), Degradation(kind="silhouette", severity=1))
 
 
-def test_the_levels_are_the_published_ones():
+LEVELS = {  # severities 1 to 5, as the list of kinds that this suite was designed from has them
+    "gaussian_noise": {"std": (0.08, 0.12, 0.18, 0.26, 0.38)},
+    "impulse_noise": {"amount": (0.03, 0.06, 0.09, 0.17, 0.27)},
+    "speckle_noise": {"std": (0.15, 0.2, 0.35, 0.45, 0.6)},
+    "defocus_blur": {"radius": (3, 4, 6, 8, 10)},
+    "gaussian_blur": {"sigma": (1, 2, 3, 4, 6)},
+    "motion_blur": {"length": (10, 15, 15, 15, 20), "sigma": (3, 5, 8, 12, 15)},
+    "brightness": {"gain": (0.1, 0.2, 0.3, 0.4, 0.5)},
+    "contrast": {"factor": (0.4, 0.3, 0.2, 0.1, 0.05)},
+    "jpeg": {"quality": (25, 18, 15, 10, 7)},
+    "occlusion": {"share": (0.05, 0.1, 0.2, 0.3, 0.4)},
+    "fewer_views": {"share": (0.5, 0.25, 0.12, 0.08, 0.06)},
+    "prior_elevation": {"widen": (0.1, 0.2, 0.3, 0.4, 0.5)},
+    "start_noise": {"std": (0.05, 0.1, 0.15, 0.3, 0.6)},
+    "focal_error": {"factor": (1.02, 1.05, 1.1, 1.2, 1.4)},
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_the_levels_are_those_of_the_list(name):
+    assert {parameter: values[1:] for parameter, values in KINDS[name].levels.items()} == LEVELS[name]
+
+
+def test_levels_that_are_named_by_their_inverse_are_the_published_ones():
+    """Hendrycks and Dietterich 2019, as released: rates of photons, factors of pixels; tones are a list of ours."""
     levels = {name: kind.levels for name, kind in KINDS.items()}
-    # Hendrycks and Dietterich 2019, as released: rates and factors where they are named by their inverse here
     assert [round(std**-2) for std in levels["shot_noise"]["std"][1:]] == [60, 25, 12, 5, 3]
     assert [round(1 / block, 2) for block in levels["pixelate"]["block"][1:]] == [0.6, 0.5, 0.4, 0.3, 0.25]
-    assert levels["defocus_blur"]["radius"][1:] == (3, 4, 6, 8, 10)
-    assert levels["jpeg"]["quality"][1:] == (25, 18, 15, 10, 7)
-    assert levels["contrast"]["factor"][1:] == (0.4, 0.3, 0.2, 0.1, 0.05)
+    assert levels["flat"]["tones"][1:] == (24, 12, 6, 3, 2)
+    reach = levels["prior_mismatch"]["reach"]
+    assert (reach[1], reach[5]) == (1.05, 1.5)

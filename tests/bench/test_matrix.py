@@ -49,7 +49,11 @@ def test_degradations_are_kinds_families_and_globs_at_severities_and_ranges(text
         ("jpg@1-5", "'jpg': did you mean jpeg"),
         ("x*@2", r"no degradation matches 'x\*'"),
         ("clean@3", "clean has no severity"),
+        ("clean@1-2", "clean has no severity"),
         ("jpeg@", "write it as kind@severity"),
+        ("jpeg@0.5-2", "a range is of whole severities, as in jpeg@1-5"),
+        ("", "no degradation is named"),
+        (",", "no degradation is named"),
     ],
 )
 def test_other_degradations_are_refused(text, reason):

@@ -54,6 +54,17 @@ def test_inerfs_half_stays_exact_and_the_rest_starts_within_its_bounds(capture):
         assert (view in moved.exact) == (angle < 1e-5 and offset == 0)
 
 
+@pytest.mark.parametrize("degradation", ["prior_mismatch@5", "prior_distribution@5", "fewer_views@3", "focal_error@5"])
+def test_a_degradation_of_something_else_leaves_the_start_as_it_was(degradation):
+    source = find_scene("blocks", ())
+    made = plan(
+        scenes="blocks", methods="barf", degradations=f"clean,{degradation}", seeds="0", effort="smoke", roots=()
+    )
+    clean, spoilt = (shown_to(planned, source.load(64)) for planned in made.cells)
+    assert clean.start and spoilt.start
+    assert all(np.array_equal(clean.start[view], pose) for view, pose in spoilt.start.items())
+
+
 def test_the_order_of_the_views_decides_nothing(capture):
     turned = replace(
         capture,

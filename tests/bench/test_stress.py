@@ -139,7 +139,7 @@ def test_answers_to_other_questions_stay_and_the_same_question_is_answered_anew(
     [
         (["-d", "jpeg@3"], "names a severity, which is what is looked for"),
         (["-d", "jepg"], "did you mean jpeg"),
-        (["-d", "clean"], "clean has no severity"),
+        (["-d", "clean"], "clean is no kind of degradation"),
         (["-d", ","], "no kind of degradation is named"),
         (["-d", "jpeg", "--tolerance", "0"], "step of the severity"),
         ([], "--degradations"),
