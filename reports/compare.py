@@ -88,14 +88,18 @@ class Compared:
     newly_answered: tuple[tuple[str, str], ...]
     newly_unsolved: tuple[tuple[str, str], ...]  # name, "0.3 -> 94 deg"
     newly_solved: tuple[tuple[str, str], ...]
+    newly_missing: tuple[tuple[str, str], ...]  # done in both, and a number of A is none in B: name, which
 
     @property
     def regressions(self) -> tuple[str, ...]:
         """What got worse, in words; none is what a continuous check wants."""
         found = []
-        for cells, what in ((self.newly_failing, "newly without an answer"), (self.newly_unsolved, "no longer solved")):
-            if cells:
-                found.append(f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} {what}")
+        for count, what in (
+            (self.only_a, "not in B"), (len(self.newly_failing), "newly without an answer"),
+            (len(self.newly_unsolved), "no longer solved"), (len(self.newly_missing), "without a number that A has"),
+        ):  # fmt: skip
+            if count:
+                found.append(f"{count} {'cell' if count == 1 else 'cells'} {what}")
         return (*found, *(f"{title(each.column)} {told(each)}" for each in self.changes if each.lost))
 
 
@@ -133,8 +137,9 @@ def compare(a: Side, b: Side) -> Compared:
         changes=tuple(change for change in changes if change is not None),
         newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: scores.ended(pair.b)),
         newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: scores.ended(pair.a)),
-        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) and not _solved(pair.b), _rotations),
-        newly_solved=_cells(both, lambda pair: _solved(pair.b) and not _solved(pair.a), _rotations),
+        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) and not _solved(pair.b) and _turned(pair), _rotations),
+        newly_solved=_cells(both, lambda pair: _solved(pair.b) and not _solved(pair.a) and _turned(pair), _rotations),
+        newly_missing=_cells(both, lambda pair: bool(_missing(pair)), lambda pair: ", ".join(_missing(pair))),
     )  # fmt: skip
 
 
@@ -155,6 +160,18 @@ def _cells(
 
 def _solved(entry: Entry) -> bool:
     return bool(scores.success([entry])[0])
+
+
+def _turned(pair: Pair) -> bool:
+    """Whether the rotation errors differ by more than what is no change, or one of them is no number."""
+    a, b = (scores.array([each], scores.ROTATION)[0] for each in (pair.a, pair.b))
+    return not abs(b - a) <= QUALITY[scores.ROTATION]
+
+
+def _missing(pair: Pair) -> list[str]:
+    """Columns of quality that are a number in A and none in B."""
+    held = [(name, *(scores.array([each], name)[0] for each in (pair.a, pair.b))) for name in QUALITY]
+    return [title(column(name)) for name, a, b in held if math.isfinite(a) and not math.isfinite(b)]
 
 
 def _rotations(pair: Pair) -> str:

@@ -25,6 +25,7 @@ def lines(compared: Compared) -> list[str]:
     for what, cells in (
         ("without an answer now", compared.newly_failing), ("answered now", compared.newly_answered),
         ("no longer solved", compared.newly_unsolved), ("solved now", compared.newly_solved),
+        ("without a number that A has", compared.newly_missing),
     ):  # fmt: skip
         said += _listed(what, cells)
     for change in compared.changes:
@@ -72,6 +73,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "newly_answered": [list(cell) for cell in compared.newly_answered],
         "newly_unsolved": [list(cell) for cell in compared.newly_unsolved],
         "newly_solved": [list(cell) for cell in compared.newly_solved],
+        "newly_missing": [list(cell) for cell in compared.newly_missing],
         "changes": {
             each.column.name: {
                 "n": each.n, "a": each.a, "b": each.b, "mean": each.mean,

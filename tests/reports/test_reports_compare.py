@@ -51,6 +51,30 @@ def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
     assert psnr.interval == pytest.approx((1.5, 1.5))
 
 
+def test_a_run_that_died_half_way_is_no_success(tmp_path, before):
+    found = compared(before, write(tmp_path / "after", *cells(seeds=[0])))
+    assert found.regressions == ("3 cells not in B",)
+    assert compared(write(tmp_path / "less", *cells(seeds=[0])), before).regressions == ()
+
+
+@pytest.mark.parametrize("lost", [float("nan"), None])
+def test_a_number_that_is_lost_is_a_regression_and_is_named(tmp_path, before, lost):
+    poorer = [
+        replace(each, metrics={k: v if k != "nvs/aligned/psnr" else lost for k, v in each.metrics.items()
+                               if k != "nvs/aligned/psnr" or lost is not None})
+        for each in cells()
+    ]  # fmt: skip
+    found = compared(before, write(tmp_path / "after", *poorer))
+    assert found.regressions == ("4 cells without a number that A has",)
+    assert found.newly_missing[0] == ("s/clean/m/seed0", "PSNR aligned")
+    assert "without a number that A has (4):" in telling.lines(found)
+
+
+def test_a_step_over_the_threshold_within_the_tolerance_is_no_change(tmp_path):
+    a, b = (write(tmp_path / str(value), *cells(rotation=value, seeds=[0])) for value in (4.9999, 5.0001))
+    assert (compared(a, b).regressions, compared(b, a).newly_solved) == ((), ())
+
+
 def test_a_loss_beyond_tolerance_and_chance_is_a_regression_and_a_gain_is_not(tmp_path, before):
     worse = compared(before, write(tmp_path / "worse", *cells(psnr=29.5)))
     assert [each.partition(" −")[0] for each in worse.regressions] == ["PSNR aligned", "PSNR refined", "PSNR half"]
