@@ -7,7 +7,7 @@ critical difference follow Demsar 2006, "Statistical comparisons of classifiers 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import cast
@@ -36,6 +36,7 @@ class Difference:
     mean: float
     better: int
     worse: int
+    lead: float  # sum of the signed ranks: above 0 where `first` is ahead, whatever a few charged failures do to means
     p: float  # Wilcoxon's signed rank test, two-sided
     holm: float  # the same, corrected for all pairs of the table
 
@@ -64,7 +65,10 @@ class Ranks:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All pairs of methods that see no poses, in one column, over the blocks that all of them were tried in."""
+    """All pairs of methods that see no poses, in one column, each over the blocks that both were tried in.
+
+    `blocks` are those of any pair. Ranks are of all methods at once, and so over the blocks that all were tried in.
+    """
 
     setting: Setting
     degradation: str
@@ -83,12 +87,8 @@ def comparisons(entries: Sequence[Entry]) -> list[Comparison]:
         for degradation, held in scores.by_degradation(each).items():
             for name in (ROTATION, PSNR):
                 table = _scores(held, name, levels)
-                methods = tuple(table)
-                blocks = tuple(sorted(set.intersection(*(set(row) for row in table.values())))) if table else ()
-                if len(methods) < 2 or not blocks:
-                    continue
-                matrix = np.array([[table[method][block] for block in blocks] for method in methods])
-                found.append(_compare(setting, degradation, column(name), methods, blocks, matrix))
+                if any(table[a].keys() & table[b].keys() for a, b in combinations(table, 2)):
+                    found.append(_compare(setting, degradation, column(name), table))
     return found
 
 
@@ -108,31 +108,32 @@ def _scores(entries: Sequence[Entry], name: str, levels: dict[scores.Question, f
     return table
 
 
-def _compare(
-    setting: Setting, degradation: str, shown: Column, methods: tuple[str, ...], blocks: tuple[str, ...],
-    matrix: stats.Scores,
-) -> Comparison:  # fmt: skip
-    """`matrix` is (methods, blocks)."""
+def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[str, Mapping[str, float]]) -> Comparison:
+    """`table`: method -> block -> score."""
     low = shown.better == "low"
-    differences = [
-        difference(methods[a], methods[b], matrix[a] - matrix[b], low=low)
-        for a, b in combinations(range(len(methods)), 2)
-    ]
+    differences = []
+    for a, b in combinations(table, 2):
+        if shared := sorted(table[a].keys() & table[b].keys()):
+            values = np.array([table[a][block] - table[b][block] for block in shared])
+            differences.append(difference(a, b, values, low=low))
     corrected = holm([each.p for each in differences])
-    n, pairs = len(blocks), len(differences)
+    n, pairs = max(each.n for each in differences), len(differences)
     warnings = []
     if least(n) > ALPHA / pairs:
         warnings.append(
             f"{n} scene{'s' if n > 1 else ''} and {pairs} comparison{'s' if pairs > 1 else ''}: no difference, however "
             f"large, can reach p < {ALPHA:g}; {enough(pairs)} scenes could."
         )
+    common = sorted(set.intersection(*(set(row) for row in table.values())))
     ranks = None
-    if n >= RANKED_FROM and len(methods) > 2:
-        ranks = rank(methods, matrix if low else -matrix)
-    elif len(methods) > 2:
-        warnings.append(f"Ranks are compared from {RANKED_FROM} scenes on.")
+    if len(common) >= RANKED_FROM and len(table) > 2:
+        matrix = np.array([[row[block] for block in common] for row in table.values()])
+        ranks = rank(tuple(table), matrix if low else -matrix)
+    elif len(table) > 2:
+        warnings.append(f"Ranks are compared from {RANKED_FROM} scenes on that all were tried in; here {len(common)}.")
     return Comparison(
-        setting=setting, degradation=degradation, column=shown, blocks=blocks, ranks=ranks, warnings=tuple(warnings),
+        setting=setting, degradation=degradation, column=shown, ranks=ranks, warnings=tuple(warnings),
+        blocks=tuple(sorted({block for row in table.values() for block in row})),
         differences=tuple(replace(each, holm=p) for each, p in zip(differences, corrected, strict=True)),
     )  # fmt: skip
 
@@ -145,6 +146,7 @@ def difference(first: str, second: str, values: stats.Scores, *, low: bool) -> D
         median=float(np.median(values)), mean=float(np.mean(values)),
         interval=stats.bootstrap([values], stats.mean) if len(values) > 1 else None,
         better=int((ahead > 0).sum()), worse=int((ahead < 0).sum()),
+        lead=float((np.sign(ahead) * rankdata(np.abs(ahead))).sum()),
         p=signed_rank(values), holm=math.nan,
     )  # fmt: skip
 
@@ -184,7 +186,8 @@ def rank(methods: Sequence[str], matrix: stats.Scores) -> Ranks:
     ranked = rankdata(matrix, axis=0)  # (methods, blocks); ties share their mean rank
     mean = ranked.mean(axis=1)
     # Demsar 2006, sec. 3.2.1, divided by its correction for ties (Conover 1999, sec. 5.8)
-    spread = (n * (k - 1)) * ((mean - (k + 1) / 2) ** 2).sum() * n / ((ranked - (k + 1) / 2) ** 2).sum()
+    total = ((ranked - (k + 1) / 2) ** 2).sum()
+    spread = (n * (k - 1)) * ((mean - (k + 1) / 2) ** 2).sum() * n / total if total else 0.0  # all tie everywhere
     order = np.argsort(mean, kind="stable").tolist()
     return Ranks(
         methods=tuple(str(methods[i]) for i in order), ranks=tuple(float(mean[i]) for i in order), n=n,

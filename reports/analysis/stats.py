@@ -78,10 +78,6 @@ def solved(done: Mask, rotation_deg: Scores) -> Mask:
     return done & (np.nan_to_num(rotation_deg, nan=np.inf) < SOLVED_BELOW_DEG)
 
 
-def successes_only(scores: Scores, success: Mask) -> Scores:
-    return scores[success & ~np.isnan(scores)]
-
-
 def penalised(scores: Scores, done: Mask, penalty: ArrayLike) -> Scores:
     """Every score, with `penalty` (one, or one a score) where the cell failed or its score is not a number."""
     return np.where(done & ~np.isnan(scores), scores, penalty)

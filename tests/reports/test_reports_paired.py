@@ -38,6 +38,31 @@ def test_friedmans_statistic_is_scipys_and_without_ties_the_published_formula():
     assert ours.statistic > by_hand
 
 
+def test_one_failure_among_many_wins_does_not_turn_the_verdict():
+    values = np.array([-0.1] * 11 + [178.0]) - 0.001 * np.arange(12)
+    found = paired.difference("a", "b", values, low=True)
+    assert (found.better, found.worse, found.p < 0.05) == (11, 1, True)
+    assert found.mean > 0 and found.lead > 0
+
+
+def test_methods_that_tie_everywhere_do_not_differ():
+    ranks = paired.rank(("a", "b", "c"), np.full((3, 6), 180.0))
+    assert (ranks.statistic, ranks.p, ranks.groups) == (0, 1, ((0, 2),))
+
+
+def test_a_method_that_ran_elsewhere_takes_nothing_from_the_others(tmp_path):
+    for k in range(8):
+        for method in ("a", "b"):
+            write_cell(
+                tmp_path, done(f"s{k}", "clean", method, 0, rotation=1 + k, psnr=30 + (method == "a")), files=False
+            )
+    write_cell(tmp_path, done("elsewhere", "clean", "c", 0, rotation=1, psnr=30), files=False)
+    found = paired.comparisons(read(tmp_path))
+    psnr = next(each for each in found if each.column.name == "nvs/aligned/psnr")
+    assert [(each.first, each.second, each.n) for each in psnr.differences] == [("a", "b", 8)]
+    assert psnr.ranks is None and "all were tried in; here 0" in psnr.warnings[-1]
+
+
 def test_nemenyis_critical_values_are_those_of_the_published_table():
     # Demsar 2006, Table 5a, alpha = 0.05, for 2 to 10 classifiers
     published = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
@@ -113,5 +138,5 @@ def test_too_few_scenes_are_warned_of(tmp_path):
     assert found.ranks is None
     assert found.warnings == (
         "3 scenes and 3 comparisons: no difference, however large, can reach p < 0.05; 7 scenes could.",
-        "Ranks are compared from 6 scenes on.",
+        "Ranks are compared from 6 scenes on that all were tried in; here 3.",
     )

@@ -57,8 +57,7 @@ def test_a_success_is_done_and_under_five_degrees():
     assert stats.solved(done, np.array([4.99, 5.0, 0.1, np.nan])).tolist() == [True, False, False, False]
 
 
-def test_failures_and_nan_are_charged_and_successes_stand_apart():
+def test_failures_and_nan_are_charged():
     scores, done = np.array([1.0, np.nan, 2.0]), np.array([True, True, False])
     assert stats.penalised(scores, done, 180).tolist() == [1, 180, 180]
     assert stats.penalised(scores, done, [10, 11, 12]).tolist() == [1, 11, 12]
-    assert stats.successes_only(scores, np.array([True, True, False])).tolist() == [1]
