@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+GIVEN = "given poses (true, rough or submitted)"
+
+
 def build(suite: Path, out: Path | None = None) -> Path:
     """Write tables (LaTeX, Markdown, CSV), figures (PDF, SVG) and `main.tex` over them into `out`.
 
@@ -71,21 +74,22 @@ def pictures(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Figure]]:
     for setting, each in groups.items():
         suffix, where = setting.suffix(groups), setting.title
         curves = severities.curves(each)
-        if curves:
-            caption = f"Robustness, {where}. Whiskers: 95 % intervals; a cross marks the breaking point."
-            yield f"robustness{suffix}", caption, figures.robustness(curves, colours)
+        for k, page in enumerate(figures.pages(curves), 1):
+            part, more = (f"_{k}", ", continued") if k > 1 else ("", "")
+            caption = f"Robustness{more}, {where}. Whiskers: 95 % intervals; a cross marks the breaking point."
+            yield f"robustness{suffix}{part}", caption, figures.robustness(page, colours)
         for table in heat.heats(each):
             what = f"Success rate, method by {table.across}"
-            caption = f"{what}, {where}, {table.scope}. Hatched: no answer. *: given the true poses."
+            caption = f"{what}, {where}, {table.scope}. Hatched: no answer. *: {GIVEN}."
             yield f"heat_{table.across}{suffix}", caption, figures.heat(table)
         for bargains in tradeoff.bargains(each):
-            caption = f"Cost against quality, {bargains.degradation}, {where}. Hollow: given the true poses."
+            caption = f"Cost against quality, {bargains.degradation}, {where}. Hollow: {GIVEN}."
             yield f"cost{suffix}", caption, figures.tradeoff(bargains, colours)
         for comparison in paired.comparisons(each):
             figure = figures.ranks(comparison)
             if figure is not None:
                 what = f"{comparison.column.label}, {comparison.degradation}"
-                caption = f"Mean ranks by {what}, {where}, n = {len(comparison.blocks)} scenes."
+                caption = f"Mean ranks by {what}, {where}, n = {comparison.ranks.n if comparison.ranks else 0} scenes."
                 name = f"ranks_{slug(comparison.degradation)}_{slug(comparison.column.label)}{suffix}"
                 yield name, caption, figure
         yield from _renders(each, colours, suffix, where)
@@ -110,15 +114,16 @@ def _published(held: Library) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["id", "method", "given", "dataset", "scene", "column", "value", "read", "source", "protocol", "caution"]
-    )
+        ["id", "method", "given", "dataset", "scene", "column", "value", "read", "source", "protocol", "caution",
+         "stage", "stage_note"]
+    )  # fmt: skip
     for each in held.published:
         for scene, values in each.scenes.items():
             for column, value in values.items():
-                row: list[Any] = [each.id, each.method, each.given, each.dataset, scene, column, value]
-                writer.writerow([*row, each.read, each.source, each.protocol, each.caution])
+                row: list[Any] = [each.id, each.method, each.given, each.dataset, scene, column, value, each.read]
+                writer.writerow([*row, each.source, each.protocol, each.caution, each.stage, each.stage_note])
     for noise in held.noise:
         for sigma, value in zip(noise.sigma, noise.rotation, strict=True):
             writer.writerow(["noise", noise.method, noise.given, "", noise.scene, f"rotation at sigma {sigma}", value,
-                             noise.read, noise.source, "", ""])  # fmt: skip
+                             noise.read, noise.source, "", "", "", ""])  # fmt: skip
     return text.getvalue()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,25 +31,39 @@ if TYPE_CHECKING:
 Picture = NDArray[np.uint8]
 
 VIEWS = 4  # of a row of renders
+KINDS = 4  # of degradation in a row of panels
+ROWS = 2  # of kinds on a page
+SQUARES = 14  # of a heat map's row, at most
+
+
+def pages(curves: Sequence[Curve]) -> list[list[Curve]]:
+    """The curves of one setting, as many kinds of degradation at a time as a page holds."""
+    kinds = list(dict.fromkeys(curve.kind for curve in curves))
+    parts = [kinds[k : k + ROWS * KINDS] for k in range(0, len(kinds), ROWS * KINDS)]
+    return [[curve for curve in curves if curve.kind in part] for part in parts]
 
 
 def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
-    """Success rate above held-out quality, one column a kind of degradation; all of one setting."""
+    """Success rate above held-out quality for each kind of degradation, four kinds a row; all of one setting."""
     kinds = list(dict.fromkeys(curve.kind for curve in curves))
-    figure, axes = look.panels(2, len(kinds), 1.75)
-    for k, kind in enumerate(kinds):
+    across = min(len(kinds), KINDS)
+    figure, axes = look.panels(2 * math.ceil(len(kinds) / across), across, 1.75)
+    above, below = ([panel for row in axes[half::2] for panel in row] for half in (0, 1))
+    for k, (kind, upper, lower) in enumerate(zip(kinds, above, below, strict=False)):  # the last row may be short
         held = [curve for curve in curves if curve.kind == kind]
         name = IOU if any(IOU in level.points for curve in held for level in curve.levels) else PSNR
-        for row, quantity in enumerate((SUCCESS, name)):
-            _severities(axes[row][k], held, quantity, colours)
-        axes[0][k].set_title(kind)
-        axes[0][k].axhline(BROKEN_BELOW, color="#b3400a", linewidth=0.6, linestyle=":")
-        axes[0][k].set_ylim(-0.05, 1.05)
-        axes[1][k].set_xlim(axes[0][k].get_xlim())
-        axes[1][k].set_xlabel("severity (0: clean)")
-        axes[0][k].set_ylabel("success rate" if k == 0 else "")
-        axes[1][k].set_ylabel(f"held-out {column(name).heading}")
-    look.legend(figure, axes[0])
+        _severities(upper, held, SUCCESS, colours)
+        _severities(lower, held, name, colours)
+        upper.set_title(kind)
+        upper.axhline(BROKEN_BELOW, color="#b3400a", linewidth=0.6, linestyle=":")
+        upper.set_ylim(-0.05, 1.05)
+        lower.set_xlim(upper.get_xlim())
+        lower.set_xlabel("severity (0: clean)")
+        upper.set_ylabel("success rate" if k % across == 0 else "")
+        lower.set_ylabel(f"held-out {column(name).heading}")
+    for empty in (*above[len(kinds) :], *below[len(kinds) :]):
+        empty.remove()
+    look.legend(figure, above[: len(kinds)])
     return figure
 
 
@@ -73,13 +88,23 @@ def _severities(axes: Axes, curves: Sequence[Curve], name: str, colours: Mapping
 
 
 def heat(table: Heat) -> Figure:
-    """Success rates; cells that failed are hatched."""
+    """Success rates; cells that failed are hatched. A wide one goes on in further panels, of equal squares."""
+    n = len(table.columns)
+    down = math.ceil(n / SQUARES)
+    wide = math.ceil(n / down)
+    figure, axes = look.panels(down, 1, 0.5 + 0.3 * len(table.rows))
+    for k, (panel,) in enumerate(axes):
+        _squares(panel, table, range(k * wide, min((k + 1) * wide, n)), wide)
+    return figure
+
+
+def _squares(axes: Axes, table: Heat, shown: range, wide: int) -> None:
+    """Some columns of a heat map, on axes with room for `wide`."""
     from matplotlib.patches import Rectangle
 
-    figure, [[axes]] = look.panels(1, 1, 0.5 + 0.3 * len(table.rows))
     axes.grid(visible=False)
     for y, row in enumerate(table.rows):
-        for x, square in enumerate(row.squares):
+        for x, square in enumerate(row.squares[k] for k in shown):
             shade = square.shade.get("success")
             face = "white" if shade is None else _blend(shade)
             hatch = {"": None, "some": "///", "all": "//////"}[square.hatch]
@@ -90,15 +115,14 @@ def heat(table: Heat) -> Figure:
             text = square.texts.get("success", "skipped" if square.query else "·")
             axes.text(x, y, text, ha="center", va="center", fontsize=7, bbox={"facecolor": "white", "alpha": 0.7,
                       "linewidth": 0, "pad": 1})  # fmt: skip
-    labels = [f"{kind} {severity}".strip() for kind, severity in table.columns]
+    labels = [" ".join(table.columns[k]).strip() for k in shown]
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
     axes.set_yticks(range(len(table.rows)), [f"{row.method}{' *' if row.told else ''}" for row in table.rows])
-    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_xlim(-0.5, wide - 0.5)
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    return figure
 
 
 def _blend(share: float) -> tuple[float, ...]:
@@ -107,7 +131,7 @@ def _blend(share: float) -> tuple[float, ...]:
 
 
 def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
-    """Seconds of a fit against PSNR; hollow: given the true poses."""
+    """Seconds of a fit against PSNR; hollow: given poses, true, rough or submitted."""
     figure, [[axes]] = look.panels(1, 1, 2.4)
     for point in bargains.points:
         ink = look.ink(colours[point.method])
@@ -118,10 +142,22 @@ def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
             markerfacecolor="white" if point.told else ink["color"], markersize=5,
         )  # pyright: ignore[reportArgumentType]  # fmt: skip
     axes.set_xscale("log")
+    marks = _one_two_five(*axes.get_xlim())
+    axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
+    axes.set_xlim(marks[0], marks[-1])
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("wall time of a fit (s), median")
     axes.set_ylabel("held-out PSNR (dB), aligned")
     look.legend(figure, [axes])
     return figure
+
+
+def _one_two_five(low: float, high: float) -> list[float]:
+    """... 1, 2, 5, 10, 20 ...: from the last at or below `low` to the first at or above `high`."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    first, last = max(mark for mark in marks if mark <= low), min(mark for mark in marks if mark >= high)
+    return [mark for mark in marks if first <= mark <= last]
 
 
 def _reach(value: float, low: float, high: float) -> list[list[float]]:

@@ -114,16 +114,18 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
         numbers = [level.n for curve in held for level in curve.levels]
         few, many = min(numbers), max(numbers)
         cells = f"{few if few == many else f'{few} to {many}'} cell{'s' if many > 1 else ''}"
+        lost = ", and counted as 0 % in registered" if REGISTERED in names else ""
+        notes = Footnotes()
         found.append(
             Table(
                 name=f"robustness_{slug(kind)}{setting.suffix(settings)}",
                 caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {len(scenes)} "
                 f"scene{'s' if len(scenes) > 1 else ''}, {cells} a severity; "
                 "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged "
-                "in rotation and PSNR. A method breaks at the first severity at which fewer than half of its cells "
-                "succeed.",
-                stub="method", heads=tuple(heads), detailed=True, notes=(),
-                rows=tuple(_bearing(curve, names, severities) for curve in held),
+                f"in rotation and PSNR{lost}. A method breaks at the first severity at which fewer than half of its "
+                "cells succeed.",
+                stub="method", heads=tuple(heads), detailed=True,
+                rows=tuple(_bearing(curve, names, severities, notes) for curve in held), notes=tuple(notes),
                 remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
             )
         )  # fmt: skip
@@ -139,15 +141,16 @@ def _lost(curve: Curve) -> bool:
     return any(level.points[REGISTERED].value < 1 for level in curve.levels if REGISTERED in level.points)
 
 
-def _bearing(curve: Curve, names: Sequence[str], severities: Sequence[float]) -> Row:
+def _bearing(curve: Curve, names: Sequence[str], severities: Sequence[float], notes: Footnotes) -> Row:
     levels = {level.severity: level for level in curve.levels}
-    cells = [_level(levels.get(severity), name) for name in names for severity in severities]
+    cells = [_level(levels.get(severity), name, notes) for name in names for severity in severities]
     breaking = "—" if curve.breaking is None else f"{curve.breaking:g}"
     cells += [Cell(text=curve.shown_area), Cell(text=breaking)]
     return Row(label=curve.method, detail=curve.given, cells=tuple(cells))
 
 
-def _level(level: Level | None, name: str) -> Cell:
+def _level(level: Level | None, name: str, notes: Footnotes) -> Cell:
+    """A success rate below 1 is a dagger with the number of cells."""
     if level is None or name not in level.points:
         return Cell(text="—")
     point = level.points[name]
@@ -156,7 +159,9 @@ def _level(level: Level | None, name: str) -> Cell:
         return f"{100 * value:.0f}" if name == SUCCESS else column(name).show(value)
 
     interval = f"[{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
-    return Cell(text=text(point.value), spread=interval)
+    short = point.n - point.successes if name == SUCCESS else 0
+    why = (notes.letter(f"{short} of {point.n} cells did not succeed"),) if short else ()
+    return Cell(text=text(point.value), spread=interval, notes=why, failed=short > 0)
 
 
 def noise(library: Library) -> list[Table]:

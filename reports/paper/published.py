@@ -27,6 +27,8 @@ class Published:
     scenes: Mapping[str, Mapping[str, Decimal]]  # as printed, with their digits
     ours: str = ""  # the method of this suite that it is set beside
     side: int | None = None  # longest side of its images, px
+    stage: str = ""  # of ours, the one that its novel views stand beside
+    stage_note: str = ""  # why, where the source does not say
     caution: str = ""
     comparable: tuple[str, ...] = ()  # columns for which a difference means something
 

@@ -22,6 +22,9 @@ PUBLISHED_AS = {"psnr": "psnr", "ssim": "ssim", "lpips_alex": "lpips", "iou": "i
                 "rotation_deg_mean": "rotation", "translation_mean": "translation"}  # fmt: skip
 """What published.toml calls the last part of our column's name."""
 
+VIEWS = "nvs/"
+"""Begins the name of a column of held-out views; the stage follows."""
+
 
 def novel_views(entries: Sequence[Entry], library: Library, stage: str) -> list[Table]:
     """Held-out views at one stage; a table for each setting that has a number there."""
@@ -85,7 +88,8 @@ class _Scenes:
             f"{SIDE[self.setting.effort]} px); median over seeds {'; '.join(seeds)}, with their range or, from five "
             "seeds on, the 95 % bootstrap interval of the median. Best and second among the methods that see no poses."
         )
-        remarks = (missing, "A gap is ours minus published.") if self.beside else ()
+        remarks = (missing,) if any(published.ours == "gnerf" for published in self.beside) else ()
+        remarks += ("A gap is ours minus published.",) if any(head.source == "gap" for head in heads) else ()
         return Table(
             name=file, caption=caption, stub="scene", heads=heads, rows=tuple(rows), notes=tuple(self.notes),
             remarks=remarks,
@@ -98,7 +102,8 @@ class _Scenes:
             for method in self.methods
         ]
         for published in self._beside(column):
-            note = (self.notes.letter(f"{published.method}: {published.note}"),)
+            why = f"; {published.stage_note}" if published.stage_note and column.name.startswith(VIEWS) else ""
+            note = (self.notes.letter(f"{published.method}: {published.note}{why}"),)
             heads.append(Head(group=group, text=published.method, notes=note, source="published"))
             if self._gap(published, column):
                 heads.append(Head(group=group, text=f"gap to {published.method}", source="gap"))
@@ -109,7 +114,7 @@ class _Scenes:
         for column in self.columns:
             cells += [self._ours(scene, method, column) for method in self.methods]
             for published in self._beside(column):
-                value = published.value(scene, _name(column))
+                value = published.value(scene, _name(column, published))
                 cells.append(Cell(text="—" if value is None else str(value)))
                 if self._gap(published, column):
                     ours = self._value(scene, published.ours, column)
@@ -142,7 +147,7 @@ class _Scenes:
                 known = [value for value in values if value is not None]
                 cells.append(Cell(text=column.show(float(np.mean(known))) if len(known) == len(values) else "—"))
             for published in self._beside(column):
-                values = [published.value(scene, _name(column)) for scene in self.boards]
+                values = [published.value(scene, _name(column, published)) for scene in self.boards]
                 numbers = [float(value) for value in values if value is not None]
                 whole = len(numbers) == len(values)
                 cells.append(Cell(text=column.show(float(np.mean(numbers))) if whole else "—"))
@@ -164,11 +169,11 @@ class _Scenes:
         return [published for published in self.beside if self._published(published, column)]
 
     def _published(self, published: Published, column: Column) -> bool:
-        return any(published.value(scene, _name(column)) is not None for scene in self.boards)
+        return any(published.value(scene, _name(column, published)) is not None for scene in self.boards)
 
     def _gap(self, published: Published, column: Column) -> bool:
         """Whether a difference means something: the same method, quantity and size of image."""
-        if _name(column) not in published.comparable or published.ours not in self.methods:
+        if _name(column, published) not in published.comparable or published.ours not in self.methods:
             return False
         if published.side not in (None, SIDE[self.setting.effort]):
             self.notes.letter(f"{published.method}: no gap, for ours is at {SIDE[self.setting.effort]} px")
@@ -176,8 +181,11 @@ class _Scenes:
         return True
 
 
-def _name(column: Column) -> str:
-    return PUBLISHED_AS.get(column.name.rpartition("/")[2], "")
+def _name(column: Column, published: Published) -> str:
+    """Of the like numbers in published.toml; none for novel views of another stage than those are like."""
+    where, _, quantity = column.name.rpartition("/")
+    alike = not column.name.startswith(VIEWS) or where == f"{VIEWS}{published.stage}"
+    return PUBLISHED_AS.get(quantity, "") if alike else ""
 
 
 def _signed(value: float, column: Column) -> str:
