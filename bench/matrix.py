@@ -205,6 +205,10 @@ def skip_reason(
     kind = KINDS[degradation.kind]
     if missing := kind.needs - gifts:
         return f"{kind.name} needs " + " and ".join(sorted(missing))
+    if kind.changes_scene and not traits.silhouettes:
+        return "needs colour images, not silhouettes"
+    if "start" in kind.touches and traits.start.exact > 0:
+        return f"needs true poses of some views, and {kind.name} moves all of them"
     taken = traits.needs | traits.uses | (HANDED_OUT if submitted else set())
     if kind.touches <= set(get_args(Gift)) and not kind.touches & taken:
         return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"

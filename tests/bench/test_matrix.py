@@ -107,6 +107,21 @@ def test_the_matrix_has_a_cell_for_every_combination():
     assert not any(planned.skip for planned in made.cells)
 
 
+@pytest.mark.parametrize(
+    ("method", "degradation", "reason"),
+    [
+        ("colmap_nerf", "silhouette@1", "needs colour images, not silhouettes"),
+        ("inerf", "start_noise@1", "needs true poses of some views, and start_noise moves all of them"),
+        ("gnerf", "start_noise@1", "start_noise spoils the start, which it is not given"),
+        ("gnerf", "silhouette@1", None),
+        ("barf", "start_noise@1", None),
+    ],
+)
+def test_what_can_never_run_is_known_before_a_scene_is_read(method, degradation, reason):
+    (cell,) = plan(scenes="blocks", methods=method, degradations=degradation, seeds="0", effort="smoke", roots=()).cells
+    assert cell.skip == reason
+
+
 def test_two_methods_of_one_name_are_refused(tmp_path):
     (tmp_path / "method.py").write_text(Path(SCRIPTED).read_text().replace('name = "scripted"', 'name = "nerf"'))
     with pytest.raises(ValueError, match="two methods are called 'nerf'"):
