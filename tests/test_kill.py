@@ -22,7 +22,10 @@ COMMAND = [
 
 def start(suite: Path, seeds: str = "0-3") -> subprocess.Popen:
     command = [*COMMAND, "--seeds", seeds, "-o", str(suite)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )  # fmt: skip
 
 
 def workers_of(suite: Path) -> list[psutil.Process]:
