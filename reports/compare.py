@@ -1,7 +1,8 @@
 """Two suites, or two methods, cell by cell: what got better, what got worse, what no longer answers.
 
 A change is B minus A, of cells that ask the same question. A change within a column's tolerance is none: what is
-computed on two machines is never equal to the last bit.
+computed on two machines is never equal to the last bit. What B does not tell is worse: a cell that it lacks, a number
+that it lost.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Compared:
     a: Side
     b: Side
     pairs: tuple[Pair, ...]
-    only_a: int
+    lacking: tuple[tuple[str, str], ...]  # name of a cell that only A has, how it ended there
     only_b: int
     changes: tuple[Change, ...]
     newly_failing: tuple[tuple[str, str], ...]  # name, how it ended
@@ -95,7 +96,7 @@ class Compared:
         """What got worse, in words; none is what a continuous check wants."""
         found = []
         for count, what in (
-            (self.only_a, "not in B"), (len(self.newly_failing), "newly without an answer"),
+            (len(self.lacking), "not in B"), (len(self.newly_failing), "newly without an answer"),
             (len(self.newly_unsolved), "no longer solved"), (len(self.newly_missing), "without a number that A has"),
         ):  # fmt: skip
             if count:
@@ -133,7 +134,9 @@ def compare(a: Side, b: Side) -> Compared:
     changes += [_change(pairs, name, tolerance, share=True) for name, tolerance in COST.items()]
     both = [pair for pair in pairs if pair.a.done and pair.b.done]
     return Compared(
-        a=a, b=b, pairs=pairs, only_a=len(left) - len(shared), only_b=len(right) - len(shared),
+        a=a, b=b, pairs=pairs, only_b=len(right) - len(shared),
+        lacking=tuple((_name(entry, across), f"{scores.STATUSES[entry.result.status]} in A")
+                      for key, entry in left.items() if key not in right),
         changes=tuple(change for change in changes if change is not None),
         newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: scores.ended(pair.b)),
         newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: scores.ended(pair.a)),
@@ -171,7 +174,7 @@ def _turned(pair: Pair) -> bool:
 def _missing(pair: Pair) -> list[str]:
     """Columns of quality that are a number in A and none in B."""
     held = [(name, *(scores.array([each], name)[0] for each in (pair.a, pair.b))) for name in QUALITY]
-    return [title(column(name)) for name, a, b in held if math.isfinite(a) and not math.isfinite(b)]
+    return [title(column(name)) for name, a, b in held if math.isfinite(a) and math.isnan(b)]
 
 
 def _rotations(pair: Pair) -> str:

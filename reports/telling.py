@@ -9,6 +9,9 @@ from typing import Any
 from reports.compare import Change, Compared, signed, title
 
 LISTED = 10  # cells named of each kind
+SMALLER = (
+    "a cell that B lacks counts as worse; where B is smaller on purpose, name less of A: A/SCENE, or one method of both"
+)
 
 
 def lines(compared: Compared) -> list[str]:
@@ -19,10 +22,11 @@ def lines(compared: Compared) -> list[str]:
                 Counter(entry.result.status for entry in (pair.b for pair in compared.pairs))]  # fmt: skip
     said.append(
         f"{len(compared.pairs)} pairs ({statuses[0]['done']} done in A, {statuses[1]['done']} in B); "
-        f"{compared.only_a} cells only in A, {compared.only_b} only in B"
+        f"{len(compared.lacking)} cells only in A, {compared.only_b} only in B"
     )
     said += ["", *_table(compared.changes)]
     for what, cells in (
+        (f"only in A; {SMALLER}", compared.lacking),
         ("without an answer now", compared.newly_failing), ("answered now", compared.newly_answered),
         ("no longer solved", compared.newly_unsolved), ("solved now", compared.newly_solved),
         ("without a number that A has", compared.newly_missing),
@@ -68,7 +72,8 @@ def as_json(compared: Compared) -> dict[str, Any]:
     """For programs; numbers in the units of the columns."""
     return {
         "a": compared.a.label, "b": compared.b.label, "pairs": len(compared.pairs),
-        "only_a": compared.only_a, "only_b": compared.only_b, "regressions": list(compared.regressions),
+        "only_a": len(compared.lacking), "only_b": compared.only_b, "regressions": list(compared.regressions),
+        "lacking": [list(cell) for cell in compared.lacking],
         "newly_failing": [list(cell) for cell in compared.newly_failing],
         "newly_answered": [list(cell) for cell in compared.newly_answered],
         "newly_unsolved": [list(cell) for cell in compared.newly_unsolved],

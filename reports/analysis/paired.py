@@ -67,7 +67,8 @@ class Ranks:
 class Comparison:
     """All pairs of methods that see no poses, in one column, each over the blocks that both were tried in.
 
-    `blocks` are those of any pair. Ranks are of all methods at once, and so over the blocks that all were tried in.
+    `blocks` are those of any pair; a method that shares none is in no pair, and a warning names it. Ranks are
+    of all others at once, and so over the blocks that all of these were tried in.
     """
 
     setting: Setting
@@ -111,18 +112,22 @@ def _scores(entries: Sequence[Entry], name: str, levels: dict[scores.Question, f
 def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[str, Mapping[str, float]]) -> Comparison:
     """`table`: method -> block -> score."""
     low = shown.better == "low"
-    differences = []
+    differences, blocks = [], set[str]()
     for a, b in combinations(table, 2):
         if shared := sorted(table[a].keys() & table[b].keys()):
             values = np.array([table[a][block] - table[b][block] for block in shared])
             differences.append(difference(a, b, values, low=low))
+            blocks.update(shared)
     corrected = holm([each.p for each in differences])
+    paired = {method for each in differences for method in (each.first, each.second)}
+    warnings = [f"{each} shares no scene with another method, and is left out." for each in table if each not in paired]
+    table = {method: row for method, row in table.items() if method in paired}
     n, pairs = max(each.n for each in differences), len(differences)
-    warnings = []
     if least(n) > ALPHA / pairs:
         warnings.append(
-            f"{n} scene{'s' if n > 1 else ''} and {pairs} comparison{'s' if pairs > 1 else ''}: no difference, however "
-            f"large, can reach p < {ALPHA:g}; {enough(pairs)} scenes could."
+            f"{'At most ' if n < len(blocks) else ''}{n} scene{'s' if n > 1 else ''} and {pairs} "
+            f"comparison{'s' if pairs > 1 else ''}: no difference, however large, can reach p < {ALPHA:g}; "
+            f"{enough(pairs)} scenes could."
         )
     common = sorted(set.intersection(*(set(row) for row in table.values())))
     ranks = None
@@ -130,10 +135,12 @@ def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[s
         matrix = np.array([[row[block] for block in common] for row in table.values()])
         ranks = rank(tuple(table), matrix if low else -matrix)
     elif len(table) > 2:
-        warnings.append(f"Ranks are compared from {RANKED_FROM} scenes on that all were tried in; here {len(common)}.")
+        warnings.append(
+            f"Ranks are compared from {RANKED_FROM} scenes on that all were tried in; here {len(common) or 'none'}."
+        )
     return Comparison(
         setting=setting, degradation=degradation, column=shown, ranks=ranks, warnings=tuple(warnings),
-        blocks=tuple(sorted({block for row in table.values() for block in row})),
+        blocks=tuple(sorted(blocks)),
         differences=tuple(replace(each, holm=p) for each, p in zip(differences, corrected, strict=True)),
     )  # fmt: skip
 
@@ -141,12 +148,13 @@ def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[s
 def difference(first: str, second: str, values: stats.Scores, *, low: bool) -> Difference:
     """Of one pair: `values` (blocks,) are first minus second, `low` says that less is better."""
     ahead = -values if low else values
+    told = ahead[ahead != 0]  # as Wilcoxon's test, which drops ties
     return Difference(
         first=first, second=second, n=len(values),
         median=float(np.median(values)), mean=float(np.mean(values)),
         interval=stats.bootstrap([values], stats.mean) if len(values) > 1 else None,
         better=int((ahead > 0).sum()), worse=int((ahead < 0).sum()),
-        lead=float((np.sign(ahead) * rankdata(np.abs(ahead))).sum()),
+        lead=float((np.sign(told) * rankdata(np.abs(told))).sum()),
         p=signed_rank(values), holm=math.nan,
     )  # fmt: skip
 

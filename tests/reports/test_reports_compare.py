@@ -46,7 +46,7 @@ def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
     after = write(tmp_path / "after", *cells(psnr=31.5, seeds=[0, 3]))
     found = compared(before, after)
     psnr = change(found, "nvs/aligned/psnr")
-    assert (len(found.pairs), found.only_a, found.only_b) == (2, 2, 0)
+    assert (len(found.pairs), len(found.lacking), found.only_b) == (2, 2, 0)
     assert (psnr.n, psnr.mean, psnr.better) == (2, pytest.approx(1.5), 2)
     assert psnr.interval == pytest.approx((1.5, 1.5))
 
@@ -54,6 +54,13 @@ def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
 def test_a_run_that_died_half_way_is_no_success(tmp_path, before):
     found = compared(before, write(tmp_path / "after", *cells(seeds=[0])))
     assert found.regressions == ("3 cells not in B",)
+    assert found.lacking == tuple((f"s/clean/m/seed{k}", "done in A") for k in (1, 2, 3))
+    said = telling.lines(found)
+    assert f"only in A; {telling.SMALLER} (3):" in said
+    assert "  s/clean/m/seed3  done in A" in said
+    more = write(tmp_path / "more", *cells(), done("t", "clean", "m", 0, rotation=1, psnr=30))
+    assert compared(more, before).regressions == ("1 cell not in B",)
+    assert compared(f"{more}/s", before).regressions == ()  # what the text advises
     assert compared(write(tmp_path / "less", *cells(seeds=[0])), before).regressions == ()
 
 
@@ -68,6 +75,10 @@ def test_a_number_that_is_lost_is_a_regression_and_is_named(tmp_path, before, lo
     assert found.regressions == ("4 cells without a number that A has",)
     assert found.newly_missing[0] == ("s/clean/m/seed0", "PSNR aligned")
     assert "without a number that A has (4):" in telling.lines(found)
+
+
+def test_a_perfect_render_has_not_lost_its_number(tmp_path, before):
+    assert compared(before, write(tmp_path / "after", *cells(psnr=float("inf")))).regressions == ()
 
 
 def test_a_step_over_the_threshold_within_the_tolerance_is_no_change(tmp_path):

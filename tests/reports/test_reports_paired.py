@@ -1,5 +1,7 @@
 """Paired comparisons against scipy, published examples, and arithmetic by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import friedmanchisquare, wilcoxon
@@ -7,6 +9,7 @@ from synthetic_suite import done, ended, write_cell
 
 from reports.analysis import paired
 from reports.analysis.scores import read
+from reports.build import build
 
 # Demsar 2006, Table 6: AUC of four variants of C4.5 on 14 data sets. The paper ranks the two 0.975 of the 13th apart.
 DEMSAR = np.array([
@@ -45,6 +48,14 @@ def test_one_failure_among_many_wins_does_not_turn_the_verdict():
     assert found.mean > 0 and found.lead > 0
 
 
+def test_the_lead_is_of_the_ranks_that_the_test_is_of_which_drops_ties():
+    values = np.concatenate([np.zeros(9), -np.arange(1.0, 5), [5.0, 6, 7]])
+    found = paired.difference("a", "b", values, low=False)
+    less, more = (wilcoxon(values, alternative=side).pvalue for side in ("less", "greater"))
+    assert found.lead == 18 - 10  # by hand; ranked with the ties it would be 45 - 46
+    assert more < less
+
+
 def test_methods_that_tie_everywhere_do_not_differ():
     ranks = paired.rank(("a", "b", "c"), np.full((3, 6), 180.0))
     assert (ranks.statistic, ranks.p, ranks.groups) == (0, 1, ((0, 2),))
@@ -60,7 +71,31 @@ def test_a_method_that_ran_elsewhere_takes_nothing_from_the_others(tmp_path):
     found = paired.comparisons(read(tmp_path))
     psnr = next(each for each in found if each.column.name == "nvs/aligned/psnr")
     assert [(each.first, each.second, each.n) for each in psnr.differences] == [("a", "b", 8)]
-    assert psnr.ranks is None and "all were tried in; here 0" in psnr.warnings[-1]
+    assert psnr.blocks == tuple(f"s{k}" for k in range(8))
+    assert psnr.warnings == ("c shares no scene with another method, and is left out.",)
+
+
+def test_ranks_of_methods_without_a_scene_in_common_are_said_to_be_none(tmp_path):
+    for method, tried in (("a", (0, 1, 2, 3)), ("b", (0, 1, 2)), ("c", (3,))):
+        for k in tried:
+            write_cell(tmp_path, done(f"s{k}", "clean", method, 0, rotation=1 + k, psnr=30), files=False)
+    found = comparison(tmp_path, "nvs/aligned/psnr")
+    assert [(each.first, each.second, each.n) for each in found.differences] == [("a", "b", 3), ("a", "c", 1)]
+    assert found.warnings == (
+        "At most 3 scenes and 2 comparisons: no difference, however large, can reach p < 0.05; 7 scenes could.",
+        "Ranks are compared from 6 scenes on that all were tried in; here none.",
+    )
+
+
+def test_the_page_names_the_winner_by_the_ranks_where_a_failure_turns_the_mean(tmp_path):
+    for k in range(12):
+        write_cell(tmp_path, done(f"s{k}", "clean", "worse", 0, rotation=2 + k / 10, psnr=20), files=False)
+        better = done(f"s{k}", "clean", "ahead", 0, rotation=1, psnr=20)
+        write_cell(tmp_path, better if k else replace(better, status="failed", metrics={}), files=False)
+    (only,) = comparison(tmp_path, "pose/rotation_deg_median").differences
+    assert (only.first, only.mean > 0, only.holm < 0.05) == ("ahead", True, True)
+    page = (build(tmp_path).parent / "statistics.html").read_text()
+    assert "ahead is better" in page and "worse is better" not in page
 
 
 def test_nemenyis_critical_values_are_those_of_the_published_table():
