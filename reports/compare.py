@@ -133,6 +133,10 @@ def compare(a: Side, b: Side) -> Compared:
     changes = [_change(pairs, name, tolerance, share=False) for name, tolerance in QUALITY.items()]
     changes += [_change(pairs, name, tolerance, share=True) for name, tolerance in COST.items()]
     both = [pair for pair in pairs if pair.a.done and pair.b.done]
+    # another method may lack a column by its nature; the same one has it in A, and so should have it in B
+    owed = [
+        name for name in QUALITY if not across or any(scores.value(pair.b.result, name) is not None for pair in both)
+    ]
     return Compared(
         a=a, b=b, pairs=pairs, only_b=len(right) - len(shared),
         lacking=tuple((_name(entry, across), f"{scores.STATUSES[entry.result.status]} in A")
@@ -142,7 +146,7 @@ def compare(a: Side, b: Side) -> Compared:
         newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: scores.ended(pair.a)),
         newly_unsolved=_cells(both, lambda pair: _solved(pair.a) and not _solved(pair.b) and _turned(pair), _rotations),
         newly_solved=_cells(both, lambda pair: _solved(pair.b) and not _solved(pair.a) and _turned(pair), _rotations),
-        newly_missing=_cells(both, lambda pair: bool(_missing(pair)), lambda pair: ", ".join(_missing(pair))),
+        newly_missing=tuple((pair.name, ", ".join(lost)) for pair in both if (lost := _missing(pair, owed))),
     )  # fmt: skip
 
 
@@ -171,9 +175,9 @@ def _turned(pair: Pair) -> bool:
     return not abs(b - a) <= QUALITY[scores.ROTATION]
 
 
-def _missing(pair: Pair) -> list[str]:
-    """Columns of quality that are a number in A and none in B."""
-    held = [(name, *(scores.array([each], name)[0] for each in (pair.a, pair.b))) for name in QUALITY]
+def _missing(pair: Pair, owed: Sequence[str]) -> list[str]:
+    """Those of these columns that are a number in A and none in B."""
+    held = [(name, *(scores.array([each], name)[0] for each in (pair.a, pair.b))) for name in owed]
     return [title(column(name)) for name, a, b in held if math.isfinite(a) and math.isnan(b)]
 
 

@@ -81,6 +81,15 @@ def test_a_perfect_render_has_not_lost_its_number(tmp_path, before):
     assert compared(before, write(tmp_path / "after", *cells(psnr=float("inf")))).regressions == ()
 
 
+def test_what_another_method_lacks_by_its_nature_is_not_lost(tmp_path):
+    poses = [
+        replace(each, metrics={k: v for k, v in each.metrics.items() if not k.startswith("nvs/")})
+        for each in cells(method="poses")
+    ]
+    folder = write(tmp_path / "both", *cells(), *poses)
+    assert compared(f"{folder}:m", f"{folder}:poses").newly_missing == ()
+
+
 def test_a_step_over_the_threshold_within_the_tolerance_is_no_change(tmp_path):
     a, b = (write(tmp_path / str(value), *cells(rotation=value, seeds=[0])) for value in (4.9999, 5.0001))
     assert (compared(a, b).regressions, compared(b, a).newly_solved) == ((), ())
