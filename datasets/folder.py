@@ -16,16 +16,20 @@ from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_i
 from bench.task import Capture, Gift, ViewId
 from datasets.card import Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
-from datasets.layouts import LAYOUTS
-from datasets.pictures import Darkroom, darkroom, has_alpha
-from datasets.recording import Frame, Layout, Recording, turned
+from datasets.images.decode import Darkroom, darkroom, has_alpha
+from datasets.loaders.layouts import LAYOUTS
+from datasets.loaders.recording import Frame, Layout, Recording, turned
 
 DEPTH = 4
 """Folders below a data root that are searched."""
 
 _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
-_CODE = tuple(_HERE / f"{name}.py" for name in ("arrays", "folder", "lens", "pictures", "recording", "resample"))
+_CODE = (
+    _HERE / "folder.py",
+    *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "recording")),
+    *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample")),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +133,11 @@ class FolderScene:
         recording = self.recording
         files = sorted({*recording.files, *(frame.image for frame in recording.frames)})
         contents = [[file.relative_to(self.folder).as_posix(), file_digest(file)] for file in files]
-        loader = [self.layout.name, self.layout.version, code_digest([*_CODE, _HERE / f"{self.layout.name}.py"])]
+        loader = [
+            self.layout.name,
+            self.layout.version,
+            code_digest([*_CODE, _HERE / "loaders" / f"{self.layout.name}.py"]),
+        ]
         return digest_of(self.name, loader, self.card.decisive, contents, side)
 
     def load(self, side: int) -> Scene:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import breaking, record
+from bench import record
+from bench.stress import breaking_points
 from reports import pictures, text
 from reports.analysis import aggregates, families, heat, paired, robustness, scores, severities, tables, tradeoff
 from reports.analysis.columns import COLUMNS, column
@@ -27,7 +28,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     """
     entries = scores.read(suite)
     out = out or suite / "report"
-    facts = gather(suite.resolve().name, entries, breaking.read(suite))
+    facts = gather(suite.resolve().name, entries, breaking_points.read(suite))
     album = pictures.make(entries, out)
     written = {picture.path for picture in album.all() if picture.path}
     for path, content in (
@@ -42,7 +43,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     return out / "index.html"
 
 
-def gather(name: str, entries: Sequence[Entry], searches: Sequence[breaking.Row] = ()) -> dict[str, Any]:
+def gather(name: str, entries: Sequence[Entry], searches: Sequence[breaking_points.Row] = ()) -> dict[str, Any]:
     """All that is said of a suite as a whole."""
     methods = scores.by_method(entries)
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as workers have it (bench/executor.py); read when torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as workers have it; read when torch is imported
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.matrix import plan
+from bench.matrix.plan import plan
+from bench.matrix.registry import find_scene
 from bench.record import read_json
-from bench.registry import find_scene
-from bench.run import Settings, run
+from bench.runner.run import Settings, run
 from bench.task import Capture
 
 SPY = Path(__file__).parent / "plugins" / "spy.py"

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
-from bench.cli import main
-from bench.registry import find_scene
+from bench.cli.main import main
+from bench.matrix.registry import find_scene
 
 ROOT = Path(__file__).parent.parent
 SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
@@ -36,7 +36,7 @@ def unposed(monkeypatch):
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "scenes"], ["list", "methods"], ["plan", "-m", "nerf"]])
 def test_looking_around_imports_nothing_heavy(arguments):
     look = (
-        "import sys; from bench.cli import main\n"
+        "import sys; from bench.cli.main import main\n"
         "try: main(sys.argv[1:], standalone_mode=True)\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = 'torch', 'mlflow', 'pycolmap', 'evo', 'pandas', 'numba', 'skimage'\n"

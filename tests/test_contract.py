@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.contract import examine
-from bench.registry import method_refs
+from bench.matrix.registry import method_refs
+from bench.runner.contract import examine
 
 SCRIPTED = Path(__file__).parent / "plugins" / "scripted.py"
 

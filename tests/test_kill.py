@@ -15,7 +15,7 @@ from bench.record import read_json, read_log, read_suite
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [
-    sys.executable, "-m", "bench.cli", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
+    sys.executable, "-m", "bench.cli.main", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
     "--effort", "smoke", "--no-track",
 ]  # fmt: skip
 
@@ -32,7 +32,7 @@ def workers_of(suite: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
-        if "bench.worker" in line and str(suite.resolve()) in line[-1]:
+        if "bench.runner.worker" in line and str(suite.resolve()) in line[-1]:
             found.append(process)
     return found
 
@@ -112,6 +112,6 @@ def test_an_interrupt_says_how_to_go_on(tmp_path):
 @pytest.fixture(autouse=True)
 def warm():
     """The scene is in its cache, so that a kill meets the run and not the first rendering."""
-    from bench.registry import find_scene
+    from bench.matrix.registry import find_scene
 
     find_scene("blocks", ()).load(64)

@@ -29,9 +29,9 @@ def test_the_top_level_is_the_customers():
     ("library", "door"),
     [
         ("evo", "bench/judge/align.py"),
-        ("mlflow", "bench/track.py"),
-        ("click", "bench/cli.py"),
-        ("viser", "bench/show/viewer.py"),
+        ("mlflow", "bench/tracking/tracker.py"),
+        ("click", "bench/cli/main.py"),
+        ("viser", "bench/view/viewer.py"),
     ],
 )
 def test_each_of_these_libraries_has_one_importing_module(library, door):

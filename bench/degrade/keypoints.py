@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from bench.exchange import read_arrays, write_arrays
-from bench.executor import environment
 from bench.record import read_json, write_json
+from bench.runner.executors.local import environment
+from bench.runner.worker_io import read_arrays, write_arrays
 from bench.task import Image
 
 ENLARGE_TO, MAX_ENLARGEMENT = 400, 2.0

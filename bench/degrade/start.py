@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench.degrade.initial_poses import perturbed
 from bench.degrade.kind import Kind, RngOf
-from bench.start import perturbed
 from bench.task import Capture, Start
 
 

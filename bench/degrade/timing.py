@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.degrade import KINDS, Degradation, degrade
-from bench.registry import find_scene
+from bench.matrix.registry import find_scene
 from bench.scene import SIDE
 from bench.task import Capture
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import FieldConfig
-from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
+from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
 
 PUBLISHED = MlpPlan(
     radiance=FieldConfig(

@@ -7,12 +7,12 @@ import torch
 
 from bench.task import Capture, Fit, Job
 from methods.barf.config import BarfConfig
-from methods.nerf.bounds import Bounds
-from methods.nerf.cameras import Cameras
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.joint import answer, train_jointly
-from methods.nerf.sight import Sight
-from methods.nerf.threads import set_threads
+from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.pose_variables import Cameras
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training.joint import answer, train_jointly
 
 
 def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:

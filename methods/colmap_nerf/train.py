@@ -12,7 +12,7 @@ import numpy as np
 from bench.task import Camera, Capture, Fit, Job, ViewId
 from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.sfm import Reconstruction, reconstruct
-from methods.nerf.bounds import Bounds
+from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
 
 ARRAYS, DESCRIPTION = "reconstruction.npz", "reconstruction.json"

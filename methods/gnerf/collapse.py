@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from methods.gnerf.model import Model
-from methods.nerf.rays import view_rays
-from methods.nerf.render import lattice
-from methods.nerf.search import look
+from methods.nerf.cameras.rays import view_rays
+from methods.nerf.cameras.render import lattice
+from methods.nerf.cameras.render_and_compare import look
 
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.task import Effort
 from methods.nerf.config import FieldConfig
-from methods.nerf.plans import Count, Growth, Positive, Share
+from methods.nerf.training.joint_schedule import Count, Growth, Positive, Share
 
 Phase = Literal["A", "AB", "B"]
 

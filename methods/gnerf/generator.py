@@ -14,15 +14,15 @@ from torch.nn import functional
 from bench.task import Effort, PosePrior
 from methods.gnerf.config import Budget, GridPreset, Preset
 from methods.gnerf.schedule import Moment
-from methods.nerf.bounds import Bounds
-from methods.nerf.field import RadianceField
-from methods.nerf.grid import GridField
-from methods.nerf.growing import GrowingGrid, under
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.mlp import MlpField
-from methods.nerf.moments import moments, restore_moments
-from methods.nerf.sight import Sight
-from methods.nerf.views import Batch
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.field.base import RadianceField
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.grid import GridField
+from methods.nerf.field.mlp import MlpField
+from methods.nerf.images.posed_images import Batch
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training.coarse_to_fine import GrowingGrid, under
+from methods.nerf.training.optimizer_state import moments, restore_moments
 
 CLEAR = 0.06
 """A pixel this close to the known background, in all channels of [0, 1], shows nothing else."""

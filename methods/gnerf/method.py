@@ -53,6 +53,6 @@ class Gnerf:
 
     def load(self, folder: Path, device: str) -> Field | None:
         from methods.gnerf.scene import Scene
-        from methods.nerf.store import DESCRIPTION
+        from methods.nerf.field.storage import DESCRIPTION
 
         return Scene.load(folder, device) if (folder / DESCRIPTION).exists() else None

@@ -15,10 +15,10 @@ from methods.gnerf.discriminator import Discriminator
 from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.moments import moments, restore_moments
-from methods.nerf.progress import generator as generator_of
-from methods.nerf.sight import Sight
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training.checkpointing import generator as generator_of
+from methods.nerf.training.optimizer_state import moments, restore_moments
 
 
 class Model:

@@ -10,9 +10,9 @@ from methods.gnerf.config import GridPreset
 from methods.gnerf.discriminator import SIDE
 from methods.gnerf.model import Model
 from methods.gnerf.schedule import Moment
-from methods.nerf.progress import decayed
-from methods.nerf.rays import view_rays
-from methods.nerf.views import Batch
+from methods.nerf.cameras.rays import view_rays
+from methods.nerf.images.posed_images import Batch
+from methods.nerf.training.checkpointing import decayed
 
 
 def photometric_step(model: Model, moment: Moment, rng: torch.Generator) -> dict[str, float]:

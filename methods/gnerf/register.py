@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from methods.gnerf.poses import Family
-from methods.nerf.field import RadianceField
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.render import render_points
-from methods.nerf.search import Search
-from methods.nerf.sight import shrunk, shrunk_to
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.render import render_points
+from methods.nerf.cameras.render_and_compare import Search
+from methods.nerf.field.base import RadianceField
+from methods.nerf.images.pyramid import shrunk, shrunk_to
 
 CHECKED = 1024  # pixels of an image that hypotheses are compared on
 

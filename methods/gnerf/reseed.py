@@ -11,7 +11,7 @@ from torch import Tensor
 
 from methods.gnerf.model import Model
 from methods.gnerf.register import refine
-from methods.nerf.search import Search, look
+from methods.nerf.cameras.render_and_compare import Search, look
 
 DOUBT = 1.5
 """A view is doubtful when its error is above so many times the median view's."""

@@ -17,11 +17,11 @@ from bench.task import Camera, Pose, PosePrior, Rendering
 from methods.gnerf.inversion import Cnn, Vit, inversion_network
 from methods.gnerf.poses import Family
 from methods.gnerf.register import locate
-from methods.nerf.field import RadianceField
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.progress import generator
-from methods.nerf.sight import shrunk
-from methods.nerf.store import load, save, write_tensors
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.field.base import RadianceField
+from methods.nerf.field.storage import load, save, write_tensors
+from methods.nerf.images.pyramid import shrunk
+from methods.nerf.training.checkpointing import generator
 
 DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"
 

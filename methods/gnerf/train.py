@@ -19,10 +19,10 @@ from methods.gnerf.photometric import photometric_step, side_of
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.scene import Scene
 from methods.gnerf.schedule import Moment
-from methods.nerf.progress import Progress, generator, psnr
-from methods.nerf.search import look
-from methods.nerf.sight import Sight
-from methods.nerf.threads import set_threads
+from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.cameras.render_and_compare import look
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training.checkpointing import Progress, generator, psnr
 
 CHECK_EVERY = 50  # iterations of A between two looks for a collapse
 SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end

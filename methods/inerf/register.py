@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from methods.inerf.config import Registration
 from methods.inerf.interest import draw_points, interest_region
-from methods.nerf.cameras import Cameras, exp_se3
-from methods.nerf.field import RadianceField
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.render import render_points
-from methods.nerf.search import Search, look
-from methods.nerf.sight import shrunk, shrunk_to
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.pose_variables import Cameras, exp_se3
+from methods.nerf.cameras.render import render_points
+from methods.nerf.cameras.render_and_compare import Search, look
+from methods.nerf.field.base import RadianceField
+from methods.nerf.images.pyramid import shrunk, shrunk_to
 
 CHECKED = 1024
 """Pixels of an image that several answers are compared on."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from bench.task import Camera, Pose, Rendering
 from methods.inerf.config import Registration
 from methods.inerf.register import locate
-from methods.nerf.field import RadianceField
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.progress import generator
-from methods.nerf.store import load, save
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.field.base import RadianceField
+from methods.nerf.field.storage import load, save
+from methods.nerf.training.checkpointing import generator
 
 DESCRIPTION = "inerf.json"
 

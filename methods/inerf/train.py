@@ -9,10 +9,10 @@ from bench.task import Capture, Fit, Job
 from methods.inerf.config import InerfConfig
 from methods.inerf.register import register
 from methods.inerf.scene import Scene
-from methods.nerf.bounds import Bounds
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.progress import generator
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
+from methods.nerf.training.checkpointing import generator
 
 REGISTERING = 2**30
 """Whose randomness comes after that of all steps of the training."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Job, Traits
-from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
+from methods.nerf.field.bounds import Bounds
 
 
 class NerfConfig(FieldConfig):
@@ -50,11 +50,11 @@ class Nerf:
         return Fit(poses=capture.start, field=field)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.nerf.store import save_fit
+        from methods.nerf.field.storage import save_fit
 
         save_fit(fit, folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.nerf.store import load_saved
+        from methods.nerf.field.storage import load_saved
 
         return load_saved(folder, device)

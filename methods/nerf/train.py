@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 
 from bench.task import Camera, Image, Job, Pose, ViewId
-from methods.nerf.bounds import Bounds
+from methods.nerf.backends.numba_cpu.threads import set_threads
 from methods.nerf.config import FieldConfig
-from methods.nerf.field import RadianceField
-from methods.nerf.threads import set_threads
-from methods.nerf.views import Views
+from methods.nerf.field.base import RadianceField
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.images.posed_images import Views
 
 
 def train(
@@ -33,9 +33,9 @@ def train(
     set_threads(job.threads)
     views = Views.of(images, poses, camera, background, torch.device(job.device))
     if config.field == "mlp":
-        from methods.nerf.train_mlp import train_mlp
+        from methods.nerf.training.posed_mlp import train_mlp
 
         return train_mlp(views, bounds, config.sized(job.effort), job)
-    from methods.nerf.train_grid import train_grid
+    from methods.nerf.training.posed_grid import train_grid
 
     return train_grid(views, bounds, config, job)

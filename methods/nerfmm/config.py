@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import Budget, FieldConfig
-from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
+from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
 
 PUBLISHED = MlpPlan(
     # an epoch is one step for each image: 10,000 epochs of the 20 to 62 images of an LLFF scene

@@ -46,11 +46,11 @@ class Nerfmm:
         return fit(capture, self.config, job)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.nerf.store import save_fit
+        from methods.nerf.field.storage import save_fit
 
         save_fit(fit, folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.nerf.store import load_saved
+        from methods.nerf.field.storage import load_saved
 
         return load_saved(folder, device)

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from bench.task import Camera, Capture, Fit, Job
-from methods.nerf.bounds import Bounds
-from methods.nerf.cameras import Cameras
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.joint import answer, train_jointly
-from methods.nerf.ndc import Frustum
-from methods.nerf.sight import Sight
-from methods.nerf.threads import set_threads
+from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.pose_variables import Cameras
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.ndc import Frustum
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training.joint import answer, train_jointly
 from methods.nerfmm.config import NerfmmConfig
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.task import Capture, Estimate, Fit, Job
-from methods.nerf.bounds import Bounds
 from methods.nerf.config import FieldConfig
+from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
 
 

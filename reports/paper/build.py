@@ -12,7 +12,7 @@ from reports.analysis import aggregates, heat, paired, scores, severities, trade
 from reports.analysis.columns import STAGES
 from reports.analysis.scores import CLEAN, Entry
 from reports.naming import replace, slug, sweep
-from reports.paper import figures, latex, look, methods, plain, scenes
+from reports.paper import figures, latex, matplotlib_style, methods, plain, scenes
 from reports.paper.published import Library, library
 from reports.paper.table import Table
 from reports.pictures import ERROR_FULL
@@ -44,9 +44,9 @@ def build(suite: Path, out: Path | None = None) -> Path:
         write(f"tables/{table.name}.md", plain.markdown(table))
         write(f"tables/{table.name}.csv", plain.table(table))
     drawn = []
-    with look.style():
+    with matplotlib_style.style():
         for name, caption, figure in pictures(entries):
-            for kind, content in look.files(figure).items():
+            for kind, content in matplotlib_style.files(figure).items():
                 write(f"figures/{name}.{kind}", content)
             drawn.append((name, caption))
     write("published.csv", _published(held))

@@ -21,7 +21,7 @@ from reports.analysis.robustness import SUCCESS
 from reports.analysis.scores import IOU, PSNR, Entry
 from reports.analysis.severities import BROKEN_BELOW, Curve
 from reports.analysis.tradeoff import Bargains
-from reports.paper import look
+from reports.paper import matplotlib_style
 from reports.pictures import ERROR_FULL, quality, spread, typical
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
     """Success rate above held-out quality for each kind of degradation, four kinds a row; all of one setting."""
     kinds = list(dict.fromkeys(curve.kind for curve in curves))
     across = min(len(kinds), KINDS)
-    figure, axes = look.panels(2 * math.ceil(len(kinds) / across), across, 1.75)
+    figure, axes = matplotlib_style.panels(2 * math.ceil(len(kinds) / across), across, 1.75)
     above, below = ([panel for row in axes[half::2] for panel in row] for half in (0, 1))
     for k, (kind, upper, lower) in enumerate(zip(kinds, above, below, strict=False)):  # the last row may be short
         held = [curve for curve in curves if curve.kind == kind]
@@ -63,7 +63,7 @@ def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
         lower.set_ylabel(f"held-out {column(name).heading}")
     for empty in (*above[len(kinds) :], *below[len(kinds) :]):
         empty.remove()
-    look.legend(figure, above[: len(kinds)])
+    matplotlib_style.legend(figure, above[: len(kinds)])
     return figure
 
 
@@ -78,11 +78,15 @@ def _severities(axes: Axes, curves: Sequence[Curve], name: str, colours: Mapping
         ends = np.array([point.interval or (point.value, point.value) for _, point in held])  # (n, 2)
         reach = np.abs(np.stack([y - ends[:, 0], ends[:, 1] - y]))
         axes.errorbar(x, y, yerr=reach, elinewidth=0.5, capsize=1.5, capthick=0.5, label=curve.method,
-                      **look.ink(colours[curve.method]))  # pyright: ignore[reportArgumentType]  # fmt: skip
+                      **matplotlib_style.ink(colours[curve.method]))  # pyright: ignore[reportArgumentType]  # fmt: skip
         if name == SUCCESS and curve.breaking is not None:
             at = [severity for severity, _ in held].index(curve.breaking)
             axes.plot(
-                x[at], y[at], marker="x", markersize=7, color=look.COLOURS[colours[curve.method] % len(look.COLOURS)]
+                x[at],
+                y[at],
+                marker="x",
+                markersize=7,
+                color=matplotlib_style.COLOURS[colours[curve.method] % len(matplotlib_style.COLOURS)],
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -92,7 +96,7 @@ def heat(table: Heat) -> Figure:
     n = len(table.columns)
     down = math.ceil(n / SQUARES)
     wide = math.ceil(n / down)
-    figure, axes = look.panels(down, 1, 0.5 + 0.3 * len(table.rows))
+    figure, axes = matplotlib_style.panels(down, 1, 0.5 + 0.3 * len(table.rows))
     for k, (panel,) in enumerate(axes):
         _squares(panel, table, range(k * wide, min((k + 1) * wide, n)), wide)
     return figure
@@ -132,9 +136,9 @@ def _blend(share: float) -> tuple[float, ...]:
 
 def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
     """Seconds of a fit against PSNR; hollow: given poses, true, rough or submitted."""
-    figure, [[axes]] = look.panels(1, 1, 2.4)
+    figure, [[axes]] = matplotlib_style.panels(1, 1, 2.4)
     for point in bargains.points:
-        ink = look.ink(colours[point.method])
+        ink = matplotlib_style.ink(colours[point.method])
         (left, right), (low, high) = point.seconds_range, point.psnr_range
         axes.errorbar(
             point.seconds, point.psnr, xerr=_reach(point.seconds, left, right), yerr=_reach(point.psnr, low, high),
@@ -148,7 +152,7 @@ def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("wall time of a fit (s), median")
     axes.set_ylabel("held-out PSNR (dB), aligned")
-    look.legend(figure, [axes])
+    matplotlib_style.legend(figure, [axes])
     return figure
 
 
@@ -170,7 +174,7 @@ def ranks(comparison: Comparison) -> Figure | None:
     if held is None:
         return None
     k, half = len(held.methods), (len(held.methods) + 1) // 2
-    figure, [[axes]] = look.panels(1, 1, 0.8 + 0.18 * half)
+    figure, [[axes]] = matplotlib_style.panels(1, 1, 0.8 + 0.18 * half)
     axes.axis("off")
     axes.plot([1, k], [0, 0], color="black", linewidth=0.8)
     for rank in range(1, k + 1):
@@ -205,7 +209,7 @@ def renders(entries: Sequence[Entry], colours: Mapping[str, int]) -> Figure | No
             continue
         shown = [_read(entry.folder / "renders" / f"{name}.aligned.png") for name in names]
         errors = [_error(a, b) for a, b in zip(pictures, shown, strict=True)]
-        colour = look.COLOURS[colours[method] % len(look.COLOURS)]
+        colour = matplotlib_style.COLOURS[colours[method] % len(matplotlib_style.COLOURS)]
         rows.append(
             (f"{method}\nseed {entry.result.cell.seed}", colour, shown, [_score(entry, name) for name in names])
         )
@@ -220,7 +224,7 @@ def _montage(rows: Sequence[tuple[str, str, Sequence[Picture | None], Sequence[s
     """All pictures on one canvas: a row's name at its left, a word above each of its pictures."""
     step_y, step_x = round(high * 1.12), round(wide * 1.03)  # room for the words
     canvas = np.full((len(rows) * step_y, len(rows[0][2]) * step_x, 3), 255, np.uint8)
-    figure, [[axes]] = look.panels(1, 1, 1.15 * len(rows), width=1.03 * len(rows[0][2]) + 0.4)
+    figure, [[axes]] = matplotlib_style.panels(1, 1, 1.15 * len(rows), width=1.03 * len(rows[0][2]) + 0.4)
     for y, (name, colour, row, words) in enumerate(rows):
         top = y * step_y + step_y - high
         axes.text(-0.04 * wide, top + high / 2, name, rotation=90, ha="right", va="center", color=colour, fontsize=6)

@@ -16,10 +16,10 @@ from reports.analysis.findings import of_question
 from reports.analysis.scores import Entry, Question
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical
-from reports.site import cameras, chart, curves, details, figures, frame
-from reports.site.frame import Render
+from reports.site import cameras, chart, curves, details, figures, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
+from reports.site.template_environment import Render
 
 CURVES = 12  # of one fit
 
@@ -35,7 +35,7 @@ def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
         yield f"assets/{name}", (files("reports.site") / "assets" / name).read_text(encoding="utf-8")
     entries: Sequence[Entry] = facts["entries"]
     places = _places(entries)
-    render = Render(frame.environment(facts, places))
+    render = Render(template_environment.environment(facts, places))
     yield render("index", covers=_covers(entries, album), **_overview(facts))
     yield render("cells", options=_options(entries), shown_columns=_glance(entries))
     yield render("statistics", **_statistics(facts))

@@ -9,7 +9,7 @@ from written import POSES, edit, opengl, picture
 
 from bench.scene import SceneError
 from datasets.folder import AbsentScene, open_folder, sources
-from datasets.layouts import LAYOUTS
+from datasets.loaders.layouts import LAYOUTS
 
 
 def refusal(folder) -> str:

@@ -12,7 +12,7 @@ from written import POSES, picture
 from bench.task import PosePrior
 from datasets.card import Card, cards
 from datasets.folder import AbsentScene, FolderScene, open_folder, sources
-from datasets.recording import Frame, turned
+from datasets.loaders.recording import Frame, turned
 
 
 def test_scenes_are_named_by_their_path_below_a_root(transforms_folder, tmp_path):

@@ -14,9 +14,9 @@ from written import POSES, edit, opengl, picture, project, sift
 from bench.scene import SceneError
 from bench.task import Camera
 from datasets.folder import open_folder
-from datasets.lens import Distortion, pinhole_for, undistort
-from datasets.pictures import darkroom
-from datasets.resample import area_average, fitted
+from datasets.images.decode import darkroom
+from datasets.images.lens import Distortion, pinhole_for, undistort
+from datasets.images.resample import area_average, fitted
 from datasets.verify import findings
 
 FOX = Distortion(k1=0.0578421, k2=-0.0805099, p1=-0.000980296, p2=0.00015575)

@@ -11,8 +11,8 @@ from methods.gnerf.discriminator import SIDE, Discriminator, augment, discrimina
 from methods.gnerf.inversion import Cnn, Vit
 from methods.gnerf.poses import Family, gram_schmidt
 from methods.gnerf.schedule import Moment
-from methods.nerf.bounds import Bounds
-from methods.nerf.mlp import MlpField
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.mlp import MlpField
 
 
 def rng(seed=0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.judge import protocol
-from bench.registry import find_scene
+from bench.matrix.registry import find_scene
 from bench.task import Capture, Collapsed, Job, PosePrior, RegisteringField
 from methods.gnerf import train as training
 from methods.gnerf.collapse import spread, symptom
@@ -16,10 +16,10 @@ from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.train import fit
-from methods.nerf import progress
-from methods.nerf.progress import generator
-from methods.nerf.search import Search, look
-from methods.nerf.sight import Sight
+from methods.nerf.cameras.render_and_compare import Search, look
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training import checkpointing
+from methods.nerf.training.checkpointing import generator
 
 TINY = GridPreset(smoke=Budget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
 QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
@@ -141,7 +141,7 @@ def test_hypotheses_look_from_different_sides():
 
 @pytest.mark.parametrize("phase", ["A", "AB", "B"])
 def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp_path, monkeypatch, phase):
-    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     config = GnerfConfig(**QUICK)
     whole = fit(shown(town), config, a_job(tmp_path / "whole"))
     step, calls = getattr(training, f"_{phase.lower()}"), []
@@ -155,7 +155,7 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp
     with monkeypatch.context() as context:
         context.setattr(training, f"_{phase.lower()}", killed)
         # A checkpoint every time it is due: so the last one is of the iteration before.
-        context.setattr(progress.Progress, "due", lambda self: True)
+        context.setattr(checkpointing.Progress, "due", lambda self: True)
         with pytest.raises(KeyboardInterrupt):
             fit(shown(town), config, a_job(tmp_path / "broken"))
     assert list((tmp_path / "broken" / "checkpoints").glob("*.safetensors"))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.degrade.initial_poses import generator_of, perturbed
 from bench.judge import protocol
 from bench.judge.metrics import rotation_errors
-from bench.registry import find_scene
-from bench.start import generator_of, perturbed
+from bench.matrix.registry import find_scene
 from bench.task import Job, RegisteringField
 from methods.inerf.config import InerfConfig, Registration
 from methods.inerf.interest import draw_points, interest_region

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.task import PosePrior, look_at
-from methods.nerf.bounds import Bounds
+from methods.nerf.field.bounds import Bounds
 
 
 def an_orbit(count: int = 30, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:

@@ -7,24 +7,24 @@ import pytest
 import torch
 from scipy.spatial.transform import RigidTransform
 
+from bench.degrade.initial_poses import generator_of, perturbed
 from bench.judge import protocol
-from bench.registry import find_scene
-from bench.start import generator_of, perturbed
+from bench.matrix.registry import find_scene
 from bench.task import Camera, Job, Start
-from methods.nerf import progress
-from methods.nerf.bounds import Bounds
-from methods.nerf.cameras import Cameras, exp_se3
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.pose_variables import Cameras, exp_se3
+from methods.nerf.cameras.rays import view_rays
 from methods.nerf.config import FieldConfig
-from methods.nerf.encoding import frequencies
-from methods.nerf.grid import GridField
-from methods.nerf.intrinsics import Intrinsics
-from methods.nerf.joint import answer, train_jointly
-from methods.nerf.mlp import MlpField
-from methods.nerf.ndc import Frustum
-from methods.nerf.plans import GridBudget, GridPlan, MlpPlan
-from methods.nerf.rays import view_rays
-from methods.nerf.sight import Sight
-from methods.nerf.store import load, save
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.encoding import frequencies
+from methods.nerf.field.grid import GridField
+from methods.nerf.field.mlp import MlpField
+from methods.nerf.field.ndc import Frustum
+from methods.nerf.field.storage import load, save
+from methods.nerf.images.pyramid import Sight
+from methods.nerf.training import checkpointing
+from methods.nerf.training.joint import answer, train_jointly
+from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
 
 SMALL = GridPlan(smoke=GridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64)
 BRIEF = GridPlan(smoke=GridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
@@ -165,7 +165,7 @@ def test_rough_poses_become_good_ones(town, tmp_path):
 @pytest.mark.parametrize("plan", [BRIEF, NETWORK], ids=["grid", "mlp"])
 def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeypatch, plan):
     whole, cameras, poses = trained(town, plan, tmp_path / "whole", free=True)
-    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     calls = []
 
     def stop(self, step, state, tensors):
@@ -175,8 +175,8 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeyp
         if len(calls) == 9:
             raise KeyboardInterrupt
 
-    keep = progress.Progress.keep
-    monkeypatch.setattr(progress.Progress, "keep", stop)
+    keep = checkpointing.Progress.keep
+    monkeypatch.setattr(checkpointing.Progress, "keep", stop)
     with pytest.raises(KeyboardInterrupt):
         trained(town, plan, tmp_path / "broken", free=True)
     again, others, found = trained(town, plan, tmp_path / "broken", free=True)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from methods.nerf.bounds import Bounds
+from methods.nerf.backends.numba_cpu.fused import Grid, Records
+from methods.nerf.backends.numba_cpu.sparse_adam import SparseAdam, merged
+from methods.nerf.backends.numba_cpu.threads import set_threads, spread
 from methods.nerf.config import FieldConfig
-from methods.nerf.fused import Grid, Records
-from methods.nerf.grid import GridField
-from methods.nerf.learner import DenseAdam, Priors, Rate
-from methods.nerf.occupancy import refresh
-from methods.nerf.optimiser import SparseAdam, merged
-from methods.nerf.threads import set_threads, spread
-from methods.nerf.views import Batch
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.grid import GridField
+from methods.nerf.field.occupancy import refresh
+from methods.nerf.images.posed_images import Batch
+from methods.nerf.training.grid_training import DenseAdam, Priors, Rate
 
 RAYS = 300
 
@@ -165,7 +165,7 @@ def test_two_backward_passes_are_one_gradient():
         pending.append(replace(last, **copies))
 
     def total(records: Records) -> np.ndarray:
-        from methods.nerf import scatter
+        from methods.nerf.backends.numba_cpu import scatter
 
         sums = np.zeros_like(grid.density), np.zeros_like(grid.colour)
         spread(scatter.gradients, grid.size[0], 4, *grid.scatter(records), *sums)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from bench.task import Camera, Capture, Job, PosePrior, ViewId
-from methods.nerf import progress
-from methods.nerf.bounds import Bounds
 from methods.nerf.config import Budget, FieldConfig
-from methods.nerf.grid import GridField
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.grid import GridField
 from methods.nerf.method import Nerf, NerfConfig
 from methods.nerf.train import train
+from methods.nerf.training import checkpointing
 
 SIDE = 24
 CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
@@ -55,7 +55,7 @@ def fit(images, job, **choices):
 def heldout_psnr(field, images) -> float:
     views = list(POSES)[:5]
     rgb = field.render(np.stack([POSES[view] for view in views]), CAMERA).rgb
-    return progress.psnr(float(np.mean((rgb - np.stack([images[view] for view in views]) / 255) ** 2)))
+    return checkpointing.psnr(float(np.mean((rgb - np.stack([images[view] for view in views]) / 255) ** 2)))
 
 
 @pytest.mark.parametrize(("backend", "steps"), [("fused", 120), ("torch", 25)])
@@ -92,9 +92,9 @@ class KilledError(Exception):
 
 
 def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "LOG_SECONDS", 0.0)
     whole = fit(images, a_job(tmp_path / "whole"), steps=40)
-    monkeypatch.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
 
     def kill(step, values, pictures):
         if step == 25:

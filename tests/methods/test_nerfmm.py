@@ -8,7 +8,7 @@ import pytest
 from bench.judge import protocol
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Capture, Job, ViewId
-from methods.nerf.plans import GridBudget, GridPlan
+from methods.nerf.training.joint_schedule import GridBudget, GridPlan
 from methods.nerfmm.config import NerfmmConfig
 from methods.nerfmm.method import Nerfmm
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.contract import small
-from bench.registry import find_scene
+from bench.matrix.registry import find_scene
+from bench.runner.contract import small
 from bench.task import Estimate, Job
 from methods.poses_nerf.method import Poses, PosesNerf
 

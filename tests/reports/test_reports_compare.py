@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 from synthetic_suite import done, ended, write_cell
 
-from bench.cli import main
+from bench.cli.main import main
 from reports import compare as comparing
-from reports import telling
+from reports import comparison_text
 
 
 def write(folder, *results):
@@ -39,7 +39,7 @@ def test_a_suite_beside_itself_has_not_changed(before):
     found = compared(before, before)
     assert found.regressions == ()
     assert all(each.mean == 0 and each.better == each.worse == 0 for each in found.changes)
-    assert telling.lines(found)[-1] == "nothing got worse"
+    assert comparison_text.lines(found)[-1] == "nothing got worse"
 
 
 def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
@@ -55,8 +55,8 @@ def test_a_run_that_died_half_way_is_no_success(tmp_path, before):
     found = compared(before, write(tmp_path / "after", *cells(seeds=[0])))
     assert found.regressions == ("3 cells not in B",)
     assert found.lacking == tuple((f"s/clean/m/seed{k}", "done in A") for k in (1, 2, 3))
-    said = telling.lines(found)
-    assert f"only in A; {telling.SMALLER} (3):" in said
+    said = comparison_text.lines(found)
+    assert f"only in A; {comparison_text.SMALLER} (3):" in said
     assert "  s/clean/m/seed3  done in A" in said
     more = write(tmp_path / "more", *cells(), done("t", "clean", "m", 0, rotation=1, psnr=30))
     assert compared(more, before).regressions == ("1 cell not in B",)
@@ -74,7 +74,7 @@ def test_a_number_that_is_lost_is_a_regression_and_is_named(tmp_path, before, lo
     found = compared(before, write(tmp_path / "after", *poorer))
     assert found.regressions == ("4 cells without a number that A has",)
     assert found.newly_missing[0] == ("s/clean/m/seed0", "PSNR aligned")
-    assert "without a number that A has (4):" in telling.lines(found)
+    assert "without a number that A has (4):" in comparison_text.lines(found)
 
 
 def test_a_perfect_render_has_not_lost_its_number(tmp_path, before):

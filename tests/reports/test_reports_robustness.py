@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_suite import done, ended, write_cell
 
-from bench.breaking import Row, Trial, keep
 from bench.record import table
+from bench.stress.breaking_points import Row, Trial, keep
 from reports.analysis import families, robustness
 from reports.analysis.robustness import METRICS, PSNR, REGISTERED, ROTATION, SUCCESS, Curve, Point
 from reports.build import build

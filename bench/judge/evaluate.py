@@ -1,0 +1,219 @@
+"""Judge a finished fit by the protocol: align, render through a worker, score, and keep what a person will look at."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Picture
+
+from bench.degrade import degrade_truth
+from bench.judge import protocol
+from bench.judge.lpips import Lpips
+from bench.judge.protocol import STAGES, PoseJudgement, Stage
+from bench.matrix.plan import Planned
+from bench.poses_io.submission import HELDOUT, Submission
+from bench.poses_io.transforms import describe
+from bench.record import read_json, write_json
+from bench.runner import worker_io
+from bench.runner.executors.local import Executor
+from bench.scene import Scene, Truth
+from bench.task import Camera, Capture, Collapsed, Fit
+
+RENDER_LIMIT = 1800.0
+"""Wall seconds after which rendering the held-out views is given up."""
+
+SHOWN_VIEWS = 6
+"""Degraded training views kept for a person to see what the method saw."""
+
+
+class _Renders(NamedTuple):
+    """What the worker made of the held-out views, or why a stage is missing."""
+
+    stages: Mapping[Stage, NDArray[np.float32]]
+    depth: NDArray[np.float32] | None
+    corrections: Mapping[Stage, NDArray[np.float64]]  # refined poses in E, (N, 4, 4)
+    missing: Mapping[Stage, str]
+
+
+class Judge:
+    """Protocol posefree/1 over fits saved in folders. `judge(...)` returns the fields of a Result."""
+
+    protocol = protocol.ID
+
+    def __init__(self, *, executor: Executor, lpips: Path | None, device: str) -> None:
+        self.executor, self.device = executor, device
+        self._backbone = lpips
+        self._lpips: Lpips | str | None = None
+
+    def ingredients(self) -> dict[str, Any]:
+        """What decides a judgement beside the fit: rules, constants, and the weights of LPIPS."""
+        return {**protocol.constants(), "lpips": Lpips.identify(self._backbone)}
+
+    def __call__(
+        self, planned: Planned, scene: Scene, capture: Capture, folder: Path, outcome: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        start = time.monotonic()
+        fit = worker_io.read_fit(folder / "fit")
+        truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
+        colour = protocol.mean_colour(capture.images)
+        _show(folder.parent.parent, capture, truth)
+        try:
+            poses = protocol.judge_poses(fit.poses, truth, fit.camera, told=capture.exact)
+        except Collapsed as collapse:
+            return {
+                "status": "collapsed",
+                "reason": str(collapse),
+                "metrics": protocol.judge_floor(colour, truth),
+                "notes": dict(fit.notes),
+                "cost": {"judge_seconds": time.monotonic() - start},
+            }
+        camera = protocol.render_camera(fit.camera or capture.camera, truth)
+        if planned.submission:
+            _keep_heldout(folder / HELDOUT, poses, truth, camera)
+        renders = self._render(planned, poses, truth, camera, folder, outcome)
+        views = protocol.judge_views(
+            renders.stages, truth,
+            colour=colour, lpips=self.lpips, alignment=poses.alignment,
+            corrections=renders.corrections, missing=renders.missing,
+        )  # fmt: skip
+        _keep_renders(folder / "renders", truth, renders)
+        _keep_cameras(folder / "cameras.json", fit, truth, poses)
+        return {
+            "status": "done",
+            "metrics": {**poses.metrics, **views.metrics},
+            "per_view": {**poses.per_view, **views.per_view},
+            "flags": (*poses.flags, *views.flags),
+            "absent": {**poses.absent, **views.absent},
+            "notes": dict(fit.notes),
+            "cost": {"judge_seconds": time.monotonic() - start},
+        }
+
+    @property
+    def lpips(self) -> Lpips | str:
+        if self._lpips is None:
+            self._lpips = Lpips.find(self._backbone)
+        return self._lpips
+
+    def _render(
+        self,
+        planned: Planned,
+        poses: PoseJudgement,
+        truth: Truth,
+        camera: Camera,
+        folder: Path,
+        outcome: Mapping[str, Any],
+    ) -> _Renders:
+        """Have a worker render the held-out views; it is told their cameras in its method's own frame only."""
+        if not outcome["field"]:
+            return _without_field(planned.submission, truth)
+        desk = folder / "judge"
+        shutil.rmtree(desk, ignore_errors=True)
+        desk.mkdir()
+        worker_io.write_arrays(
+            desk / "views.npz",
+            {"poses": protocol.plan_heldout(poses.alignment, truth), "images": truth.heldout.images},
+        )
+        write_json(
+            desk / "request.json",
+            {
+                "method": asdict(planned.method.ref),
+                "config": planned.method.config,
+                "field": str(folder / "fit" / "field"),
+                "device": self.device,
+                "threads": self.executor.threads,
+                "camera": asdict(camera),
+                "refine": protocol.refinement(poses.alignment),
+            },
+        )
+        death = self.executor.run("render", desk, limit=RENDER_LIMIT, stderr=folder / "stderr.txt")
+        answer = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else None
+        if answer is None or answer["status"] != "done":
+            raise RenderError(f"rendering the held-out views failed: {answer['reason'] if answer else death.reason}")
+        if "absent" in answer:
+            return _Renders({}, None, {}, dict.fromkeys(STAGES, str(answer["absent"])))
+        arrays = worker_io.read_arrays(desk / "renders.npz")
+        shutil.rmtree(desk)
+        return _Renders(
+            stages={stage: arrays[stage] for stage in STAGES if stage in arrays},
+            depth=arrays["depth"],
+            corrections={stage: arrays[f"{stage}_poses"] for stage in STAGES if f"{stage}_poses" in arrays},
+            missing=answer["missing"],
+        )
+
+
+class RenderError(Exception):
+    """The worker could not render a fit that it had saved."""
+
+
+def _without_field(submission: Submission | None, truth: Truth) -> _Renders:
+    """The renders that were submitted, where some were: they have the one stage that they were made for."""
+    if submission is None:
+        return _Renders({}, None, {}, dict.fromkeys(STAGES, "the method returned no field"))
+    if submission.renders is None:
+        return _Renders({}, None, {}, dict.fromkeys(STAGES, "no renders were submitted"))
+    stack = np.divide([submission.renders[view] for view in truth.heldout.ids], 255, dtype=np.float32)
+    return _Renders({"aligned": stack}, None, {}, dict.fromkeys(STAGES, "the renders were submitted, without a field"))
+
+
+def _show(folder: Path, capture: Capture, truth: Truth) -> None:
+    """Beside the methods of a scene and degradation: clean held-out images, and some views as methods saw them."""
+    for name, images in (
+        ("truth", dict(zip(truth.heldout.ids, truth.heldout.images, strict=True))),
+        ("shown", dict(sorted(capture.images.items())[:SHOWN_VIEWS])),
+    ):
+        for view, image in images.items():
+            if not (folder / name / f"{view}.png").exists():
+                _write_png(folder / name / f"{view}.png", image)
+
+
+def _keep_renders(folder: Path, truth: Truth, renders: _Renders) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for stage in ("aligned", "refined", "registered"):
+        for view, image in zip(truth.heldout.ids, renders.stages.get(stage, ()), strict=False):
+            _write_png(folder / f"{view}.{stage}.png", _to_bytes(image))
+    for view, depth in zip(truth.heldout.ids, renders.depth if renders.depth is not None else (), strict=False):
+        _write_png(folder / f"{view}.depth.png", _depth_image(depth))
+
+
+def _keep_cameras(path: Path, fit: Fit, truth: Truth, poses: PoseJudgement) -> None:
+    """What the camera plot needs, all in the truth's frame (see bench.record.read_cameras)."""
+    alignment = poses.alignment
+    estimate = {view: alignment.similarity.apply(fit.poses[view]) for view in alignment.registered}
+    heldout = dict(zip(truth.heldout.ids, truth.heldout.poses, strict=True))
+    write_json(
+        path,
+        {"camera": asdict(truth.camera), "truth": dict(truth.poses), "estimate": estimate, "heldout": heldout},
+    )
+
+
+def _keep_heldout(path: Path, poses: PoseJudgement, truth: Truth, camera: Camera) -> None:
+    """What renders are made from by whoever submitted the poses: the held-out cameras, in the frame of his own."""
+    planned = protocol.plan_heldout(poses.alignment, truth)
+    write_json(
+        path, describe({f"{view}.png": pose for view, pose in zip(truth.heldout.ids, planned, strict=True)}, camera)
+    )
+
+
+def _to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return (np.clip(np.nan_to_num(image), 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _depth_image(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Near is bright; the range is the view's own 1st to 99th percentile."""
+    low, high = np.nanpercentile(depth, [1, 99])
+    return _to_bytes(1 - (depth - low) / max(float(high - low), 1e-9))
+
+
+def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{threading.get_ident()}.tmp")  # cells side by side write the same image
+    Picture.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(draft, format="png")
+    draft.replace(path)

@@ -1,0 +1,174 @@
+"""An estimate made elsewhere: held against what it answers, kept in its cell's folder, known by its digest.
+
+`SUBMISSION/{estimate.json, renders.npz}` below a cell's folder is all that the cell needs to be settled again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+
+from bench import poses_io
+from bench.cell import fingerprint
+from bench.record import read_json, write_json
+from bench.runner import worker_io
+from bench.scene import Truth
+from bench.task import Camera, Capture, Estimate, Gift, Image, ViewId
+
+HANDED_OUT: frozenset[Gift] = frozenset({"camera", "prior"})
+"""What `unposed data export` gives beside the images."""
+
+SUBMISSION = "submission"
+HELDOUT = "heldout.transforms.json"
+"""Beside it: the held-out cameras in the submitter's own frame, for renders."""
+
+UNKNOWN_COST = "the poses were submitted: what it took to find them is not known"
+ASPECT = 0.01
+"""Relative difference of width over height that rounding to whole pixels explains."""
+
+
+GIVEN = 1e-5
+"""Relative difference of intrinsics below which they are those that were handed out, written and read again."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Submission:
+    """What was brought, and where it came from."""
+
+    estimate: Estimate
+    source: str  # name of the file or folder, and its form
+    notes: Mapping[str, str | float | int | bool] = field(default_factory=dict)  # what its reader should know
+    renders: Mapping[ViewId, Image] | None = None  # of the held-out views, by their ids
+
+    @property
+    def digest(self) -> str:
+        """sha256 of poses and camera."""
+        return fingerprint(_plain(self.estimate))
+
+    @property
+    def renders_digest(self) -> str | None:
+        """sha256 of the pixels, by view; None where none were brought."""
+        if self.renders is None:
+            return None
+        return fingerprint({view: sha256(image.tobytes()).hexdigest() for view, image in self.renders.items()})
+
+
+def bring(path: Path, renders: Path | None, capture: Capture, truth: Truth) -> Submission:
+    """Read an answer to `capture`, and renders of the held-out views of `truth`.
+
+    Its camera is scaled to the images as they are shown, and left out where it is the one that was handed out.
+    Raises ValueError, one sentence, for what does not fit.
+    """
+    from bench.poses_io.convention_check import mistaken
+
+    form = poses_io.recognise(path)
+    reading = form.read(path)
+    estimate = reading.estimate
+    if strangers := sorted(set(estimate.poses) - set(capture.images)):
+        raise ValueError(
+            f"{path}: has poses of {', '.join(strangers[:3])}, which were not shown; "
+            f"the {len(capture.images)} views are {min(capture.images)} to {max(capture.images)}"
+        )
+    if estimate.camera is not None:
+        camera = _at_size(estimate.camera, capture, path)
+        own = capture.camera is None or not np.allclose(camera.matrix, capture.camera.matrix, rtol=GIVEN, atol=0)
+        estimate = replace(estimate, camera=camera if own else None)
+    mistake = mistaken(estimate.poses, truth.poses)
+    return Submission(
+        estimate=estimate,
+        source=f"{path.resolve().name} ({form.name})",
+        notes={**reading.notes, **({"mistaken": mistake} if mistake else {})},
+        renders=read_renders(renders, truth) if renders else None,
+    )
+
+
+def _at_size(camera: Camera, capture: Capture, path: Path) -> Camera:
+    height, width = capture.shape[:2]
+    if abs(camera.width / camera.height * height / width - 1) > ASPECT:
+        raise ValueError(
+            f"{path}: its camera is {camera.width}x{camera.height} px but the images are {width}x{height} px, "
+            "another shape; give intrinsics of the images that were handed out"
+        )
+    return camera.resized(width, height)
+
+
+def read_renders(folder: Path, truth: Truth) -> dict[ViewId, Image]:
+    """`h000.png`, ... of all held-out views, as they are judged. Raises ValueError."""
+    if not folder.is_dir():
+        raise ValueError(f"renders: {folder} is not a folder")
+    paths = {view: folder / f"{view}.png" for view in truth.heldout.ids}
+    if missing := [path.name for path in paths.values() if not path.is_file()]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"renders: {folder} lacks {', '.join(missing[:3])}{more} of the {len(paths)} held-out views")
+    return {view: _read_render(path, truth.heldout.images.shape[1:]) for view, path in paths.items()}
+
+
+def _read_render(path: Path, shape: tuple[int, ...]) -> Image:
+    height, width, channels = shape
+    try:
+        with Picture.open(path) as picture:
+            if picture.size != (width, height):
+                size = f"{picture.width}x{picture.height}"
+                raise ValueError(f"renders: {path} is {size} px, the held-out images are {width}x{height} px")
+            if picture.mode not in ("RGB", "L"):
+                raise ValueError(
+                    f"renders: {path} has mode {picture.mode}; write 8-bit RGB on the capture's background"
+                )
+            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"))
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
+        raise ValueError(f"renders: {path} cannot be read as an image ({error})") from error
+    return pixels.reshape(shape)
+
+
+def keep(folder: Path, submission: Submission) -> None:
+    """Write it below a cell's folder, in the place of an earlier one."""
+    place, draft = folder / SUBMISSION, folder / f".{SUBMISSION}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    if submission.renders is not None:
+        worker_io.write_arrays(draft / "renders.npz", {str(view): image for view, image in submission.renders.items()})
+    description = {**_plain(submission.estimate), "source": submission.source, "notes": dict(submission.notes)}
+    write_json(draft / "estimate.json", description)
+    shutil.rmtree(place, ignore_errors=True)
+    draft.replace(place)
+
+
+def same(a: Submission | None, b: Submission | None) -> bool:
+    """Whether two submissions say the same."""
+    return a is b or (a is not None and b is not None and _identity(a) == _identity(b))
+
+
+def _identity(submission: Submission) -> tuple[object, ...]:
+    return submission.digest, submission.renders_digest, submission.source, dict(submission.notes)
+
+
+def kept(folder: Path) -> Submission | None:
+    """What was submitted for the cell in `folder`, or None."""
+    place = folder / SUBMISSION
+    if not (place / "estimate.json").exists():
+        return None
+    raw = read_json(place / "estimate.json")
+    renders = place / "renders.npz"
+    return Submission(
+        estimate=Estimate(
+            poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
+            camera=Camera(**raw["camera"]) if raw["camera"] else None,
+        ),
+        source=raw["source"],
+        notes=raw["notes"],
+        renders={ViewId(v): image for v, image in worker_io.read_arrays(renders).items()} if renders.exists() else None,
+    )
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "poses": {view: np.asarray(pose).tolist() for view, pose in estimate.poses.items()},
+        "camera": asdict(estimate.camera) if estimate.camera else None,
+    }

@@ -1,0 +1,1 @@
+"""Settling cells: each is fitted in a worker process, judged, and recorded."""

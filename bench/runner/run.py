@@ -1,0 +1,291 @@
+"""The main job. For each cell: skip, resume, fit, judge, record; a failure is a row, and never the end of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.cell import Cell, fingerprint
+from bench.judge.evaluate import Judge
+from bench.matrix.plan import Plan, Planned, skip_reason
+from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
+from bench.record import RERUNNABLE, Result, read_result, read_suite, sweep_drafts, write_result, write_tables
+from bench.runner.executors.local import Executor, Stopped
+from bench.runner.fit_client import discard, finished_fit, fit_ingredients, request_fit, shown_to
+from bench.runner.provenance import cpu_count, provenance
+from bench.scene import SIDE, Scene, SceneSource
+from bench.task import Effort
+
+LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
+"""Wall seconds after which a fit is killed, where `--limit` does not say."""
+
+Stage = Literal["cached", "load", "fit", "judge", "ended"]
+Listener = Callable[[Planned, Stage, Result | None], None]
+"""Told of each cell's progress, from several threads; `ended` and `cached` come with the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    suite: Path
+    workers: int = 1
+    limit: float | None = None  # seconds a fit; None: by effort
+    retries: int = 1  # of a worker that was killed by a signal
+    retry_failed: bool = False
+    device: str = "cpu"
+    lpips: Path | None = None  # AlexNet backbone
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of each worker: a fair share."""
+        return max(1, cpu_count() // self.workers)
+
+
+class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
+    """Another run is at work in this suite."""
+
+
+def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
+    """Settle every cell of the plan, in its order, and rewrite the suite's tables.
+
+    A scene that cannot be read is bad input: SceneError, before anything is written or run. On KeyboardInterrupt the
+    workers are killed, what is settled stays, and the interrupt goes on to the caller.
+    """
+    runner = Runner(settings, listen)
+    cells = [runner.resolved(planned) for planned in plan.cells]
+    runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
+    settings.suite.mkdir(parents=True, exist_ok=True)
+    with hold(settings.suite):
+        results: dict[Cell, Result] = {}
+        try:
+            for planned in cells:
+                runner.keep_submission(planned)
+                if (result := runner.standing(planned)) is not None:
+                    results[planned.cell] = result
+                    listen(planned, "cached", result)
+            runner.settle_all([planned for planned in cells if planned.cell not in results], results)
+        finally:
+            write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
+    return [results[planned.cell] for planned in cells]
+
+
+@contextlib.contextmanager
+def hold(suite: Path) -> Iterator[None]:
+    """One run at a time in a suite; the lock dies with the process that holds it. Raises SuiteBusy."""
+    with (suite / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SuiteBusy(f"{suite} is in use by another run: wait for it, or choose another --out") from error
+        sweep_drafts(suite)
+        yield
+
+
+class Runner:
+    """What the cells of one run share."""
+
+    def __init__(self, settings: Settings, listen: Listener) -> None:
+        self.settings, self.listen = settings, listen
+        self.executor = Executor(threads=settings.threads)
+        self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device)
+        self.scenes = _Scenes()
+        self._ingredients: dict[Cell, dict[str, Any]] = {}
+        self._digests: dict[tuple[str, int], str] = {}
+
+    def settle_all(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
+        with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
+            waiting: dict[Future[Result], Planned] = {pool.submit(self.settle, planned): planned for planned in cells}
+            try:
+                while waiting:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        planned = waiting.pop(future)
+                        results[planned.cell] = future.result()
+                        self.listen(planned, "ended", results[planned.cell])
+            except BaseException:
+                for future in waiting:
+                    future.cancel()
+                self.executor.stop()
+                raise
+
+    def read_scenes(self, cells: list[Planned]) -> None:
+        """Read every scene of these cells once. Raises SceneError."""
+        for planned in cells:
+            if not planned.skip:
+                self.scenes.check(planned.source, SIDE[planned.cell.effort])
+
+    def folder(self, planned: Planned) -> Path:
+        return self.settings.suite.resolve() / planned.cell.folder  # workers have a folder of their own to stand in
+
+    def resolved(self, planned: Planned) -> Planned:
+        """With what was submitted for this cell before, where its method lives on an estimate made elsewhere."""
+        if planned.submission or "estimate" not in planned.method.method.traits.needs:
+            return planned
+        submission = kept(self.folder(planned))
+        skip = skip_reason(planned.source, planned.degradation, planned.method, submitted=submission is not None)
+        return replace(planned, submission=submission, skip=skip)
+
+    def keep_submission(self, planned: Planned) -> None:
+        """Beside the cell's result, for every later judgement."""
+        folder = self.folder(planned)
+        if planned.submission and not same(planned.submission, kept(folder)):
+            keep(folder, planned.submission)
+
+    def standing(self, planned: Planned) -> Result | None:
+        """The earlier result of this cell, where nothing has changed that it depends on."""
+        try:
+            earlier = read_result(self.folder(planned))
+        except FileNotFoundError:
+            return None
+        if self.settings.retry_failed and earlier.status in RERUNNABLE:
+            return None
+        prints = self.fingerprints(planned)
+        if earlier.fingerprints["fit"] != prints["fit"]:
+            return None
+        if earlier.status == "skipped" and earlier.reason != planned.skip:
+            return None
+        judged = earlier.status == "done" or earlier.stage == "judge"
+        return earlier if not judged or earlier.fingerprints["judgement"] == prints["judgement"] else None
+
+    def ingredients(self, planned: Planned) -> dict[str, Any]:
+        """What decides this cell's fit; each scene is digested once a run."""
+        if planned.cell not in self._ingredients:
+            key = (planned.source.name, SIDE[planned.cell.effort])
+            if key not in self._digests:
+                self._digests[key] = planned.source.digest(key[1])
+            self._ingredients[planned.cell] = fit_ingredients(planned, self._digests[key])
+        return self._ingredients[planned.cell]
+
+    def judged_by(self, planned: Planned) -> dict[str, Any]:
+        """What decides this cell's judgement beside its fit."""
+        renders = planned.submission.renders_digest if planned.submission else None
+        return self.judge.ingredients() | ({"renders": renders} if renders else {})
+
+    def fingerprints(self, planned: Planned) -> dict[str, str]:
+        fit = fingerprint(self.ingredients(planned))
+        return {"fit": fit, "judgement": fingerprint({"fit": fit, **self.judged_by(planned)})}
+
+    def settle(self, planned: Planned) -> Result:
+        """Bring one cell to a result, whatever happens, and write it."""
+        folder = self.folder(planned)
+        folder.mkdir(parents=True, exist_ok=True)
+        stage: Stage = "load"
+        given: tuple[str, ...] = ()
+        facts: dict[str, Any] = {}
+        try:
+            if planned.skip:
+                return self.record(planned, status="skipped", reason=planned.skip)
+            self.listen(planned, stage, None)
+            scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
+            capture = shown_to(planned, scene)
+            given = capture.given
+            if unmet := planned.method.method.traits.unmet_by(capture):
+                return self.record(planned, status="skipped", reason=unmet)
+            stage = "fit"
+            fit = self.fingerprints(planned)["fit"]
+            self.make_way(planned, fit)
+            outcome = finished_fit(folder / "fit", fit)
+            if outcome is None:
+                self.listen(planned, stage, None)
+                limit = self.settings.limit or LIMIT[planned.cell.effort]
+                outcome = request_fit(
+                    planned, capture, folder / "fit", self.executor,
+                    fit=fit, limit=limit, device=self.settings.device, retries=self.settings.retries,
+                )  # fmt: skip
+            facts = {"given": given, **_facts(planned, outcome)}
+            if outcome["status"] != "done":
+                return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
+            stage = "judge"
+            self.listen(planned, stage, None)
+            verdict = self.judge(planned, scene, capture, folder, outcome)
+            ended = None if verdict["status"] == "done" else stage
+            return self.record(planned, stage=ended, **_merge(facts, verdict))
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
+            with (folder / "stderr.txt").open("a") as log:
+                traceback.print_exc(file=log)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            return self.record(planned, status="failed", stage=stage, reason=reason, **facts)
+
+    def make_way(self, planned: Planned, fit: str) -> None:
+        """Before a refit: an older answer to another question is kept aside, a failed one is forgotten."""
+        folder = self.folder(planned)
+        try:
+            earlier = read_result(folder)
+        except FileNotFoundError:
+            return
+        if earlier.fingerprints["fit"] != fit:
+            aside = folder / "previous" / f"{earlier.fingerprints['judgement'][:12]}.json"
+            aside.parent.mkdir(exist_ok=True)
+            (folder / "result.json").replace(aside)
+        elif earlier.status in RERUNNABLE and earlier.stage != "judge":
+            discard(folder / "fit")
+            (folder / "result.json").unlink()
+
+    def record(self, planned: Planned, **facts: Any) -> Result:
+        result = Result(
+            cell=planned.cell,
+            config=planned.method.config,
+            protocol=self.judge.protocol,
+            reference=planned.source.reference,
+            fingerprints=self.fingerprints(planned),
+            ingredients={"fit": self.ingredients(planned), "judgement": self.judged_by(planned)},
+            provenance=provenance(threads=self.settings.threads, device=self.settings.device),
+            **facts,
+        )
+        write_result(self.folder(planned), result)
+        return result
+
+
+class _Scenes:
+    """The last two scenes read, shared by the cells that run side by side."""
+
+    def __init__(self, keep: int = 2) -> None:
+        self._lock, self._keep = threading.Lock(), keep
+        self._loaded: OrderedDict[tuple[str, int], Scene] = OrderedDict()
+        self._sound: set[tuple[str, int]] = set()
+
+    def check(self, source: SceneSource, side: int) -> None:
+        """Read it unless it was read before. Raises SceneError."""
+        if (source.name, side) not in self._sound:
+            self.get(source, side)
+            self._sound.add((source.name, side))
+
+    def get(self, source: SceneSource, side: int) -> Scene:
+        with self._lock:
+            key = (source.name, side)
+            if key not in self._loaded:
+                self._loaded[key] = source.load(side)
+                while len(self._loaded) > self._keep:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+
+def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
+    notes = {"attempts": outcome["attempts"]}
+    submission = planned.submission
+    if submission is None:
+        return {"cost": {"fit_seconds": outcome["seconds"], **outcome["memory"]}, "notes": notes}
+    renders = {"renders": "submitted"} if submission.renders is not None else {}
+    return {
+        "cost": {"field_seconds": outcome["seconds"]} if outcome.get("field") else {},
+        "absent": dict.fromkeys(("cost/fit_seconds", "cost/peak_rss_mb"), UNKNOWN_COST),
+        "notes": {**notes, "submitted": submission.source, **renders, **submission.notes},
+    }
+
+
+def _merge(facts: Mapping[str, Any], verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of the fit and of the judgement, dictionaries joined."""
+    joined = dict(facts)
+    for key, value in verdict.items():
+        joined[key] = {**joined[key], **value} if isinstance(joined.get(key), dict) else value
+    return joined

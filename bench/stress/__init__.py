@@ -1,0 +1,1 @@
+"""Where methods break: bisection over the severities of a degradation."""

@@ -1,0 +1,1 @@
+"""Images from disk: decoded, undistorted, resampled."""

@@ -1,0 +1,1 @@
+"""Layouts found in the wild, a loader each."""

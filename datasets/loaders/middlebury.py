@@ -1,0 +1,85 @@
+"""The layout of Middlebury's multi-view stereo sets (Seitz et al. 2006): *_par.txt, one line an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.scene import SceneError
+from bench.task import Camera
+from datasets.images.decode import image_size
+from datasets.loaders.recording import Frame, Layout, Recording, find_image, rigid
+
+Array = NDArray[np.float64]
+
+NAME = "middlebury"
+HELDOUT_EVERY = 8  # no split is published
+
+
+def objection(folder: Path) -> str | None:
+    """Why this folder is not of this layout; None where it is."""
+    match len(list(folder.glob("*_par.txt"))):
+        case 0:
+            return "no *_par.txt"
+        case 1:
+            return None
+        case _:
+            return "more than one *_par.txt"
+
+
+def read(folder: Path) -> Recording:
+    """Images in the order of the file's lines; the first of every 8 is held out. Raises SceneError.
+
+    Photographs from a place where one was taken before are left out: the gantry comes round to where it began, and a
+    held-out camera must not be shown.
+    """
+    (path,) = folder.glob("*_par.txt")
+    views = _views(path)
+    first, K, *_ = views[0]
+    frames: list[Frame] = []
+    for name, own, R, t in views:
+        if (own != K).any():
+            raise SceneError(
+                f"{path}: {name} has another K than {first}; all images of a scene must come from one camera: "
+                "split it into one folder a camera"
+            )
+        pose = rigid(np.column_stack([R.T, -R.T @ t]), name, path)
+        if not any(np.abs(pose - frame.pose).max() < 1e-6 for frame in frames):
+            frames.append(Frame(name=name, image=find_image(folder, name, name, NAME), pose=pose, heldout=False))
+    camera = _camera(K, image_size(frames[0].image, first), path)
+    recording = Recording(folder=folder, frames=tuple(frames), camera=camera, files=(path,))
+    return recording.split_every(HELDOUT_EVERY)
+
+
+def _views(path: Path) -> list[tuple[str, Array, Array, Array]]:
+    """Name, K (3, 3), and R (3, 3) and t (3,) of camera_from_world, of each image."""
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise SceneError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SceneError(f"{path}: is not UTF-8 text") from error
+    if len(lines) < 2 or lines[0] != [str(len(lines) - 1)]:
+        raise SceneError(f"{path}: must begin with the number of images, and then have one line for each")
+    views = []
+    for name, *words in lines[1:]:
+        try:
+            numbers = np.array(words, dtype=np.float64)
+        except ValueError:
+            numbers = np.empty(0)
+        if numbers.shape != (21,) or not np.isfinite(numbers).all():
+            raise SceneError(f"{path}: {name} must be followed by 21 finite numbers: K, R and t")
+        views.append((name, numbers[:9].reshape(3, 3), numbers[9:18].reshape(3, 3), numbers[18:]))
+    return views
+
+
+def _camera(K: Array, size: tuple[int, int], path: Path) -> Camera:
+    (fx, _, cx), (_, fy, cy), _ = K.tolist()
+    if min(fx, fy) <= 0 or not np.array_equal(K, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]):
+        raise SceneError(f"{path}: K must be fx 0 cx, 0 fy cy, 0 0 1 with positive focal lengths, and is {K.tolist()}")
+    return Camera(width=size[0], height=size[1], fx=fx, fy=fy, cx=cx, cy=cy)
+
+
+LAYOUT = Layout(name=NAME, version=1, reference="measured", objection=objection, read=read)

@@ -1,0 +1,171 @@
+"""What the files of a scene say, whatever their layout: frames, their true cameras, and one lens for all."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.scene import Reference, SceneError
+from bench.task import Camera, Pose
+from datasets.images.lens import Distortion
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
+"""Tried in this order where a file name comes without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    name: str  # for messages: "frame 12 (train/r_12.png)"
+    image: Path
+    pose: Pose  # (4, 4) world_from_camera, OpenCV axes
+    heldout: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A scene before its images are decoded. Frames are in the order in which they were taken."""
+
+    folder: Path
+    frames: tuple[Frame, ...]
+    camera: Camera  # of every image as it is stored
+    distortion: Distortion | None = None
+    files: tuple[Path, ...]  # the descriptions read, beside the images
+
+    def split_every(self, n: int) -> Recording:
+        """The same frames with the first of every `n` held out, as LLFF has it."""
+        frames = tuple(replace(frame, heldout=k % n == 0) for k, frame in enumerate(self.frames))
+        return replace(self, frames=frames)
+
+    def checked(self) -> Recording:
+        """Itself, if it can be a scene. Raises SceneError for duplicates and for an empty side of the split."""
+        twice = [image for image, count in Counter(frame.image for frame in self.frames).items() if count > 1]
+        if twice:
+            names = " and ".join(frame.name for frame in self.frames if frame.image == twice[0])
+            raise SceneError(f"{self.folder}: {names} are the same image; keep one of them")
+        for heldout, what in ((False, "training"), (True, "held-out")):
+            if not any(frame.heldout == heldout for frame in self.frames):
+                raise SceneError(f"{self.folder}: of {len(self.frames)} frames none is a {what} view; mend the split")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A loader: one way, found in the wild, of laying out a scene's files."""
+
+    name: str
+    version: int  # raised when the same files come to mean other pixels or poses
+    reference: Reference  # where its poses come from, unless a card says otherwise
+    objection: Callable[[Path], str | None]  # why a folder is not of this layout; None where it is
+    read: Callable[[Path], Recording]  # frames and cameras; images are only looked for; raises SceneError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises SceneError where it cannot be read or is not a JSON object."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SceneError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SceneError(f"{path}: is not JSON (not UTF-8 text)") from error
+    except json.JSONDecodeError as error:
+        raise SceneError(f"{path}: is not JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
+    if not isinstance(raw, dict):
+        raise SceneError(f"{path}: is not a JSON object but a {type(raw).__name__}")
+    return raw
+
+
+def frames_of(raw: Mapping[str, Any], path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The frames listed in a transforms file, each with its name for messages. Raises SceneError."""
+    frames = raw.get("frames")
+    if not isinstance(frames, list) or not frames:
+        raise SceneError(f"{path}: has no frames; it needs a list `frames` with one entry an image")
+    named = []
+    for k, frame in enumerate(frames):
+        if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+            raise SceneError(f"{path}: frame {k} has no `file_path`")
+        if "transform_matrix" not in frame:
+            raise SceneError(f"{path}: frame {k} ({frame['file_path']}) has no `transform_matrix`")
+        named.append((f"frame {k} ({frame['file_path']})", frame))
+    return named
+
+
+def number(raw: Mapping[str, Any], key: str, path: Path, default: float | None = None) -> float:
+    """A finite number of a JSON object. Raises SceneError where it is absent (and has no default) or another thing."""
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        given = f"is {value!r}" if key in raw else "is absent"
+        raise SceneError(f"{path}: `{key}` must be a number, and {given}")
+    return float(value)
+
+
+def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
+    """The image that a frame names, its extension completed. Raises SceneError where it is absent or outside."""
+    name = posixpath.normpath(file_path.replace("\\", "/"))
+    if name.startswith(("/", "../")) or name == ".." or ":" in name.split("/")[0]:
+        raise SceneError(f"{layout}: {frame} names a file outside of {folder}; write paths relative to that folder")
+    path = folder / name
+    candidates = [path] if path.suffix in SUFFIXES else [path, *(path.with_name(path.name + end) for end in SUFFIXES)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise SceneError(f"{layout}: {frame} names {name}, which is not in {folder}")
+
+
+def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
+    """A camera-to-world matrix in OpenGL axes (x right, y up, z backward) as `world_from_camera` in OpenCV axes.
+
+    Raises SceneError where it is not a rigid one of 4x4 or 3x4 numbers.
+    """
+    try:
+        given = np.array(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.shape not in ((4, 4), (3, 4)):
+        raise SceneError(f"{path}: {frame} has a transform_matrix that is not 4x4 numbers")
+    return rigid(given, frame, path) @ np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def rigid(given: NDArray[np.float64], frame: str, path: Path) -> Pose:
+    """A rotation and a translation, (4, 4), from a matrix (4, 4) or (3, 4) that was rounded when it was written.
+
+    The rotation is the nearest exact one. Raises SceneError where it is none to begin with.
+    """
+    if not np.isfinite(given).all():
+        raise SceneError(f"{path}: {frame} has a matrix that is not finite (NaN or infinity)")
+    rotation = given[:3, :3]
+    error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
+    if error > 1e-3:
+        raise SceneError(
+            f"{path}: {frame} has a matrix that is not a rotation: its axes miss unit length or right angles by "
+            f"{error:.2g}; remove scale and shear from the poses"
+        )
+    if np.linalg.det(rotation) < 0:
+        raise SceneError(
+            f"{path}: {frame} has a matrix that is not a rotation but a reflection (determinant -1); "
+            "one axis of the poses has the wrong sign"
+        )
+    u, _, vt = np.linalg.svd(rotation)
+    pose = np.eye(4)
+    pose[:3, :3] = u @ vt
+    pose[:3, 3] = given[:3, 3]
+    return pose
+
+
+def turned(frames: Sequence[Frame], up: Sequence[float]) -> tuple[Frame, ...]:
+    """Frames in a world turned, by the least rotation, so that the direction `up` becomes +z."""
+    x, y, z = np.asarray(up, dtype=np.float64) / np.linalg.norm(up)
+    turn = np.eye(4)
+    if z > -1 + 1e-9:  # Rodrigues' formula about up x z
+        cross = np.array([[0, 0, -x], [0, 0, -y], [x, y, 0]])
+        turn[:3, :3] = np.eye(3) + cross + cross @ cross / (1 + z)
+    else:
+        turn[:3, :3] = np.diag([1.0, -1.0, -1.0])
+    return tuple(replace(frame, pose=turn @ frame.pose) for frame in frames)

@@ -1,0 +1,1 @@
+"""The fused CPU kernels of the grid field."""

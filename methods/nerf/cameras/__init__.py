@@ -1,0 +1,1 @@
+"""Cameras: poses as variables, intrinsics, rays, and images rendered from them."""

@@ -1,0 +1,56 @@
+"""Render and compare: how a field looks from many poses, against images of which no pose is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.render import render_whole
+from methods.nerf.field.base import RadianceField
+
+CHUNK = 64  # renders at a time
+APART = 0.35  # radians (20 degrees) between viewing directions that count as different hypotheses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is searched: poses `candidates` (M, 4, 4) and how they look, squeezed to (M, C, s, s) in [-1, 1]."""
+
+    candidates: Tensor
+    renders: Tensor
+
+    @staticmethod
+    @torch.no_grad()
+    def of(field: RadianceField, intrinsics: Intrinsics, candidates: Tensor, side: int) -> Search:
+        return Search(candidates=candidates, renders=look(field, intrinsics, candidates, side))
+
+    def errors(self, targets: Tensor) -> Tensor:
+        """Mean squared errors (N, M) of all renders against squeezed images `targets` (N, C, s, s), in one product."""
+        a, b = targets.flatten(1), self.renders.flatten(1)
+        squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
+        return squares.clamp(min=0) / a.shape[1]
+
+    def likeliest(self, errors: Tensor, count: int) -> Tensor:
+        """The `count` best candidates (N, count) that look along directions APART radians apart, by `errors` (N, M).
+
+        An image with fewer such modes repeats its best one.
+        """
+        forwards = self.candidates[:, :3, 2]
+        near = forwards @ forwards.T > torch.cos(torch.tensor(APART))  # (M, M)
+        left, first = errors.clone(), errors.argmin(dim=1)
+        chosen = []
+        for _ in range(count):
+            best = left.argmin(dim=1)
+            spent = left.gather(1, best[:, None])[:, 0].isinf()
+            chosen.append(torch.where(spent, first, best))
+            left[near[best]] = torch.inf
+        return torch.stack(chosen, dim=1)
+
+
+@torch.no_grad()
+def look(field: RadianceField, intrinsics: Intrinsics, poses: Tensor, side: int) -> Tensor:
+    """Views (M, C, side, side) in [-1, 1] from `poses` (M, 4, 4), a few at a time."""
+    return torch.cat([render_whole(field, intrinsics, part, side) for part in poses.split(CHUNK)])

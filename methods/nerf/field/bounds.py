@@ -1,0 +1,178 @@
+"""Where the scene is: the region of space that a field fills, found from whatever a method happens to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.task import Pose, PosePrior
+from methods.nerf.field.ndc import REACH, Frustum
+
+Point = tuple[float, float, float]
+
+NEAREST = 0.2
+"""How near a camera there can be something before a real background, of its distance from the centre. Where few views
+overlap, what is nearer costs nothing and explains each image by itself: floaters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """A cube of space, and the interval along a ray in which there is something to see. All in scene units.
+
+    With `contract`, the cube is only the near part of an unbounded scene: what lies outside is kept too, squeezed
+    into a shell around it (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm). Give it for real backgrounds
+    (`capture.background is None`), and not where a known colour surrounds the object. `away` is then how far the
+    cameras are from the centre: samples along a ray may grow sparser only beyond that.
+    With `frustum`, the cube is what forward-facing cameras see, and lengths are those of its box.
+    """
+
+    centre: Point
+    half_size: float
+    near: float
+    far: float
+    contract: bool = False
+    away: float = 0.0
+    frustum: Frustum | None = None
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([*self.centre, self.half_size, self.far]).all() and self.half_size > 0):
+            raise ValueError(f"bounds: need a finite centre and a positive half_size, got {self}")
+        if not 0 <= self.near < self.far:
+            raise ValueError(f"bounds: need 0 <= near < far, got near={self.near}, far={self.far}")
+
+    @property
+    def closed(self) -> bool:
+        """Whether all there is to see lies inside, before a known background."""
+        return not self.contract and self.frustum is None
+
+    @staticmethod
+    def forward(frustum: Frustum) -> Bounds:
+        """The box of a forward-facing scene."""
+        return Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=0.0, far=REACH, frustum=frustum)
+
+    @staticmethod
+    def around(poses: Sequence[Pose], prior: PosePrior | None, *, contract: bool = False) -> Bounds:
+        """From the prior where there is one in the frame of `poses`; else from where the cameras look."""
+        if prior is None:
+            return Bounds.from_cameras(poses, contract=contract)
+        return Bounds.from_prior(prior, contract=contract)
+
+    def distance_of(self, poses: Sequence[Pose]) -> float:
+        """Median distance of cameras from the centre, scene units."""
+        return float(np.median(np.linalg.norm(_centres(poses) - np.array(self.centre), axis=1)))
+
+    @staticmethod
+    def from_prior(prior: PosePrior, *, contract: bool = False) -> Bounds:
+        """The cube around the look-at point that a ray between `near` and `far` can reach from every side.
+
+        Before a real background `near` is kept, and the cube is that of `open`.
+        """
+        if contract:
+            return Bounds.open(prior.look_at, sum(prior.radius) / 2, near=prior.near)
+        reach = max(prior.radius[0] - prior.near, prior.far - prior.radius[1])
+        half_size = reach if reach > 0 else (prior.far - prior.near) / 2
+        return Bounds(centre=prior.look_at, half_size=half_size, near=prior.near, far=prior.far)
+
+    @staticmethod
+    def open(centre: Sequence[float], away: float, *, near: float | None = None) -> Bounds:
+        """An unbounded scene, seen from `away`: the middle half of the way across is kept unsqueezed."""
+        near = NEAREST * away if near is None else near
+        return Bounds(
+            centre=_point(np.asarray(centre)), half_size=away / 2, near=near, far=100 * away, contract=True, away=away
+        )
+
+    @staticmethod
+    def from_cameras(poses: Sequence[Pose], *, contract: bool = False) -> Bounds:
+        """From the cameras alone: they are taken to look at the scene, which is as large as half their distance.
+
+        The centre is the point nearest to all optical axes (`meeting_point`).
+        """
+        centres, forwards = _centres(poses), _forwards(poses)
+        target, distance = meeting_point(centres, forwards)
+        if contract:
+            return Bounds.open(target.tolist(), distance)
+        reach = np.linalg.norm(centres - target, axis=1)
+        half_size = 0.5 * distance
+        near = float(max(0.05 * distance, reach.min() - np.sqrt(3) * half_size))
+        far = float(reach.max() + np.sqrt(3) * half_size)
+        return Bounds(centre=_point(target), half_size=half_size, near=near, far=far)
+
+    @staticmethod
+    def from_points(points: NDArray[np.float64], poses: Sequence[Pose], *, contract: bool = False) -> Bounds:
+        """From triangulated points (P, 3): their extent, with the stray ones trimmed, and room for what had no texture.
+
+        With fewer than 20 points their extent means nothing: the cameras decide.
+        """
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points) < 20:
+            return Bounds.from_cameras(poses, contract=contract)
+        # Half of all points are near the median; a stray one is many times further out than they are.
+        middle = np.median(points, axis=0)
+        away = np.linalg.norm(points - middle, axis=1)
+        kept = points[away <= (4 if contract else 6) * np.median(away) + 1e-12]
+        low, high = np.percentile(kept, [1, 99], axis=0)
+        centre = (low + high) / 2
+        half_size = float(1.25 * (high - low).max() / 2)
+        reach = np.linalg.norm(_centres(poses) - centre, axis=1)
+        if contract:
+            return Bounds(
+                centre=_point(centre), half_size=half_size, near=_nearest(kept, _centres(poses)),
+                far=100 * float(np.median(reach) + half_size), contract=True, away=float(np.median(reach)),
+            )  # fmt: skip
+        near = float(max(0.02 * np.median(reach), reach.min() - np.sqrt(3) * half_size))
+        far = float(reach.max() + np.sqrt(3) * half_size)
+        return Bounds(centre=_point(centre), half_size=half_size, near=near, far=far)
+
+
+def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> float:
+    """Half the distance from the cameras to the nearest of the points, stray ones apart."""
+    apart = [np.percentile(np.linalg.norm(points - centre, axis=1), 1) for centre in centres]
+    return 0.5 * float(np.percentile(apart, 5))
+
+
+def meeting_point(centres: NDArray[np.float64], forwards: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The point (3,) nearest to all optical axes, and the median distance to it from the cameras.
+
+    `centres` and unit `forwards` are (N, 3). Minimises the sum of distances (not of their squares) by reweighting, so
+    that a few cameras that look elsewhere do not pull it away. Parallel axes do not meet: then it is the point ahead of
+    the mean camera at three times the spread of the cameras (or at 1 where they coincide).
+    """
+    spread = np.linalg.norm(centres - centres.mean(axis=0), axis=1).mean()
+    # (N, 3, 3): takes a point to its offset from each axis
+    off_axis = np.eye(3) - forwards[:, :, None] * forwards[:, None, :]
+    ahead = forwards.mean(axis=0)
+    fallback = centres.mean(axis=0) + (3 * spread if spread > 1e-12 else 1.0) * ahead / max(np.linalg.norm(ahead), 1e-9)
+    weights = np.ones(len(centres))
+    target = fallback
+    for _ in range(20):
+        normal = (weights[:, None, None] * off_axis).sum(axis=0)
+        if np.linalg.cond(normal) > 1e4:
+            target = fallback
+            break
+        target = np.linalg.solve(normal, np.einsum("n,nij,nj->i", weights, off_axis, centres))
+        miss = np.linalg.norm(np.einsum("nij,nj->ni", off_axis, target - centres), axis=1)
+        weights = 1 / np.maximum(miss, 1e-3 * spread + 1e-12)
+        weights /= weights.sum()
+    depth = np.einsum("ni,ni->n", target - centres, forwards)
+    if np.median(depth) <= 0:  # the axes meet behind the cameras: they look outwards
+        target = fallback
+    distance = float(np.median(np.linalg.norm(target - centres, axis=1)))
+    return target, distance if distance > 1e-12 else 1.0
+
+
+def _centres(poses: Sequence[Pose]) -> NDArray[np.float64]:
+    if len(poses) == 0:
+        raise ValueError("bounds: no poses to find the scene from")
+    return np.stack([np.asarray(pose)[:3, 3] for pose in poses])
+
+
+def _forwards(poses: Sequence[Pose]) -> NDArray[np.float64]:
+    return np.stack([np.asarray(pose)[:3, 2] for pose in poses])
+
+
+def _point(values: NDArray[np.float64]) -> Point:
+    return (float(values[0]), float(values[1]), float(values[2]))

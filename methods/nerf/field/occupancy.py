@@ -1,0 +1,99 @@
+"""Which space is empty, and how far it is to the next that is not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_cdt
+from torch import Tensor
+from torch.nn import functional
+
+from methods.nerf.field.grid import CELL, GridField
+
+
+@torch.no_grad()
+def refresh(field: GridField) -> float:
+    """Bring `field.clearance` up to date with its density; returns the share of space that is not empty."""
+    occupied = _occupied(field)
+    away: Any = (
+        distance_transform_cdt(~occupied.cpu().numpy(), "chessboard") if occupied.any() else np.zeros(occupied.shape)
+    )
+    field.clearance.copy_(torch.from_numpy(np.minimum(away, 255).astype(np.uint8)))
+    return float(occupied.float().mean())
+
+
+def _occupied(field: GridField) -> Tensor:
+    """Cells (cells,) in which a sample could be more than `min_alpha` opaque: the densest corner decides."""
+    padded = functional.pad(field.density[None, None], [CELL, CELL] * 3, mode="replicate")[0, 0]
+    padded = padded[tuple(slice(CELL, CELL + cells * CELL + 1) for cells in field.clearance.shape)]
+    densest = functional.max_pool3d(padded[None, None], CELL + 1, stride=CELL)[0, 0]
+    length = field.config.sample_step * field.voxel * _stretch(field)
+    depth = field.config.density_gain * functional.softplus(densest) * length
+    return depth > max(-math.log1p(-field.config.min_alpha), 1e-12)
+
+
+def _stretch(field: GridField) -> Tensor:
+    """How much longer than one step the longest interval in each cell is: 1, or the distance it has in open space."""
+    if not field.bounds.contract:
+        return torch.ones((), device=field.device)
+    axes = [
+        (low + CELL * field.voxel * (torch.arange(cells, device=field.device) + 0.5)).abs()
+        for low, cells in zip(field.low, field.clearance.shape, strict=True)
+    ]
+    squeezed = torch.stack(torch.meshgrid(*axes, indexing="ij")).amax(dim=0).clamp(max=2 - field.voxel)
+    far = torch.where(squeezed > 1, 1 / (2 - squeezed), squeezed)
+    # a camera is taken to be at most one half size further away than it is said to be
+    return (far + max(0.0, 1 - field.bounds.away / field.bounds.half_size)).clamp(min=1)
+
+
+def seen_voxels(field: GridField) -> Tensor:
+    """Mask (X, Y, Z) of the voxels at the corners of cells that are not empty: no ray ever asks for another."""
+    mask = field.clearance == 0
+    for axis, count in enumerate(field.shape):
+        # cell c has the voxels CELL c, ..., CELL c + CELL: the last is also the first of the next cell
+        wide = mask.repeat_interleave(CELL, dim=axis)
+        lead, rest = wide.narrow(axis, 0, 1), torch.zeros_like(wide.narrow(axis, 0, 1))
+        mask = (torch.cat([wide, rest], dim=axis) | torch.cat([lead, wide], dim=axis)).narrow(axis, 0, count)
+    return mask
+
+
+def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
+    """Corners (3,), (3,) in voxels of the box of all voxels that are more than `opacity` opaque; all if none is."""
+    depth = field.config.density_gain * functional.softplus(field.density.detach()) * field.voxel
+    found = (depth > -math.log1p(-opacity)).nonzero()
+    if len(found) == 0:
+        return torch.zeros(3), torch.tensor(field.shape) - 1.0
+    return found.amin(dim=0).float().cpu(), found.amax(dim=0).float().cpu()
+
+
+@torch.no_grad()
+def resampled(field: GridField, side: int, *, shrink: bool) -> GridField:
+    """The same field on about side^3 cubic voxels; with `shrink`, on the box of what it holds and a margin alone."""
+    low, high = extent(field) if shrink else (torch.zeros(3), torch.tensor(field.shape) - 1.0)
+    if shrink:
+        limit = torch.tensor(field.shape) - 1.0
+        low, high = (low - 2).clamp(min=0), torch.minimum(high + 2, limit)
+    size = (high - low) * field.voxel
+    voxel = float(size.prod().item() ** (1 / 3) / (side - 1))
+    shape = [max(2, math.ceil(length / voxel - 1e-3) + 1) for length in size.tolist()]
+    at = [low[axis] + torch.arange(shape[axis]) * (voxel / field.voxel) for axis in range(3)]  # in old voxels
+    corner = tuple(field.low[axis] + float(low[axis]) * field.voxel for axis in range(3))
+    finer = GridField(field.bounds, field.background, field.config, tuple(shape), corner, voxel)  # type: ignore[arg-type]
+    finer = finer.to(field.device)
+    finer.density.copy_(_interpolate(field.density, at))
+    finer.colour.copy_(_interpolate(field.colour, at))
+    refresh(finer)
+    return finer
+
+
+def _interpolate(values: Tensor, at: list[Tensor]) -> Tensor:
+    """`values` (X, Y, Z, ...) at the lattice of indices `at`, linearly along one axis after another."""
+    for axis, index in enumerate(at):
+        index = index.to(values.device).clamp(0, values.shape[axis] - 1)
+        below = index.floor().long().clamp(max=values.shape[axis] - 2)
+        share = (index - below).reshape([-1 if k == axis else 1 for k in range(values.dim())])
+        values = torch.lerp(values.index_select(axis, below), values.index_select(axis, below + 1), share)
+    return values

@@ -1,0 +1,1 @@
+"""Images as training data: pyramids of unposed images, pixels and rays of posed ones."""

@@ -1,0 +1,63 @@
+"""Posed images as a source of pixels and their rays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.task import Camera, Image, Pose, ViewId
+from methods.nerf.cameras.rays import pixel_rays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rays and the colours they should see."""
+
+    origins: Tensor  # (R, 3)
+    directions: Tensor  # (R, 3), unit
+    colours: Tensor  # (R, C) in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """N posed images of one camera on one device."""
+
+    ids: tuple[ViewId, ...]
+    pixels: Tensor  # (N, H * W, C) uint8
+    poses: Tensor  # (N, 4, 4) float32
+    camera: Camera
+    background: Tensor  # (C,): what is behind the object; the mean colour where that is not known
+
+    @staticmethod
+    def of(
+        images: Mapping[ViewId, Image],
+        poses: Mapping[ViewId, Pose],
+        camera: Camera,
+        background: tuple[float, float, float] | None,
+        device: torch.device,
+    ) -> Views:
+        """The views that have a pose, in the order of `images`. Raises ValueError where none has."""
+        ids = tuple(view for view in images if view in poses)
+        if not ids:
+            raise ValueError(f"nerf: none of the {len(images)} images has a pose, so there is nothing to train from")
+        pixels = torch.from_numpy(np.stack([images[view] for view in ids])).flatten(1, 2)
+        channels = pixels.shape[-1]
+        colour = torch.tensor(background[:channels]) if background else pixels.float().mean(dim=(0, 1)) / 255
+        matrices = torch.from_numpy(np.stack([np.asarray(poses[view]) for view in ids])).float()
+        return Views(
+            ids=ids, pixels=pixels.to(device), poses=matrices.to(device), camera=camera,
+            background=colour.float().to(device),
+        )  # fmt: skip
+
+    def draw(self, rays: int, generator: torch.Generator) -> Batch:
+        """Pixels drawn from all views alike. The generator is of the CPU, so that every device draws the same."""
+        device = self.pixels.device
+        view = torch.randint(len(self.ids), (rays,), generator=generator).to(device)
+        pixel = torch.randint(self.camera.width * self.camera.height, (rays,), generator=generator).to(device)
+        at = torch.stack([pixel % self.camera.width, pixel // self.camera.width], dim=-1) + 0.5
+        origins, directions = pixel_rays(at, self.camera, self.poses[view])
+        return Batch(origins=origins, directions=directions, colours=self.pixels[view, pixel].float() / 255)

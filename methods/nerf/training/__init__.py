@@ -1,0 +1,1 @@
+"""Training a field: from known poses, or together with them; schedules and checkpoints."""

@@ -1,0 +1,111 @@
+"""What every training loop does besides training: log curves, keep checkpoints, go on after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.task import Image, Job
+from methods.nerf.field.base import RadianceField
+from methods.nerf.images.posed_images import Views
+
+CHECKPOINT_SECONDS = 20.0
+LOG_SECONDS = 1.0
+
+
+class Progress:
+    """The clock, the curves and the checkpoint file of one fit.
+
+    A checkpoint is one safetensors file with its description in the header, replaced whole. It is used again only for
+    the same `key`: what was asked for must not have changed in between.
+    """
+
+    def __init__(self, job: Job, name: str, key: Mapping[str, Any]) -> None:
+        self.job = job
+        self.path = job.checkpoints / f"{name}.safetensors"
+        self.key = json.dumps(key, sort_keys=True)
+        self.before = 0.0  # seconds spent before a kill
+        self.start = self.kept = time.monotonic()
+        self.writing = 0.0  # seconds that the last checkpoint took: never more than a twentieth of the time
+        self.logged = -LOG_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, earlier tries included."""
+        return self.before + time.monotonic() - self.start
+
+    def log(self, step: int, values: Mapping[str, float], *, force: bool = False) -> None:
+        """A point of the curves, at most one a second."""
+        if self.talks(force=force):
+            self.logged = self.seconds
+            self.job.log(step, {**values, "seconds": self.seconds})
+
+    def talks(self, *, force: bool = False) -> bool:
+        """Whether a point of the curves would be taken now: for those that cost something to find out."""
+        return force or self.seconds - self.logged >= LOG_SECONDS
+
+    def due(self) -> bool:
+        """Whether `keep` would write a checkpoint now."""
+        return time.monotonic() - self.kept >= max(CHECKPOINT_SECONDS, 20 * self.writing)
+
+    def keep(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Write a checkpoint when one is due: after `step` steps, `state` (JSON) and `tensors` are all there is."""
+        if not self.due():
+            return
+        start = time.monotonic()
+        draft = self.path.with_name(f".{self.path.name}.tmp")
+        header = {"key": self.key, "state": json.dumps({**state, "step": step, "seconds": self.seconds})}
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
+        draft.replace(self.path)
+        self.kept = time.monotonic()
+        self.writing = self.kept - start
+
+    def resume(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """State (with its "step") and tensors of the last checkpoint; None where there is none that fits."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = file.metadata()
+                if header["key"] != self.key:
+                    return None
+                state = json.loads(header["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        except (OSError, KeyError, TypeError, SafetensorError):
+            return None
+        self.before = state["seconds"]
+        return state, tensors
+
+    def done(self) -> None:
+        """The fit is complete: its checkpoint is of no more use."""
+        self.path.unlink(missing_ok=True)
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """The randomness of one step: known from seed and step alone, so that a resumed fit draws as an unbroken one."""
+    word = np.random.SeedSequence([seed & 0xFFFFFFFF, step + 1]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(word >> np.uint64(1)))
+
+
+def decayed(rate: float, decay: float, share: float) -> float:
+    """The learning rate after `share` of the training: exponential, `rate * decay` at the end."""
+    return rate * decay ** min(max(share, 0.0), 1.0)
+
+
+def psnr(mse: float) -> float:
+    """dB, for colours in [0, 1]."""
+    return float(-10 * np.log10(max(mse, 1e-12)))
+
+
+def preview(field: RadianceField, views: Views, side: int = 100) -> dict[str, Image]:
+    """What the field looks like from the first view, for the log."""
+    scale = side / max(views.camera.width, views.camera.height)
+    camera = views.camera.resized(max(1, round(views.camera.width * scale)), max(1, round(views.camera.height * scale)))
+    rgb = field.render(views.poses[:1].double().cpu().numpy(), camera).rgb[0]
+    return {"preview": (rgb * 255 + 0.5).astype(np.uint8)}

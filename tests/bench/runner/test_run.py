@@ -1,0 +1,200 @@
+"""The whole path of a cell through the real worker, with a method that does as it is told."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.judge import protocol
+from bench.matrix.plan import plan
+from bench.record import read_log, read_result
+from bench.runner.run import Settings, SuiteBusy, hold, run
+
+SCRIPTED = Path(__file__).parents[2] / "plugins" / "scripted.py"
+
+
+def make_plan(*behaviours, seeds="0", degradations="clean", source=SCRIPTED):
+    methods = ",".join(f"{source}[behaviour={behaviour}]" for behaviour in behaviours)
+    return plan(
+        scenes="blocks", methods=methods, degradations=degradations, seeds=seeds, effort="smoke", roots=()
+    )  # fmt: skip
+
+
+def execute(suite, made, **settings):
+    """Results, and which cells were fitted and which were taken from before."""
+    heard = []
+    results = run(
+        made, Settings(suite=suite, **settings), lambda planned, stage, _: heard.append((planned.cell.id, stage))
+    )
+    fitted = [cell for cell, stage in heard if stage == "fit"]
+    return results, fitted, [cell for cell, stage in heard if stage == "cached"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "reason"),
+    [
+        ("answer", "done", None),
+        ("collapse", "collapsed", "told to"),
+        ("coincide", "collapsed", "coincide"),
+        ("raise", "failed", "RuntimeError: told to"),
+        ("strangers", "failed", "not shown: v999"),
+        ("memory", "out_of_memory", "MemoryError"),
+        ("hang", "timeout", "killed at the time limit"),
+        ("die", "failed", "killed by SIGSEGV"),
+        ("die_once", "done", None),
+    ],
+)
+def test_however_a_method_ends_it_is_a_row(tmp_path, behaviour, status, reason):
+    results, *_ = execute(tmp_path, make_plan(behaviour), limit=3.0 if behaviour == "hang" else 60.0)
+    assert [result.status for result in results] == [status]
+    assert reason is None or reason in results[0].reason
+    stored = read_result(tmp_path / results[0].cell.folder)
+    assert stored == read_result(tmp_path / results[0].cell.folder)
+    assert stored.status == status
+    assert stored.cost["fit_seconds"] > 0
+    assert "nvs/aligned/psnr" not in stored.metrics or status == "done"
+
+
+def test_a_crash_is_tried_again_and_its_attempts_are_counted(tmp_path):
+    (once,), *_ = execute(tmp_path, make_plan("die_once"))
+    assert once.notes["attempts"] == 2
+    (never,), *_ = execute(tmp_path, make_plan("die"), retries=2)
+    assert never.notes["attempts"] == 3
+
+
+def test_a_second_run_fits_nothing(tmp_path):
+    made = make_plan("answer", "collapse", "raise")
+    first, fitted, cached = execute(tmp_path, made)
+    assert (len(fitted), len(cached)) == (3, 0)
+    second, fitted, cached = execute(tmp_path, made)
+    assert (len(fitted), len(cached)) == (0, 3)
+    assert second == [read_result(tmp_path / result.cell.folder) for result in first]
+
+
+def test_a_judge_killed_before_it_read_the_outcome_takes_it_up_as_it_lies(tmp_path):
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    folder = tmp_path / first.cell.folder
+    outcome = json.loads((folder / "fit" / "outcome.json").read_text())
+    del outcome["attempts"]  # which the worker does not know
+    (folder / "fit" / "outcome.json").write_text(json.dumps(outcome))
+    (folder / "result.json").unlink()
+    (again,), *_ = execute(tmp_path, made)
+    assert (again.status, again.metrics) == ("done", first.metrics)
+    assert again.cost["fit_seconds"] == first.cost["fit_seconds"]
+    assert again.notes["attempts"] == 1
+
+
+def test_only_failures_run_again_and_only_when_asked(tmp_path):
+    made = make_plan("answer", "collapse", "raise")
+    execute(tmp_path, made)
+    _, fitted, _ = execute(tmp_path, made, retry_failed=True)
+    assert fitted == ["blocks/clean/scripted[behaviour=raise]/seed0"]
+
+
+def test_a_new_protocol_judges_again_and_fits_nothing(tmp_path, monkeypatch):
+    made = make_plan("answer", "coincide", "collapse")
+    before, *_ = execute(tmp_path, made)
+    monkeypatch.setattr(protocol, "ID", "posefree/test")
+    monkeypatch.setattr("bench.judge.evaluate.Judge.protocol", "posefree/test")
+    after, fitted, cached = execute(tmp_path, made)
+    assert fitted == []
+    assert cached == ["blocks/clean/scripted[behaviour=collapse]/seed0"]
+    assert [result.protocol for result in after] == ["posefree/test", "posefree/test", "posefree/1"]
+    assert after[0].fingerprints["fit"] == before[0].fingerprints["fit"]
+
+
+def test_an_edited_method_is_fitted_again_and_the_old_result_is_kept_aside(tmp_path):
+    source = tmp_path / "mine.py"
+    shutil.copy(SCRIPTED, source)
+    (first,), *_ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    source.write_text(SCRIPTED.read_text().replace("# a comment", "") + "\n# another comment\n")
+    assert execute(tmp_path / "suite", make_plan("answer", source=source))[1] == []
+    source.write_text(SCRIPTED.read_text().replace('"loss": 0.5', '"loss": 0.25'))
+    (second,), fitted, _ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    assert len(fitted) == 1
+    assert second.fingerprints["fit"] != first.fingerprints["fit"]
+    kept = tmp_path / "suite" / first.cell.folder / "previous" / f"{first.fingerprints['judgement'][:12]}.json"
+    assert json.loads(kept.read_text())["fingerprints"] == first.fingerprints
+
+
+def test_a_refit_that_finds_nothing_leaves_no_cameras_of_the_one_before(tmp_path):
+    source = tmp_path / "mine.py"
+    shutil.copy(SCRIPTED, source)
+    (first,), *_ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    folder = tmp_path / "suite" / first.cell.folder
+    assert (folder / "cameras.json").exists()
+    source.write_text(
+        SCRIPTED.read_text().replace("        match self", "        raise Collapsed('now')\n        match self")
+    )
+    (second,), *_ = execute(tmp_path / "suite", make_plan("answer", source=source))
+    assert second.status == "collapsed"
+    assert not (folder / "cameras.json").exists()
+    assert not (folder / "renders").exists()
+
+
+def test_another_seed_and_another_degradation_are_other_cells(tmp_path):
+    results, *_ = execute(tmp_path, make_plan("answer", seeds="0-1", degradations="clean,gaussian_noise@3"))
+    assert len({result.fingerprints["fit"] for result in results}) == 4
+
+
+def test_half_of_the_views_lost_stay_in_every_denominator(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("partial"))
+    assert result.metrics["pose/registered"] == pytest.approx(0.5)
+    assert result.metrics["pose/rotation_deg_mean"] == pytest.approx(90.0, abs=1e-6)
+
+
+def test_a_render_that_is_not_finite_is_flagged(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("nan"))
+    assert any("not finite" in flag for flag in result.flags)
+
+
+def test_poses_without_a_field_are_judged_as_poses(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("poses_only"))
+    assert result.metrics["pose/rotation_deg_median"] < 1e-6
+    assert "nvs/aligned/psnr" not in result.metrics
+    assert result.absent["nvs/aligned"] == "the method returned no field"
+
+
+def test_silhouettes_are_judged_by_their_overlap(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("answer", degradations="silhouette"))
+    assert result.status == "done"
+    assert 0 <= result.metrics["nvs/aligned/iou"] <= 1
+
+
+def test_what_a_person_looks_at_is_kept(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("answer"))
+    folder = tmp_path / result.cell.folder
+    assert {path.name for path in (folder / "renders").iterdir()} >= {"h000.aligned.png", "h000.depth.png"}
+    assert (folder.parent.parent / "truth" / "h000.png").exists()
+    assert (folder.parent.parent / "shown" / "v000.png").exists()
+    assert (folder / "previews" / "mean.000001.png").exists()
+    assert read_log(folder)[0]["loss"] == 0.5
+    assert (tmp_path / "results.parquet").exists()
+
+
+def test_the_capture_is_gone_once_the_fit_is_done(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("answer"))
+    assert not list((tmp_path / result.cell.folder).rglob("capture.npz"))
+
+
+def test_two_runs_in_one_suite_are_refused(tmp_path):
+    with hold(tmp_path), pytest.raises(SuiteBusy, match="in use by another run"):
+        execute(tmp_path, make_plan("answer"))
+
+
+def test_cells_side_by_side_end_as_cells_one_by_one(tmp_path):
+    made = make_plan("answer", "partial", "raise", seeds="0-1")
+    alone, *_ = execute(tmp_path / "alone", made)
+    beside, *_ = execute(tmp_path / "beside", made, workers=3)
+    assert [r.metrics for r in alone] == [r.metrics for r in beside]
+    assert [r.status for r in alone] == [r.status for r in beside]
+
+
+def test_a_suite_may_be_named_by_a_relative_path(tmp_path, monkeypatch):
+    made = make_plan("answer")
+    monkeypatch.chdir(tmp_path)
+    (result,), *_ = execute(Path("runs/quick"), made)
+    assert result.status == "done", result.reason
+    assert "nvs/aligned/psnr" in result.metrics

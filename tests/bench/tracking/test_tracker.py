@@ -1,0 +1,108 @@
+"""MLflow is a view of the files: it can be rebuilt, holds nothing twice, and costs nothing when it is down."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.matrix.plan import plan
+from bench.record import read_suite
+from bench.runner.run import Settings, run
+from bench.tracking.tracker import Tracking
+
+ROOT = Path(__file__).parents[3]
+SCRIPTED = ROOT / "tests" / "plugins" / "scripted.py"
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations are not ours to mend
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    methods = f"{SCRIPTED},{SCRIPTED}[behaviour=raise]"
+    made = plan(scenes="blocks", methods=methods, degradations="clean", seeds="0", effort="smoke", roots=())
+    run(made, Settings(suite=folder), lambda *_: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tracker(suite):
+    from bench.tracking.tracker import Tracker
+
+    tracker = Tracker(suite)
+    for folder, result in read_suite(suite):
+        assert tracker.send(folder, result)
+    return tracker
+
+
+def children(tracker):
+    return {run.data.tags["unposed.cell"]: run for run in tracker._children()}
+
+
+def test_a_suite_is_a_parent_run_and_a_cell_its_child(tracker, suite):
+    cells = {result.cell.id for _, result in read_suite(suite)}
+    assert set(children(tracker)) == cells
+
+
+def test_params_metrics_and_tags_are_those_of_the_result(tracker, suite):
+    runs = children(tracker)
+    for _, result in read_suite(suite):
+        data = runs[result.cell.id].data
+        assert data.params["method"] == result.cell.method
+        assert data.tags["unposed.status"] == result.status
+        assert data.tags["unposed.given"] == "camera+start"
+        for name, value in result.metrics.items():
+            assert data.metrics[name] == pytest.approx(value)
+        assert data.metrics["cost/fit_seconds"] == result.cost["fit_seconds"]
+
+
+def test_the_curves_of_the_fit_are_there_step_by_step(tracker, suite):
+    run_id = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
+    history = tracker.client.get_metric_history(run_id, "fit/loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.5)]
+
+
+def test_renders_and_the_result_itself_are_artifacts(tracker, suite):
+    run_id = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
+    names = {item.path for item in tracker.client.list_artifacts(run_id)}
+    assert {"result.json", "contact_sheet.png", "renders", "previews"} <= names
+    assert "renders/h000.aligned.png" in {item.path for item in tracker.client.list_artifacts(run_id, "renders")}
+
+
+def test_nothing_is_sent_twice_and_what_is_lost_is_sent_again(tracker, suite):
+    assert tracker.replay() == 0
+    lost = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
+    tracker.client.delete_run(lost)
+    assert tracker.replay() == 1
+    assert len(children(tracker)) == 2
+
+
+def test_a_recording_cut_short_is_made_anew(tracker, suite):
+    run_id = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
+    tracker.client.delete_tag(run_id, "unposed.fingerprint")
+    assert tracker.replay() == 1
+    assert len(tracker._children()) == 2
+
+
+def test_a_server_that_is_down_costs_one_warning_and_no_result(tmp_path):
+    environment = os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli.main", "run", "-s", "blocks", "-m", str(SCRIPTED), "--effort", "smoke",
+         "--seeds", "0-1", "-o", str(tmp_path / "s"), "--track", "http://127.0.0.1:9"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("MLflow:") == 1
+    assert "track --replay" in " ".join(done.stdout.split())
+    assert len(read_suite(tmp_path / "s")) == 2
+
+
+def test_a_store_that_breaks_is_dropped_with_a_warning(suite, monkeypatch):
+    warnings = []
+    with Tracking(suite, None, warnings.append) as tracking:
+        monkeypatch.setattr("bench.tracking.tracker.Tracker", lambda *_: 1 / 0)
+        for folder, result in read_suite(suite):
+            tracking.send(folder, result)
+    assert len(warnings) == 1
