@@ -124,6 +124,30 @@ def read_suite(suite: Path) -> list[tuple[Path, Result]]:
     return sorted(found, key=lambda item: item[1].cell)
 
 
+def cells_of(suite: Path) -> list[tuple[Path, Result]]:
+    """As `read_suite`, for those who need some. Raises ValueError where there are none."""
+    found = read_suite(suite) if suite.is_dir() else []
+    if not found:
+        raise ValueError(f"{suite} holds no results yet: `unposed run --out {suite}` makes some")
+    return found
+
+
+def find_cell(suite: Path, cell: str) -> tuple[Path, Result]:
+    """Folder and result of one cell, by its id. Raises ValueError."""
+    for folder, result in cells_of(suite):
+        if result.cell.id == cell:
+            return folder, result
+    raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+
+
+def find_fitted_cell(suite: Path, cell: str) -> Path:
+    """The folder of a cell that has a field. Raises ValueError."""
+    folder, result = find_cell(suite, cell)
+    if not (folder / "fit" / "field").is_dir():
+        raise ValueError(f"{cell} has no field to look at: it is {result.status} ({result.reason or 'poses only'})")
+    return folder
+
+
 def read_cameras(folder: Path) -> dict[str, Any] | None:
     """`cameras.json` of a judged cell, all poses in the truth's frame, or None.
 

@@ -43,7 +43,9 @@ def build(suite: Path, out: Path | None = None) -> Path:
     return out / "index.html"
 
 
-def gather(name: str, entries: Sequence[Entry], searches: Sequence[breaking_points.Row] = ()) -> dict[str, Any]:
+def gather(
+    name: str, entries: Sequence[Entry], searches: Sequence[breaking_points.BreakingPoint] = ()
+) -> dict[str, Any]:
     """All that is said of a suite as a whole."""
     methods = scores.by_method(entries)
     return {

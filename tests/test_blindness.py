@@ -9,6 +9,7 @@ import pytest
 
 from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
+from bench.matrix.selection import Selection
 from bench.record import read_json
 from bench.runner.run import Settings, run
 from bench.task import Capture
@@ -23,7 +24,11 @@ def seen(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNPOSED_DATA", str(secret))
         patch.setenv("UNPOSED_CACHE", str(secret / "cache"))
-        made = plan(scenes="blocks", methods=str(SPY), degradations="clean", seeds="0", effort="smoke", roots=(secret,))
+        made = plan(
+            Selection(
+                scenes="blocks", methods=str(SPY), degradations="clean", seeds="0", effort="smoke", roots=(secret,)
+            )
+        )
         (result,) = run(made, Settings(suite=suite), lambda *_: None)
     assert result.status == "collapsed", result.reason  # it returned no pose
     notes = read_json(suite / result.cell.folder / "fit" / "poses.json")["notes"]

@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
-from bench.cli.main import main
+from bench.cli import main
 from bench.matrix.registry import find_scene
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +37,7 @@ def unposed(monkeypatch):
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "scenes"], ["list", "methods"], ["plan", "-m", "nerf"]])
 def test_looking_around_imports_nothing_heavy(arguments):
     look = (
-        "import sys; from bench.cli.main import main\n"
+        "import sys; from bench.cli import main\n"
         "try: main(sys.argv[1:], standalone_mode=True)\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "heavy = 'torch', 'mlflow', 'pycolmap', 'evo', 'pandas', 'numba', 'skimage'\n"
@@ -46,6 +47,32 @@ def test_looking_around_imports_nothing_heavy(arguments):
         [sys.executable, "-c", look, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert "HEAVY []" in done.stdout
+
+
+@pytest.mark.parametrize("group", [[], ["list"], ["data"]])
+def test_no_line_of_help_is_cut(unposed, group):
+    code, text = unposed(*group, "--help")
+    assert code == 0
+    assert "..." not in text.partition("Commands:")[2]
+
+
+def test_info_has_every_option_with_type_default_and_comment(unposed):
+    code, text = unposed("info", "gnerf[reseed_every=50]")
+    assert code == 0
+    assert re.search(r'prior +given \| learned = "given"  # learned: from AB on', text)
+    assert re.search(r"reseed_every +int = 50  # iterations of AB", text)
+    assert "grid.quick.b " in text
+    assert "numbers reached" in text
+    listed = {option["name"] for option in json.loads(unposed("info", "nerf", "--json")[1])["options"]}
+    assert {"field", "sh_degree", "grid_quick.rays"} <= listed
+
+
+def test_info_knows_scenes_and_degradations_and_what_is_near(unposed):
+    assert "can give camera, masks, prior" in unposed("info", "blocks")[1]
+    assert re.search(r"severity +0 +1", unposed("info", "low_texture")[1])
+    code, text = unposed("info", "gnerff")
+    assert code == 2
+    assert "did you mean gnerf" in text
 
 
 def test_the_lists_say_in_one_line_what_each_thing_is(unposed):

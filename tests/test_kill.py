@@ -15,7 +15,7 @@ from bench.record import read_json, read_log, read_suite
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [
-    sys.executable, "-m", "bench.cli.main", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
+    sys.executable, "-m", "bench.cli", "run", "-s", "blocks", "-m", "tests/plugins/scripted.py[behaviour=steps]",
     "--effort", "smoke", "--no-track",
 ]  # fmt: skip
 

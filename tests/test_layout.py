@@ -30,12 +30,14 @@ def test_the_top_level_is_the_customers():
     [
         ("evo", "bench/judge/align.py"),
         ("mlflow", "bench/tracking/tracker.py"),
-        ("click", "bench/cli/main.py"),
+        ("click", "bench/cli/"),
         ("viser", "bench/view/viewer.py"),
     ],
 )
-def test_each_of_these_libraries_has_one_importing_module(library, door):
-    assert [path.relative_to(ROOT).as_posix() for path in FILES if library in imports(path)] == [door]
+def test_each_of_these_libraries_has_one_door(library, door):
+    importers = [path.relative_to(ROOT).as_posix() for path in FILES if library in imports(path)]
+    assert importers
+    assert all(path == door or (door.endswith("/") and path.startswith(door)) for path in importers), importers
 
 
 def test_imports_are_absolute():

@@ -30,7 +30,7 @@ def unposed(site, *arguments):
     """Exit code and output of `unposed ...`, the wheel's folder on its path."""
     path = os.pathsep.join([str(site), str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "bench.cli", *map(str, arguments)],
         capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
@@ -50,6 +51,17 @@ def contact_sheet(scene: Scene, kind: str, views: int) -> Picture.Image:
         what = " and ".join(sorted(known.touches))
         raise ValueError(f"{kind} changes the {what} and no image: `unposed list degradations --json` has its levels")
     return _drawn(f"{scene.name} · {kind} ({known.family})", known.summary, table)
+
+
+def write_sheet(path: Path, load: Callable[[], Scene], kind: str, views: int) -> None:
+    """`contact_sheet` of the scene that `load` reads, as a PNG. Raises ValueError, before anything is read, for a file
+    that cannot be meant."""
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise ValueError(f"preview: {path}: name a .png file in a folder that exists")
+    sheet = contact_sheet(load(), kind, views)
+    draft = path.with_name(f".{path.name}.tmp")
+    sheet.save(draft, format="png")
+    draft.replace(path)
 
 
 def _photographs(scene: Scene, kind: Kind, views: int) -> _Table:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,11 @@ MIN_SIDE = 31
 _LAYERS = {0: (4, 2, False), 3: (1, 2, True), 6: (1, 1, True), 8: (1, 1, False), 10: (1, 1, False)}
 _CHANNELS = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's statistics for inputs in [-1, 1]
+
+
+def backbone_below(roots: Sequence[Path]) -> Path | None:
+    """The AlexNet weights that lie in `lpips/` below a data root, or None."""
+    return next((path for root in roots for path in sorted(root.glob("lpips/alexnet*.pth"))), None)
 
 
 @dataclass(frozen=True, kw_only=True)

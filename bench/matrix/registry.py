@@ -95,7 +95,7 @@ def find_method(label: str) -> ConfiguredMethod:
     elif name in method_refs():
         ref = method_refs()[name]
     else:
-        raise UnknownName(f"no method named {name!r}" + _nearest(name, method_refs()))
+        raise UnknownName(f"no method named {name!r}" + nearest(name, method_refs()))
     try:
         kind = ref.load()
     except Exception as error:
@@ -168,7 +168,7 @@ def configured(kind: type[Method], name: str, options: Mapping[str, str]) -> Bas
 def _known(method: str, options: Iterable[str], kind: type[BaseModel]) -> None:
     for option in options:
         if option not in kind.model_fields:
-            raise UnknownName(f"method {method!r} has no option {option!r}" + _nearest(option, kind.model_fields))
+            raise UnknownName(f"method {method!r} has no option {option!r}" + nearest(option, kind.model_fields))
 
 
 @lru_cache(maxsize=8)
@@ -206,10 +206,11 @@ def find_scene(name: str, roots: Sequence[Path]) -> SceneSource:
                 return provider.open_folder(Path(name))
     if ".." in Path(name).parts:
         raise SceneError(f"scene {name!r}: '..' is not allowed in a scene's name, and no folder has this path")
-    raise UnknownName(f"no scene named {name!r}" + _nearest(name, sources))
+    raise UnknownName(f"no scene named {name!r}" + nearest(name, sources))
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a refusal: the known names that `name` may have been meant for, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.degrade import degrade, degrade_truth
 from bench.matrix.plan import Plan, plan, skip_reason
+from bench.matrix.selection import Selection
 from bench.poses_io.submission import HELDOUT, bring
 from bench.record import Result
 from bench.scene import SIDE
@@ -33,10 +34,8 @@ def plan_submission(
     if train and renders:
         raise ValueError("--train renders with the field that it trains; leave out --renders, or --train")
     method = TRAINED if train else JUDGED
-    made = plan(
-        scenes=scene, methods=f"{method}[name={name}]", degradations=degradation,
-        seeds=seeds, effort=effort, roots=roots,
-    )  # fmt: skip
+    made = plan(Selection(scenes=scene, methods=f"{method}[name={name}]", degradations=degradation,
+        seeds=seeds, effort=effort, roots=tuple(roots)))  # fmt: skip
     first = made.cells[0]
     if any(each.cell.scene != first.cell.scene or each.degradation != first.degradation for each in made.cells):
         raise ValueError("submit: an answer is one scene's under one degradation; submit it to each in turn")

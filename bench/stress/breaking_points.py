@@ -49,7 +49,7 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BreakingPoint:
     """One breaking point, and what it cost to find."""
 
     scene: str
@@ -72,7 +72,28 @@ class Row:
         return self.scene, self.kind, self.method, self.effort, self.seeds, self.tolerance
 
 
-def keep(suite: Path, rows: Iterable[Row]) -> None:
+def table_lines(rows: Sequence[BreakingPoint]) -> list[str]:
+    """The table that `unposed stress` prints."""
+    names = [f"{row.scene}/{row.kind}/{row.method}" for row in rows]
+    width = max(map(len, names))
+    lines = [f"{'':<{width}}  {'breaks at':<16}  cells  saved  severity: successes"]
+    for name, row in zip(names, rows, strict=True):
+        told = row.reason or "  ".join(map(_trial_text, row.trials))
+        lines.append(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {told}")
+    return lines
+
+
+def undone(rows: Sequence[BreakingPoint]) -> bool:
+    """Whether a cell failed or timed out, which another run may mend."""
+    return any(trial.undone for row in rows for trial in row.trials)
+
+
+def _trial_text(trial: Trial) -> str:
+    failed = f" ({trial.undone} failed or timed out)" if trial.undone else ""
+    return f"{trial.severity:g}: {trial.successes}/{trial.cells}{failed}"
+
+
+def keep(suite: Path, rows: Iterable[BreakingPoint]) -> None:
     """Write `stress.json` and `stress.csv` of a suite, each whole. Earlier answers to other questions stay."""
     known = {row.question: row for row in (*read(suite), *rows)}
     ordered = [known[question] for question in sorted(known)]
@@ -82,16 +103,18 @@ def keep(suite: Path, rows: Iterable[Row]) -> None:
     draft.replace(suite / "stress.csv")
 
 
-def read(suite: Path) -> list[Row]:
+def read(suite: Path) -> list[BreakingPoint]:
     """The rows that a suite's `stress.json` holds; none where there is no such file."""
     path = suite / "stress.json"
     return [
-        Row(**raw | {"seeds": tuple(raw["seeds"]), "trials": tuple(Trial(**trial) for trial in raw["trials"])})
+        BreakingPoint(
+            **raw | {"seeds": tuple(raw["seeds"]), "trials": tuple(Trial(**trial) for trial in raw["trials"])}
+        )
         for raw in (read_json(path) if path.exists() else [])
     ]
 
 
-def _table(rows: Iterable[Row]) -> pd.DataFrame:
+def _table(rows: Iterable[BreakingPoint]) -> pd.DataFrame:
     """One line a row; its trials as `severity:successes/cells`."""
     import pandas as pd
 

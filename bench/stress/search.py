@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bench.degrade import Degradation
-from bench.matrix.plan import Plan, Planned, at, select_kinds, split_list
+from bench.matrix.plan import Plan, Planned, at
+from bench.matrix.selection import select_kinds, split_list
 from bench.record import Result
 from bench.stress.bisection import HIGHEST, Search, bisect, grid
-from bench.stress.breaking_points import Row, Trial
+from bench.stress.breaking_points import BreakingPoint, Trial
 
 
 class Subject(NamedTuple):
@@ -36,7 +37,7 @@ def parse_kinds(text: str) -> list[str]:
 
 def stress(
     clean: Plan, kinds: Sequence[str], tolerance: float, settle: Callable[[Plan], Sequence[Result]]
-) -> list[Row]:
+) -> list[BreakingPoint]:
     """A row for each scene, kind and method of the plan of clean cells. Every round of the search is one plan, which
     `settle` brings to results."""
     seeds: dict[Subject, list[Planned]] = {}
@@ -77,9 +78,9 @@ def _at(cells: Sequence[Planned], subject: Subject, severity: float) -> list[Pla
 def _row(
     subject: Subject, seeds: Sequence[Planned], tolerance: float, search: Search, trials: Sequence[Trial],
     reason: str | None,
-) -> Row:  # fmt: skip
+) -> BreakingPoint:  # fmt: skip
     cells = sum(trial.cells for trial in trials)
-    return Row(
+    return BreakingPoint(
         **subject._asdict(), effort=seeds[0].cell.effort, seeds=tuple(planned.cell.seed for planned in seeds),
         tolerance=tolerance, verdict=search.verdict, holds=search.holds, breaks=search.breaks, reason=reason,
         cells=cells, saved=0 if search.given_up else len(search.grid) * len(seeds) - cells,

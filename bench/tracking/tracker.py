@@ -181,6 +181,17 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows[::-step][::-1]  # counted from the end, so that the last point is always there
 
 
+def replay(suite: Path, uri: str | None) -> tuple[int, str]:
+    """Send whatever the store does not have yet: how many cells, and to which store. Raises ValueError."""
+    try:
+        tracker = Tracker(suite, uri)
+        sent = tracker.replay()
+        tracker.close()
+    except Exception as error:
+        raise ValueError(f"MLflow at {uri}: {' '.join(str(error).split())[:200]}") from error
+    return sent, tracker.uri
+
+
 class Tracking:
     """Tracking beside a run: opened at the first result, and dropped with one warning if its store fails."""
 

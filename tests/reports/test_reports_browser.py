@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from synthetic_suite import HOSTILE
 
-from bench.cli.main import main
+from bench.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTED = ROOT / "tests" / "plugins" / "scripted.py"

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from synthetic_suite import done, ended, write_cell
 
-from bench.cli.main import main
+from bench.cli import main
 from reports import compare as comparing
 from reports import comparison_text
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synthetic_suite import done, ended, write_cell
 
 from bench.record import table
-from bench.stress.breaking_points import Row, Trial, keep
+from bench.stress.breaking_points import BreakingPoint, Trial, keep
 from reports.analysis import families, robustness
 from reports.analysis.robustness import METRICS, PSNR, REGISTERED, ROTATION, SUCCESS, Curve, Point
 from reports.build import build
@@ -186,7 +186,7 @@ def test_the_report_shows_breaking_points_found_by_bisection(tmp_path):
         Trial(severity=0, successes=2, cells=2, rotation_deg=1.5),
         Trial(severity=5, successes=0, cells=2, rotation_deg=110),
     )
-    row = Row(
+    row = BreakingPoint(
         scene="<i>s</i>", kind="jpeg", method="m", effort="quick", seeds=(0, 1), tolerance=5.0, verdict="0-5",
         holds=0.0, breaks=5.0, reason=None, cells=4, saved=0, trials=trials,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from captures import make_capture, make_truth
 from click.testing import CliRunner
 from PIL import Image as Picture
 
-from bench.cli.main import main
+from bench.cli import main
 from bench.degrade import Degradation, degrade
 from bench.degrade.keypoints import count
 from bench.degrade.sheet import contact_sheet

@@ -11,6 +11,7 @@ from PIL import Image as Picture
 
 from bench.degrade import Degradation, degrade
 from bench.matrix.plan import plan
+from bench.matrix.selection import Selection
 from bench.runner.fit_client import fit_ingredients
 from bench.runner.run import Settings, run
 from bench.task import Capture, PosePrior
@@ -28,7 +29,9 @@ def told(prior: PosePrior, kind: str, severity: float) -> PosePrior:
 
 
 def execute(suite, degradation, source=SCRIPTED):
-    made = plan(scenes="blocks", methods=str(source), degradations=degradation, seeds="0", effort="smoke", roots=())
+    made = plan(
+        Selection(scenes="blocks", methods=str(source), degradations=degradation, seeds="0", effort="smoke", roots=())
+    )
     (result,) = run(made, Settings(suite=suite), lambda *_: None)
     return result
 
@@ -138,9 +141,14 @@ def test_a_focal_error_lengthens_both_axes_and_leaves_the_centre():
 
 def test_a_method_is_not_run_on_lies_that_it_is_not_told():
     made = plan(
-        scenes="blocks", methods="colmap_nerf,colmap_nerf[intrinsics=unknown],gnerf,nerf",
-        degradations="prior_radius@2,focal_error@2,gaussian_noise@2", seeds="0", effort="smoke", roots=(),
-    )  # fmt: skip
+        Selection(
+            scenes="blocks",
+            methods="colmap_nerf,colmap_nerf[intrinsics=unknown],gnerf,nerf",
+            degradations="prior_radius@2,focal_error@2,gaussian_noise@2",
+            seeds="0",
+            effort="smoke",
+        )
+    )
     skipped = {(p.cell.degradation, p.cell.method): p.skip for p in made.cells if p.skip}
     assert skipped == {
         ("prior_radius@2", "colmap_nerf"): "prior_radius spoils the prior, which it is not given",
@@ -151,9 +159,14 @@ def test_a_method_is_not_run_on_lies_that_it_is_not_told():
 
 def test_an_edited_filter_spoils_no_result_of_another_file():
     made = plan(
-        scenes="blocks", methods=str(SCRIPTED), degradations="gaussian_noise@1,low_texture@1", seeds="0",
-        effort="smoke", roots=(),
-    )  # fmt: skip
+        Selection(
+            scenes="blocks",
+            methods=str(SCRIPTED),
+            degradations="gaussian_noise@1,low_texture@1",
+            seeds="0",
+            effort="smoke",
+        )
+    )
     noise, texture = (set(fit_ingredients(p, "digest")["degradation"]["code"]) for p in made.cells)
     assert {"bench/degrade/__init__.py", "bench/degrade/kind.py"} <= noise & texture
     assert noise - texture == {"bench/degrade/noise.py"}

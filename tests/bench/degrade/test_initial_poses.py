@@ -10,6 +10,7 @@ from bench.judge import protocol
 from bench.judge.metrics import rotation_errors
 from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
+from bench.matrix.selection import Selection
 from bench.runner.fit_client import shown_to
 from bench.task import Collapsed, Start, Traits
 
@@ -58,7 +59,9 @@ def test_inerfs_half_stays_exact_and_the_rest_starts_within_its_bounds(capture):
 def test_a_degradation_of_something_else_leaves_the_start_as_it_was(degradation):
     source = find_scene("blocks", ())
     made = plan(
-        scenes="blocks", methods="barf", degradations=f"clean,{degradation}", seeds="0", effort="smoke", roots=()
+        Selection(
+            scenes="blocks", methods="barf", degradations=f"clean,{degradation}", seeds="0", effort="smoke", roots=()
+        )
     )
     clean, spoilt = (shown_to(planned, source.load(64)) for planned in made.cells)
     assert clean.start and spoilt.start
@@ -100,7 +103,7 @@ def test_a_method_that_rests_on_true_poses_is_skipped_where_there_are_none(captu
 
 
 def test_a_method_is_shown_the_start_that_it_asks_for_by_its_seed():
-    made = plan(scenes="blocks", methods="nerf", degradations="clean", seeds="0-1", effort="smoke", roots=())
+    made = plan(Selection(scenes="blocks", methods="nerf", degradations="clean", seeds="0-1", effort="smoke"))
     scene = find_scene("blocks", ()).load(64)
 
     class Rough(type(made.cells[0].method.method)):

@@ -3,16 +3,17 @@ from pathlib import Path
 import pytest
 
 from bench.degrade import KINDS
-from bench.matrix.plan import (
+from bench.matrix.plan import plan
+from bench.matrix.registry import MethodRef, UnknownName, find_method, method_refs
+from bench.matrix.selection import (
+    Selection,
     parse_seeds,
-    plan,
     select_degradations,
     select_kinds,
     select_methods,
     select_scenes,
     split_list,
 )
-from bench.matrix.registry import MethodRef, UnknownName, find_method, method_refs
 from bench.scene import SceneError
 
 SCRIPTED = "tests/plugins/scripted.py"
@@ -108,9 +109,14 @@ def test_a_pattern_that_matches_nothing_is_refused():
 
 def test_the_matrix_has_a_cell_for_every_combination():
     made = plan(
-        scenes="blocks,blocks-plain", methods=f"{SCRIPTED},nerf", degradations="clean,gaussian_noise@3",
-        seeds="0-2", effort="smoke", roots=(),
-    )  # fmt: skip
+        Selection(
+            scenes="blocks,blocks-plain",
+            methods=f"{SCRIPTED},nerf",
+            degradations="clean,gaussian_noise@3",
+            seeds="0-2",
+            effort="smoke",
+        )
+    )
     assert len({planned.cell for planned in made.cells}) == 2 * 2 * 2 * 3
     assert not any(planned.skip for planned in made.cells)
 
@@ -126,7 +132,9 @@ def test_the_matrix_has_a_cell_for_every_combination():
     ],
 )
 def test_what_can_never_run_is_known_before_a_scene_is_read(method, degradation, reason):
-    (cell,) = plan(scenes="blocks", methods=method, degradations=degradation, seeds="0", effort="smoke", roots=()).cells
+    (cell,) = plan(
+        Selection(scenes="blocks", methods=method, degradations=degradation, seeds="0", effort="smoke", roots=())
+    ).cells
     assert cell.skip == reason
 
 
@@ -145,7 +153,7 @@ def test_a_method_can_be_a_folder(tmp_path):
 
 def test_a_plugin_that_cannot_be_imported_stops_only_those_who_name_it(monkeypatch):
     known = {**method_refs(), "wreck": MethodRef(name="wreck", target="no_such_module:Wreck")}
-    monkeypatch.setattr("bench.matrix.plan.method_refs", lambda: known)
+    monkeypatch.setattr("bench.matrix.selection.method_refs", lambda: known)
     monkeypatch.setattr("bench.matrix.registry.method_refs", lambda: known)
     found, broken = select_methods("all")
     assert "nerf" in {method.label for method in found}

@@ -14,6 +14,7 @@ from PIL import Image
 from bench.judge.align import align
 from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
+from bench.matrix.selection import Selection
 from bench.poses_io.capture_export import hand_out
 from bench.poses_io.export import export
 from bench.poses_io.submission import kept
@@ -32,7 +33,9 @@ COLUMNS = ("pose/rotation_deg_median", "pose/ate_rmse", "pose/auc_15", "pose/reg
 def suite(tmp_path_factory):
     """A suite in which a method ran: poses with known errors, in a frame of its own, two views lost."""
     folder = tmp_path_factory.mktemp("suite")
-    made = plan(scenes="blocks", methods=str(NOISY), degradations="clean", seeds="0", effort="smoke", roots=())
+    made = plan(
+        Selection(scenes="blocks", methods=str(NOISY), degradations="clean", seeds="0", effort="smoke", roots=())
+    )
     (result,) = run(made, Settings(suite=folder), lambda *_: None)
     assert result.status == "done", result.reason
     return folder
@@ -47,7 +50,7 @@ def row(suite):
 @pytest.fixture(scope="module")
 def exported(row, tmp_path_factory):
     to = tmp_path_factory.mktemp("out") / "poses"
-    list(export([row], to, forms=["transforms", "colmap", "tum"], aligned=False, truth=True, roots=()))
+    list(export([row], to, forms=["transforms", "colmap", "tum"], aligned=False, truth=True))
     return to
 
 
@@ -99,7 +102,7 @@ def test_evo_finds_the_error_that_the_protocol_finds(row, exported, tmp_path):
     assert evo_ape(exported, tmp_path, "--align", "--correct_scale") == pytest.approx(
         row[1].metrics["pose/ate_rmse"], abs=1e-6
     )
-    list(export([row], tmp_path / "aligned", forms=["tum"], aligned=True, truth=True, roots=()))
+    list(export([row], tmp_path / "aligned", forms=["tum"], aligned=True, truth=True))
     assert evo_ape(tmp_path / "aligned", tmp_path) == pytest.approx(row[1].metrics["pose/ate_rmse"], abs=1e-6)
     assert sorted(path.name for path in (tmp_path / "aligned").iterdir()) == ["poses.tum", "truth"]
 
@@ -114,7 +117,7 @@ def test_an_exported_folder_is_a_scene_of_the_images_that_were_shown(exported):
 
 def test_nothing_is_written_over_and_a_cell_without_poses_is_named(row, exported, tmp_path):
     with pytest.raises(ValueError, match="not an empty folder"):
-        list(export([row], exported, forms=["tum"], aligned=False, truth=False, roots=()))
+        list(export([row], exported, forms=["tum"], aligned=False, truth=False))
     (tmp_path / "cell").mkdir()
     with pytest.raises(ValueError, match=r"no cell has aligned poses .*noisy/seed0"):
         list(
@@ -146,7 +149,7 @@ def test_a_submission_says_what_it_is_wherever_it_is_shown(suite, brought):
 def test_a_later_run_takes_the_submission_from_the_suite(suite, brought):
     heard = []
     methods = f"{NOISY},poses[name=brought],poses[name=nobody]"
-    made = plan(scenes="blocks", methods=methods, degradations="clean", seeds="0", effort="smoke", roots=())
+    made = plan(Selection(scenes="blocks", methods=methods, degradations="clean", seeds="0", effort="smoke"))
     *cached, absent = run(made, Settings(suite=suite), lambda _, stage, __: heard.append(stage))
     assert heard[:2] == ["cached", "cached"]
     assert cached[1] == read_result(suite / brought.cell.folder)
@@ -156,10 +159,10 @@ def test_a_later_run_takes_the_submission_from_the_suite(suite, brought):
 
 
 def test_all_methods_are_those_that_run_here():
-    made = plan(scenes="blocks", methods="all", degradations="clean", seeds="0", effort="smoke", roots=())
+    made = plan(Selection(scenes="blocks", methods="all", degradations="clean", seeds="0", effort="smoke"))
     assert not [each.cell.method for each in made.cells if each.cell.method.startswith("poses")]
     with pytest.raises(ValueError, match="name each outright"):
-        plan(scenes="blocks", methods="poses*", degradations="clean", seeds="0", effort="smoke", roots=())
+        plan(Selection(scenes="blocks", methods="poses*", degradations="clean", seeds="0", effort="smoke"))
 
 
 def test_a_changed_file_is_judged_anew_and_the_old_result_is_kept_aside(suite, exported, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from bench.judge import protocol
 from bench.matrix.plan import plan
+from bench.matrix.selection import Selection
 from bench.record import read_log, read_result
 from bench.runner.run import Settings, SuiteBusy, hold, run
 
@@ -16,9 +17,7 @@ SCRIPTED = Path(__file__).parents[2] / "plugins" / "scripted.py"
 
 def make_plan(*behaviours, seeds="0", degradations="clean", source=SCRIPTED):
     methods = ",".join(f"{source}[behaviour={behaviour}]" for behaviour in behaviours)
-    return plan(
-        scenes="blocks", methods=methods, degradations=degradations, seeds=seeds, effort="smoke", roots=()
-    )  # fmt: skip
+    return plan(Selection(scenes="blocks", methods=methods, degradations=degradations, seeds=seeds, effort="smoke"))
 
 
 def execute(suite, made, **settings):

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cell import Cell
-from bench.cli.main import main
+from bench.cli import main
 from bench.matrix.plan import plan
+from bench.matrix.selection import Selection
 from bench.record import ROTATION, Result, read_suite
 from bench.stress.breaking_points import keep, read
 from bench.stress.search import parse_kinds, stress
@@ -62,9 +63,14 @@ def test_a_breaking_point_is_found_written_and_found_again_from_what_is_settled(
 
 def a_plan(methods="scripted", seeds="0-2"):
     return plan(
-        scenes="blocks", methods=str(SCRIPTED) if methods == "scripted" else methods, degradations="clean",
-        seeds=seeds, effort="smoke", roots=(),
-    )  # fmt: skip
+        Selection(
+            scenes="blocks",
+            methods=str(SCRIPTED) if methods == "scripted" else methods,
+            degradations="clean",
+            seeds=seeds,
+            effort="smoke",
+        )
+    )
 
 
 def answer(cell: Cell, rotation: float | None, **facts) -> Result:

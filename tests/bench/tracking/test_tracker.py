@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.matrix.plan import plan
+from bench.matrix.selection import Selection
 from bench.record import read_suite
 from bench.runner.run import Settings, run
 from bench.tracking.tracker import Tracking
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations a
 def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "smoke"
     methods = f"{SCRIPTED},{SCRIPTED}[behaviour=raise]"
-    made = plan(scenes="blocks", methods=methods, degradations="clean", seeds="0", effort="smoke", roots=())
+    made = plan(Selection(scenes="blocks", methods=methods, degradations="clean", seeds="0", effort="smoke"))
     run(made, Settings(suite=folder), lambda *_: None)
     return folder
 
@@ -89,7 +90,7 @@ def test_a_recording_cut_short_is_made_anew(tracker, suite):
 def test_a_server_that_is_down_costs_one_warning_and_no_result(tmp_path):
     environment = os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli.main", "run", "-s", "blocks", "-m", str(SCRIPTED), "--effort", "smoke",
+        [sys.executable, "-m", "bench.cli", "run", "-s", "blocks", "-m", str(SCRIPTED), "--effort", "smoke",
          "--seeds", "0-1", "-o", str(tmp_path / "s"), "--track", "http://127.0.0.1:9"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from bench.cli.main import main
+from bench.cli import main
 from bench.judge.align import Similarity
 from bench.runner.executors.local import Executor
 from bench.task import look_at

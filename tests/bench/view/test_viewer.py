@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench.cli.main import main
+from bench.cli import main
 from bench.judge.align import Similarity
 from bench.task import Camera, Rendering, look_at
 from bench.view import viewer
@@ -118,7 +118,7 @@ def test_the_viewer_serves_its_page(suite):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "bench.cli.main", "view", "blocks/clean/scripted/seed0", "-o", str(suite)]
+    command = [sys.executable, "-m", "bench.cli", "view", "blocks/clean/scripted/seed0", "-o", str(suite)]
     serving = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert serving.stdout is not None

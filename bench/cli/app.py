@@ -1,0 +1,82 @@
+"""The command `unposed`: which verb lives in which file, and how bad input is answered."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group whose verbs are imported when they are used: `verbs` maps a name to `module:attribute`."""
+
+    def __init__(self, *args: Any, verbs: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.verbs = dict(verbs or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.verbs})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.verbs:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.verbs[cmd_name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class Refusals(LazyGroup):
+    """Bad input is one sentence on stderr and exit code 2, never a traceback (unless UNPOSED_TRACEBACK is set)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:  # what this project raises for bad input, SceneError and the like included
+            if os.environ.get("UNPOSED_TRACEBACK"):
+                raise
+            click.echo(f"unposed: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("unposed: stopped; what is settled is kept, and the same command goes on from here", err=True)
+            ctx.exit(130)
+
+
+VERBS = {
+    "run": "bench.cli.run:run",
+    "plan": "bench.cli.run:plan",
+    "stress": "bench.cli.run:stress",
+    "submit": "bench.cli.poses:submit",
+    "export": "bench.cli.poses:export",
+    "status": "bench.cli.results:status",
+    "why": "bench.cli.results:why",
+    "report": "bench.cli.results:report",
+    "compare": "bench.cli.results:compare",
+    "render": "bench.cli.look:render",
+    "view": "bench.cli.look:view",
+    "track": "bench.cli.tracking:track",
+    "ui": "bench.cli.tracking:ui",
+    "data": "bench.cli.data:data",
+    "list": "bench.cli.catalogue:list_",
+    "info": "bench.cli.catalogue:info",
+    "check": "bench.cli.health:check",
+    "doctor": "bench.cli.health:doctor",
+}
+
+
+@click.group(
+    cls=Refusals, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="unposed")
+def main() -> None:
+    """Benchmark of radiance fields without camera poses.
+
+    \b
+    unposed list scenes             what there is to run on
+    unposed info gnerf              what it is, what it is given, its options
+    unposed plan -s blocks          what a run would do, and for how long
+    unposed run -s blocks           do it
+    unposed stress -d low_texture   find where methods break
+    unposed report                  look at it
+    """

@@ -1,0 +1,81 @@
+"""`data`: scenes on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.catalogue import list_scenes
+from bench.cli.options import data_option, degradation_option, effort_option
+
+if TYPE_CHECKING:
+    from bench.task import Effort
+
+
+@click.group()
+def data() -> None:
+    """Scenes on disk: list, verify, export, preview."""
+
+
+data.add_command(list_scenes, name="list")
+
+
+@data.command()
+@click.argument("names", default="all")
+@data_option
+def verify(names: str, data: tuple[Path, ...]) -> None:
+    """Decode every image and check every pose of the scenes NAMES."""
+    from bench.matrix.selection import select_scenes
+    from datasets.verify import verify as examine
+
+    present, _ = select_scenes(names, data)
+    bad = 0
+    for source in present:
+        findings = examine(source)
+        bad += bool(findings)
+        click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
+    sys.exit(1 if bad else 0)
+
+
+@data.command()
+@click.argument("scene")
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@degradation_option
+@effort_option
+@data_option
+def export(scene: str, to: Path, degradation: str, effort: Effort, data: tuple[Path, ...]) -> None:
+    """Write SCENE as methods are shown it, without its truth.
+
+    For a pose estimator outside of the suite: `unposed submit` takes its answer.
+    """
+    from bench.poses_io.capture_export import hand_out
+
+    capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
+    click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")
+
+
+@data.command()
+@click.argument("scene")
+@click.option("-d", "--degradation", required=True, metavar="KIND", help="As low_texture; no severity: all are shown.")
+@click.option("--views", type=click.IntRange(1), default=4, show_default=True, help="Rows of the sheet.")
+@effort_option
+@data_option
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: SCENE.KIND.png, here]")
+def preview(scene: str, degradation: str, views: int, effort: Effort, data: tuple[Path, ...], out: Path | None) -> None:
+    """Draw what a kind of degradation does to SCENE.
+
+    At severities 0 to 5, with the keypoints that it leaves.
+    """
+    from bench.degrade.sheet import write_sheet
+    from bench.matrix.selection import select_scenes
+    from bench.scene import SIDE
+
+    (source, *others), _ = select_scenes(scene, data)
+    if others:
+        raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
+    path = out or Path(f"{source.name.replace('/', '-').strip('-')}.{degradation}.png")
+    write_sheet(path, lambda: source.load(SIDE[effort]), degradation, views)
+    click.echo(path.resolve())

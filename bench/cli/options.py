@@ -1,0 +1,161 @@
+"""Options that several verbs share, each declared once, and the typed objects that commands are handed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bench.matrix.selection import Selection
+    from bench.runner.run import Settings
+    from bench.task import Effort
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+EFFORTS = ("smoke", "quick", "full")
+
+effort_option = click.option(
+    "--effort", type=click.Choice(EFFORTS), default="quick", show_default=True,
+    help="Longest side shown and judged: 64, 200, 400 px.",
+)  # fmt: skip
+data_option = click.option(
+    "--data", multiple=True, envvar="UNPOSED_DATA", type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of real scenes; may be repeated.  [env: UNPOSED_DATA]",
+)  # fmt: skip
+out_option = click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="The suite's folder.  [default: runs/EFFORT]"
+)
+lpips_option = click.option(
+    "--lpips", envvar="UNPOSED_LPIPS_BACKBONE", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="AlexNet state dict for LPIPS; else DATA/lpips/alexnet*.pth or torchvision's cache.",
+)  # fmt: skip
+device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+degradation_option = click.option("-d", "--degradation", default="clean", show_default=True, help="As noise@3.")
+degradations_option = click.option(
+    "-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
+    help="As clean,jpeg@3,noise@1-5: a kind, a family, a glob, `all`.",
+)  # fmt: skip
+kinds_option = click.option(
+    "-d", "--degradations", required=True, metavar="KINDS", help="As low_texture,noise: kinds or families alone."
+)
+seeds_option = click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7.")
+
+
+def gathered(name: str, into: type, options: Sequence[Decorator]) -> Decorator:
+    """The decorator that adds `options` to a command and hands it their values as one `into`, the argument `name`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**values: Any) -> Any:
+            fields = {field.name: values.pop(field.name) for field in dataclasses.fields(into)}
+            return command(**values, **{name: into(**fields)})
+
+        return functools.reduce(lambda inner, option: option(inner), reversed(options), called)
+
+    return decorate
+
+
+def suite_folder(out: Path | None, effort: str) -> Path:
+    """Where a suite's results lie: `--out`, or `runs/EFFORT`."""
+    return out or Path("runs") / effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteOptions:
+    """Which suite: `--out`, or that of an effort."""
+
+    out: Path | None
+    effort: Effort
+
+    @property
+    def folder(self) -> Path:
+        return suite_folder(self.out, self.effort)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixOptions:
+    """Which cells, and on what they run: what `plan`, `run` and `stress` share."""
+
+    scenes: str
+    methods: str
+    degradations: str
+    seeds: str
+    effort: Effort
+    data: tuple[Path, ...]
+    out: Path | None
+    device: str
+    workers: int
+    lpips: Path | None
+
+    def selection(self, degradations: str | None = None) -> Selection:
+        """The matrix in words; `degradations` instead of those that were given."""
+        from bench.matrix.selection import Selection
+
+        return Selection(
+            scenes=self.scenes, methods=self.methods, degradations=degradations or self.degradations,
+            seeds=self.seeds, effort=self.effort, roots=self.data,
+        )  # fmt: skip
+
+    def settings(self, running: RunOptions | None = None) -> Settings:
+        """The conditions of a run; without `running` its defaults, which is all that a plan needs."""
+        from bench.judge.lpips import backbone_below
+        from bench.runner.run import Settings
+
+        base = Settings(
+            suite=suite_folder(self.out, self.effort), workers=self.workers, device=self.device,
+            lpips=self.lpips or backbone_below(self.data),
+        )  # fmt: skip
+        if running is None:
+            return base
+        return dataclasses.replace(
+            base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How cells are run: what `run` and `stress` share."""
+
+    limit: float | None
+    retries: int
+    retry_failed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackOptions:
+    """Where results are sent beside their files."""
+
+    track: str | None
+    no_track: bool
+
+
+suite_options = gathered("suite", SuiteOptions, [out_option, effort_option])
+run_options = gathered("running", RunOptions, [
+    click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
+    click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed."),
+    click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
+])  # fmt: skip
+track_option = click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
+track_options = gathered("tracked", TrackOptions, [
+    track_option, click.option("--no-track", is_flag=True, help="Files only."),
+])  # fmt: skip
+
+
+def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
+    """The options that name a matrix, as the argument `matrix`."""
+    return gathered("matrix", MatrixOptions, [
+        click.option("-s", "--scenes", default="blocks", show_default=True, metavar="NAMES",
+                     help="Names, globs or folders, comma-separated; `all`: all that are here."),
+        click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
+                     help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
+        degradations, seeds_option, effort_option, data_option, out_option, device_option,
+        click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
+        lpips_option,
+    ])  # fmt: skip

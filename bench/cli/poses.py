@@ -1,0 +1,89 @@
+"""`submit` and `export`: poses in from other programs, and out to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.options import (
+    SuiteOptions,
+    TrackOptions,
+    data_option,
+    degradation_option,
+    device_option,
+    lpips_option,
+    seeds_option,
+    suite_options,
+    track_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.command()
+@click.argument("answer", type=click.Path(path_type=Path), metavar="FILE_OR_FOLDER")
+@click.option("-s", "--scene", required=True, help="The scene that it answers.")
+@click.option("--name", required=True, help="What its row is called: poses[name=NAME].")
+@degradation_option
+@click.option("--renders", type=click.Path(path_type=Path), metavar="DIR",
+              help="h000.png, ...: renders at the cameras of heldout.transforms.json.")  # fmt: skip
+@click.option("--train", is_flag=True, help="Train the shared field on the poses: a full row, poses+nerf[name=NAME].")
+@seeds_option
+@data_option
+@suite_options
+@device_option
+@lpips_option
+@track_options
+def submit(
+    answer: Path, scene: str, name: str, degradation: str, renders: Path | None, train: bool, seeds: str,
+    data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None, tracked: TrackOptions,
+) -> None:  # fmt: skip
+    """Judge poses that were found elsewhere.
+
+    FILE_OR_FOLDER is a transforms.json, a COLMAP model, or TUM text; images are named as `unposed data export` wrote
+    them (with the same --effort). Frame and scale are free; views may be missing. It becomes a row of the suite.
+    """
+    from bench.cli.run import finish, settle
+    from bench.judge.lpips import backbone_below
+    from bench.poses_io.submit import plan_submission, remarks
+    from bench.runner.run import Settings
+
+    made = plan_submission(
+        answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=suite.effort, renders=renders,
+        train=train, roots=data,
+    )  # fmt: skip
+    backbone = lpips or backbone_below(data)
+    results = settle(made, Settings(suite=suite.folder, device=device, lpips=backbone, retry_failed=True), tracked)
+    for line in remarks(made, suite.folder, results):
+        click.echo(line)
+    finish(results)
+
+
+@click.command()
+@click.argument("cell", required=False)
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option("--format", "form", type=click.Choice(["transforms", "colmap", "tum", "all"]), default="all",
+              show_default=True, help="transforms.json (nerfstudio), sparse/0 (COLMAP), poses.tum (evo).")  # fmt: skip
+@click.option("--aligned", is_flag=True, help="In the truth's frame, by the protocol's similarity.")
+@click.option("--truth", is_flag=True, help="The true poses too, below truth/.")
+@data_option
+@suite_options
+def export(
+    cell: str | None, to: Path, form: str, aligned: bool, truth: bool, data: Sequence[Path], suite: SuiteOptions
+) -> None:
+    """Write CELL's poses for other programs.
+
+    Without CELL, those of every cell. They are in the method's own frame.
+    """
+    from bench.poses_io import FORMS
+    from bench.poses_io.export import export as write
+    from bench.record import cells_of, find_cell
+
+    cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
+    forms = list(FORMS) if form == "all" else [form]
+    for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data):
+        click.echo(line)
+    click.echo(to)

@@ -1,0 +1,92 @@
+"""`status`, `why`, `report` and `compare`: reading what was settled."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from bench.cli.options import SuiteOptions, data_option, json_option, lpips_option, suite_options
+
+
+@click.command()
+@suite_options
+def status(suite: SuiteOptions) -> None:
+    """Say how each cell of a suite ended."""
+    from rich.console import Console
+
+    from bench.record import cells_of
+    from bench.runner.progress import MARK, headline, tally
+
+    console = Console(highlight=False)
+    results = [result for _, result in cells_of(suite.folder)]
+    for result in results:
+        mark, style = MARK[result.status]
+        console.print(f"{mark} {result.cell.id}  {result.status}", style=style, end="  ", markup=False)
+        console.print(headline(result), soft_wrap=True, markup=False)
+    console.print(tally(results))
+
+
+@click.command()
+@click.argument("cell")
+@data_option
+@suite_options
+@lpips_option
+@click.option("-m", "--methods", metavar="PATH", help="The method's file, where CELL's method came from one.")
+def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | None, methods: str | None) -> None:
+    """Say what changed since CELL was settled.
+
+    CELL is scene/degradation/method/seedK, as `unposed status` writes it.
+    """
+    from bench.judge.lpips import backbone_below
+    from bench.record import find_cell
+    from bench.runner.outlook import explain
+    from bench.runner.run import Settings
+
+    _, result = find_cell(suite.folder, cell)
+    settings = Settings(suite=suite.folder, lpips=lpips or backbone_below(data))
+    changes, verdict = explain(result, settings, roots=data, methods=methods)
+    for change in changes:
+        click.echo(change)
+    click.echo(f"{cell} {verdict}")
+
+
+@click.command()
+@suite_options
+@click.option("--print", "shown", is_flag=True, help="Print its tables, in Markdown, instead of its path.")
+@click.option("--paper", is_flag=True, help="Also tables and figures for a paper, published numbers beside ours.")
+def report(suite: SuiteOptions, shown: bool, paper: bool) -> None:
+    """Write the report of a suite, and print its path."""
+    from bench.record import cells_of
+    from reports.build import build
+
+    cells_of(suite.folder)
+    page = build(suite.folder).resolve()
+    click.echo(page.with_name("report.md").read_text(encoding="utf-8") if shown else page)
+    if paper:
+        from reports.paper.build import build as build_paper
+
+        click.echo(build_paper(suite.folder).resolve())
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--fail-on-regression", is_flag=True, help="Exit code 1 where B is worse.")
+@json_option
+def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
+    """Compare two suites, or two methods, cell by cell.
+
+    A and B are suites (runs/before runs/after) or methods of suites (runs/x:nerf runs/x:gnerf).
+    """
+    from reports import comparison_text
+    from reports.compare import compare as pair
+    from reports.compare import side
+
+    compared = pair(side(a), side(b))
+    lines = comparison_text.lines(compared)
+    click.echo(json.dumps(comparison_text.as_json(compared), indent=1) if as_json else "\n".join(lines))
+    if fail_on_regression and compared.regressions:
+        sys.exit(1)

@@ -1,0 +1,148 @@
+"""`plan`, `run` and `stress`: the verbs that settle cells."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli.options import (
+    MatrixOptions,
+    RunOptions,
+    TrackOptions,
+    kinds_option,
+    matrix_options,
+    run_options,
+    track_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from bench.matrix.plan import Plan
+    from bench.record import Result
+    from bench.runner.run import Settings
+
+
+@click.command()
+@matrix_options()
+@click.option("--json", "as_json", is_flag=True, help="One object a cell.")
+def plan(matrix: MatrixOptions, as_json: bool) -> None:
+    """Show the cells of a run, why some are skipped, and the time.
+
+    What is settled already stands, and costs nothing.
+    """
+    from bench.matrix.plan import plan as read
+    from bench.runner.outlook import outlook, summary
+
+    made, settings = read(matrix.selection()), matrix.settings()
+    rows = outlook(made, settings)
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in rows], indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
+    for line in made.absent:
+        click.echo(f"not here: {line}")
+    click.echo(f"\n{summary(rows, settings.workers)}; suite {settings.suite}")
+
+
+@click.command()
+@matrix_options()
+@run_options
+@track_options
+def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions) -> None:
+    """Fit, judge and record every cell that is not settled yet."""
+    from bench.matrix.plan import plan as read
+
+    finish(settle(read(matrix.selection()), matrix.settings(running), tracked))
+
+
+@click.command()
+@matrix_options(kinds_option)
+@run_options
+@track_options
+@click.option("--tolerance", type=float, default=0.25, show_default=True, help="Step of the severity.")
+def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, tolerance: float) -> None:
+    """Find where each method breaks, by bisection.
+
+    That is the severity from which fewer than half of its seeds succeed. Bisects between 0 and 5 instead of running the
+    grid, and so assumes that what breaks at a severity is broken at all higher ones. Writes stress.csv and stress.json
+    into the suite.
+    """
+    from bench.matrix.plan import plan as read
+    from bench.stress.breaking_points import keep, table_lines, undone
+    from bench.stress.search import parse_kinds
+    from bench.stress.search import stress as search
+
+    kinds = parse_kinds(matrix.degradations)
+    clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
+    console = console_of_run(clean)
+    with tracking(settings.suite, tracked, console) as store:
+        rows = search(clean, kinds, tolerance, lambda made: settle_shown(made, settings, store, console))
+    keep(settings.suite, rows)
+    click.echo("\n" + "\n".join(table_lines(rows)))
+    click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
+    if undone(rows):
+        click.echo("some cells failed or timed out, which counts as broken; --retry-failed runs them again", err=True)
+        sys.exit(1)
+
+
+def settle(made: Plan, settings: Settings, tracked: TrackOptions) -> Sequence[Result]:
+    """Settle a plan while a person watches, and say how it went."""
+    from bench.runner.progress import tally
+
+    console = console_of_run(made)
+    with tracking(settings.suite, tracked, console) as store:
+        results = settle_shown(made, settings, store, console)
+    console.print(f"\n{tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
+    return results
+
+
+def finish(results: Sequence[Result]) -> None:
+    """Exit with 1 where a cell failed."""
+    from bench.record import RERUNNABLE
+
+    if any(result.status in RERUNNABLE for result in results):
+        click.echo("next: unposed run ... --retry-failed, or see stderr.txt in the cell's folder")
+        sys.exit(1)
+
+
+def console_of_run(made: Plan) -> Console:
+    """The console of a run, told what was asked for and is not here."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for line in made.absent:
+        console.print(f"not here: {line}", style="dim", soft_wrap=True)
+    return console
+
+
+def tracking(suite: Path, tracked: TrackOptions, console: Console) -> Any:
+    """The open MLflow store, or None within."""
+    from bench.tracking.tracker import Tracking
+
+    warn = partial(console.print, style="yellow", soft_wrap=True)
+    return nullcontext() if tracked.no_track else Tracking(suite, tracked.track, warn)
+
+
+def settle_shown(made: Plan, settings: Settings, store: Any, console: Console) -> list[Result]:
+    """Results of a plan, shown and tracked as they come."""
+    from bench.runner.progress import display
+    from bench.runner.run import run as settle_all
+
+    with display(console, len(made.cells)) as shown:
+
+        def listen(planned: Any, stage: Any, result: Any) -> None:
+            shown(planned, stage, result)
+            if store and stage == "ended":
+                store.send(settings.suite / planned.cell.folder, result)
+
+        return settle_all(made, settings, listen)

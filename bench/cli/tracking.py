@@ -1,0 +1,35 @@
+"""`track` and `ui`: a suite in MLflow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from bench.cli.options import SuiteOptions, out_option, suite_folder, suite_options, track_option
+
+
+@click.command()
+@suite_options
+@click.option("--replay", is_flag=True, required=True, help="Bring the store up to date with the files.")
+@track_option
+def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
+    """Send a suite's results to MLflow; nothing is sent twice."""
+    from bench.record import cells_of
+    from bench.tracking.tracker import replay as send
+
+    cells_of(suite.folder)
+    sent, store = send(suite.folder, track)
+    click.echo(f"{sent} cells sent to {store}")
+
+
+@click.command()
+@out_option
+@click.option("--port", default=5000, show_default=True)
+def ui(out: Path | None, port: int) -> None:
+    """Open MLflow's own pages over a suite, on 127.0.0.1."""
+    from bench.tracking.tracker import ui_command
+
+    sys.exit(subprocess.call(ui_command(suite_folder(out, "quick"), port)))

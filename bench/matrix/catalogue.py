@@ -1,0 +1,124 @@
+"""What there is, as rows and as pages: scenes, methods and degradations, for `unposed list` and `unposed info`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.degrade import KINDS
+from bench.degrade.kind import Kind
+from bench.matrix.option_docs import numbers, options
+from bench.matrix.registry import (
+    ConfiguredMethod,
+    UnknownName,
+    find_method,
+    find_scene,
+    method_refs,
+    nearest,
+    scene_sources,
+)
+from bench.scene import SceneSource
+
+Row = dict[str, Any]
+
+
+def scene_rows(roots: Sequence[Path]) -> list[Row]:
+    """A row a known scene, the absent ones too."""
+    return [_scene(source) for source in scene_sources(tuple(roots)).values()]
+
+
+def method_rows() -> list[Row]:
+    """A row an installed method; one that does not run here says why."""
+    rows = []
+    for name in method_refs():
+        try:
+            rows.append(_method(name, find_method(name)))
+        except ValueError as error:
+            rows.append({"name": name, "summary": "does not run here", "note": str(error)})
+    return rows
+
+
+def degradation_rows() -> list[Row]:
+    """A row a kind of degradation."""
+    return [_degradation(kind) for kind in KINDS.values()]
+
+
+def find(name: str, roots: Sequence[Path]) -> Row:
+    """All that is known of a method, a scene or a degradation. Raises UnknownName, with the nearest known names."""
+    label = name.partition("[")[0]
+    if label in KINDS:
+        return {"what": "degradation", **_degradation(KINDS[label])}
+    if label in method_refs() or label.endswith(".py"):
+        found = find_method(name)
+        listed = [option._asdict() for option in options(type(found.method.config), found.method.config)]
+        return {
+            "what": "method", **_method(found.method.name, found), "options": listed,
+            "numbers": numbers(type(found.method)),
+        }  # fmt: skip
+    if name in scene_sources(tuple(roots)) or Path(name).is_dir():
+        return {"what": "scene", **_scene(find_scene(name, roots))}
+    known = [*method_refs(), *KINDS, *scene_sources(tuple(roots))]
+    raise UnknownName(f"no method, scene or degradation is called {name!r}{nearest(name, known)}")
+
+
+def page(row: Row) -> Iterator[str]:
+    """The lines of `unposed info`."""
+    yield f"{row['name']} ({row['what']}): {row['summary']}"
+    if row["what"] == "scene":
+        yield f"truth: {row['reference']}; can give {', '.join(row['gifts']) or 'images alone'}"
+        yield f"not here: {row['missing']}" if row["missing"] else f"try it: unposed run -s {row['name']} -m nerf"
+    elif row["what"] == "degradation":
+        yield f"{row['note']}; changes {', '.join(row['touches'])}"
+        yield from _levels(row)
+        yield f"look at it: unposed data preview blocks -d {row['name']}"
+    else:
+        yield from _method_page(row)
+
+
+def _method_page(row: Row) -> Iterator[str]:
+    if row["paper"]:
+        yield f"paper: {row['paper']}"
+    yield f"version {row['version']}; {row['note']}"
+    if row["uses"]:
+        yield f"uses where there are some: {', '.join(row['uses'])}"
+    yield f"\noptions, as {row['name']}[name=value,...]:"
+    width = max((len(option["name"]) for option in row["options"]), default=0)
+    for option in row["options"]:
+        line = f"  {option['name']:<{width}}  {option['type']} = {json.dumps(option['default'])}"
+        yield line + (f"  # {option['text']}" if option["text"] else "")
+    if row["numbers"]:
+        yield f"\nnumbers reached:\n\n{row['numbers']}"
+
+
+def _levels(row: Row) -> Iterator[str]:
+    if row["levels"]:
+        yield f"{'severity':<20}" + "".join(f"{k:>10}" for k in range(6))
+    for parameter, values in row["levels"].items():
+        yield f"{parameter:<20}" + "".join(f"{value:>10.4g}" for value in values)
+
+
+def _scene(source: SceneSource) -> Row:
+    return {
+        "name": source.name, "summary": source.summary, "reference": source.reference,
+        "gifts": sorted(source.gifts), "missing": source.missing,
+        "note": f"not here: {source.missing}" if source.missing else f"truth: {source.reference}",
+    }  # fmt: skip
+
+
+def _method(name: str, found: ConfiguredMethod) -> Row:
+    method, traits = found.method, found.method.traits
+    return {
+        "name": name, "summary": method.summary, "version": method.version, "paper": getattr(method, "paper", ""),
+        "note": "given " + ", ".join(sorted(traits.needs)) if traits.needs else "given images only",
+        "needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config,
+    }  # fmt: skip
+
+
+def _degradation(kind: Kind) -> Row:
+    return {
+        "name": kind.name, "summary": kind.summary, "family": kind.family, "levels": kind.levels,
+        "view_consistent": kind.view_consistent, "touches": sorted(kind.touches), "needs": sorted(kind.needs),
+        "note": f"{kind.family}; {'alike in all views' if kind.view_consistent else 'each view by itself'}",
+    }  # fmt: skip

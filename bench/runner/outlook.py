@@ -1,0 +1,76 @@
+"""Before a run: which cells are settled, which will run and for how long, and why a settled one would run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.matrix.fingerprint_diff import changes
+from bench.matrix.plan import Plan, estimate_seconds, plan
+from bench.matrix.selection import Selection
+from bench.record import Result, read_suite
+from bench.runner.run import Runner, Settings
+
+
+class Prospect(NamedTuple):
+    """What a run would do with one cell."""
+
+    cell: str
+    state: str  # "run", "skip: why", "settled: status"
+    seconds: float | None  # expected of its fit; None: unknown, or nothing to do
+
+
+def outlook(made: Plan, settings: Settings) -> list[Prospect]:
+    """A line a cell, from the suite's files alone; nothing is read of a scene but its digest."""
+    runner = Runner(settings, lambda *_: None)
+    history = [
+        (result.cell.method, result.cell.effort, result.cost["fit_seconds"])
+        for _, result in (read_suite(settings.suite) if settings.suite.is_dir() else [])
+        if "fit_seconds" in result.cost
+    ]
+    rows = []
+    for planned in map(runner.resolved, made.cells):
+        standing = runner.standing(planned)
+        state = f"settled: {standing.status}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
+        rows.append(Prospect(planned.cell.id, state, estimate_seconds(planned, history) if state == "run" else None))
+    return rows
+
+
+def summary(rows: Sequence[Prospect], workers: int) -> str:
+    """`12 cells, 5 to run, about 7 min of fitting and 1 of unknown length`."""
+    work = [row for row in rows if row.state == "run"]
+    total = sum(row.seconds or 0.0 for row in work)
+    unknown = sum(row.seconds is None for row in work)
+    guess = f", about {total / workers / 60:.0f} min of fitting" if total else ""
+    guess += f" and {unknown} of unknown length" if unknown else ""
+    return f"{len(rows)} cells, {len(work)} to run{guess}"
+
+
+def explain(
+    result: Result, settings: Settings, *, roots: Sequence[Path], methods: str | None = None
+) -> tuple[list[str], str]:
+    """Which parts of a settled cell's fingerprints have changed, a line each, and what a run would do with it.
+
+    `methods` names the method's file, where it came from one. Raises ValueError where scene or method are gone.
+    """
+    cell = result.cell
+    made = plan(
+        Selection(
+            scenes=cell.scene, methods=methods or cell.method, degradations=cell.degradation, seeds=str(cell.seed),
+            effort=cell.effort, roots=tuple(roots),
+        )
+    )  # fmt: skip
+    runner = Runner(settings, lambda *_: None)
+    now = runner.resolved(made.cells[0])
+    parts = {"fit": runner.ingredients(now), "judgement": runner.judged_by(now)}
+    rows = list(changes(result.ingredients, parts))
+    refit = any(path.startswith("fit") for path, *_ in rows)
+    verdict = "will be fitted again" if refit else "will be judged again" if rows else "stands: nothing has changed"
+    return [f"{path}: {_short(before)} -> {_short(after)}" for path, before, after in rows], verdict
+
+
+def _short(value: Any) -> str:
+    """A digest by its first letters, anything else as it is."""
+    text = "absent" if value is None else str(value)
+    return text[:12] if len(text) == 64 else text
