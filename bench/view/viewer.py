@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.judge.align import Similarity
-from bench.matrix.registry import MethodRef
-from bench.record import read_cameras, read_json
-from bench.runner import worker_io
+from bench.record import read_cameras
 from bench.task import Camera, Field, Pose
+from bench.view.fitted_field import load_field, truth_from_field
 
 RADIUS = 3.0
 FRUSTUM = 0.15  # depth of a drawn camera
@@ -48,11 +47,6 @@ def stage(cell: Path) -> Stage:
         raise ValueError(f"view: {cell} keeps no cameras of truth and estimate; `unposed run` makes them")
     truth = {view: np.array(pose) for view, pose in held["truth"].items()}
     estimate = {view: np.array(pose) for view, pose in held["estimate"].items()}
-    fit = worker_io.read_fit(cell / "fit")
-    shared = sorted(view for view in estimate if view in fit.poses)
-    truth_from_field = between(
-        np.stack([fit.poses[view] for view in shared]), np.stack([estimate[view] for view in shared])
-    )
     centres = np.stack([pose[:3, 3] for pose in truth.values()])
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
     scale = RADIUS / max(float(np.linalg.norm(centres - middle, axis=1).max()), 1e-12)
@@ -65,17 +59,8 @@ def stage(cell: Path) -> Stage:
     lines["errors"] = stage_from_truth.points(np.stack(pairs))
     return Stage(
         lines=lines, up=-moved["truth"][:, :3, 1].mean(axis=0), first=moved["truth"][0],
-        field_from_stage=then(stage_from_truth.inverse(), truth_from_field.inverse()),
+        field_from_stage=then(stage_from_truth.inverse(), truth_from_field(cell).inverse()),
     )  # fmt: skip
-
-
-def between(source: Pose, target: Pose) -> Similarity:
-    """The similarity that carries cameras (N, 4, 4) exactly onto their copies in another frame."""
-    rotation = target[0, :3, :3] @ source[0, :3, :3].T
-    a, b = source[:, :3, 3], target[:, :3, 3]
-    spread = [float(np.linalg.norm(points - points.mean(axis=0))) for points in (a, b)]
-    scale = spread[1] / spread[0]
-    return Similarity(scale=scale, rotation=rotation, translation=b.mean(axis=0) - scale * rotation @ a.mean(axis=0))
 
 
 def then(first: Similarity, second: Similarity) -> Similarity:
@@ -112,16 +97,6 @@ def camera_of(fov: float, aspect: float, side: int) -> Camera:
     width, height = (side, max(1, round(side / aspect))) if aspect >= 1 else (max(1, round(side * aspect)), side)
     focal = height / (2 * np.tan(fov / 2))
     return Camera(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2)
-
-
-def load_field(cell: Path, device: str) -> Field | None:
-    """The field of a fit, or None of a method that returns poses alone."""
-    folder = cell / "fit" / "field"
-    if not folder.is_dir():
-        return None
-    request = read_json(cell / "fit" / "request.json")
-    kind = MethodRef(**request["method"]).load()
-    return kind(kind.Config.model_validate(request["config"])).load(folder, device)
 
 
 class Viewer:
