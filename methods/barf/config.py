@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import FieldConfig
-from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
+from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
-PUBLISHED = MlpPlan(
+PUBLISHED = JointMlpSchedule(
     radiance=FieldConfig(
         field="mlp", samples=128, fine_samples=0, mlp_activation="softplus", mlp_lr=5e-4, mlp_lr_decay=0.2
     ),
@@ -23,11 +23,13 @@ class BarfConfig(BaseModel):
 
     field: Literal["grid", "mlp"] = "grid"
     start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
-    grid: GridPlan = GridPlan(
-        quick=GridBudget(coarse=900, fine=1000), full=GridBudget(coarse=900, fine=4000, side=256), side_start=64
+    grid: JointGridSchedule = JointGridSchedule(
+        quick=JointGridBudget(coarse=900, fine=1000),
+        full=JointGridBudget(coarse=900, fine=4000, side=256),
+        side_start=64,
     )
-    mlp: MlpPlan = PUBLISHED
+    mlp: JointMlpSchedule = PUBLISHED
 
     @property
-    def plan(self) -> GridPlan | MlpPlan:
+    def schedule(self) -> JointGridSchedule | JointMlpSchedule:
         return self.grid if self.field == "grid" else self.mlp

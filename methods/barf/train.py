@@ -11,8 +11,8 @@ from methods.nerf.backends.numba_cpu.threads import set_threads
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.images.pyramid import Sight
-from methods.nerf.training.joint import answer, train_jointly
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.joint import estimated_poses, train_jointly
 
 
 def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
@@ -21,12 +21,12 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
         raise ValueError("barf: needs intrinsics and start poses")
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
-    sight = Sight.of(capture, masked=False, device=torch.device(job.device))
-    start = np.stack([capture.start[view] for view in sight.ids])
+    pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
+    start = np.stack([capture.start[view] for view in pyramid.ids])
     bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None)
     cameras = Cameras(
         torch.from_numpy(start).float(), Intrinsics(capture.camera, free=False),
         pivot=torch.tensor(bounds.centre), unit=bounds.distance_of(list(start)) / 4,
-    ).to(sight.images.device)  # fmt: skip
-    field = train_jointly(sight, cameras, bounds, config.plan, job, "barf")
-    return Fit(poses=answer(sight, cameras), field=field)
+    ).to(pyramid.images.device)  # fmt: skip
+    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "barf")
+    return Fit(poses=estimated_poses(pyramid, cameras), field=field)

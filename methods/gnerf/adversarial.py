@@ -10,7 +10,7 @@ from methods.gnerf import patches
 from methods.gnerf.discriminator import SIDE, augment, discriminator_loss, generator_loss
 from methods.gnerf.model import Model
 from methods.gnerf.schedule import Moment
-from methods.nerf.cameras.render import render_patches, render_whole
+from methods.nerf.field.render import render_patches, render_whole
 
 
 def adversarial_step(model: Model, moment: Moment, rng: torch.Generator) -> dict[str, float]:

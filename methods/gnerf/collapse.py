@@ -7,8 +7,8 @@ import torch
 
 from methods.gnerf.model import Model
 from methods.nerf.cameras.rays import view_rays
-from methods.nerf.cameras.render import lattice
-from methods.nerf.cameras.render_and_compare import look
+from methods.nerf.field.render import lattice
+from methods.nerf.field.render_and_compare import render_views
 
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
@@ -24,7 +24,7 @@ def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool
     inversion network, where it had a field to learn from.
     """
     poses = model.sample(VIEWS, rng)
-    seen = look(model.generator.field, model.intrinsics, poses, SIDE)
+    seen = render_views(model.generator.field, model.intrinsics, poses, SIDE)
     if not (torch.isfinite(seen).all() and torch.isfinite(model.variables).all()):
         return "values that are not finite"
     if float(seen.std()) < FLAT:
@@ -66,6 +66,6 @@ def opacity(model: Model) -> float:
 def decibels_over_mean(model: Model) -> float:
     """PSNR of the training views at their poses, small, over that of the images' mean colour."""
     targets = model.sight.square(SIDE)
-    seen = look(model.generator.field, model.intrinsics, model.poses(), SIDE)
+    seen = render_views(model.generator.field, model.intrinsics, model.poses(), SIDE)
     flat = (targets - targets.mean(dim=(0, 2, 3), keepdim=True)).square().mean()
     return float(10 * torch.log10(flat / (seen - targets).square().mean().clamp(min=1e-9)))

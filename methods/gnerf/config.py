@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.task import Effort
 from methods.nerf.config import FieldConfig
-from methods.nerf.training.joint_schedule import Count, Growth, Positive, Share
+from methods.nerf.training.joint_schedule import CoarseToFine, Count, Positive, Share
 
 Phase = Literal["A", "AB", "B"]
 
@@ -75,7 +75,7 @@ class Preset(BaseModel):
     rays_ab: Count | None = None  # random pixels of all views in AB; None: patches, as published
 
 
-class GridPreset(Growth, Preset):
+class GridPreset(CoarseToFine, Preset):
     """The fast preset: dense voxels, coarse to fine. Rates are those of one step of RMSprop (A, AB) or Adam (B)."""
 
     smoke: Budget = Budget(a=30, ab=30, b=60, batch=8, rays=2048, side=40, inversion_render=16)

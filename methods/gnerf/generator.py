@@ -20,9 +20,9 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.images.posed_images import Batch
-from methods.nerf.images.pyramid import Sight
-from methods.nerf.training.coarse_to_fine import GrowingGrid, under
-from methods.nerf.training.optimizer_state import moments, restore_moments
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 
 CLEAR = 0.06
 """A pixel this close to the known background, in all channels of [0, 1], shows nothing else."""
@@ -62,7 +62,7 @@ class GridGenerator:
     def __init__(
         self, bounds: Bounds, background: Tensor, preset: GridPreset, budget: Budget, generator: torch.Generator
     ) -> None:
-        self.grid = GrowingGrid(bounds, background, preset, budget.side, generator)
+        self.grid = CoarseToFineGrid(bounds, background, preset, budget.side, generator)
 
     @property
     def field(self) -> GridField:
@@ -121,14 +121,14 @@ class NetworkGenerator:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}
-        return {}, tensors | moments(self.optimiser, "learner/")
+        return {}, tensors | optimizer_tensors(self.optimiser, "learner/")
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.field.load_state_dict(under("field/", tensors))
-        restore_moments(self.optimiser, "learner/", tensors)
+        self.field.load_state_dict(with_prefix("field/", tensors))
+        restore_optimizer(self.optimiser, "learner/", tensors)
 
 
-def bounds_of(prior: PosePrior, sight: Sight, intrinsics: Intrinsics) -> Bounds:
+def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics) -> Bounds:
     """The prior's cube; where the background is known, no larger than what the images show in front of it.
 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at

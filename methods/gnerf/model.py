@@ -16,15 +16,15 @@ from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, 
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.images.pyramid import Sight
+from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
-from methods.nerf.training.optimizer_state import moments, restore_moments
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 
 class Model:
     """One attempt at one capture. The randomness of its beginning comes from `seed` alone."""
 
-    def __init__(self, capture: Capture, sight: Sight, config: GnerfConfig, effort: Effort, seed: int) -> None:
+    def __init__(self, capture: Capture, sight: ImagePyramid, config: GnerfConfig, effort: Effort, seed: int) -> None:
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
         self.config, self.sight = config, sight
@@ -119,7 +119,7 @@ class Model:
         for part, module in self._parts().items():
             tensors |= {f"{part}/{name}": value for name, value in module.state_dict().items()}
         for name, optimiser in self._optimisers().items():
-            tensors |= moments(optimiser, f"{name}/")
+            tensors |= optimizer_tensors(optimiser, f"{name}/")
         tensors["variables"] = self.variables
         if self.learned is not None:
             tensors["learned"] = self.learned
@@ -135,5 +135,5 @@ class Model:
         with torch.no_grad():
             self.variables.copy_(tensors["variables"])
         for name, optimiser in self._optimisers().items():
-            restore_moments(optimiser, f"{name}/", tensors)
+            restore_optimizer(optimiser, f"{name}/", tensors)
         self.learned = tensors["learned"].to(self.device) if "learned" in tensors else None

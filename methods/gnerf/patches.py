@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.nerf.cameras.render import lattice
+from methods.nerf.field.render import lattice
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from methods.gnerf.poses import Family
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.cameras.render import render_points
-from methods.nerf.cameras.render_and_compare import Search
 from methods.nerf.field.base import RadianceField
+from methods.nerf.field.render import render_points
+from methods.nerf.field.render_and_compare import RenderedCandidates
 from methods.nerf.images.pyramid import shrunk, shrunk_to
 
 CHECKED = 1024  # pixels of an image that hypotheses are compared on
@@ -65,7 +65,7 @@ def locate(
     `candidates` (M, 4, 4) come from the prior, `answers` (N, D) from the inversion network. The likeliest `hypotheses`
     and the network's answer are refined on a small copy of the image, the best of them on the image itself.
     """
-    search = Search.of(field, intrinsics, candidates, side)
+    search = RenderedCandidates.of(field, intrinsics, candidates, side)
     chosen = search.likeliest(search.errors(shrunk(images, (side, side))), hypotheses)  # (N, K)
     starts = family.encode(candidates)[chosen]  # (N, K, D)
     if answers is not None:

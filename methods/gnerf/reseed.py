@@ -11,7 +11,7 @@ from torch import Tensor
 
 from methods.gnerf.model import Model
 from methods.gnerf.register import refine
-from methods.nerf.cameras.render_and_compare import Search, look
+from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 
 DOUBT = 1.5
 """A view is doubtful when its error is above so many times the median view's."""
@@ -51,13 +51,13 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
     return int(moves.sum())
 
 
-def _compared(model: Model, rng: torch.Generator) -> tuple[Search, Tensor, Tensor]:
+def _compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:
     """The search, all images squeezed to its size, and the errors (N,) of the renders at their present poses."""
     config, field = model.config, model.generator.field
     candidates = model.sample(config.candidates, rng)
     if config.inversion:
         candidates = torch.cat([candidates, model.family.decode(model.inverted())])
-    search = Search.of(field, model.intrinsics, candidates, config.reseed_side)
+    search = RenderedCandidates.of(field, model.intrinsics, candidates, config.reseed_side)
     targets = model.sight.square(config.reseed_side)
-    now = look(field, model.intrinsics, model.poses().detach(), config.reseed_side)
+    now = render_views(field, model.intrinsics, model.poses().detach(), config.reseed_side)
     return search, targets, (now - targets).square().flatten(1).mean(dim=1)

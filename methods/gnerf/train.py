@@ -20,9 +20,9 @@ from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.scene import Scene
 from methods.gnerf.schedule import Moment
 from methods.nerf.backends.numba_cpu.threads import set_threads
-from methods.nerf.cameras.render_and_compare import look
-from methods.nerf.images.pyramid import Sight
-from methods.nerf.training.checkpointing import Progress, generator, psnr
+from methods.nerf.field.render_and_compare import render_views
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
 
 CHECK_EVERY = 50  # iterations of A between two looks for a collapse
 SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end
@@ -49,10 +49,10 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     """Poses and field. Raises Collapsed when every attempt did."""
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
-    sight = Sight.of(capture, masked=config.masks, device=torch.device(job.device))
+    sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
-    progress = Progress(job, "gnerf", asked)
-    course, found = Course(), progress.resume()
+    checkpoints = Checkpoints(job, "gnerf", asked)
+    course, found = Course(), checkpoints.resume()
     if found is not None:
         course = Course(**found[0]["course"])
     while True:
@@ -62,7 +62,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
             model.restore(*found)
             found = None
         started = time.monotonic()
-        fault = _run(model, course, progress, job, seed)
+        fault = _run(model, course, checkpoints, job, seed)
         if fault is None:
             break
         course.restarts.append(fault)
@@ -72,12 +72,12 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         course = Course(
             attempt=course.attempt + 1, restarts=course.restarts, lost_seconds=course.lost_seconds
         )  # fmt: skip
-    progress.done()
+    checkpoints.clear()
     model.generator.field.requires_grad_(False)
     return _answer(model, course)
 
 
-def _run(model: Model, course: Course, progress: Progress, job: Job, seed: int) -> str | None:
+def _run(model: Model, course: Course, checkpoints: Checkpoints, job: Job, seed: int) -> str | None:
     """One attempt, from where `course` stands to the end of its schedule; returns the symptom if it collapses."""
     phases = model.config.phases(job.effort)
     names = list(phases)
@@ -100,10 +100,10 @@ def _run(model: Model, course: Course, progress: Progress, job: Job, seed: int) 
         course.index += 1
         if phase == "A" and course.index % CHECK_EVERY == 0 and (fault := _symptom(model, moment, rng)):
             return fault
-        _log(model, course, moment, losses, moved, progress)
-        if progress.due():
+        _log(model, course, moment, losses, moved, checkpoints)
+        if checkpoints.save_due():
             state, tensors = model.state()
-            progress.keep(moment.iteration + 1, state | course.state(), tensors)
+            checkpoints.save(moment.iteration + 1, state | course.state(), tensors)
     return None
 
 
@@ -182,7 +182,12 @@ def _leave(model: Model, moment: Moment, rng: torch.Generator) -> str | None:
 
 
 def _log(
-    model: Model, course: Course, moment: Moment, losses: Mapping[str, float], moved: int | None, progress: Progress
+    model: Model,
+    course: Course,
+    moment: Moment,
+    losses: Mapping[str, float],
+    moved: int | None,
+    checkpoints: Checkpoints,
 ) -> None:
     """Curves: losses, how far poses are spread, opacity, image side."""
     values = dict(losses)
@@ -190,7 +195,7 @@ def _log(
         values["psnr"] = psnr(values["loss/photometric"])
     if moved is not None:
         values["reseeded"] = float(moved)
-    if progress.talks(force=moved is not None):
+    if checkpoints.log_due(force=moved is not None):
         values |= {"side": float(side_of(model, moment)), "pose_spread": _pose_spread(model)}
         values |= {
             "opacity": opacity(model),
@@ -199,7 +204,7 @@ def _log(
         }
         if moment.phase != "B" and model.config.inversion:
             values["inversion_spread"] = spread(model)
-        progress.log(moment.iteration + 1, values, force=True)
+        checkpoints.log(moment.iteration + 1, values, force=True)
 
 
 @torch.no_grad()
@@ -213,7 +218,7 @@ def _show(model: Model, job: Job, moment: Moment) -> None:
     """At the end of a phase: the first views, and below each how it is rendered."""
     side = min(64, model.sight.side)
     with torch.no_grad():
-        seen = look(model.generator.field, model.intrinsics, model.poses()[:6], side)
+        seen = render_views(model.generator.field, model.intrinsics, model.poses()[:6], side)
     rows = torch.stack([model.sight.square(side)[:6], seen]).clamp(-1, 1)  # (2, 6, C, side, side)
     sheet = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     job.log(

@@ -14,9 +14,9 @@ from methods.inerf.config import Registration
 from methods.inerf.interest import draw_points, interest_region
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras, exp_se3
-from methods.nerf.cameras.render import render_points
-from methods.nerf.cameras.render_and_compare import Search, look
 from methods.nerf.field.base import RadianceField
+from methods.nerf.field.render import render_points
+from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 from methods.nerf.images.pyramid import shrunk, shrunk_to
 
 CHECKED = 1024
@@ -68,7 +68,7 @@ def nearest_looking(
     motion = exp_se3(twists.to(start.device), 1.0)[:, :, :3]  # the cameras turn where they stand
     poses = start.repeat_interleave(how.tries, dim=0)
     poses[:, :3, :3] = poses[:, :3, :3] @ motion
-    renders = look(field, intrinsics, poses, SIDE).unflatten(0, (len(start), how.tries))  # (N, K, C, s, s)
+    renders = render_views(field, intrinsics, poses, SIDE).unflatten(0, (len(start), how.tries))  # (N, K, C, s, s)
     errors = (renders - (shrunk(stack, (SIDE, SIDE)) * 2 - 1)[:, None]).square().mean(dim=(2, 3, 4))
     return poses.unflatten(0, (len(start), how.tries))[torch.arange(len(start)), errors.argmin(dim=1)]
 
@@ -81,7 +81,7 @@ def locate(
 
     All of these are followed for a few steps; the one that came nearest, to the end.
     """
-    search = Search.of(field, intrinsics, known, SIDE)
+    search = RenderedCandidates.of(field, intrinsics, known, SIDE)
     stack = torch.from_numpy(images).to(field.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     chosen = search.likeliest(search.errors(shrunk(stack, (SIDE, SIDE))), candidates)  # (N, K)
     brief = how.model_copy(update={"steps": max(1, how.steps // 5)})

@@ -11,7 +11,7 @@ from methods.nerf.backends.numba_cpu.threads import set_threads
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.images.posed_images import Views
+from methods.nerf.images.posed_images import PosedImages
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     """
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
-    views = Views.of(images, poses, camera, background, torch.device(job.device))
+    views = PosedImages.of(images, poses, camera, background, torch.device(job.device))
     if config.field == "mlp":
         from methods.nerf.training.posed_mlp import train_mlp
 

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from methods.nerf.config import Budget, FieldConfig
-from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
+from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
-PUBLISHED = MlpPlan(
+PUBLISHED = JointMlpSchedule(
     # an epoch is one step for each image: 10,000 epochs of the 20 to 62 images of an LLFF scene
     smoke=Budget(steps=20, rays=256), quick=Budget(steps=20_000, rays=1024), full=Budget(steps=300_000, rays=1024),
     radiance=FieldConfig(field="mlp", width=128, samples=128, fine_samples=0, mlp_lr=1e-3, mlp_lr_decay=0.01),
@@ -28,13 +28,13 @@ class NerfmmConfig(BaseModel):
     intrinsics: Literal["unknown", "given"] = "unknown"
     near: float = Field(default=1.0, gt=0)  # distance of the frustum's front from the first cameras: sets the scale
     margin: float = Field(default=1.5, ge=1)  # how much wider than the first view it is
-    grid: GridPlan = GridPlan(
-        smoke=GridBudget(coarse=150, fine=60, rays_coarse=2048, rays=2048, side=40),
-        quick=GridBudget(coarse=1500, fine=2000), full=GridBudget(coarse=1500, fine=5000, side=256),
+    grid: JointGridSchedule = JointGridSchedule(
+        smoke=JointGridBudget(coarse=150, fine=60, rays_coarse=2048, rays=2048, side=40),
+        quick=JointGridBudget(coarse=1500, fine=2000), full=JointGridBudget(coarse=1500, fine=5000, side=256),
         side_start=64, pose_lr_fine=0.016, pose_decay=0.05, focal_lr=0.01, relief_lr=0.03,
     )  # fmt: skip
-    mlp: MlpPlan = PUBLISHED
+    mlp: JointMlpSchedule = PUBLISHED
 
     @property
-    def plan(self) -> GridPlan | MlpPlan:
+    def schedule(self) -> JointGridSchedule | JointMlpSchedule:
         return self.grid if self.field == "grid" else self.mlp

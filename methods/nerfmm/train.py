@@ -11,8 +11,8 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.ndc import Frustum
-from methods.nerf.images.pyramid import Sight
-from methods.nerf.training.joint import answer, train_jointly
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerfmm.config import NerfmmConfig
 
 
@@ -20,23 +20,23 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     """Poses, focal length and field from images alone (Wang et al. 2021, eq. 5)."""
     torch.set_num_threads(job.threads)
     set_threads(job.threads)
-    sight = Sight.of(capture, masked=False, device=torch.device(job.device))
-    height, width = sight.images.shape[2:]
+    pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
+    height, width = pyramid.images.shape[2:]
     camera = capture.camera or Intrinsics.guessed(width, height)
     intrinsics = Intrinsics(camera, free=capture.camera is None)
     if capture.start is None:
-        start, bounds = np.tile(np.eye(4), (len(sight.ids), 1, 1)), Bounds.forward(frustum(camera, config))
+        start, bounds = np.tile(np.eye(4), (len(pyramid.ids), 1, 1)), Bounds.forward(frustum(camera, config))
     else:
-        start = np.stack([capture.start[view] for view in sight.ids])
+        start = np.stack([capture.start[view] for view in pyramid.ids])
         bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None)
     away = bounds.distance_of(list(start))
     cameras = Cameras(
         torch.from_numpy(start).float(), intrinsics, pivot=torch.tensor(bounds.centre), unit=away / 4 or config.near
-    ).to(sight.images.device)
-    field = train_jointly(sight, cameras, bounds, config.plan, job, "nerfmm")
+    ).to(pyramid.images.device)
+    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "nerfmm")
     found = intrinsics.estimate()
     return Fit(
-        poses=answer(sight, cameras), field=field, camera=found if intrinsics.free else None,
+        poses=estimated_poses(pyramid, cameras), field=field, camera=found if intrinsics.free else None,
         notes={"focal_px": round(found.fx, 2), "start": config.start},
     )  # fmt: skip
 

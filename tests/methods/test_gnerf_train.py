@@ -16,8 +16,8 @@ from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.train import fit
-from methods.nerf.cameras.render_and_compare import Search, look
-from methods.nerf.images.pyramid import Sight
+from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
+from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
 
@@ -95,7 +95,7 @@ def posed(town, converged, **choices) -> Model:
     found, _ = converged
     config = GnerfConfig(**choices)
     capture = shown(town)
-    model = Model(capture, Sight.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
+    model = Model(capture, ImagePyramid.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
     model.generator.grid.field = found.field.field
     poses = torch.from_numpy(answers(found)).float()
     model.place(torch.arange(len(poses)), model.family.encode(poses))
@@ -121,16 +121,16 @@ def test_flipped_views_are_brought_back_and_the_others_left_alone(town, converge
 def test_errors_against_all_renders_are_the_mean_squares(town, converged):
     model = posed(town, converged)
     poses = model.poses().detach()[:7]
-    search = Search.of(model.generator.field, model.intrinsics, poses, 16)
+    search = RenderedCandidates.of(model.generator.field, model.intrinsics, poses, 16)
     targets = model.sight.square(16)[:5]
     direct = torch.stack([(search.renders - target).square().flatten(1).mean(dim=1) for target in targets])
     assert torch.allclose(search.errors(targets), direct, atol=1e-5)
-    assert torch.equal(search.renders, look(model.generator.field, model.intrinsics, poses, 16))
+    assert torch.equal(search.renders, render_views(model.generator.field, model.intrinsics, poses, 16))
 
 
 def test_hypotheses_look_from_different_sides():
     prior = PosePrior().sample(np.random.default_rng(0), 300)
-    search = Search(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
+    search = RenderedCandidates(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
     errors = torch.rand(4, 300, generator=torch.Generator().manual_seed(0))
     chosen = search.likeliest(errors, 3)
     assert torch.equal(chosen[:, 0], errors.argmin(dim=1))
@@ -155,7 +155,7 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp
     with monkeypatch.context() as context:
         context.setattr(training, f"_{phase.lower()}", killed)
         # A checkpoint every time it is due: so the last one is of the iteration before.
-        context.setattr(checkpointing.Progress, "due", lambda self: True)
+        context.setattr(checkpointing.Checkpoints, "due", lambda self: True)
         with pytest.raises(KeyboardInterrupt):
             fit(shown(town), config, a_job(tmp_path / "broken"))
     assert list((tmp_path / "broken" / "checkpoints").glob("*.safetensors"))
@@ -182,7 +182,7 @@ def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path,
 
 def test_a_dead_field_and_a_dead_network_are_noticed(town):
     capture = shown(town)
-    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
     model = Model(capture, sight, GnerfConfig(), "smoke", 0)
     with torch.no_grad():
         model.generator.field.density.fill_(-20.0)
@@ -234,16 +234,16 @@ def test_masks_cut_the_object_out_of_a_real_background(town):
         for view, image in town.capture.images.items()
     }
     capture = shown(town, images=noisy, masks=town.capture.masks, background=None)
-    cut = Sight.of(capture, masked=True, device=torch.device("cpu"))
+    cut = ImagePyramid.of(capture, masked=True, device=torch.device("cpu"))
     assert cut.background == (1.0, 1.0, 1.0)
     outside = torch.from_numpy(np.stack([town.capture.masks[view] == 0 for view in cut.ids]))
     assert (cut.images.permute(0, 2, 3, 1)[outside] == 1).all()
-    assert Sight.of(capture, masked=False, device=torch.device("cpu")).background is None
+    assert ImagePyramid.of(capture, masked=False, device=torch.device("cpu")).background is None
 
 
 def test_a_learned_prior_draws_from_where_views_were_found(town):
     capture = shown(town)
-    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
     model = Model(capture, sight, GnerfConfig(prior="learned"), "smoke", 0)
     north = torch.tensor([[0.0, 1.0, 0.3]]).expand(len(sight.ids), 3)
     model.place(torch.arange(len(sight.ids)), north)

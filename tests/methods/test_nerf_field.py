@@ -10,13 +10,13 @@ from bench.task import Camera, DifferentiableField, PosePrior
 from methods.nerf.cameras.rays import image_pixels, pixel_rays
 from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.encoding import contract, frequencies, harmonics
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.occupancy import refresh, resampled
-from methods.nerf.field.sampling import importance, marching_edges
 from methods.nerf.field.storage import load, save
-from methods.nerf.field.volume_rendering import weights_of
+from methods.nerf.rendering.encoding import contract, frequencies, harmonics
+from methods.nerf.rendering.sampling import importance, marching_edges
+from methods.nerf.rendering.volume_rendering import weights_of
 
 CAMERA = Camera(width=8, height=6, fx=9.0, fy=9.0, cx=4.0, cy=3.0)
 BOUNDS = Bounds.from_prior(PosePrior())

@@ -16,19 +16,21 @@ from methods.nerf.cameras.pose_variables import Cameras, exp_se3
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.encoding import frequencies
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.storage import load, save
-from methods.nerf.images.pyramid import Sight
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.rendering.encoding import frequencies
 from methods.nerf.training import checkpointing
-from methods.nerf.training.joint import answer, train_jointly
-from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
+from methods.nerf.training.joint import estimated_poses, train_jointly
+from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
-SMALL = GridPlan(smoke=GridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64)
-BRIEF = GridPlan(smoke=GridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
-NETWORK = MlpPlan(
+SMALL = JointGridSchedule(
+    smoke=JointGridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64
+)
+BRIEF = JointGridSchedule(smoke=JointGridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
+NETWORK = JointMlpSchedule(
     radiance=FieldConfig(field="mlp", fine_samples=0), pose_lr=1e-3, pose_decay=0.1, heard_from=0.1, heard_by=0.5
 )
 
@@ -44,15 +46,15 @@ def town():
 def trained(scene, plan, folder, *, free=False, log=None):
     """Field, cameras, and what was answered."""
     capture = scene.capture
-    sight = Sight.of(capture, masked=False, device=torch.device("cpu"))
+    pyramid = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
     bounds = Bounds.from_prior(capture.prior)
-    start = torch.from_numpy(np.stack([capture.start[view] for view in sight.ids])).float()
+    start = torch.from_numpy(np.stack([capture.start[view] for view in pyramid.ids])).float()
     intrinsics = Intrinsics(capture.camera, free=free)
     cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
     entries = [] if log is None else log
     job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
-    field = train_jointly(sight, cameras, bounds, plan, job, "test")
-    return field, cameras, answer(sight, cameras)
+    field = train_jointly(pyramid, cameras, bounds, plan, job, "test")
+    return field, cameras, estimated_poses(pyramid, cameras)
 
 
 def test_twists_are_rigid_motions_and_smooth_at_zero():
@@ -132,15 +134,15 @@ def test_frequencies_come_in_one_after_another():
 
 @pytest.mark.parametrize("forward", [True, False])
 def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp_path, forward):
-    sight = Sight.of(town.capture, masked=False, device=torch.device("cpu"))
+    pyramid = ImagePyramid.of(town.capture, masked=False, device=torch.device("cpu"))
     bounds = Bounds.from_prior(town.capture.prior)
     if forward:
         bounds = Bounds.forward(Frustum(near=1.0, slopes=(0.75, 0.75)))
-    start = torch.eye(4).repeat(len(sight.ids), 1, 1)
+    start = torch.eye(4).repeat(len(pyramid.ids), 1, 1)
     cameras = Cameras(start, Intrinsics(town.truth.camera, free=True), pivot=torch.zeros(3), unit=1.0)
     plan = BRIEF.model_copy(update={"relief_lr": 0.05})
     job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke")
-    field = train_jointly(sight, cameras, bounds, plan, job, "test")
+    field = train_jointly(pyramid, cameras, bounds, plan, job, "test")
     assert bool(cameras.relief.abs().max() > 0) == forward
     if forward:
         # what the cameras learned in the field's space is what a ray of the scene sees
@@ -169,14 +171,14 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeyp
     calls = []
 
     def stop(self, step, state, tensors):
-        keep(self, step, state, tensors)
+        save_checkpoint(self, step, state, tensors)
         self.writing = 0.0  # however long it took
         calls.append(step)
         if len(calls) == 9:
             raise KeyboardInterrupt
 
-    keep = checkpointing.Progress.keep
-    monkeypatch.setattr(checkpointing.Progress, "keep", stop)
+    save_checkpoint = checkpointing.Checkpoints.save
+    monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         trained(town, plan, tmp_path / "broken", free=True)
     again, others, found = trained(town, plan, tmp_path / "broken", free=True)

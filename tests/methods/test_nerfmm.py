@@ -8,14 +8,14 @@ import pytest
 from bench.judge import protocol
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Capture, Job, ViewId
-from methods.nerf.training.joint_schedule import GridBudget, GridPlan
+from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule
 from methods.nerfmm.config import NerfmmConfig
 from methods.nerfmm.method import Nerfmm
 
 CAMERA = Camera(width=64, height=48, fx=54, fy=54, cx=32, cy=24)
 """Its focal length is a sixth shorter than the guess that the method starts from."""
 PLAN = NerfmmConfig().grid.model_copy(
-    update={"smoke": GridBudget(coarse=500, fine=200, rays_coarse=2048, rays=3000, side=64), "side_start": 48}
+    update={"smoke": JointGridBudget(coarse=500, fine=200, rays_coarse=2048, rays=3000, side=64), "side_start": 48}
 )
 SHORT = NerfmmConfig(grid=PLAN)
 
@@ -86,7 +86,9 @@ def test_rough_poses_can_take_the_place_of_none(stereo, tmp_path):
     capture, truth = stereo
     given = replace(capture, start=truth.poses, camera=CAMERA)
     config = NerfmmConfig(start="given", intrinsics="given", start_noise=0.0)
-    brief = config.model_copy(update={"grid": GridPlan(smoke=GridBudget(coarse=5, fine=5, rays=256, side=16))})
+    brief = config.model_copy(
+        update={"grid": JointGridSchedule(smoke=JointGridBudget(coarse=5, fine=5, rays=256, side=16))}
+    )
     fit = Nerfmm(brief).fit(given, Job(seed=0, workdir=tmp_path, threads=2, effort="smoke"))
     assert fit.camera is None
     assert protocol.judge_poses(fit.poses, truth).metrics["pose/rotation_deg_median"] < 5

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.training.optimizer_state import moments, restore_moments
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 
 class Cameras(nn.Module):
@@ -76,14 +76,14 @@ class Cameras(nn.Module):
                 mover.step()
             mover.zero_grad(set_to_none=True)
 
-    def settle(self) -> None:
+    def forget_momentum(self) -> None:
         """Forget where the poses were going: the field they are drawn by has become another one."""
         self.movers["poses"].state.clear()
 
     def state(self) -> dict[str, Tensor]:
         tensors = {f"cameras/{name}": value for name, value in self.state_dict().items()}
         for name, mover in self.movers.items():
-            tensors |= moments(mover, f"{name}/")
+            tensors |= optimizer_tensors(mover, f"{name}/")
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -91,7 +91,7 @@ class Cameras(nn.Module):
             {name.removeprefix("cameras/"): value for name, value in tensors.items() if name.startswith("cameras/")}
         )
         for name, mover in self.movers.items():
-            restore_moments(mover, f"{name}/", tensors)
+            restore_optimizer(mover, f"{name}/", tensors)
 
 
 def exp_se3(twists: Tensor, unit: float) -> Tensor:

@@ -11,9 +11,9 @@ from torch.nn import functional
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField, Shade
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.encoding import contract, harmonics
-from methods.nerf.field.sampling import marching_edges
-from methods.nerf.field.volume_rendering import weights_of
+from methods.nerf.rendering.encoding import contract, harmonics
+from methods.nerf.rendering.sampling import marching_edges
+from methods.nerf.rendering.volume_rendering import weights_of
 
 if TYPE_CHECKING:
     from methods.nerf.backends.numba_cpu.sparse_adam import SparseAdam

@@ -11,9 +11,9 @@ from torch.nn import functional
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField, Shade
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.encoding import contract, frequencies
-from methods.nerf.field.sampling import importance, stratified
-from methods.nerf.field.volume_rendering import weights_of
+from methods.nerf.rendering.encoding import contract, frequencies
+from methods.nerf.rendering.sampling import importance, stratified
+from methods.nerf.rendering.volume_rendering import weights_of
 
 
 class Network(nn.Module):

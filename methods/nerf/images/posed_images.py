@@ -23,7 +23,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class PosedImages:
     """N posed images of one camera on one device."""
 
     ids: tuple[ViewId, ...]
@@ -39,7 +39,7 @@ class Views:
         camera: Camera,
         background: tuple[float, float, float] | None,
         device: torch.device,
-    ) -> Views:
+    ) -> PosedImages:
         """The views that have a pose, in the order of `images`. Raises ValueError where none has."""
         ids = tuple(view for view in images if view in poses)
         if not ids:
@@ -48,7 +48,7 @@ class Views:
         channels = pixels.shape[-1]
         colour = torch.tensor(background[:channels]) if background else pixels.float().mean(dim=(0, 1)) / 255
         matrices = torch.from_numpy(np.stack([np.asarray(poses[view]) for view in ids])).float()
-        return Views(
+        return PosedImages(
             ids=ids, pixels=pixels.to(device), poses=matrices.to(device), camera=camera,
             background=colour.float().to(device),
         )  # fmt: skip

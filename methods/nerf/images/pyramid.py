@@ -15,7 +15,7 @@ WHITE = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class ImagePyramid:
     """N images (N, C, H, W) in [-1, 1] on one device, and smaller copies of them made when asked for."""
 
     ids: tuple[ViewId, ...]
@@ -24,7 +24,7 @@ class Sight:
     _copies: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def of(capture: Capture, *, masked: bool, device: torch.device) -> Sight:
+    def of(capture: Capture, *, masked: bool, device: torch.device) -> ImagePyramid:
         """The capture's images; with `masked`, its masks cut the objects out, and what is behind them becomes white."""
         ids = tuple(capture.images)
         stack = torch.from_numpy(np.stack([capture.images[view] for view in ids])).to(device)
@@ -34,7 +34,7 @@ class Sight:
             cover = torch.from_numpy(np.stack([capture.masks[view] for view in ids])).to(device)[:, None].float() / 255
             background = WHITE
             images = images * cover + (1 - cover)
-        return Sight(
+        return ImagePyramid(
             ids=ids, images=images * 2 - 1,
             background=None if background is None else background[: images.shape[1]],
         )  # fmt: skip

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from bench.task import Image, Job
 from methods.nerf.field.base import RadianceField
-from methods.nerf.images.posed_images import Views
+from methods.nerf.images.posed_images import PosedImages
 
 CHECKPOINT_SECONDS = 20.0
 LOG_SECONDS = 1.0
 
 
-class Progress:
+class Checkpoints:
     """The clock, the curves and the checkpoint file of one fit.
 
     A checkpoint is one safetensors file with its description in the header, replaced whole. It is used again only for
@@ -44,21 +44,21 @@ class Progress:
 
     def log(self, step: int, values: Mapping[str, float], *, force: bool = False) -> None:
         """A point of the curves, at most one a second."""
-        if self.talks(force=force):
+        if self.log_due(force=force):
             self.logged = self.seconds
             self.job.log(step, {**values, "seconds": self.seconds})
 
-    def talks(self, *, force: bool = False) -> bool:
+    def log_due(self, *, force: bool = False) -> bool:
         """Whether a point of the curves would be taken now: for those that cost something to find out."""
         return force or self.seconds - self.logged >= LOG_SECONDS
 
-    def due(self) -> bool:
-        """Whether `keep` would write a checkpoint now."""
+    def save_due(self) -> bool:
+        """Whether `save` would write a checkpoint now."""
         return time.monotonic() - self.kept >= max(CHECKPOINT_SECONDS, 20 * self.writing)
 
-    def keep(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint when one is due: after `step` steps, `state` (JSON) and `tensors` are all there is."""
-        if not self.due():
+        if not self.save_due():
             return
         start = time.monotonic()
         draft = self.path.with_name(f".{self.path.name}.tmp")
@@ -82,7 +82,7 @@ class Progress:
         self.before = state["seconds"]
         return state, tensors
 
-    def done(self) -> None:
+    def clear(self) -> None:
         """The fit is complete: its checkpoint is of no more use."""
         self.path.unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ def psnr(mse: float) -> float:
     return float(-10 * np.log10(max(mse, 1e-12)))
 
 
-def preview(field: RadianceField, views: Views, side: int = 100) -> dict[str, Image]:
+def preview(field: RadianceField, views: PosedImages, side: int = 100) -> dict[str, Image]:
     """What the field looks like from the first view, for the log."""
     scale = side / max(views.camera.width, views.camera.height)
     camera = views.camera.resized(max(1, round(views.camera.width * scale)), max(1, round(views.camera.height * scale)))

@@ -23,14 +23,15 @@ from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.checkpointing import decayed
 from methods.nerf.training.grid_training import Priors, Rate, learner_of
-from methods.nerf.training.joint_schedule import Growth
+from methods.nerf.training.joint_schedule import CoarseToFine
+from methods.nerf.training.optimizer_state import with_prefix
 
 
-class GrowingGrid:
+class CoarseToFineGrid:
     """The field, which is another one after each `grow`, and its learner. RMSprop while coarse, Adam once fine."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, growth: Growth, side: int, generator: torch.Generator
+        self, bounds: Bounds, background: Tensor, growth: CoarseToFine, side: int, generator: torch.Generator
     ) -> None:
         """`side`: of the final grid, of about side^3 voxels."""
         self.growth, self.side = growth, side
@@ -102,11 +103,11 @@ class GrowingGrid:
         device = self.field.device
         field = build(dict(state["field"]))
         assert isinstance(field, GridField)
-        field.load_state_dict(under("field/", tensors))
+        field.load_state_dict(with_prefix("field/", tensors))
         self.field = field.to(device)
         self.learner = learner_of(self.field, beta1=0.9 if state["fine"] else 0.0)
         if state["steps"]:
-            self.learner.restore(under("learner/", tensors), state["steps"])
+            self.learner.restore(with_prefix("learner/", tensors), state["steps"])
 
 
 @torch.no_grad()
@@ -121,8 +122,3 @@ def recast(field: GridField, config: FieldConfig) -> GridField:
     terms[0][..., :kept] = terms[1][..., :kept]
     refresh(cast)
     return cast
-
-
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,6 +1,6 @@
 """Field, poses and focal length together, on the squared error of colours: what NeRF-- and BARF have in common.
 
-Each method says from where its cameras start and by which plan (`plans.py`) they are trained.
+Each method says from where its cameras start and by which schedule (`joint_schedule.py`) they are trained.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.images.posed_images import Batch
-from methods.nerf.images.pyramid import Sight
-from methods.nerf.training.checkpointing import Progress, decayed, generator, psnr
-from methods.nerf.training.coarse_to_fine import GrowingGrid, under
-from methods.nerf.training.joint_schedule import GridBudget, GridPlan, MlpPlan
-from methods.nerf.training.optimizer_state import moments, restore_moments
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, psnr
+from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 
 
 class Radiance(Protocol):
@@ -58,12 +58,18 @@ class GridRadiance:
     """A grid, coarse and then fine, on images that grow with it."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, plan: GridPlan, effort: Effort, side: int, rng: torch.Generator
+        self,
+        bounds: Bounds,
+        background: Tensor,
+        schedule: JointGridSchedule,
+        effort: Effort,
+        side: int,
+        rng: torch.Generator,
     ) -> None:
         """`side`: of the images themselves, px."""
-        self.plan, self.side = plan, side
-        self.budget: GridBudget = getattr(plan, effort)
-        self.grid = GrowingGrid(bounds, background, plan, self.budget.side, rng)
+        self.schedule, self.side = schedule, side
+        self.budget: JointGridBudget = getattr(schedule, effort)
+        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng)
 
     @property
     def field(self) -> RadianceField:
@@ -78,33 +84,35 @@ class GridRadiance:
         return (index - self.budget.coarse) / self.budget.fine if index >= self.budget.coarse else None
 
     def look(self, index: int) -> tuple[int, int, int | None]:
-        plan, fine = self.plan, self._fine(index)
-        end = min(plan.side_coarse, self.side)
+        schedule, fine = self.schedule, self._fine(index)
+        end = min(schedule.side_coarse, self.side)
         if fine is None:
-            start = min(plan.side_start, self.side)
+            start = min(schedule.side_start, self.side)
             return _between(start, end, index / self.budget.coarse, 4), self.budget.rays_coarse, None
-        if fine >= plan.sharp_at:
+        if fine >= schedule.sharp_at:
             return self.side, self.budget.rays, None
-        return _between(end, self.side, fine / plan.sharp_at, 8), self.budget.rays, None
+        return _between(end, self.side, fine / schedule.sharp_at, 8), self.budget.rays, None
 
     def prepare(self, index: int, cameras: Cameras) -> None:
         index -= self.budget.coarse
         if index >= 0 and self.grid.grow(index, self.budget.fine):
-            cameras.settle()
+            cameras.forget_momentum()
 
     def learn(self, batch: Batch, rng: torch.Generator) -> float:
         return self.grid.learn(batch, rng)
 
     def step(self, index: int, cameras: Cameras) -> None:
-        plan, fine = self.plan, self._fine(index)
+        schedule, fine = self.schedule, self._fine(index)
         fade = (
-            decayed(1.0, plan.pose_decay_coarse, index / self.budget.coarse)
+            decayed(1.0, schedule.pose_decay_coarse, index / self.budget.coarse)
             if fine is None
-            else decayed(1.0, plan.pose_decay, fine)
+            else decayed(1.0, schedule.pose_decay, fine)
         )
-        rate = plan.pose_lr if fine is None else plan.pose_lr_fine
-        relief = plan.relief_lr if self.field.bounds.frustum is not None else 0.0  # nowhere else has a space of its own
-        cameras.step(fade * rate, fade * plan.focal_lr, fade * relief)
+        rate = schedule.pose_lr if fine is None else schedule.pose_lr_fine
+        relief = (
+            schedule.relief_lr if self.field.bounds.frustum is not None else 0.0
+        )  # nowhere else has a space of its own
+        cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
         self.grid.step(fine)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -115,27 +123,33 @@ class GridRadiance:
 
 
 class MlpRadiance:
-    """A network, on the images as they are, its frequencies let in by the plan."""
+    """A network, on the images as they are, its frequencies let in by the schedule."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, plan: MlpPlan, effort: Effort, side: int, rng: torch.Generator
+        self,
+        bounds: Bounds,
+        background: Tensor,
+        schedule: JointMlpSchedule,
+        effort: Effort,
+        side: int,
+        rng: torch.Generator,
     ) -> None:
-        self.plan, self.side = plan, side
-        self.budget: Budget = getattr(plan, effort)
-        self.field = MlpField(bounds, background, plan.radiance.sized(effort), rng).to(background.device)
-        self.adam = torch.optim.Adam(self.field.parameters(), lr=plan.radiance.mlp_lr)
+        self.schedule, self.side = schedule, side
+        self.budget: Budget = getattr(schedule, effort)
+        self.field = MlpField(bounds, background, schedule.radiance.sized(effort), rng).to(background.device)
+        self.adam = torch.optim.Adam(self.field.parameters(), lr=schedule.radiance.mlp_lr)
 
     @property
     def iterations(self) -> int:
         return self.budget.steps
 
     def look(self, index: int) -> tuple[int, int, int | None]:
-        return self.side, self.budget.rays, self.plan.views
+        return self.side, self.budget.rays, self.schedule.views
 
     def prepare(self, index: int, cameras: Cameras) -> None:
-        plan = self.plan
-        if plan.heard_by > plan.heard_from:
-            share = (index / self.budget.steps - plan.heard_from) / (plan.heard_by - plan.heard_from)
+        schedule = self.schedule
+        if schedule.heard_by > schedule.heard_from:
+            share = (index / self.budget.steps - schedule.heard_from) / (schedule.heard_by - schedule.heard_from)
             self.field.hear(min(max(share, 0.0), 1.0))
 
     def learn(self, batch: Batch, rng: torch.Generator) -> float:
@@ -145,42 +159,47 @@ class MlpRadiance:
         return errors[-1].item()
 
     def step(self, index: int, cameras: Cameras) -> None:
-        plan, share = self.plan, index / self.budget.steps
-        fade = decayed(1.0, plan.pose_decay, share)
-        cameras.step(fade * plan.pose_lr, fade * plan.focal_lr)
-        self.adam.param_groups[0]["lr"] = decayed(plan.radiance.mlp_lr, plan.radiance.mlp_lr_decay, share)
+        schedule, share = self.schedule, index / self.budget.steps
+        fade = decayed(1.0, schedule.pose_decay, share)
+        cameras.step(fade * schedule.pose_lr, fade * schedule.focal_lr)
+        self.adam.param_groups[0]["lr"] = decayed(schedule.radiance.mlp_lr, schedule.radiance.mlp_lr_decay, share)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        return {}, {f"field/{name}": value for name, value in self.field.state_dict().items()} | moments(
+        return {}, {f"field/{name}": value for name, value in self.field.state_dict().items()} | optimizer_tensors(
             self.adam, "adam/"
         )
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.field.load_state_dict(under("field/", tensors))
-        restore_moments(self.adam, "adam/", tensors)
+        self.field.load_state_dict(with_prefix("field/", tensors))
+        restore_optimizer(self.adam, "adam/", tensors)
 
 
 def train_jointly(
-    sight: Sight, cameras: Cameras, bounds: Bounds, plan: GridPlan | MlpPlan, job: Job, name: str
+    pyramid: ImagePyramid,
+    cameras: Cameras,
+    bounds: Bounds,
+    schedule: JointGridSchedule | JointMlpSchedule,
+    job: Job,
+    name: str,
 ) -> RadianceField:
-    """Train field and `cameras` (in place) on `sight`; returns the field, frozen.
+    """Train field and `cameras` (in place) on `pyramid`; returns the field, frozen.
 
     Logs loss, psnr (dB, of the pixels drawn), seconds, side (px), motion (deg, the mean turn from the start) and, where
     it is free, focal (px); goes on from `job.checkpoints`. Repeatable for one seed, device and number of threads.
     """
-    kind = GridRadiance if isinstance(plan, GridPlan) else MlpRadiance
-    colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
-    background = torch.tensor(colour, dtype=torch.float32, device=sight.images.device)
-    radiance: Radiance = kind(bounds, background, plan, job.effort, sight.side, generator(job.seed, -1))  # type: ignore[arg-type]
+    kind = GridRadiance if isinstance(schedule, JointGridSchedule) else MlpRadiance
+    colour = pyramid.background or ((pyramid.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
+    background = torch.tensor(colour, dtype=torch.float32, device=pyramid.images.device)
+    radiance: Radiance = kind(bounds, background, schedule, job.effort, pyramid.side, generator(job.seed, -1))  # type: ignore[arg-type]
     asked = {
-        "plan": plan.model_dump(mode="json"), "bounds": repr(bounds), "seed": job.seed, "effort": job.effort,
-        "views": list(sight.ids), "start": cameras.start.sum().item(),
+        "schedule": schedule.model_dump(mode="json"), "bounds": repr(bounds), "seed": job.seed, "effort": job.effort,
+        "views": list(pyramid.ids), "start": cameras.start.sum().item(),
     }  # fmt: skip
-    progress = Progress(job, name, asked)
+    checkpoints = Checkpoints(job, name, asked)
     first = 0
-    if (found := progress.resume()) is not None:
+    if (found := checkpoints.resume()) is not None:
         state, tensors = found
         radiance.restore(state, tensors)
         cameras.restore(tensors)
@@ -189,33 +208,33 @@ def train_jointly(
         rng = generator(job.seed, index)
         radiance.prepare(index, cameras)
         side, rays, count = radiance.look(index)
-        views, points, colours = sight.draw(side, rays, rng, views=count)
+        views, points, colours = pyramid.draw(side, rays, rng, views=count)
         origins, directions = cameras.rays(views, points)
         error = radiance.learn(Batch(origins=origins, directions=directions, colours=colours.flatten(0, 1)), rng)
         radiance.step(index, cameras)
         last = index + 1 == radiance.iterations
-        if progress.talks(force=last):
-            progress.log(
+        if checkpoints.log_due(force=last):
+            checkpoints.log(
                 index + 1, {"loss": error, "psnr": psnr(error), "side": float(side), **_moved(cameras)}, force=True
             )
-        if progress.due():
+        if checkpoints.save_due():
             state, tensors = radiance.state()
-            progress.keep(index + 1, state, tensors | cameras.state())
+            checkpoints.save(index + 1, state, tensors | cameras.state())
     field = radiance.field.requires_grad_(False)
     if field.bounds.frustum is not None:  # from now on it is asked by rays of the scene
         mu, nu, lam = cameras.relief.tolist()
         field.bounds = replace(field.bounds, frustum=replace(field.bounds.frustum, relief=(mu, nu, math.exp(lam))))
-    job.log(radiance.iterations, {}, _preview(field, sight, cameras))
-    progress.done()
+    job.log(radiance.iterations, {}, _preview(field, pyramid, cameras))
+    checkpoints.clear()
     return field
 
 
-def answer(sight: Sight, cameras: Cameras) -> dict[ViewId, Pose]:
+def estimated_poses(pyramid: ImagePyramid, cameras: Cameras) -> dict[ViewId, Pose]:
     """The poses that the cameras have come to, float64, their rotations exact."""
     poses = cameras.poses().detach().double().cpu().numpy()
     u, _, vt = np.linalg.svd(poses[:, :3, :3])
     poses[:, :3, :3] = u @ vt
-    return dict(zip(sight.ids, poses, strict=True))
+    return dict(zip(pyramid.ids, poses, strict=True))
 
 
 def _between(start: int, end: int, share: float, step: int) -> int:
@@ -229,7 +248,7 @@ def _moved(cameras: Cameras) -> dict[str, float]:
     return values | ({"focal": cameras.intrinsics.estimate().fx} if cameras.intrinsics.free else {})
 
 
-def _preview(field: RadianceField, sight: Sight, cameras: Cameras, side: int = 100) -> dict[str, Image]:
+def _preview(field: RadianceField, pyramid: ImagePyramid, cameras: Cameras, side: int = 100) -> dict[str, Image]:
     """What the field looks like from the first view, for the log."""
     camera = cameras.intrinsics.estimate()
     scale = side / max(camera.width, camera.height)

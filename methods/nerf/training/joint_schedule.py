@@ -1,6 +1,7 @@
 """How a field is trained whose cameras are not known: numbers alone, importing nothing heavy.
 
-`GridPlan` is the fast way, coarse to fine in images and voxels; `MlpPlan` the published one, a network with a schedule.
+`JointGridSchedule` is the fast way, coarse to fine in images and voxels; `JointMlpSchedule` the published one, a
+network whose rates decay exponentially.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class Growth(BaseModel):
+class CoarseToFine(BaseModel):
     """From what the grid grows, how, and how fast it learns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +36,7 @@ class Growth(BaseModel):
     fine_decay: Positive = 0.2  # what is left of them in the end
 
 
-class GridBudget(BaseModel):
+class JointGridBudget(BaseModel):
     """What an effort pays for with a grid."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,12 +48,12 @@ class GridBudget(BaseModel):
     side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels
 
 
-class GridPlan(Growth):
+class JointGridSchedule(CoarseToFine):
     """Coarse grid and small images first; then fine ones."""
 
-    smoke: GridBudget = GridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
-    quick: GridBudget = GridBudget(coarse=300, fine=1000)
-    full: GridBudget = GridBudget(coarse=300, fine=4000, side=256)
+    smoke: JointGridBudget = JointGridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
+    quick: JointGridBudget = JointGridBudget(coarse=300, fine=1000)
+    full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256)
     side_start: Count = 32  # px, longest side of the images at the start ...
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
@@ -63,7 +64,7 @@ class GridPlan(Growth):
     relief_lr: float = Field(default=0.0, ge=0)  # Adam, on the relief of the field's space (cameras.py); decays as well
 
 
-class MlpPlan(BaseModel):
+class JointMlpSchedule(BaseModel):
     """A network, and rates that decay exponentially."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

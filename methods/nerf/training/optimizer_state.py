@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+def optimizer_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     """All its tensors, named `prefix`, the parameter's number, the tensor's own name."""
     state = optimiser.state_dict()["state"]
     return {
@@ -18,7 +18,7 @@ def moments(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     }
 
 
-def restore_moments(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
     """Take over what `moments` wrote; learning rates stay as they are."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -26,3 +26,8 @@ def restore_moments(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapp
             index, entry = name[len(prefix) :].split("/")
             state.setdefault(int(index), {})[entry] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

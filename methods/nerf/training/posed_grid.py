@@ -14,22 +14,22 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
-from methods.nerf.images.posed_images import Views
-from methods.nerf.training.checkpointing import Progress, decayed, generator, preview, psnr
+from methods.nerf.images.posed_images import PosedImages
+from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
 from methods.nerf.training.grid_training import Learner, Priors, Rate, learner_of
 
 
-def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> GridField:
+def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> GridField:
     """Fit a grid field: the grid grows twice, and where nothing lies beyond the object, closes around it."""
     budget = config.budget(job.effort)
     sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
     starts = [0, *(round(budget.steps * share) for share in config.grow_at)]
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
-    progress = Progress(job, "grid", {**asked, "seed": job.seed, "views": list(views.ids)})
+    checkpoints = Checkpoints(job, "grid", {**asked, "seed": job.seed, "views": list(views.ids)})
 
     field = GridField.empty(bounds, views.background, config, sides[0]).to(views.pixels.device)
     learner, first = learner_of(field), 0
-    if (found := progress.resume()) is not None:
+    if (found := checkpoints.resume()) is not None:
         state, tensors = found
         field, learner, first = _restored(state, tensors, views)
     smooth = Priors(tv_density=config.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
@@ -51,12 +51,12 @@ def train_grid(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> G
             carving if step < starts[1] else smooth,
         )
         last = step + 1 == budget.steps
-        progress.log(step + 1, {"loss": loss, "psnr": psnr(loss), "resolution": max(field.shape)}, force=last)
-        progress.keep(step + 1, *_state(field, learner))
+        checkpoints.log(step + 1, {"loss": loss, "psnr": psnr(loss), "resolution": max(field.shape)}, force=last)
+        checkpoints.save(step + 1, *_state(field, learner))
     refresh(field)
     job.log(budget.steps, {}, preview(field, views))
     field.optimiser = None
-    progress.done()
+    checkpoints.clear()
     return field.requires_grad_(False)
 
 
@@ -65,7 +65,7 @@ def _state(field: GridField, learner: Learner) -> tuple[dict[str, Any], dict[str
     return {"field": describe(field), "steps": learner.steps}, {**tensors, **learner.state()}
 
 
-def _restored(state: dict[str, Any], tensors: dict[str, Tensor], views: Views) -> tuple[GridField, Learner, int]:
+def _restored(state: dict[str, Any], tensors: dict[str, Tensor], views: PosedImages) -> tuple[GridField, Learner, int]:
     field = build(state["field"])
     if not isinstance(field, GridField):
         raise ValueError("nerf: the checkpoint of a grid holds another field; delete it and start again")

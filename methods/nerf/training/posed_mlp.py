@@ -10,17 +10,19 @@ from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.storage import describe
-from methods.nerf.images.posed_images import Views
-from methods.nerf.training.checkpointing import Progress, decayed, generator, preview, psnr
-from methods.nerf.training.optimizer_state import moments, restore_moments
+from methods.nerf.images.posed_images import PosedImages
+from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 
-def train_mlp(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> MlpField:
+def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> MlpField:
     budget = config.budget(job.effort)
     field = MlpField(bounds, views.background, config, generator(job.seed, -1)).to(views.pixels.device)
     adam = torch.optim.Adam(field.parameters(), lr=config.mlp_lr)
-    progress = Progress(job, "mlp", {**describe(field), "seed": job.seed, "steps": budget.steps, "rays": budget.rays})
-    first = _resume(progress, field, adam)
+    checkpoints = Checkpoints(
+        job, "mlp", {**describe(field), "seed": job.seed, "steps": budget.steps, "rays": budget.rays}
+    )
+    first = _resume(checkpoints, field, adam)
     for step in range(first, budget.steps):
         rng = generator(job.seed, step)
         batch = views.draw(budget.rays, rng)
@@ -32,23 +34,26 @@ def train_mlp(views: Views, bounds: Bounds, config: FieldConfig, job: Job) -> Ml
         adam.param_groups[0]["lr"] = decayed(config.mlp_lr, config.mlp_lr_decay, step / budget.steps)
         adam.step()
         last = step + 1 == budget.steps
-        progress.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())}, force=last)
-        progress.keep(step + 1, {}, _state(field, adam))
+        checkpoints.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())}, force=last)
+        checkpoints.save(step + 1, {}, _state(field, adam))
     job.log(budget.steps, {}, preview(field, views))
-    progress.done()
+    checkpoints.clear()
     return field.requires_grad_(False)
 
 
 def _state(field: MlpField, adam: torch.optim.Adam) -> dict[str, torch.Tensor]:
-    return {**{f"field/{name}": value for name, value in field.state_dict().items()}, **moments(adam, "adam/")}
+    return {
+        **{f"field/{name}": value for name, value in field.state_dict().items()},
+        **optimizer_tensors(adam, "adam/"),
+    }
 
 
-def _resume(progress: Progress, field: MlpField, adam: torch.optim.Adam) -> int:
+def _resume(checkpoints: Checkpoints, field: MlpField, adam: torch.optim.Adam) -> int:
     """The step to go on from: 0 without a checkpoint."""
-    found = progress.resume()
+    found = checkpoints.resume()
     if found is None:
         return 0
     state, tensors = found
     field.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("field/")})
-    restore_moments(adam, "adam/", tensors)
+    restore_optimizer(adam, "adam/", tensors)
     return state["step"]

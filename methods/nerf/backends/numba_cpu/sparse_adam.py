@@ -11,9 +11,9 @@ from torch import Tensor
 from methods.nerf.backends.numba_cpu import march, scatter
 from methods.nerf.backends.numba_cpu.fused import Grid, Records, array, groups
 from methods.nerf.backends.numba_cpu.threads import get_threads, spread
-from methods.nerf.field.encoding import harmonics
 from methods.nerf.field.grid import GridField
 from methods.nerf.images.posed_images import Batch
+from methods.nerf.rendering.encoding import harmonics
 from methods.nerf.training.grid_training import NO_PRIORS, Priors, Rate
 
 

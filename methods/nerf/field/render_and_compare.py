@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.cameras.render import render_whole
 from methods.nerf.field.base import RadianceField
+from methods.nerf.field.render import render_whole
 
 CHUNK = 64  # renders at a time
 APART = 0.35  # radians (20 degrees) between viewing directions that count as different hypotheses
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class RenderedCandidates:
     """What is searched: poses `candidates` (M, 4, 4) and how they look, squeezed to (M, C, s, s) in [-1, 1]."""
 
     candidates: Tensor
@@ -24,8 +24,8 @@ class Search:
 
     @staticmethod
     @torch.no_grad()
-    def of(field: RadianceField, intrinsics: Intrinsics, candidates: Tensor, side: int) -> Search:
-        return Search(candidates=candidates, renders=look(field, intrinsics, candidates, side))
+    def of(field: RadianceField, intrinsics: Intrinsics, candidates: Tensor, side: int) -> RenderedCandidates:
+        return RenderedCandidates(candidates=candidates, renders=render_views(field, intrinsics, candidates, side))
 
     def errors(self, targets: Tensor) -> Tensor:
         """Mean squared errors (N, M) of all renders against squeezed images `targets` (N, C, s, s), in one product."""
@@ -51,6 +51,6 @@ class Search:
 
 
 @torch.no_grad()
-def look(field: RadianceField, intrinsics: Intrinsics, poses: Tensor, side: int) -> Tensor:
-    """Views (M, C, side, side) in [-1, 1] from `poses` (M, 4, 4), a few at a time."""
+def render_views(field: RadianceField, intrinsics: Intrinsics, poses: Tensor, side: int) -> Tensor:
+    """PosedImages (M, C, side, side) in [-1, 1] from `poses` (M, 4, 4), a few at a time."""
     return torch.cat([render_whole(field, intrinsics, part, side) for part in poses.split(CHUNK)])

@@ -1,0 +1,1 @@
+"""Rendering as arithmetic: encodings, samples along a ray, the quadrature of the volume rendering integral."""
