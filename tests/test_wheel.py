@@ -66,3 +66,36 @@ def test_an_entry_point_that_calls_a_method_by_another_name_is_found_out(tmp_pat
     finally:
         method_refs.cache_clear()
     assert fault == "its entry point calls it 'stranger', and it calls itself 'scripted'"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Where the suite's own wheel was installed, built from a copy of what it is made of."""
+    source, target = tmp_path_factory.mktemp("source") / "unposed", tmp_path_factory.mktemp("site")
+    source.mkdir()
+    for room in ("bench", "methods", "datasets", "reports"):
+        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("unposed.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "--target", target, source], check=True)
+    return target
+
+
+def test_the_suites_own_wheel_runs_and_reports_outside_of_a_checkout(installed, tmp_path):
+    program = (
+        "import sys, unposed, bench, datasets.card, reports.build\n"
+        "from bench.matrix.registry import scene_sources\n"
+        "assert 'nerf_synthetic/chair' in scene_sources(()), 'no cards'\n"
+        "suite = unposed.run(methods='nerf[steps=20]', effort='smoke', out='s', data=())\n"
+        "print(suite.report(), *(module.__file__ for module in (unposed, bench, datasets.card, reports.build)))\n"
+        "print(suite.cells[0].result.status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)}, check=True,
+    )  # fmt: skip
+    (page, *files), (status,) = (line.split() for line in done.stdout.splitlines())
+    assert status == "done"
+    assert all(Path(file).is_relative_to(installed) for file in files)
+    assert "<table" in (tmp_path / page).read_text()

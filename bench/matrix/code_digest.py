@@ -11,6 +11,8 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 PACKAGES = ("bench", "methods", "datasets", "reports")
+PUBLIC = "unposed"
+"""The public module: all that it has for a method is `bench.task`, and that is what counts of it."""
 
 
 def code_digests(module: Path, root: Path | None = None, apart: Iterable[Path] = ()) -> dict[str, str]:
@@ -80,6 +82,8 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _resolve(name: tuple[str, int], importer: Path, roots: list[Path]) -> list[Path]:
     dotted, level = name
+    if not level and dotted.partition(".")[0] == PUBLIC:
+        dotted = "bench.task"
     if level:
         base = importer.parent
         for _ in range(level - 1):

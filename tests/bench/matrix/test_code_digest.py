@@ -53,3 +53,11 @@ def test_a_method_of_this_tree_rests_on_the_shared_field_and_the_task():
 
 def test_every_path_is_relative(method):
     assert not any(Path(name).is_absolute() for name in code_digests(method))
+
+
+def test_a_method_that_imports_the_public_module_rests_on_the_task(tmp_path):
+    (tmp_path / "method.py").write_text("from unposed import Fit\n")
+    (tmp_path / "direct.py").write_text("from bench.task import Fit\n")
+    through = code_digests(tmp_path / "method.py")
+    assert set(through) - {"method.py"} == set(code_digests(tmp_path / "direct.py")) - {"direct.py"}
+    assert "bench/task.py" in through
