@@ -38,6 +38,9 @@ class Result:
     protocol: str  # "posefree/1"
     reference: str = "exact"  # kind of truth: exact, measured, colmap
     given: tuple[str, ...] = ()  # see Capture.given: "camera", "prior", "rough_start", ...
+    given_in_full: Mapping[str, str] = field(default_factory=dict)  # "prior", "intrinsics", "masks", "start": in words
+    tuned_on: tuple[str, ...] = ()  # scenes whose truth was in view when the method's settings were chosen
+    pretrained_on: tuple[str, ...] = ()  # data that its weights had seen before the fit
     stage: str | None = None  # where it stopped: "load", "fit", "judge"
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)  # protocol columns -> value
@@ -54,6 +57,11 @@ class Result:
     def solved(self) -> bool:
         """Whether this is a success."""
         return self.status == "done" and self.metrics.get(ROTATION, math.inf) < SOLVED_BELOW_DEG
+
+    @property
+    def tuned_here(self) -> bool:
+        """Whether this is a scene that its method was tuned on: the number flatters."""
+        return self.cell.scene in self.tuned_on
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -113,7 +121,8 @@ def read_result(folder: Path) -> Result:
     try:
         raw = read_json(path)
         raw["cell"] = Cell(**raw["cell"])
-        return Result(**{**raw, "given": tuple(raw["given"]), "flags": tuple(raw["flags"])})
+        lists = ("given", "flags", "tuned_on", "pretrained_on")
+        return Result(**raw | {name: tuple(raw[name]) for name in lists if name in raw})
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a result of this version of Unposed ({error})") from error
 
@@ -193,6 +202,9 @@ def table(results: Iterable[Result]) -> pd.DataFrame:
                 "seed": result.cell.seed,
                 "effort": result.cell.effort,
                 "given": "+".join(result.given) or "images only",
+                "given_in_full": "; ".join(f"{name}: {text}" for name, text in result.given_in_full.items()),
+                "tuned_on": ", ".join(result.tuned_on),
+                "pretrained_on": ", ".join(result.pretrained_on),
                 "reference": result.reference,
                 "status": result.status,
                 "stage": result.stage,

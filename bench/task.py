@@ -260,6 +260,8 @@ class Traits:
     seconds: Mapping[Effort, float] = dataclasses.field(
         default_factory=dict
     )  # a usual fit on two CPU cores, for `plan`
+    tuned_on: tuple[str, ...] = ()  # scenes whose truth was in view when the values it is set to were chosen
+    pretrained_on: tuple[str, ...] = ()  # data that its weights had seen before the fit
 
     def __post_init__(self) -> None:
         if unknown := sorted((self.needs | self.uses) - set(get_args(Gift))):

@@ -1,13 +1,16 @@
-"""Digest of a method's own code, so that an edited helper refits and an edited comment does not."""
+"""Digest of a method's own code, so that an edited helper refits and an edited comment does not; and the libraries
+that it imports, so that an upgraded one refits those that use it."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 TREE = Path(__file__).resolve().parents[2]
 PACKAGES = ("bench", "methods", "datasets", "reports")
@@ -23,11 +26,40 @@ def code_digests(module: Path, root: Path | None = None, apart: Iterable[Path] =
     module's folder for a file of a stranger (whose imports of this project are followed as well). Modules in
     `apart` count for nothing, nor does what they alone import.
     """
+    return {name: source.digest for name, source in sorted(_sources(module, root, apart).items())}
+
+
+def libraries(module: Path, root: Path | None = None) -> frozenset[str]:
+    """Top-level names of the third-party packages that `module` and the modules of `code_digests` import.
+
+    What is imported for its types alone does not count.
+    """
+    named = {
+        name.partition(".")[0] for source in _sources(module, root).values() for name, level in source.runs if not level
+    }
+    own = {Path(name).parts[0].removesuffix(".py") for name in _sources(module, root)}
+    return frozenset(named - own - {PUBLIC, *PACKAGES} - sys.stdlib_module_names)
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of one file's syntax tree, comments and docstrings stripped."""
+    return _parse(path, path.stat().st_mtime_ns).digest
+
+
+class _Source(NamedTuple):
+    """One file: its digest, and the dotted names that it imports with their relative level."""
+
+    digest: str
+    imports: tuple[tuple[str, int], ...]
+    runs: tuple[tuple[str, int], ...]  # of these, those that are imported when it runs: not for types alone
+
+
+def _sources(module: Path, root: Path | None = None, apart: Iterable[Path] = ()) -> dict[str, _Source]:
     passed = {path.resolve() for path in apart}
     roots = [root.resolve() if root else _home(module.resolve())]
     if TREE not in roots:
         roots.append(TREE)
-    found: dict[str, str] = {}
+    found: dict[str, _Source] = {}
     pending = [module.resolve()]
     while pending:
         path = pending.pop()
@@ -35,10 +67,9 @@ def code_digests(module: Path, root: Path | None = None, apart: Iterable[Path] =
         name = path.relative_to(base).as_posix()
         if name in found:
             continue
-        digest, imports = _parse(path, path.stat().st_mtime_ns)
-        found[name] = digest
-        pending += [file for names in imports for file in _resolve(names, path, roots) if file not in passed]
-    return dict(sorted(found.items()))
+        found[name] = source = _parse(path, path.stat().st_mtime_ns)
+        pending += [file for names in source.imports for file in _resolve(names, path, roots) if file not in passed]
+    return found
 
 
 def module_path(name: str) -> Path:
@@ -59,20 +90,26 @@ def _home(path: Path) -> Path:
 
 
 @lru_cache(maxsize=512)
-def _parse(path: Path, _mtime: int) -> tuple[str, tuple[tuple[str, int], ...]]:
-    """Digest of one file, and the dotted names it imports with their relative level."""
+def _parse(path: Path, _mtime: int) -> _Source:
     tree = ast.parse(path.read_text(), filename=str(path))
     imports: list[tuple[str, int]] = []
-    for node in ast.walk(tree):
+    runs: list[tuple[str, int]] = []
+    for_types: set[ast.AST] = set()
+    for node in ast.walk(tree):  # a block comes before what is in it
+        found: list[tuple[str, int]] = []
         match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):
+                for_types |= {inner for statement in body for inner in ast.walk(statement)}
             case ast.Import(names=names):
-                imports += [(alias.name, 0) for alias in names]
+                found = [(alias.name, 0) for alias in names]
             case ast.ImportFrom(module=origin, names=names, level=level):
-                imports.append((origin or "", level))
-                imports += [(f"{origin or ''}.{alias.name}".lstrip("."), level) for alias in names]
+                found = [(origin or "", level)]
+                found += [(f"{origin or ''}.{alias.name}".lstrip("."), level) for alias in names]
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 node.body = [child for child in node.body if not _is_text(child)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports)
+        imports += found
+        runs += [] if node in for_types else found
+    return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports), tuple(runs))
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, create_model
 
 from bench.cell import join_label, split_label
-from bench.matrix.code_digest import code_digests, module_path
+from bench.matrix.code_digest import code_digests, libraries, module_path
 from bench.scene import SceneError, SceneSource
 from bench.task import METHOD_NAME, Method, Traits
 
@@ -51,7 +51,16 @@ class MethodRef:
 
     def code(self) -> dict[str, str]:
         """Digests of its own modules (see bench.matrix.code_digest)."""
-        return code_digests(Path(self.file) if self.file else module_path(self.target.partition(":")[0]))
+        return code_digests(self.source)
+
+    def libraries(self) -> frozenset[str]:
+        """Top-level names of the third-party packages that these modules import."""
+        return libraries(self.source)
+
+    @property
+    def source(self) -> Path:
+        """The file of its module."""
+        return Path(self.file) if self.file else module_path(self.target.partition(":")[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,22 @@ from bench.poses_io.submission import HELDOUT
 from bench.record import read_json, write_json
 from bench.runner import worker_io
 from bench.runner.executors.local import Death, Executor
+from bench.runner.provenance import versions
 from bench.scene import Scene
 from bench.task import INTERFACE, Capture
 
+PICTURES = frozenset({"numpy", "scipy", "PIL"})
+"""What images are read, resampled and degraded with."""
 
-def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
-    """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint."""
+CARRIERS = frozenset({"pydantic", "safetensors"})
+"""What checks and stores numbers, and makes none."""
+
+
+def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any]:
+    """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint.
+
+    Of the device its kind counts, not which of several it is.
+    """
     method, start = planned.method, planned.method.method.traits.start
     initial = module_path("bench.degrade.initial_poses")
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(initial)}
@@ -37,6 +47,8 @@ def fit_ingredients(planned: Planned, digest: str) -> dict[str, Any]:
         "seed": planned.cell.seed,
         "effort": planned.cell.effort,
         "interface": INTERFACE,
+        "device": device.partition(":")[0],
+        "libraries": versions((method.ref.libraries() | PICTURES) - CARRIERS),
     }
 
 
@@ -130,6 +142,12 @@ def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
         return None
     answer = read_json(folder / "outcome.json")
     return answer if "attempts" in answer else None
+
+
+def rename(folder: Path, earlier: str, fit: str) -> None:
+    """Let a fit that was made under an earlier form of its fingerprint be known by the present one."""
+    if _is_for(folder, earlier):
+        write_json(folder / "request.json", read_json(folder / "request.json") | {"fingerprint": fit})
 
 
 def discard(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.matrix.fingerprint_diff import changes
+from bench.matrix.fingerprint_diff import changes, completed
 from bench.matrix.plan import Plan, estimate_seconds, plan
 from bench.matrix.selection import Selection
 from bench.record import Result, read_suite
@@ -63,8 +63,11 @@ def explain(
     )  # fmt: skip
     runner = Runner(settings, lambda *_: None)
     now = runner.resolved(made.cells[0])
-    parts = {"fit": runner.ingredients(now), "judgement": runner.judged_by(now)}
-    rows = list(changes(result.ingredients, parts))
+    parts = runner.fingerprints.ingredients(now)
+    earlier = dict(result.ingredients)
+    if "fit" in earlier:
+        earlier["fit"] = completed(earlier["fit"], result.provenance, parts["fit"])
+    rows = list(changes(earlier, parts))
     refit = any(path.startswith("fit") for path, *_ in rows)
     verdict = "will be fitted again" if refit else "will be judged again" if rows else "stands: nothing has changed"
     return [f"{path}: {_short(before)} -> {_short(after)}" for path, before, after in rows], verdict

@@ -41,6 +41,9 @@ def headline(result: Result) -> str:
             parts.append(form.format(result.metrics[column]))
     if "fit_seconds" in result.cost:
         parts.append(f"{result.cost['fit_seconds']:.0f} s")
+    parts.append("given " + ("+".join(result.given) or "images only"))
+    if result.tuned_here:
+        parts.append("† tuned on this scene")
     return "  ".join([*parts, *(f"! {flag}" for flag in result.flags)])
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +15,12 @@ from typing import Any
 
 from bench.matrix.code_digest import TREE
 
-LIBRARIES = ("unposed", "torch", "numpy", "scipy", "numba", "pycolmap", "evo", "scikit-image", "lpips", "mlflow")
+LIBRARIES = (
+    "unposed", "torch", "numpy", "scipy", "numba", "llvmlite", "pycolmap", "pillow", "evo", "scikit-image", "lpips",
+    "mlflow",
+)  # fmt: skip
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "cv2": "opencv-python"}
+"""What is installed under another name than it is imported by."""
 
 
 def provenance(*, threads: int, device: str) -> dict[str, Any]:
@@ -46,15 +52,18 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def versions(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    """Versions of those packages that are installed, by the names under which they are."""
+    found = {DISTRIBUTIONS.get(name, name): _version(DISTRIBUTIONS.get(name, name)) for name in sorted(names)}
+    return {name: installed for name, installed in found.items() if installed}
+
+
+@lru_cache(maxsize=64)
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=1)

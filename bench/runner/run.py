@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.cell import Cell, fingerprint
+from bench.cell import Cell
 from bench.judge.evaluate import Judge
+from bench.judge.inputs import inputs_in_full
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, sweep_drafts, write_result, write_tables
 from bench.runner.executors.local import Executor, Stopped
-from bench.runner.fit_client import discard, finished_fit, fit_ingredients, request_fit, shown_to
+from bench.runner.fingerprints import Fingerprints
+from bench.runner.fit_client import discard, finished_fit, rename, request_fit, shown_to
 from bench.runner.provenance import cpu_count, provenance
 from bench.scene import SIDE, Scene, SceneSource
 from bench.task import Effort
@@ -96,8 +98,7 @@ class Runner:
         self.executor = Executor(threads=settings.threads)
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device)
         self.scenes = _Scenes()
-        self._ingredients: dict[Cell, dict[str, Any]] = {}
-        self._digests: dict[tuple[str, int], str] = {}
+        self.fingerprints = Fingerprints(self.judge, settings.device)
 
     def settle_all(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
         with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
@@ -145,38 +146,19 @@ class Runner:
             return None
         if self.settings.retry_failed and earlier.status in RERUNNABLE:
             return None
-        prints = self.fingerprints(planned)
-        if earlier.fingerprints["fit"] != prints["fit"]:
+        if not self.fingerprints.is_same_fit(planned, earlier):
             return None
         if earlier.status == "skipped" and earlier.reason != planned.skip:
             return None
         judged = earlier.status == "done" or earlier.stage == "judge"
-        return earlier if not judged or earlier.fingerprints["judgement"] == prints["judgement"] else None
-
-    def ingredients(self, planned: Planned) -> dict[str, Any]:
-        """What decides this cell's fit; each scene is digested once a run."""
-        if planned.cell not in self._ingredients:
-            key = (planned.source.name, SIDE[planned.cell.effort])
-            if key not in self._digests:
-                self._digests[key] = planned.source.digest(key[1])
-            self._ingredients[planned.cell] = fit_ingredients(planned, self._digests[key])
-        return self._ingredients[planned.cell]
-
-    def judged_by(self, planned: Planned) -> dict[str, Any]:
-        """What decides this cell's judgement beside its fit."""
-        renders = planned.submission.renders_digest if planned.submission else None
-        return self.judge.ingredients() | ({"renders": renders} if renders else {})
-
-    def fingerprints(self, planned: Planned) -> dict[str, str]:
-        fit = fingerprint(self.ingredients(planned))
-        return {"fit": fit, "judgement": fingerprint({"fit": fit, **self.judged_by(planned)})}
+        judgement = self.fingerprints.of(planned)["judgement"]
+        return earlier if not judged or earlier.fingerprints["judgement"] == judgement else None
 
     def settle(self, planned: Planned) -> Result:
         """Bring one cell to a result, whatever happens, and write it."""
         folder = self.folder(planned)
         folder.mkdir(parents=True, exist_ok=True)
         stage: Stage = "load"
-        given: tuple[str, ...] = ()
         facts: dict[str, Any] = {}
         try:
             if planned.skip:
@@ -184,11 +166,15 @@ class Runner:
             self.listen(planned, stage, None)
             scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
             capture = shown_to(planned, scene)
-            given = capture.given
             if unmet := planned.method.method.traits.unmet_by(capture):
                 return self.record(planned, status="skipped", reason=unmet)
+            traits = planned.method.method.traits
+            facts = {
+                "given": capture.given, "given_in_full": inputs_in_full(capture, scene.truth),
+                "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on,
+            }  # fmt: skip
             stage = "fit"
-            fit = self.fingerprints(planned)["fit"]
+            fit = self.fingerprints.of(planned)["fit"]
             self.make_way(planned, fit)
             outcome = finished_fit(folder / "fit", fit)
             if outcome is None:
@@ -198,7 +184,7 @@ class Runner:
                     planned, capture, folder / "fit", self.executor,
                     fit=fit, limit=limit, device=self.settings.device, retries=self.settings.retries,
                 )  # fmt: skip
-            facts = {"given": given, **_facts(planned, outcome)}
+            facts |= _facts(planned, outcome)
             if outcome["status"] != "done":
                 return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"
@@ -221,13 +207,15 @@ class Runner:
             earlier = read_result(folder)
         except FileNotFoundError:
             return
-        if earlier.fingerprints["fit"] != fit:
+        if not self.fingerprints.is_same_fit(planned, earlier):
             aside = folder / "previous" / f"{earlier.fingerprints['judgement'][:12]}.json"
             aside.parent.mkdir(exist_ok=True)
             (folder / "result.json").replace(aside)
-        elif earlier.status in RERUNNABLE and earlier.stage != "judge":
+        elif self.settings.retry_failed and earlier.status in RERUNNABLE and earlier.stage != "judge":
             discard(folder / "fit")
             (folder / "result.json").unlink()
+        else:
+            rename(folder / "fit", earlier.fingerprints["fit"], fit)
 
     def record(self, planned: Planned, **facts: Any) -> Result:
         result = Result(
@@ -235,8 +223,8 @@ class Runner:
             config=planned.method.config,
             protocol=self.judge.protocol,
             reference=planned.source.reference,
-            fingerprints=self.fingerprints(planned),
-            ingredients={"fit": self.ingredients(planned), "judgement": self.judged_by(planned)},
+            fingerprints=self.fingerprints.of(planned),
+            ingredients=self.fingerprints.ingredients(planned),
             provenance=provenance(threads=self.settings.threads, device=self.settings.device),
             **facts,
         )

@@ -35,7 +35,8 @@ class ColmapNerf:
         if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
             seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
         return Traits(
-            needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known, seconds=seconds
+            needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known, seconds=seconds,
+            tuned_on=("nerf_synthetic/chair", "blocks-plain", *self.config.radiance.tuned_on),
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

@@ -37,6 +37,7 @@ class Gnerf:
         return Traits(
             needs=frozenset(needs), uses=frozenset({"masks"}) if self.config.masks else frozenset(),
             estimates_camera=self.config.intrinsics == "unknown", silhouettes=True, seconds=seconds,
+            tuned_on=("nerf_synthetic/chair", "blocks", *self.config.preset.radiance.tuned_on),
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

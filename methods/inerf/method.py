@@ -34,7 +34,7 @@ class Inerf:
         start = Start(turn=config.start_turn, shift=config.start_shift, exact=config.known)
         return Traits(
             needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
-            start=start,
+            start=start, tuned_on=("blocks", *self.config.radiance.tuned_on),
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

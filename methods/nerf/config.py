@@ -76,6 +76,15 @@ class FieldConfig(BaseModel):
             raise ValueError("growth and grow_at need one entry for each stage, grow_at in rising order")
         return self
 
+    @property
+    def tuned_on(self) -> tuple[str, ...]:
+        """Scenes whose held-out views were in view when defaults were chosen: `tv_open` and `rays_open` of the grid.
+
+        The two DTU names are the same photographs.
+        """
+        seen = ("transforms/dtu_scan24_384", "dtu/scan24_monosdf", "transforms/fox_480")
+        return seen if self.field == "grid" else ()
+
     def budget(self, effort: Effort) -> Budget:
         """Steps, rays a step and grid side of this field at an effort."""
         budget: Budget = getattr(self, f"{self.field}_{effort}")

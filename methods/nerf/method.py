@@ -36,7 +36,8 @@ class Nerf:
         if self.config.field == "mlp":  # beyond smoke by arithmetic: nobody has waited for it
             seconds = {"smoke": 10.0, "quick": 2e4, "full": 8e6}
         return Traits(
-            needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds
+            needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
+            tuned_on=self.config.tuned_on,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

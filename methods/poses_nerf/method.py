@@ -18,11 +18,11 @@ def submitted(capture: Capture) -> Estimate:
     return capture.estimate
 
 
-def _traits(seconds: Mapping[Effort, float]) -> Traits:
+def _traits(seconds: Mapping[Effort, float], tuned_on: tuple[str, ...] = ()) -> Traits:
     """Intrinsics are the scene's where the submission brought none."""
     return Traits(
         needs=frozenset({"estimate"}), uses=frozenset({"camera"}), estimates_camera=True, silhouettes=True,
-        seconds=seconds,
+        seconds=seconds, tuned_on=tuned_on,
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class PosesNerf:
         seconds: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
         if self.config.field == "mlp":  # as of `nerf`
             seconds = {"smoke": 10.0, "quick": 2e4, "full": 8e6}
-        return _traits(seconds)
+        return _traits(seconds, self.config.radiance.tuned_on)
 
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Train on the submitted poses; they are also the answer."""

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -28,6 +29,7 @@ def test_a_result_reads_back_equal(tmp_path):
     made = result(
         metrics={"nvs/aligned/psnr": math.inf, "pose/ate_rmse": 0.25}, flags=("nvs/aligned: constant image",),
         given=("camera", "start"), per_view={"h000": {"psnr": 31.5}}, cost={"fit_seconds": 3.0},
+        given_in_full={"prior": "not given"}, tuned_on=("blocks",), pretrained_on=("MegaDepth",),
     )  # fmt: skip
     write_result(tmp_path, made)
     assert read_result(tmp_path) == made
@@ -62,3 +64,21 @@ def test_a_suite_is_read_in_one_order(tmp_path):
         cell = Cell(scene="blocks", degradation="clean", method="nerf", seed=seed, effort="smoke")
         write_result(tmp_path / cell.folder, result(cell=cell))
     assert [found.cell.seed for _, found in read_suite(tmp_path)] == [0, 1, 2]
+
+
+def test_a_result_from_before_a_field_was_recorded_reads_back_without_it(tmp_path):
+    write_result(tmp_path, result())
+    raw = json.loads((tmp_path / "result.json").read_text())
+    for name in ("given_in_full", "tuned_on", "pretrained_on"):
+        del raw[name]
+    (tmp_path / "result.json").write_text(json.dumps(raw))
+    assert read_result(tmp_path) == result()
+
+
+def test_the_table_says_what_was_given_and_what_was_tuned_on():
+    made = result(given_in_full={"prior": "not given", "masks": "of the object"}, tuned_on=("blocks", "chair"))
+    row = table([made]).iloc[0]
+    assert row["given_in_full"] == "prior: not given; masks: of the object"
+    assert row["tuned_on"] == "blocks, chair"
+    assert made.tuned_here
+    assert not result(tuned_on=("chair",)).tuned_here

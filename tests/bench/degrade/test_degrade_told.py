@@ -167,7 +167,7 @@ def test_an_edited_filter_spoils_no_result_of_another_file():
             effort="smoke",
         )
     )
-    noise, texture = (set(fit_ingredients(p, "digest")["degradation"]["code"]) for p in made.cells)
+    noise, texture = (set(fit_ingredients(p, "digest", "cpu")["degradation"]["code"]) for p in made.cells)
     assert {"bench/degrade/__init__.py", "bench/degrade/kind.py"} <= noise & texture
     assert noise - texture == {"bench/degrade/noise.py"}
     assert texture - noise == {"bench/degrade/texture.py", "bench/degrade/smoothing.py"}

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.matrix.code_digest import code_digests, module_path
+from bench.matrix.code_digest import code_digests, libraries, module_path
 
 
 @pytest.fixture
@@ -61,3 +61,13 @@ def test_a_method_that_imports_the_public_module_rests_on_the_task(tmp_path):
     through = code_digests(tmp_path / "method.py")
     assert set(through) - {"method.py"} == set(code_digests(tmp_path / "direct.py")) - {"direct.py"}
     assert "bench/task.py" in through
+
+
+def test_libraries_are_those_that_run_wherever_they_are_imported(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from typing import TYPE_CHECKING\nimport json\nimport helper\nimport bench.task\n"
+        "if TYPE_CHECKING:\n    import jax\n"
+        "def fit():\n    import torch.nn.functional\n"
+    )
+    (tmp_path / "helper.py").write_text("from scipy.spatial import KDTree\n")
+    assert libraries(tmp_path / "mine.py") == {"torch", "scipy", "numpy"}  # numpy: bench.task
