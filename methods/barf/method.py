@@ -30,8 +30,8 @@ class Barf:
         seconds: dict[Effort, float] = {"smoke": 8.0, "quick": 80.0, "full": 300.0}
         if self.config.field == "mlp":  # beyond smoke by arithmetic: nobody has waited for it
             seconds = {"smoke": 10.0, "quick": 1e5, "full": 1e6}
-        plan = self.config.plan  # of a network: the published numbers
-        tuned_on = ("nerf_synthetic/chair", *plan.radiance.tuned_on) if self.config.field == "grid" else ()
+        schedule = self.config.schedule  # of a network: the published numbers
+        tuned_on = ("nerf_synthetic/chair", *schedule.radiance.tuned_on) if self.config.field == "grid" else ()
         return Traits(
             needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
             start=Start(noise=self.config.start_noise),

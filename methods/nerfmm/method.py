@@ -38,7 +38,7 @@ class Nerfmm:
         return Traits(
             needs=frozenset(needs), uses=frozenset({"prior"} if "start" in needs else set()), silhouettes=True,
             estimates_camera="camera" not in needs, seconds=seconds, start=Start(noise=self.config.start_noise),
-            tuned_on=("nerf_llff_data/fern", *self.config.plan.radiance.tuned_on),
+            tuned_on=("nerf_llff_data/fern", *self.config.schedule.radiance.tuned_on),
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:
