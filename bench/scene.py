@@ -57,6 +57,7 @@ class Scene:
     name: str
     capture: Capture  # everything there is to give, but never `start`
     truth: Truth
+    notes: tuple[str, ...] = ()  # what was assumed or left out when it was read, a sentence each
 
 
 class SceneSource(Protocol):

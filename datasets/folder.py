@@ -16,7 +16,7 @@ from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_i
 from bench.task import Capture, Gift, ViewId
 from datasets.card import Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
-from datasets.images.decode import Darkroom, darkroom, has_alpha
+from datasets.images.decode import Darkroom, darkroom, is_transparent
 from datasets.loaders.layouts import LAYOUTS
 from datasets.loaders.recording import Frame, Layout, Recording, turned
 
@@ -27,7 +27,7 @@ _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
 _CODE = (
     _HERE / "folder.py",
-    *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "recording")),
+    *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "intrinsics", "recording")),
     *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample")),
 )
 
@@ -108,7 +108,7 @@ class FolderScene:
     def gifts(self) -> frozenset[Gift]:
         """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
         try:
-            masks = self._background is not None
+            masks = self._background is not None or any(frame.mask for frame in self.recording.frames)
         except SceneError:
             masks = False
         held: dict[Gift, bool] = {"camera": True, "prior": self.card.prior is not None, "masks": masks}
@@ -124,14 +124,15 @@ class FolderScene:
 
     @cached_property
     def _background(self) -> tuple[float, float, float] | None:
-        """Behind transparent pixels; None where the images have none, and so show a background of their own."""
-        frame = self.recording.frames[0]
-        return (self.card.background or _WHITE) if has_alpha(frame.image, frame.name) else None
+        """Behind transparent pixels; None where no image has one, and so all show a background of their own."""
+        transparent = any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
+        return (self.card.background or _WHITE) if transparent else None
 
     def digest(self, side: int) -> str:
         """sha256 over the bytes of descriptions and images, the card, the loader and the side. Raises SceneError."""
         recording = self.recording
-        files = sorted({*recording.files, *(frame.image for frame in recording.frames)})
+        masks = (frame.mask for frame in recording.frames if frame.mask is not None)
+        files = sorted({*recording.files, *(frame.image for frame in recording.frames), *masks})
         contents = [[file.relative_to(self.folder).as_posix(), file_digest(file)] for file in files]
         loader = [
             self.layout.name,
@@ -144,13 +145,17 @@ class FolderScene:
         """Decode, composite, undistort and resample. Raises SceneError naming file and frame."""
         recording = self.recording
         frames = turned(recording.frames, self.card.up) if self.card.up else recording.frames
-        room = darkroom(recording.camera, recording.distortion, self._background, side)
+        room = darkroom(
+            recording.optics, self._background, side, upright=recording.upright, turn=recording.turn,
+            others=[frame.optics for frame in frames if frame.optics is not None],
+        )  # fmt: skip
         train = [frame for frame in frames if not frame.heldout]
         order = tuple(shuffled_ids(self.name, len(train)))
         shown = {view: (frame, *_developed(room, frame)) for view, frame in zip(order, train, strict=True)}
         shown = dict(sorted(shown.items()))
         return Scene(
             name=self.name,
+            notes=recording.notes,
             capture=Capture(
                 images={view: image for view, (_, image, _) in shown.items()},
                 masks={view: mask for view, (_, _, mask) in shown.items() if mask is not None} or None,
@@ -169,7 +174,7 @@ class FolderScene:
 
 
 def _developed(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    return room.develop(frame.image, frame.name)
+    return room.develop(frame.image, frame.name, frame.optics, frame.mask)
 
 
 def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import HeldOut, Scene, SceneError, SceneSource
 from bench.task import Image, Pose, PosePrior, ViewId
+from datasets import epipolar
 
 SIDE = 400
 FEW = 4
 """Fewer training views than this cannot be aligned with a truth (posefree/1)."""
 
 
-def verify(source: SceneSource) -> list[str]:
-    """Decode everything, and say in a sentence each what a user should know; nothing to say is a good scene."""
+class Examined(NamedTuple):
+    """A scene held against itself, in sentences."""
+
+    faults: list[str]  # what is wrong with it; none: a good scene
+    remarks: list[str]  # what was assumed, and what its geometry measures
+
+
+def verify(source: SceneSource) -> Examined:
+    """Decode everything, check every pose, and hold the poses against what can be matched between the images."""
     if source.missing:
-        return [f"{source.name}: is not here: {source.missing}"]
+        return Examined([f"is not here: {source.missing}"], [])
     try:
         scene = source.load(SIDE)
     except SceneError as error:
-        return [str(error)]
-    return [f"{source.name}: {finding}" for finding in findings(scene)]
+        return Examined([str(error)], [])
+    faults = findings(scene)
+    if faults:
+        return Examined(faults, list(scene.notes))
+    geometry = epipolar.examine(scene)
+    said = [geometry.sentence]
+    return Examined(said, list(scene.notes)) if geometry.verdict else Examined([], [*scene.notes, *said])
 
 
 def findings(scene: Scene) -> list[str]:

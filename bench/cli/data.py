@@ -27,16 +27,21 @@ data.add_command(list_scenes, name="list")
 @click.argument("names", default="all")
 @data_option
 def verify(names: str, data: tuple[Path, ...]) -> None:
-    """Decode every image and check every pose of the scenes NAMES."""
+    """Decode every image and check every pose of scenes.
+
+    NAMES are names, globs or folders, comma-separated. Poses are held against matches between the images.
+    """
     from bench.matrix.selection import select_scenes
     from datasets.verify import verify as examine
 
     present, _ = select_scenes(names, data)
     bad = 0
     for source in present:
-        findings = examine(source)
-        bad += bool(findings)
-        click.echo(f"{source.name}: " + ("; ".join(findings) if findings else "fine"))
+        found = examine(source)
+        bad += bool(found.faults)
+        click.echo(f"{source.name}: " + "; ".join(found.faults or ["fine"]))
+        for remark in found.remarks:
+            click.echo(f"  {remark}")
     sys.exit(1 if bad else 0)
 
 

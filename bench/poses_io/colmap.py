@@ -28,14 +28,14 @@ MODELS = {
 def objection(path: Path) -> str | None:
     if not path.is_dir():
         return "not a folder"
-    found = _models(path)
+    found = models_in(path)
     if len(found) > 1:
         names = ", ".join(each.relative_to(path).as_posix() for each in found)
         return f"it holds several models, {names}: name one of them"
     return None if found else f"neither it nor {MODEL} in it holds cameras and images as .bin or .txt"
 
 
-def _models(path: Path) -> list[Path]:
+def models_in(path: Path) -> list[Path]:
     """A folder may be the model, or hold models by number, itself or in `sparse`."""
     homes = [home for home in (path, path / "sparse") if home.is_dir()]
     return [place for home in homes for place in (home, *sorted(home.glob("[0-9]*"))) if _suffix(place)]
@@ -50,16 +50,16 @@ def _suffix(folder: Path) -> str | None:
 
 def read(path: Path) -> Reading:
     """The model in a folder, or in `sparse/0` of it. Raises ValueError."""
-    (folder,) = _models(path)
-    model = _model(folder)
+    (folder,) = models_in(path)
+    model = read_model(folder)
     images = [image for _, image in sorted(model.images.items())]
-    named = [(view_of(image.name, str(folder)), _pose(image, folder)) for image in images]
+    named = [(view_of(image.name, str(folder)), pose_of(image, folder)) for image in images]
     notes: dict[str, Note] = {}
     cameras = [_camera(model.cameras[image.camera_id], folder, notes) for image in images]
     return Reading(estimate=Estimate(poses=collect(named, folder), camera=one_camera(cameras, notes)), notes=notes)
 
 
-def _model(folder: Path) -> pycolmap.Reconstruction:
+def read_model(folder: Path) -> pycolmap.Reconstruction:
     """Cameras and images alone. COLMAP reads a points file that was cut short for ever, and poses need no points."""
     import pycolmap
 
@@ -67,6 +67,8 @@ def _model(folder: Path) -> pycolmap.Reconstruction:
     with tempfile.TemporaryDirectory() as bare:
         for name in ("cameras", "images"):
             shutil.copy(folder / f"{name}{suffix}", bare)
+        if suffix == ".txt":
+            _with_point_lines(Path(bare) / "images.txt", folder)
         (Path(bare) / f"points3D{suffix}").write_bytes(bytes(8) if suffix == ".bin" else b"")  # 8 bytes: a count of 0
         try:
             model = pycolmap.Reconstruction(bare)
@@ -76,6 +78,48 @@ def _model(folder: Path) -> pycolmap.Reconstruction:
     if suffix == ".bin":
         _refuse_cut(folder, model)
     return model
+
+
+def _with_point_lines(path: Path, folder: Path) -> None:
+    """Give each image its line of 2D points, an empty one, in a file that was written without them.
+
+    COLMAP takes every second line for points, and would lose half of such a file's images without a word. Raises
+    ValueError where some images have a line of points and some have none.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    heads = [line for line in lines if _is_head(line)]
+    others = [line for line in lines if line and not _is_head(line)]
+    paired, k = 0, 0
+    while k < len(lines):  # as COLMAP reads: a head, and whatever line follows
+        if lines[k]:
+            paired += 1
+            k += 1
+        k += 1
+    if not heads or paired == len(heads):
+        return
+    if others:
+        raise ValueError(
+            f"{folder / 'images.txt'}: {len(heads)} images but {len(others)} lines of points; each image takes two "
+            "lines, the second one empty where it has no points"
+        )
+    path.write_text("".join(f"{line}\n\n" for line in heads), encoding="utf-8")
+
+
+def _is_head(line: str) -> bool:
+    """Whether a line names an image: an id, seven numbers, a camera's id, a name. Points come in threes."""
+    words = line.split()
+    if len(words) < 10 or not (words[0].isdigit() and words[8].isdigit()):
+        return False
+    return len(words) % 3 != 0 or not all(map(_is_number, words))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_cut(folder: Path, model: pycolmap.Reconstruction) -> None:
@@ -89,7 +133,7 @@ def _refuse_cut(folder: Path, model: pycolmap.Reconstruction) -> None:
             raise ValueError(f"{folder / name}: has {held} bytes where {size} are announced; copy it again")
 
 
-def _pose(image: pycolmap.Image, folder: Path) -> Pose:
+def pose_of(image: pycolmap.Image, folder: Path) -> Pose:
     pose = np.eye(4)
     pose[:3] = image.cam_from_world().inverse().matrix()
     if not np.isfinite(pose).all():

@@ -27,7 +27,7 @@ def objection(path: Path) -> str | None:
 def read(path: Path) -> Reading:
     """Lines that begin with # are comments. Raises ValueError naming the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not text") from error
     named = [

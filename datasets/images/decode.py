@@ -1,105 +1,224 @@
-"""Images from disk: decoded, composited, undistorted and resampled, or refused in one sentence."""
+"""Images from disk: decoded, turned, composited, undistorted and resampled, or refused in one sentence."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import SceneError
 from bench.task import Camera
-from datasets.images.lens import Distortion, pinhole_for, undistort
+from datasets.images.lens import Optics, pinhole_for, undistort
 from datasets.images.resample import area_average, fitted
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import PIL.Image
 
-_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_MOST_PIXELS = 300_000_000  # beyond, decoding takes gigabytes
+_REDUCED_FROM = 4  # times the size that is needed: images so large are reduced while they are decoded
+_ORIENTATION = 274  # EXIF tag
+_LYING = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 @dataclass(frozen=True, kw_only=True)
 class Darkroom:
     """How every image of a scene is developed: from the camera that took it to the one that is shown."""
 
-    taken: Camera
-    distortion: Distortion | None
+    optics: Optics  # of the images that have none of their own
     background: tuple[float, float, float] | None  # behind transparent pixels; None: there are none
     shown: Camera  # a pinhole at the size shown
+    upright: bool = False  # images are turned as their EXIF orientation says
+    turn: int = 0  # quarter turns, counter-clockwise, that bring images as they are stored to their calibration
 
-    def develop(self, path: Path, frame: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    def develop(
+        self, path: Path, frame: str, own: Optics | None = None, mask: Path | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """(H, W, 3) sRGB on the background, and coverage (H, W) or None. Raises SceneError.
 
         Colours are weighted by their alpha before they are averaged: what is behind a transparent pixel's edge
         must not bleed into it. Averages are of displayed values (sRGB), as NeRF-Synthetic's own are.
+        Coverage is the alpha, else the `mask`, an image of the object's pixels of the same size.
         """
-        image = _decoded(path, frame, alpha=self.background is not None)
-        height, width = image.shape[:2]
-        if (width, height) != (self.taken.width, self.taken.height):
-            raise SceneError(
-                f"{frame}: {path} is {width}x{height} px, but the scene's first image is "
-                f"{self.taken.width}x{self.taken.height} px; all images of a scene must share one size"
-            )
+        optics = own or self.optics
+        image = self._taken(path, frame, optics, "RGBA" if self.background is not None else "RGB")
         if self.background is not None:
             image[..., :3] *= image[..., 3:] / 255
-        image = self._resampled(image)
+        image = self._resampled(image, optics)
         if self.background is None:
-            return _quantised(image), None
+            if mask is None:
+                return _quantised(image), None
+            covered = self._resampled(self._taken(mask, frame, optics, "L"), optics)
+            return _quantised(image), _quantised(covered[..., 0])
         behind = (255 - image[..., 3:]) * np.array(self.background, dtype=np.float32)
         return _quantised(image[..., :3] + behind), _quantised(image[..., 3])
 
-    def _resampled(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _taken(self, path: Path, frame: str, optics: Optics, mode: str) -> NDArray[np.float32]:
+        """As large as it is stored; of a huge one a reduced image, no smaller than four times the size shown."""
+        stored = image_size(path, frame, upright=self.upright)
+        stored = stored[::-1] if self.turn % 2 else stored
+        taken = optics.camera.width, optics.camera.height
+        if stored != taken:
+            raise SceneError(
+                f"{frame}: {path} is {stored[0]}x{stored[1]} px, but the scene's first image is "
+                f"{taken[0]}x{taken[1]} px; all images of a scene must share one size"
+            )
+        least = 4 * max(self.shown.width, self.shown.height)
+        return np.rot90(decoded(path, frame, mode, upright=self.upright, least=least), self.turn)
+
+    def _resampled(self, image: NDArray[np.float32], optics: Optics) -> NDArray[np.float32]:
         """Undistortion works at up to twice the size shown: sharp enough, and cheap for a photograph of 12 MP."""
-        if self.distortion is not None:
-            width, height = min(2 * self.shown.width, self.taken.width), min(2 * self.shown.height, self.taken.height)
-            lens, pinhole = self.taken.resized(width, height), self.shown.resized(width, height)
-            image = undistort(area_average(image, width, height), pinhole, lens, self.distortion)
+        taken = optics.camera
+        if optics.bend is not None or taken.resized(self.shown.width, self.shown.height) != self.shown:
+            width, height = min(2 * self.shown.width, taken.width), min(2 * self.shown.height, taken.height)
+            pinhole = self.shown.resized(width, height)
+            image = undistort(area_average(image, width, height), pinhole, optics.resized(width, height))
         return area_average(image, self.shown.width, self.shown.height)
 
 
 def darkroom(
-    taken: Camera, distortion: Distortion | None, background: tuple[float, float, float] | None, side: int
-) -> Darkroom:
-    """For images shown with their longest side at most `side` pixels; never enlarged."""
-    pinhole = taken if distortion is None else pinhole_for(taken, distortion)
-    shown = pinhole.resized(*fitted(taken.width, taken.height, side))
-    return Darkroom(taken=taken, distortion=distortion, background=background, shown=shown)
+    optics: Optics, background: tuple[float, float, float] | None, side: int, *, upright: bool = False, turn: int = 0,
+    others: Iterable[Optics] = (),
+) -> Darkroom:  # fmt: skip
+    """For images shown with their longest side at most `side` pixels; never enlarged. `others` are the optics of images
+    that were taken by other cameras: all are brought to one."""
+    others = [each for each in dict.fromkeys(others) if each != optics]
+    pinhole = optics.camera if optics.bend is None and not others else pinhole_for((optics, *others))
+    shown = pinhole.resized(*fitted(pinhole.width, pinhole.height, side))
+    return Darkroom(optics=optics, background=background, shown=shown, upright=upright, turn=turn)
 
 
-def image_size(path: Path, frame: str) -> tuple[int, int]:
-    """Width and height, from the file's header alone. Raises SceneError."""
-    return _opened(path, frame).size
+class Header(NamedTuple):
+    """What an image file says before it is decoded."""
+
+    width: int
+    height: int
+    orientation: int  # EXIF's, 1 where there is none
+    alpha: bool  # it can be transparent
 
 
-def has_alpha(path: Path, frame: str) -> bool:
-    """Whether the image can be transparent, from the file's header alone. Raises SceneError."""
-    image = _opened(path, frame)
-    return "A" in image.getbands() or "transparency" in image.info
+def image_size(path: Path, frame: str, *, upright: bool = False) -> tuple[int, int]:
+    """Width and height, from the file's header alone, as stored or as EXIF turns it. Raises SceneError."""
+    header = _header(path, frame)
+    return (header.height, header.width) if upright and header.orientation in _LYING else (header.width, header.height)
 
 
-def _opened(path: Path, frame: str) -> PIL.Image.Image:
+def is_lying(path: Path, frame: str) -> bool:
+    """Whether EXIF says that the image is to be turned by a right angle. Raises SceneError."""
+    return _header(path, frame).orientation in _LYING
+
+
+def is_transparent(path: Path, frame: str) -> bool:
+    """Whether some pixel is transparent: an alpha that is opaque everywhere is no alpha. Raises SceneError."""
+    return _header(path, frame).alpha and _least_alpha(path, frame, path.stat().st_mtime_ns) < 255
+
+
+@lru_cache(maxsize=100_000)
+def _least_alpha(path: Path, frame: str, _changed: int) -> int:
+    return int(decoded(path, frame, "RGBA", upright=False)[..., 3].min())
+
+
+def _pillow() -> ModuleType:
+    """Pillow, its own bound on pixels replaced by ours (a photograph of 200 MP is no attack), HEIC where it can be."""
     import PIL.Image
 
+    PIL.Image.MAX_IMAGE_PIXELS = None
     try:
-        with PIL.Image.open(path) as image:
-            return image
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SceneError(f"{frame}: {path} is not an image that can be read; fetch or export it again") from error
+        import pillow_heif  # type: ignore[import-not-found]  # optional
+    except ImportError:
+        return PIL.Image
+    pillow_heif.register_heif_opener()
+    return PIL.Image
 
 
-def _decoded(path: Path, frame: str, *, alpha: bool) -> NDArray[np.float32]:
-    """(H, W, 3) or, with alpha, (H, W, 4) in [0, 255]."""
-    import PIL.Image
-
+def _header(path: Path, frame: str) -> Header:
     try:
-        with PIL.Image.open(path) as image:
-            if image.mode not in _EIGHT_BIT:
+        return _read_header(path, path.stat().st_mtime_ns)
+    except (OSError, SyntaxError, ValueError, AssertionError, struct.error) as error:
+        if isinstance(error, FileNotFoundError):
+            raise SceneError(f"{frame}: {path} is not there") from error
+        raise SceneError(f"{frame}: {path} {_why_unreadable(path)}") from error
+
+
+@lru_cache(maxsize=100_000)
+def _read_header(path: Path, _changed: int) -> Header:
+    with _pillow().open(path) as image:
+        bands = image.getbands()
+        # Pillow decodes a whole PNG in search of EXIF after its pixels, where hardly anybody writes it
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        alpha = "A" in bands or "a" in bands or "transparency" in image.info
+        return Header(*image.size, orientation=int(exif.get(_ORIENTATION) or 1), alpha=alpha)
+
+
+def _refuse_huge(path: Path, frame: str) -> None:
+    header = _header(path, frame)
+    if header.width * header.height > _MOST_PIXELS:
+        raise SceneError(
+            f"{frame}: {path} has {header.width}x{header.height} px, and {_MOST_PIXELS // 1_000_000} million are the "
+            "most that are read; shrink it beforehand"
+        )
+
+
+def _why_unreadable(path: Path) -> str:
+    """What a file is that Pillow does not know, as far as its first bytes tell."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
+        return "is HEIC, whatever its name says; `pip install pillow-heif` to read it, or export it as JPEG"
+    if not head:
+        return "is an empty file; fetch or export it again"
+    return "is not an image that can be read; fetch or export it again"
+
+
+def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | None = None) -> NDArray[np.float32]:
+    """(H, W, 3), with alpha (H, W, 4), or (H, W, 1), in [0, 255].
+
+    Of an image many times larger than `least` (px, its longest side) a reduced one, no smaller than that: a photograph
+    of 12 MP is decoded whole, one of 200 MP takes no gigabytes.
+    """
+    _refuse_huge(path, frame)
+    try:
+        with _pillow().open(path) as image:
+            factor = max(image.size) // least if least else 1
+            if factor >= _REDUCED_FROM and image.format == "JPEG":
+                image.draft(None, (least, least))  # to a half, a quarter or an eighth, while decoding
+                factor = max(image.size) // (least or 1)
+            if image.mode in _SIXTEEN_BIT:
+                image = _eight_bit(image)
+            elif image.mode not in _MODES:
                 raise SceneError(f"{frame}: {path} has pixels of kind {image.mode}; save it with 8 bits a channel")
-            return np.array(image.convert("RGBA" if alpha else "RGB"), dtype=np.float32)
-    except (OSError, SyntaxError, ValueError) as error:
+            if upright:
+                from PIL import ImageOps
+
+                image = ImageOps.exif_transpose(image)
+            image = image.convert(mode)
+            image = image.reduce(factor) if factor >= _REDUCED_FROM else image
+            array = np.array(image, dtype=np.float32)
+            return array if array.ndim == 3 else array[..., None]
+    except (OSError, SyntaxError, ValueError, AssertionError, struct.error) as error:
+        if isinstance(error, SceneError):
+            raise
         raise SceneError(f"{frame}: {path} is broken ({error}); fetch or export it again") from error
+
+
+def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
+    """A 16-bit grey image with 8 bits, its EXIF kept."""
+    values = np.asarray(image)
+    grey = _pillow().fromarray((values.astype(np.float64) / 257 + 0.5).clip(0, 255).astype(np.uint8))
+    grey.info.update(image.info)
+    return grey
 
 
 def _quantised(values: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -1,8 +1,10 @@
-"""Lens distortion, and how an image is freed of it (OpenCV's model with two radial and two tangential terms)."""
+"""Lenses: how each bends the image of a pinhole, and how images are freed of it and brought to one shared pinhole."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,61 +15,115 @@ from bench.task import Camera
 Array = NDArray[np.float64]
 
 _SLACK = 1.0  # pixels beyond the image's border that may be filled by repeating it
+_MOST_ZOOM = 2.0  # of the focal length, to see nothing that the lens did not see
+_RADII = 256  # distances from the axis at which a lens is tried for folds
+
+
+class Bend(Protocol):
+    """What a lens does to normalised coordinates x / z, y / z; a frozen dataclass of its coefficients."""
+
+    def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Where the lens puts what a pinhole would put at (x, y)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distortion:
-    """Brown-Conrady coefficients on normalised coordinates x / z, y / z (OpenCV: `distCoeffs` k1 k2 p1 p2)."""
+    """Brown-Conrady on normalised coordinates (OpenCV: `distCoeffs` k1 k2 p1 p2 k3 k4 k5 k6, the last three dividing).
+
+    `r8` is the coefficient of the eighth power of the radius, which nerfstudio calls k4.
+    """
 
     k1: float = 0.0
     k2: float = 0.0
     p1: float = 0.0
     p2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+    k5: float = 0.0
+    k6: float = 0.0
+    r8: float = 0.0
 
     def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Where the lens puts what a pinhole would put at normalised coordinates (x, y)."""
         r2 = x * x + y * y
-        radial = 1 + r2 * (self.k1 + r2 * self.k2)
+        radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * (self.k3 + r2 * self.r8)))
+        radial = radial / (1 + r2 * (self.k4 + r2 * (self.k5 + r2 * self.k6)))
         return (
             x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x * x),
             y * radial + self.p1 * (r2 + 2 * y * y) + 2 * self.p2 * x * y,
         )
 
-    def folds(self, radius: float) -> bool:
-        """Whether the radial part stops growing within `radius`: beyond, two directions meet in one pixel."""
-        r2 = np.linspace(0, radius, 64) ** 2
-        return bool((1 + r2 * (3 * self.k1 + 5 * self.k2 * r2) <= 0).any())
+
+@dataclass(frozen=True, kw_only=True)
+class Fisheye:
+    """Kannala-Brandt, equidistant for coefficients of 0 (OpenCV: `fisheye`; COLMAP: OPENCV_FISHEYE): the distance from
+    the axis is theta (1 + k1 theta^2 + ... + k4 theta^8), theta the angle to it in radians."""
+
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+
+    def __call__(self, x: Array, y: Array) -> tuple[Array, Array]:
+        r = np.sqrt(x * x + y * y)
+        theta = np.arctan(r)
+        t2 = theta * theta
+        bent = theta * (1 + t2 * (self.k1 + t2 * (self.k2 + t2 * (self.k3 + t2 * self.k4))))
+        scale = np.divide(bent, r, out=np.ones_like(r), where=r > 1e-12)
+        return x * scale, y * scale
 
 
-def seen_by(pinhole: Camera, lens: Camera, distortion: Distortion) -> Array:
-    """Image coordinates (2, H, W) through the lens, pixel centres at +0.5, of all pixels of a pinhole camera."""
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """A camera as it is: the pinhole part of its intrinsics, for images as they are stored, and what its lens does."""
+
+    camera: Camera
+    bend: Bend | None = None  # None: a pinhole
+
+    def resized(self, width: int, height: int) -> Optics:
+        """The same optics on images of another size."""
+        return replace(self, camera=self.camera.resized(width, height))
+
+
+def seen_by(pinhole: Camera, optics: Optics) -> Array:
+    """Image coordinates (2, H, W) through the optics, pixel centres at +0.5, of all pixels of a pinhole camera."""
     x, y, _ = np.moveaxis(pinhole.directions(), -1, 0)
-    x, y = distortion(x, y)
-    return np.stack([lens.fx * x + lens.cx, lens.fy * y + lens.cy])
+    if optics.bend is not None:
+        x, y = optics.bend(x, y)
+    return np.stack([optics.camera.fx * x + optics.camera.cx, optics.camera.fy * y + optics.camera.cy])
 
 
-def pinhole_for(lens: Camera, distortion: Distortion) -> Camera:
-    """The camera of the undistorted images: the lens's own intrinsics, its focal lengths raised just so far that
-    every pixel was seen. Raises SceneError for a distortion that no pinhole image can undo."""
-    low, high = 1.0, 2.0
-    if _covered(lens, distortion, low):
-        return lens
-    if not _covered(lens, distortion, high):
+def pinhole_for(optics: Iterable[Optics]) -> Camera:
+    """The one camera that the images of all `optics` are brought to: the first one's intrinsics, its focal lengths
+    raised just so far that every pixel was seen by each. Raises SceneError where that takes more than twice of them.
+    """
+    first, *others = optics
+    low, high = 1.0, _MOST_ZOOM
+    each = [first, *others]
+    if all(_covered(one, first.camera, low) for one in each):
+        return first.camera
+    if not all(_covered(one, first.camera, high) for one in each):
+        if others:
+            raise SceneError(
+                f"its {len(each)} cameras share no view that one camera could show (portrait beside landscape, wide "
+                "beside tele); keep the images of one of them"
+            )
         raise SceneError(
-            f"distortion k1={distortion.k1:g}, k2={distortion.k2:g}, p1={distortion.p1:g}, p2={distortion.p2:g} cannot "
-            "be undone within the image; calibrate again, or undistort the images beforehand"
+            f"distortion {first.bend} cannot be undone within the image; calibrate again, or undistort the images "
+            "beforehand"
         )
     while high - low > 1e-4:
         middle = (low + high) / 2
-        low, high = (low, middle) if _covered(lens, distortion, middle) else (middle, high)
-    return replace(lens, fx=lens.fx * high, fy=lens.fy * high)
+        fits = all(_covered(one, first.camera, middle) for one in each)
+        low, high = (low, middle) if fits else (middle, high)
+    return replace(first.camera, fx=first.camera.fx * high, fy=first.camera.fy * high)
 
 
-def undistort(image: NDArray[np.float32], pinhole: Camera, lens: Camera, distortion: Distortion) -> NDArray[np.float32]:
-    """An image (H, W, C) of the lens as the pinhole camera would have taken it, by cubic interpolation."""
+def undistort(image: NDArray[np.float32], pinhole: Camera, optics: Optics) -> NDArray[np.float32]:
+    """An image (H, W, C) of the optics as the pinhole camera would have taken it, by cubic interpolation."""
     from scipy.ndimage import map_coordinates
 
-    column, row = seen_by(pinhole, lens, distortion) - 0.5  # array indices count from the first pixel's centre
+    column, row = seen_by(pinhole, optics) - 0.5  # array indices count from the first pixel's centre
     channels = [
         map_coordinates(image[..., c], [row, column], order=3, mode="nearest", output=np.float32)
         for c in range(image.shape[2])
@@ -75,12 +131,24 @@ def undistort(image: NDArray[np.float32], pinhole: Camera, lens: Camera, distort
     return np.clip(np.stack(channels, axis=-1, dtype=np.float32), 0, 255)
 
 
-def _covered(lens: Camera, distortion: Distortion, zoom: float) -> bool:
-    """Whether a pinhole image with focal lengths raised by `zoom` shows only what the lens saw."""
-    pinhole = replace(lens, fx=lens.fx * zoom, fy=lens.fy * zoom)
-    directions = pinhole.directions()
-    if distortion.folds(float(np.linalg.norm(directions[..., :2], axis=-1).max())):
-        return False
-    u, v = seen_by(pinhole, lens, distortion)
+def _covered(optics: Optics, camera: Camera, zoom: float) -> bool:
+    """Whether a pinhole image of `camera`, its focal lengths raised by `zoom`, shows only what the optics saw."""
+    pinhole = replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom)
+    if optics.bend is not None:
+        directions = pinhole.directions()
+        if _folds(optics.bend, float(np.linalg.norm(directions[..., :2], axis=-1).max())):
+            return False
+    u, v = seen_by(pinhole, optics)
+    lens = optics.camera
     inside = (u >= -_SLACK) & (u <= lens.width + _SLACK) & (v >= -_SLACK) & (v <= lens.height + _SLACK)
     return bool(inside.all())
+
+
+def _folds(bend: Bend, radius: float) -> bool:
+    """Whether the image stops growing within `radius` of the axis: beyond, two directions meet in one pixel."""
+    r = np.linspace(0, radius, _RADII)
+    for x, y in ((r, 0 * r), (-r, 0 * r), (0 * r, r), (0 * r, -r)):
+        out = np.hypot(*bend(x, y))
+        if not (np.diff(out) > 0).all():
+            return True
+    return False

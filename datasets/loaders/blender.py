@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-from bench.scene import SceneError
-from bench.task import Camera
-from datasets.images.decode import image_size
+from datasets.loaders.intrinsics import listed, read_intrinsics
 from datasets.loaders.recording import (
     Frame,
     Layout,
     Recording,
     find_image,
     frames_of,
-    number,
     opencv_from_opengl,
     read_json,
 )
@@ -32,29 +28,28 @@ def objection(folder: Path) -> str | None:
 
 
 def read(folder: Path) -> Recording:
-    """Training views are those of `train`, held-out views those of `test`. Raises SceneError."""
-    frames, angles, files = [], set(), [folder / f"transforms_{split}.json" for split in _SPLITS]
+    """Training views are those of `train`, held-out views those of `test`. Raises SceneError.
+
+    The published files say `camera_angle_x` alone; files that were split from one `transforms.json` say all that it
+    did, and are read as it is.
+    """
+    frames, cameras, files = [], [], [folder / f"transforms_{split}.json" for split in _SPLITS]
     for split, path in zip(_SPLITS, files, strict=True):
         raw = read_json(path)
-        angles.add(number(raw, "camera_angle_x", path))
         for name, frame in frames_of(raw, path):
-            frames.append(
-                Frame(
-                    name=f"{split} {name}",
-                    image=find_image(folder, frame["file_path"], f"{split} {name}", NAME),
-                    pose=opencv_from_opengl(frame["transform_matrix"], name, path),
-                    heldout=split == "test",
-                )
-            )
-    if len(angles) > 1 or not 0 < min(angles) < math.pi:
-        raise SceneError(
-            f"{folder}: camera_angle_x must be one angle between 0 and pi in both files, "
-            f"and is {' and '.join(f'{angle:g}' for angle in sorted(angles))}"
-        )
-    width, height = image_size(frames[0].image, frames[0].name)
-    focal = 0.5 * width / math.tan(0.5 * angles.pop())
-    camera = Camera(width=width, height=height, fx=focal, fy=focal, cx=0.5 * width, cy=0.5 * height)
-    return Recording(folder=folder, frames=tuple(frames), camera=camera, files=tuple(files))
+            image = find_image(folder, frame["file_path"], f"{split} {name}", NAME)
+            cameras.append(listed(f"{split} {name}", image, raw, frame, path))
+            pose = opencv_from_opengl(frame["transform_matrix"], name, path)
+            frames.append(Frame(name=f"{split} {name}", image=image, pose=pose, heldout=split == "test"))
+    lenses = read_intrinsics(cameras)
+    taken = tuple(
+        Frame(name=frame.name, image=frame.image, pose=frame.pose, heldout=frame.heldout, optics=own)
+        for frame, own in zip(frames, lenses.own, strict=True)
+    )
+    return Recording(
+        folder=folder, frames=taken, optics=lenses.optics, files=tuple(files), upright=lenses.upright,
+        notes=lenses.notes,
+    )  # fmt: skip
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="exact", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="exact", objection=objection, read=read)

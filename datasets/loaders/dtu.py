@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.scene import SceneError
-from bench.task import Camera, Pose
+from bench.task import Camera
 from datasets.images.decode import image_size
+from datasets.images.lens import Optics
 from datasets.loaders.arrays import read_npz
+from datasets.loaders.projections import SLACK, Array, decomposed, matrix, upright
 from datasets.loaders.recording import Frame, Layout, Recording
-
-Array = NDArray[np.float64]
 
 NAME = "dtu"
 HELDOUT_EVERY = 8  # no split is published: the files are for surfaces
 
 _IMAGE = re.compile(r"(\d{6})_rgb\.png")
 _TAKEN = (1600, 1200)  # DTU's photographs, which the matrices are for; the file does not say so
-_SLACK = 0.5  # pixels of those, by which intrinsics may differ: matrices are written in single precision
 
 
 def objection(folder: Path) -> str | None:
@@ -43,18 +39,18 @@ def read(folder: Path) -> Recording:
     intrinsics: list[Array] = []
     frames: list[Frame] = []
     for k, image in _images(folder).items():
-        world, scale = (_matrix(arrays, f"{kind}_mat_{k}", image.name, path) for kind in ("world", "scale"))
-        K, pose = _decomposed((world @ scale)[:3], image.name, path)
+        world, scale = (matrix(arrays, f"{kind}_mat_{k}", image.name, path) for kind in ("world", "scale"))
+        K, pose = decomposed((world @ scale)[:3], image.name, path)
         intrinsics.append(K)
         frames.append(Frame(name=image.name, image=image, pose=pose, heldout=False))
-        if np.abs(K - intrinsics[0]).max() > _SLACK:
+        if np.abs(K - intrinsics[0]).max() > SLACK:
             raise SceneError(
                 f"{path}: {image.name} has another K than {frames[0].name}; all images of a scene must come from one "
                 "camera: split it into one folder a camera"
             )
     size = image_size(frames[0].image, frames[0].name)
     camera = _cropped(_photographs(intrinsics[0], path), *size)
-    recording = Recording(folder=folder, frames=tuple(frames), camera=camera, files=(path,))
+    recording = Recording(folder=folder, frames=tuple(frames), optics=Optics(camera=camera), files=(path,))
     return recording.split_every(HELDOUT_EVERY)
 
 
@@ -64,36 +60,10 @@ def _images(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(match[1]), path) for match, path in numbered if match))
 
 
-def _matrix(arrays: Mapping[str, NDArray[Any]], key: str, frame: str, path: Path) -> Array:
-    if key not in arrays:
-        raise SceneError(f"{path}: has no {key}, which {frame} needs")
-    given = arrays[key]
-    if given.dtype.kind not in "fiu" or given.shape != (4, 4) or not np.isfinite(given).all():
-        raise SceneError(f"{path}: {key} must be 4x4 finite numbers, and is {given.dtype} of shape {given.shape}")
-    return given.astype(np.float64)
-
-
-def _decomposed(projection: Array, frame: str, path: Path) -> tuple[Array, Pose]:
-    """K (3, 3), its last entry 1, and the pose, of K [R | t] (3, 4) at any positive scale."""
-    from scipy.linalg import rq  # 0.1 s to import: not needed to list scenes
-
-    if not np.linalg.det(projection[:, :3]) > 0:
-        raise SceneError(f"{path}: the matrices of {frame} make no camera: their determinant is not positive")
-    K, R = rq(projection[:, :3])
-    signs = np.sign(np.diag(K))  # the decomposition is unique with a positive diagonal
-    K, R = K * signs, signs[:, None] * R
-    pose = np.eye(4)
-    pose[:3, :3] = R.T
-    pose[:3, 3] = -np.linalg.solve(projection[:, :3], projection[:, 3])
-    return K / K[2, 2], pose
-
-
 def _photographs(K: Array, path: Path) -> Camera:
     """The camera of the photographs, before they were scaled and cropped."""
-    (fx, skew, cx), (_, fy, cy), _ = K.tolist()
+    fx, fy, cx, cy = upright(K, path)
     width, height = _TAKEN
-    if abs(skew) > _SLACK:
-        raise SceneError(f"{path}: K has a skew of {skew:.3g} px; a camera must have axes at right angles")
     if max(abs(cx / width - 0.5), abs(cy / height - 0.5)) > 0.1:
         raise SceneError(
             f"{path}: has its principal point at ({cx:.0f}, {cy:.0f}), far from the middle of DTU's photographs of "

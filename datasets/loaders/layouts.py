@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasets.loaders import blender, dtu, llff, middlebury, transforms
+from datasets.loaders import blender, colmap, dtu, llff, middlebury, mvsnet, neus, transforms
 from datasets.loaders.recording import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -11,5 +11,8 @@ LAYOUTS: tuple[Layout, ...] = (
     llff.LAYOUT,
     dtu.LAYOUT,
     middlebury.LAYOUT,
+    neus.LAYOUT,
+    mvsnet.LAYOUT,
+    colmap.LAYOUT,
 )
 """Asked in this order."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.scene import SIDE, SceneError
 from bench.task import Camera, Pose
 from datasets.images.decode import image_size
+from datasets.images.lens import Optics
 from datasets.loaders.arrays import read_npy
 from datasets.loaders.recording import SUFFIXES, Frame, Layout, Recording, rigid
 
@@ -51,7 +52,9 @@ def read(folder: Path) -> Recording:
             f"{path}: is for images of {camera.width}x{camera.height} px, but {names[0]} is {width}x{height} px; "
             "scale the originals evenly, and neither turn nor crop them"
         )
-    recording = Recording(folder=folder, frames=frames, camera=camera.resized(width, height), files=(path,))
+    recording = Recording(
+        folder=folder, frames=frames, optics=Optics(camera=camera.resized(width, height)), files=(path,)
+    )
     return recording.split_every(HELDOUT_EVERY)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ from numpy.typing import NDArray
 
 from bench.scene import SceneError
 from bench.task import Camera
-from datasets.images.decode import image_size
+from datasets.epipolar import FITS, error_px
+from datasets.images.decode import decoded, image_size
+from datasets.images.lens import Optics
 from datasets.loaders.recording import Frame, Layout, Recording, find_image, rigid
+from datasets.matches import match
 
 Array = NDArray[np.float64]
 
 NAME = "middlebury"
 HELDOUT_EVERY = 8  # no split is published
+_TRIED = 4  # images, to find out which way they were turned
 
 
 def objection(folder: Path) -> str | None:
@@ -48,9 +53,48 @@ def read(folder: Path) -> Recording:
         pose = rigid(np.column_stack([R.T, -R.T @ t]), name, path)
         if not any(np.abs(pose - frame.pose).max() < 1e-6 for frame in frames):
             frames.append(Frame(name=name, image=find_image(folder, name, name, NAME), pose=pose, heldout=False))
-    camera = _camera(K, image_size(frames[0].image, first), path)
-    recording = Recording(folder=folder, frames=tuple(frames), camera=camera, files=(path,))
+    size = image_size(frames[0].image, first)
+    lying = size[1], size[0]
+    turn, notes = 0, ()
+    if _off_middle(K, size) > 2 * _off_middle(K, lying):
+        turn, size = _quarter_turn(frames, _camera(K, lying, path), path), lying
+        notes = (f"images lie turned by a quarter against their calibration, for {size[0]}x{size[1]} px: turned back",)
+    recording = Recording(
+        folder=folder, frames=tuple(frames), optics=Optics(camera=_camera(K, size, path)), files=(path,), turn=turn,
+        notes=notes,
+    )  # fmt: skip
     return recording.split_every(HELDOUT_EVERY)
+
+
+def _off_middle(K: Array, size: tuple[int, int]) -> float:
+    """How far the principal point is from the middle of an image of this size, in shares of it."""
+    return float(np.hypot(K[0, 2] / size[0] - 0.5, K[1, 2] / size[1] - 0.5))
+
+
+def _quarter_turn(frames: list[Frame], camera: Camera, path: Path) -> int:
+    """Which way images were turned that were stood upright after their calibration: 1 or 3 quarter turns, whichever
+    puts matches between the first of them on their epipolar lines. Raises SceneError where neither does."""
+    few = frames[:_TRIED]
+    images = [decoded(frame.image, frame.name, "RGB", upright=False).astype(np.uint8) for frame in few]
+    pairs = list(combinations(range(len(few)), 2))
+    matches = match(images, pairs)
+    errors = {}
+    for turn, (width, height) in ((1, images[0].shape[1::-1]), (3, images[0].shape[1::-1])):
+        u, v = (lambda at: at[:, 0::2], lambda at: at[:, 1::2])
+        moved = [
+            np.stack([v(at), width - u(at)] if turn == 1 else [height - v(at), u(at)], axis=-1).reshape(-1, 4)
+            for at in matches
+        ]
+        found = [item for item in zip(pairs, moved, strict=True) if len(item[1])]
+        poses = np.stack([frame.pose for frame in few])
+        errors[turn] = error_px(poses, camera, found) if found else np.inf
+    turn = min(errors, key=lambda each: errors[each])
+    if not errors[turn] < FITS:
+        raise SceneError(
+            f"{path}: is for images of {camera.width}x{camera.height} px, but {few[0].name} is "
+            f"{camera.height}x{camera.width} px; turn the images back as they were taken"
+        )
+    return turn
 
 
 def _views(path: Path) -> list[tuple[str, Array, Array, Array]]:

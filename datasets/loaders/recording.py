@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.scene import Reference, SceneError
-from bench.task import Camera, Pose
-from datasets.images.lens import Distortion
+from bench.task import Pose
+from datasets.images.lens import Optics
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 """Tried in this order where a file name comes without one."""
@@ -27,6 +28,8 @@ class Frame:
     image: Path
     pose: Pose  # (4, 4) world_from_camera, OpenCV axes
     heldout: bool
+    optics: Optics | None = None  # its own, where the scene was taken by several cameras
+    mask: Path | None = None  # an image of the object's pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,11 @@ class Recording:
 
     folder: Path
     frames: tuple[Frame, ...]
-    camera: Camera  # of every image as it is stored
-    distortion: Distortion | None = None
+    optics: Optics  # of every image that has none of its own, as it is stored or as EXIF turns it
     files: tuple[Path, ...]  # the descriptions read, beside the images
+    upright: bool = False  # images are to be turned as their EXIF orientation says
+    turn: int = 0  # quarter turns, counter-clockwise, that bring images as they are stored to their calibration
+    notes: tuple[str, ...] = ()  # what was assumed or left out: whoever uses the scene should know
 
     def split_every(self, n: int) -> Recording:
         """The same frames with the first of every `n` held out, as LLFF has it."""
@@ -108,7 +113,7 @@ def number(raw: Mapping[str, Any], key: str, path: Path, default: float | None =
 
 def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
     """The image that a frame names, its extension completed. Raises SceneError where it is absent or outside."""
-    name = posixpath.normpath(file_path.replace("\\", "/"))
+    name = posixpath.normpath(_below(folder, file_path).replace("\\", "/"))
     if name.startswith(("/", "../")) or name == ".." or ":" in name.split("/")[0]:
         raise SceneError(f"{layout}: {frame} names a file outside of {folder}; write paths relative to that folder")
     path = folder / name
@@ -116,7 +121,29 @@ def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+        if (other := _in_another_form(candidate)) is not None:
+            return other
     raise SceneError(f"{layout}: {frame} names {name}, which is not in {folder}")
+
+
+def _below(folder: Path, file_path: str) -> str:
+    """An absolute path of a file that does lie in the folder, as a path relative to it; any other as it is."""
+    path = Path(file_path)
+    if not path.is_absolute():
+        return file_path
+    for home in (folder, folder.resolve()):
+        if path.is_relative_to(home):
+            return path.relative_to(home).as_posix()
+    return file_path
+
+
+def _in_another_form(path: Path) -> Path | None:
+    """The file whose name is the same in another Unicode form: an accent apart from its letter, as macOS has it."""
+    if path.name.isascii():
+        return None
+    wanted = unicodedata.normalize("NFC", path.name)
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return next((each for each in beside if unicodedata.normalize("NFC", each.name) == wanted), None)
 
 
 def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:

@@ -16,7 +16,7 @@ def refusal(folder) -> str:
     with pytest.raises(SceneError) as caught:
         open_folder(folder).load(64)
     message = str(caught.value)
-    assert "\n" not in message and 20 < len(message) < 400
+    assert "\n" not in message and 20 < len(message) < 600
     return message
 
 
@@ -48,10 +48,11 @@ def test_a_first_image_that_is_no_image_is_named(transforms_folder):
     assert "frame 0 (images/00.png)" in refusal(folder)
 
 
-def test_pixels_of_16_bits_are_refused(transforms_folder):
+def test_pixels_of_a_kind_that_no_camera_writes_are_refused(transforms_folder):
     folder = transforms_folder()
-    Image.fromarray(np.zeros((30, 40), dtype=np.uint16)).save(folder / "images" / "04.png")
-    assert "save it with 8 bits a channel" in refusal(folder)
+    Image.fromarray(np.zeros((30, 40), dtype=np.float32)).save(folder / "images" / "04.tiff")
+    (folder / "images" / "04.tiff").rename(folder / "images" / "04.png")
+    assert "has pixels of kind F; save it with 8 bits a channel" in refusal(folder)
 
 
 def _scaled(m):
@@ -105,9 +106,9 @@ def test_mixed_sizes_are_both_named(transforms_folder):
     assert "frame 4 (images/04.png)" in message and "44x30" in message and "40x30" in message
 
 
-def test_a_camera_of_another_size_than_the_images_is_refused_with_both(transforms_folder):
-    message = refusal(transforms_folder(w=80, h=60))
-    assert "w=80, h=60" in message and "40x30" in message
+def test_a_camera_of_another_shape_than_the_images_is_refused_with_both(transforms_folder):
+    message = refusal(transforms_folder(w=80, h=80))
+    assert "w=80, h=80" in message and "40x30" in message
 
 
 def test_duplicate_frames_are_both_named(transforms_folder):
@@ -158,9 +159,8 @@ def test_a_description_that_is_not_text_is_named(transforms_folder):
         ({"fl_x": None}, "no focal length; it needs `fl_x`"),
         ({"fl_x": "wide"}, "`fl_x` must be a number, and is 'wide'"),
         ({"fl_x": -3.0}, "focal length along x must be positive"),
-        ({"camera_model": "OPENCV_FISHEYE"}, "camera_model OPENCV_FISHEYE is not supported"),
-        ({"k3": 0.1}, "k3=0.1 is not supported"),
-        ({"is_fisheye": True}, "is_fisheye=True is not supported"),
+        ({"camera_model": "EQUIRECTANGULAR"}, "camera_model EQUIRECTANGULAR is not supported"),
+        ({"k3": "much"}, "`k3` must be a number"),
         ({"k1": float("nan")}, "`k1` must be a number"),
     ],
 )
@@ -168,11 +168,10 @@ def test_intrinsics_that_cannot_be_used_are_named(transforms_folder, top, reason
     assert reason in refusal(transforms_folder(**top))
 
 
-def test_intrinsics_that_differ_between_frames_are_refused_with_both(transforms_folder):
+def test_cameras_that_share_no_view_are_refused(transforms_folder):
     folder = transforms_folder()
-    change_frame(folder, 5, fl_x=55.0)
-    message = refusal(folder)
-    assert "fl_x=50.0" in message and "frame 5 (images/05.png) has fl_x=55.0" in message and "one camera" in message
+    change_frame(folder, 5, fl_x=500.0, fl_y=500.0)
+    assert "2 cameras share no view that one camera could show" in refusal(folder)
 
 
 def test_a_split_without_heldout_views_is_refused(transforms_folder):
@@ -181,10 +180,10 @@ def test_a_split_without_heldout_views_is_refused(transforms_folder):
     assert "of 9 frames none is a held-out view" in refusal(folder)
 
 
-def test_two_angles_of_view_are_refused(blender_folder):
+def test_an_angle_of_view_that_is_none_is_refused(blender_folder):
     folder = blender_folder()
-    edit(folder / "transforms_test.json", lambda raw: raw.update(camera_angle_x=0.8))
-    assert "must be one angle" in refusal(folder) and "0.7 and 0.8" in refusal(folder)
+    edit(folder / "transforms_test.json", lambda raw: raw.update(camera_angle_x=3.2))
+    assert "camera_angle_x must be an angle between 0 and pi, in radians, and is 3.2" in refusal(folder)
 
 
 def test_a_folder_of_llff_without_images_is_refused(llff_folder):
@@ -369,14 +368,14 @@ def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
     (tmp_path / "foreign" / "notes.txt").write_text("hello")
     assert "is empty" in refusal(tmp_path / "empty")
     foreign = refusal(tmp_path / "foreign")
-    assert all(layout.name + ": no " in foreign for layout in LAYOUTS)
+    assert all(layout.name in foreign for layout in LAYOUTS)
     assert "there is no such folder" in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
     ("card", "reason"),
     [
-        ("loader = 'colmap'", "asks for loader 'colmap'; known are blender, transforms, llff, dtu, middlebury"),
+        ("loader = 'colnap'", "asks for loader 'colnap'; known are blender, transforms, llff, dtu, middlebury, neus"),
         ("loader = 'blender'", "blender: no transforms_train.json"),
         ("colour = 'red'", "colour: Extra inputs are not permitted"),
         ("[prior]\nradios = [4, 4]", "a prior has no field 'radios'; known are family, azimuth"),

@@ -15,7 +15,7 @@ from bench.scene import SceneError
 from bench.task import Camera
 from datasets.folder import open_folder
 from datasets.images.decode import darkroom
-from datasets.images.lens import Distortion, pinhole_for, undistort
+from datasets.images.lens import Distortion, Optics, pinhole_for, undistort
 from datasets.images.resample import area_average, fitted
 from datasets.verify import findings
 
@@ -125,7 +125,7 @@ def test_the_smallest_folder_of_llff_that_no_effort_would_enlarge_is_read(llff_f
     (source.folder / "images_small").mkdir()
     (source.folder / chosen / ".DS_Store").write_text("not an image")
     assert {frame.image.parent.name for frame in source.recording.frames} == {chosen}
-    assert source.recording.camera.fx == pytest.approx(400 * widths[chosen] / 1600)
+    assert source.recording.optics.camera.fx == pytest.approx(400 * widths[chosen] / 1600)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_colour_behind_transparent_pixels_does_not_bleed(tmp_path):
     rgba[:, ::2] = [0, 0, 255, 255]  # blue stripes, opaque
     Image.fromarray(rgba).save(tmp_path / "a.png")
     camera = Camera(width=8, height=8, fx=8, fy=8, cx=4, cy=4)
-    image, mask = darkroom(camera, None, (1.0, 1.0, 1.0), 4).develop(tmp_path / "a.png", "frame 0")
+    image, mask = darkroom(Optics(camera=camera), (1.0, 1.0, 1.0), 4).develop(tmp_path / "a.png", "frame 0")
     assert (np.abs(image.astype(int) - [128, 128, 255]) <= 1).all()
     assert (np.abs(mask.astype(int) - 128) <= 1).all()
 
@@ -230,7 +230,8 @@ def test_the_distortion_is_opencvs():
 def test_points_painted_through_the_lens_are_found_where_a_pinhole_sees_them(distortion):
     """Blobs at distorted places; undistorted, their centroids are the pinhole projections of the same directions."""
     lens = Camera(width=160, height=120, fx=130, fy=128, cx=82.3, cy=57.1)
-    pinhole = pinhole_for(lens, distortion)
+    optics = Optics(camera=lens, bend=distortion)
+    pinhole = pinhole_for([optics])
     targets = np.array([[20.2, 15.7], [80.0, 60.0], [140.4, 20.3], [30.6, 100.2], [141.1, 101.9]])
     row, column = np.indices((120, 160)) + 0.5
     for u, v in targets:
@@ -240,15 +241,16 @@ def test_points_painted_through_the_lens_are_found_where_a_pinhole_sees_them(dis
         assert np.allclose(back, (x, y), atol=1e-9)  # the model is invertible where it is used
         a, b = lens.fx * xd + lens.cx, lens.fy * yd + lens.cy
         image = (255 * np.exp(-((column - a) ** 2 + (row - b) ** 2) / 8)).astype(np.float32)[..., None]
-        found = undistort(image, pinhole, lens, distortion)[..., 0]
+        found = undistort(image, pinhole, optics)[..., 0]
         centroid = (found * column).sum() / found.sum(), (found * row).sum() / found.sum()
         assert np.allclose(centroid, (u, v), atol=0.1)
 
 
 def test_an_undistorted_image_shows_only_what_the_lens_saw():
     lens = Camera(width=160, height=120, fx=130, fy=130, cx=80, cy=60)
-    assert pinhole_for(lens, Distortion(k1=-0.2)) == lens  # a barrel loses its corners, and shows nothing unseen
-    pincushion = pinhole_for(lens, Distortion(k1=0.2))
+    barrel = Optics(camera=lens, bend=Distortion(k1=-0.2))
+    assert pinhole_for([barrel]) == lens  # it loses its corners, and shows nothing unseen
+    pincushion = pinhole_for([Optics(camera=lens, bend=Distortion(k1=0.2))])
     corner = (np.array(79.5 / pincushion.fx), np.array(59.5 / pincushion.fy))  # the centre of the last pixel
     x, y = Distortion(k1=0.2)(*corner)
     assert 79.5 < 130 * x <= 81.0 and 59.5 < 130 * y <= 61.0
@@ -258,7 +260,7 @@ def test_an_undistorted_image_shows_only_what_the_lens_saw():
 def test_a_distortion_that_folds_the_image_is_refused():
     lens = Camera(width=160, height=120, fx=60, fy=60, cx=80, cy=60)
     with pytest.raises(SceneError, match=r"k1=-0\.9.*undistort the images beforehand"):
-        pinhole_for(lens, Distortion(k1=-0.9))
+        pinhole_for([Optics(camera=lens, bend=Distortion(k1=-0.9))])
 
 
 def test_a_distorted_scene_is_a_pinhole_once_loaded(transforms_folder):

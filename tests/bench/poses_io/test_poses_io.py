@@ -57,7 +57,7 @@ def test_the_loader_of_scenes_opens_what_is_written(tmp_path):
     for view in POSES:
         Image.new("RGB", (CAMERA.width, CAMERA.height)).save(tmp_path / "images" / f"{view}.png")
     recording = open_folder(tmp_path).recording
-    assert recording.camera == CAMERA
+    assert recording.optics.camera == CAMERA
     for frame in recording.frames:
         np.testing.assert_allclose(frame.pose, POSES[frame.image.stem], atol=1e-12)
 

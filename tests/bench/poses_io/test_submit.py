@@ -50,7 +50,7 @@ def row(suite):
 @pytest.fixture(scope="module")
 def exported(row, tmp_path_factory):
     to = tmp_path_factory.mktemp("out") / "poses"
-    list(export([row], to, forms=["transforms", "colmap", "tum"], aligned=False, truth=True))
+    list(export([row], to, forms=["transforms", "colmap", "tum"], aligned=False, truth=True, roots=()))
     return to
 
 
@@ -102,7 +102,7 @@ def test_evo_finds_the_error_that_the_protocol_finds(row, exported, tmp_path):
     assert evo_ape(exported, tmp_path, "--align", "--correct_scale") == pytest.approx(
         row[1].metrics["pose/ate_rmse"], abs=1e-6
     )
-    list(export([row], tmp_path / "aligned", forms=["tum"], aligned=True, truth=True))
+    list(export([row], tmp_path / "aligned", forms=["tum"], aligned=True, truth=True, roots=()))
     assert evo_ape(tmp_path / "aligned", tmp_path) == pytest.approx(row[1].metrics["pose/ate_rmse"], abs=1e-6)
     assert sorted(path.name for path in (tmp_path / "aligned").iterdir()) == ["poses.tum", "truth"]
 
@@ -117,7 +117,7 @@ def test_an_exported_folder_is_a_scene_of_the_images_that_were_shown(exported):
 
 def test_nothing_is_written_over_and_a_cell_without_poses_is_named(row, exported, tmp_path):
     with pytest.raises(ValueError, match="not an empty folder"):
-        list(export([row], exported, forms=["tum"], aligned=False, truth=False))
+        list(export([row], exported, forms=["tum"], aligned=False, truth=False, roots=()))
     (tmp_path / "cell").mkdir()
     with pytest.raises(ValueError, match=r"no cell has aligned poses .*noisy/seed0"):
         list(

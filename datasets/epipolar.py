@@ -1,0 +1,124 @@
+"""Do the given poses fit the images? Matches between views against the epipolar lines that the poses put them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.scene import Scene
+from bench.task import Camera, Pose
+from datasets.matches import match
+
+VIEWS, PAIRS = 10, 20
+"""Views looked at, neighbours as they were taken; and the pairs of them with the most matches, which are judged by."""
+
+ENOUGH = 100  # matches, to say anything
+FITS = 1.5  # px, median: poses that are right are within half a pixel as a rule
+SUSPECT = 0.6  # px, median: beyond, likely mistakes are tried
+CLEARLY = 3.0  # times nearer another reading must be, to be named
+ZOOMS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.7, 2.0)  # of the focal length
+
+_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+
+READINGS: Mapping[str, Callable[[Pose], Pose]] = {
+    "poses look inverted: they fit as camera_from_world": lambda poses: _inverse(poses),
+    "poses look like another convention of axes (OpenCV's where OpenGL's are meant, or mirrored)": (
+        lambda poses: poses @ _FLIP
+    ),
+    "poses look inverted, and in another convention of axes": lambda poses: _inverse(poses) @ _FLIP,
+}
+
+
+def _inverse(poses: Pose) -> Pose:
+    return np.linalg.inv(poses).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """What matches say of poses. Errors are median distances to epipolar lines, in px of the images looked at."""
+
+    matches: int
+    error: float
+    control: float  # of wrong poses: those of other views
+    verdict: str | None  # a mistake by its name; None where the poses fit, or nothing can be said
+
+    @property
+    def sentence(self) -> str:
+        """For a person, with the control beside."""
+        if self.matches < ENOUGH:
+            return f"{self.matches} matches are too few to say whether the poses fit"
+        said = self.verdict or ("poses fit" if self.error < FITS else "matches say nothing of the poses")
+        measured = f"median {self.error:.2g} px from the epipolar lines of {self.matches} matches"
+        return f"{said}: {measured} [{self.control:.2g} px with the poses of other views]"
+
+
+def examine(scene: Scene) -> Geometry:
+    """Match some of the training views, and hold them against their true poses and against likely mistakes."""
+    views = [view for view in scene.truth.order if view in scene.truth.poses][:VIEWS]
+    poses = np.stack([scene.truth.poses[view] for view in views])
+    pairs = list(combinations(range(len(views)), 2))
+    found = sorted(
+        zip(pairs, match([scene.capture.images[view] for view in views], pairs), strict=True),
+        key=lambda item: -len(item[1]),
+    )[:PAIRS]
+    count = sum(len(points) for _, points in found)
+    if count < ENOUGH:
+        return Geometry(matches=count, error=float("nan"), control=float("nan"), verdict=None)
+    camera = scene.truth.camera
+    given = error_px(poses, camera, found)
+    control = error_px(poses[_strangers(len(poses))], camera, found)
+    return Geometry(
+        matches=count,
+        error=given,
+        control=control,
+        verdict=_verdict(poses, camera, found, given, scene.truth.reference == "exact"),
+    )
+
+
+Found = Sequence[tuple[tuple[int, int], NDArray[np.float64]]]
+
+
+def _strangers(count: int) -> NDArray[np.intp]:
+    """A view for each, in no order: neighbours on a ring that all move on by one place would fit as before."""
+    order = np.random.default_rng(0).permutation(count)
+    return order if count < 2 or (order != np.arange(count)).any() else np.roll(order, 1)
+
+
+def _verdict(poses: Pose, camera: Camera, found: Found, given: float, exact: bool) -> str | None:
+    if given < SUSPECT:
+        return None
+    readings = {name: error_px(change(poses), camera, found) for name, change in READINGS.items()}
+    best = min(readings, key=lambda name: readings[name])
+    if readings[best] < FITS and readings[best] * CLEARLY < given:
+        return f"{best} ({readings[best]:.2g} px)"
+    zooms = {zoom: error_px(poses, replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom), found) for zoom in ZOOMS}
+    zoom = min(zooms, key=lambda each: zooms[each])
+    if zooms[zoom] * CLEARLY < given:
+        return f"intrinsics look wrong: {zoom:g} times the focal length fits better ({zooms[zoom]:.2g} px)"
+    return None if exact or given < FITS else "poses do not fit the images, or their texture repeats"
+
+
+def error_px(poses: Pose, camera: Camera, found: Found) -> float:
+    """Median over all matches of the larger distance, in either image, to the epipolar line of the other's point."""
+    baseline = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
+    if baseline.max() <= 1e-6 * max(1.0, float(np.abs(poses[:, :3, 3]).max())):
+        return float("inf")  # cameras in one point put every match on its line: that is no fit
+    K = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    inverse = np.linalg.inv(K)
+    errors = []
+    for (a, b), points in found:
+        relative = np.linalg.inv(poses[b]) @ poses[a]  # camera b from camera a
+        x, y, z = relative[:3, 3]
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        F = inverse.T @ cross @ relative[:3, :3] @ inverse  # x_b^T F x_a = 0 (Hartley and Zisserman 2004, eq. 9.1)
+        one = np.ones((len(points), 1))
+        at_a, at_b = np.hstack([points[:, :2], one]), np.hstack([points[:, 2:], one])
+        line_b, line_a = at_a @ F.T, at_b @ F
+        residual = np.abs(np.sum(at_b * line_b, axis=1))
+        normal = np.minimum(np.linalg.norm(line_a[:, :2], axis=1), np.linalg.norm(line_b[:, :2], axis=1))
+        errors.append(residual / np.maximum(normal, 1e-12))
+    return float(np.median(np.concatenate(errors)))
