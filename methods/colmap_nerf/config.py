@@ -20,7 +20,7 @@ class SfmConfig(BaseModel):
 
     enlarge_to: int = Field(default=400, gt=0)  # smaller images are shown to SIFT this large (longest side), ...
     max_enlargement: float = Field(default=2.0, ge=1)  # ... but not more than this many times their size
-    max_features: int = Field(default=384, gt=0)  # an image; matching time grows with the square
+    max_features: int = Field(default=8192, gt=0)  # an image: COLMAP's own; matching time grows with the square
 
     min_points: int = Field(default=30, ge=0)  # a view that sees fewer points is not registered (COLMAP's own minimum)
     min_track: int = Field(default=3, ge=2)  # ... points that as many views agree on: two always agree

@@ -31,7 +31,7 @@ class ColmapNerf:
         known = self.config.intrinsics == "given"
         needs: set[Gift] = {"camera"} if known else set()
         uses: set[Gift] = {"masks"} if self.config.masks else set()
-        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 120.0, "full": 700.0}
+        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
         if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
             seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
         return Traits(
