@@ -13,7 +13,7 @@ PUBLISHED = JointMlpSchedule(
     radiance=FieldConfig(
         field="mlp", samples=128, fine_samples=0, mlp_activation="softplus", mlp_lr=5e-4, mlp_lr_decay=0.2
     ),
-    pose_lr=1e-3, pose_decay=0.01, heard_from=0.1, heard_by=0.5,
+    pose_lr=1e-3, pose_decay=0.01, coarse_to_fine_from=0.1, coarse_to_fine_by=0.5,
 )  # fmt: skip
 """BARF, sec. 4.2 and the authors' options: 8 x 256, 128 samples, no fine network, 200,000 steps of 1,024 rays."""
 

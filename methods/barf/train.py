@@ -7,7 +7,7 @@ import torch
 
 from bench.task import Capture, Fit, Job
 from methods.barf.config import BarfConfig
-from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.backends.select import set_threads
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
@@ -19,7 +19,6 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
     """Bundle-adjust the start poses of `capture` (Lin et al. 2021, eq. 9)."""
     if capture.camera is None or capture.start is None:
         raise ValueError("barf: needs intrinsics and start poses")
-    torch.set_num_threads(job.threads)
     set_threads(job.threads)
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
     start = np.stack([capture.start[view] for view in pyramid.ids])

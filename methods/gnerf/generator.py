@@ -72,13 +72,13 @@ class GridGenerator:
         return self.grid.noisy(std, generator)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> float:
-        return self.grid.learn(batch, rng)
+        return float(self.grid.learn(batch, rng))
 
     def step(self, moment: Moment) -> None:
         self.grid.step(moment.share if moment.phase == "B" else None)
 
     def advance(self, moment: Moment) -> bool:
-        return moment.phase == "B" and self.grid.grow(moment.index, moment.length)
+        return moment.phase == "B" and self.grid.refine(moment.index, moment.length)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.grid.state()

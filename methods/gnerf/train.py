@@ -19,7 +19,7 @@ from methods.gnerf.photometric import photometric_step, side_of
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.scene import Scene
 from methods.gnerf.schedule import Moment
-from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.backends.select import set_threads
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
@@ -47,7 +47,6 @@ class Course:
 
 def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     """Poses and field. Raises Collapsed when every attempt did."""
-    torch.set_num_threads(job.threads)
     set_threads(job.threads)
     sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
@@ -204,7 +203,7 @@ def _log(
         }
         if moment.phase != "B" and model.config.inversion:
             values["inversion_spread"] = spread(model)
-        checkpoints.log(moment.iteration + 1, values, force=True)
+        checkpoints.log(moment.iteration + 1, values)
 
 
 @torch.no_grad()

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bench.geometry_torch import exp_se3
 from methods.inerf.config import Registration
 from methods.inerf.interest import draw_points, interest_region
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.cameras.pose_variables import Cameras, exp_se3
+from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render import render_points
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 from methods.nerf.images.pyramid import shrunk, shrunk_to
+from methods.nerf.training.camera_training import CameraTraining
 
 CHECKED = 1024
 """Pixels of an image that several answers are compared on."""
@@ -41,12 +43,13 @@ def register(
     everywhere = torch.ones(stack[:, 0].shape, dtype=torch.bool, device=field.device)
     drawn_from = torch.from_numpy(np.stack(regions)).to(field.device) if how.sampling == "interest" else everywhere
     cameras = Cameras(start, intrinsics, pivot=field.centre, unit=unit)
+    moving = CameraTraining(cameras)
     with torch.enable_grad():
         for step in range(how.steps):
             targets = shrunk_to(stack, _side(how, step / how.steps, max(stack.shape[2:])))
             points = draw_points(drawn_from, how.rays, rng)
             _errors(field, cameras, targets, points).sum().backward()
-            cameras.step(how.rate * how.decay ** (step / 100))
+            moving.step(how.rate * how.decay ** (step / 100))
     points = draw_points(everywhere[:1], CHECKED, rng).expand(len(images), -1, -1)
     with torch.no_grad():
         return cameras.poses(), _errors(field, cameras, stack, points)

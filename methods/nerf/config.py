@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.task import Effort
 
+Backend = Literal["auto", "numba", "torch"]
+"""Who marches rays through a grid; `auto` is numba on the CPU and torch on any other device."""
+
 
 class Budget(BaseModel):
     """What an effort pays for. Counted in steps, not seconds, so that a fit can be repeated to the last bit."""
@@ -29,7 +32,7 @@ class FieldConfig(BaseModel):
     steps: int | None = Field(default=None, gt=0)  # instead of the effort's own number
 
     # field=grid
-    backend: Literal["auto", "fused", "torch"] = "auto"  # auto: fused on the CPU, torch on any other device
+    backend: Backend = "auto"
     grid_smoke: Budget = Budget(steps=150, rays=2048, side=48)
     grid_quick: Budget = Budget(steps=2000, rays=8192, side=160)
     grid_full: Budget = Budget(steps=5000, rays=8192, side=256)

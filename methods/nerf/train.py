@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from bench.task import Camera, Image, Job, Pose, ViewId
-from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.backends.select import set_threads
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
@@ -29,7 +29,6 @@ def train(
     Logs loss, psnr (dB, of the training rays), seconds and side through the job; goes on from `job.checkpoints`.
     Repeatable for one seed, device and number of threads.
     """
-    torch.set_num_threads(job.threads)
     set_threads(job.threads)
     views = PosedImages.of(images, poses, camera, background, torch.device(job.device))
     if config.field == "mlp":

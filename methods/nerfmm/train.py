@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bench.task import Camera, Capture, Fit, Job
-from methods.nerf.backends.numba_cpu.threads import set_threads
+from methods.nerf.backends.select import set_threads
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
@@ -18,7 +18,6 @@ from methods.nerfmm.config import NerfmmConfig
 
 def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     """Poses, focal length and field from images alone (Wang et al. 2021, eq. 5)."""
-    torch.set_num_threads(job.threads)
     set_threads(job.threads)
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
     height, width = pyramid.images.shape[2:]

@@ -14,7 +14,8 @@ from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import load, save
-from methods.nerf.rendering.encoding import contract, frequencies, harmonics
+from methods.nerf.rendering.contraction import contract
+from methods.nerf.rendering.encoding import frequencies, harmonics
 from methods.nerf.rendering.sampling import importance, marching_edges
 from methods.nerf.rendering.volume_rendering import weights_of
 

@@ -8,11 +8,12 @@ import torch
 from scipy.spatial.transform import RigidTransform
 
 from bench.degrade.initial_poses import generator_of, perturbed
+from bench.geometry_torch import exp_se3
 from bench.judge import protocol
 from bench.matrix.registry import find_scene
 from bench.task import Camera, Job, Start
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.cameras.pose_variables import Cameras, exp_se3
+from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
@@ -31,7 +32,11 @@ SMALL = JointGridSchedule(
 )
 BRIEF = JointGridSchedule(smoke=JointGridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
 NETWORK = JointMlpSchedule(
-    radiance=FieldConfig(field="mlp", fine_samples=0), pose_lr=1e-3, pose_decay=0.1, heard_from=0.1, heard_by=0.5
+    radiance=FieldConfig(field="mlp", fine_samples=0),
+    pose_lr=1e-3,
+    pose_decay=0.1,
+    coarse_to_fine_from=0.1,
+    coarse_to_fine_by=0.5,
 )
 
 
@@ -143,13 +148,13 @@ def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp
     plan = BRIEF.model_copy(update={"relief_lr": 0.05})
     job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke")
     field = train_jointly(pyramid, cameras, bounds, plan, job, "test")
-    assert bool(cameras.relief.abs().max() > 0) == forward
+    assert bool(cameras.bas_relief.abs().max() > 0) == forward
     if forward:
         # what the cameras learned in the field's space is what a ray of the scene sees
         points = torch.rand(1, 50, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
         pose = cameras.poses().detach()[:1]
         origins, directions = view_rays(cameras.intrinsics, pose, points)
-        inside = replace(field.bounds.frustum, relief=(0.0, 0.0, 1.0))
+        inside = replace(field.bounds.frustum, bas_relief=(0.0, 0.0, 1.0))
         told, own = field.local(origins, directions), inside.rays(*cameras.rays(torch.tensor([0]), points))
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(told, own, strict=True))
 

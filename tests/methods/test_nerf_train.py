@@ -58,7 +58,7 @@ def heldout_psnr(field, images) -> float:
     return checkpointing.psnr(float(np.mean((rgb - np.stack([images[view] for view in views]) / 255) ** 2)))
 
 
-@pytest.mark.parametrize(("backend", "steps"), [("fused", 120), ("torch", 25)])
+@pytest.mark.parametrize(("backend", "steps"), [("numba", 120), ("torch", 25)])
 def test_a_grid_learns_views_that_it_was_not_shown(backend, steps, images, tmp_path):
     log: list = []
     shown = dict(list(images.items())[5:])

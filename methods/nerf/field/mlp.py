@@ -11,7 +11,8 @@ from torch.nn import functional
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField, Shade
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.rendering.encoding import contract, frequencies
+from methods.nerf.rendering.contraction import contract
+from methods.nerf.rendering.encoding import frequencies
 from methods.nerf.rendering.sampling import importance, stratified
 from methods.nerf.rendering.volume_rendering import weights_of
 
@@ -19,10 +20,10 @@ from methods.nerf.rendering.volume_rendering import weights_of
 class Network(nn.Module):
     """Position -> density and feature; feature and direction -> colour (Mildenhall 2020, fig. 7).
 
-    `heard` is the share of the frequencies of both encodings that are let in (BARF, Lin et al. 2021, eq. 14).
+    `coarse_to_fine` is the share of the frequencies of both encodings that are let in (BARF, Lin et al. 2021, eq. 14).
     """
 
-    heard: float = 1.0
+    coarse_to_fine: float = 1.0
 
     def __init__(self, config: FieldConfig, channels: int, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class Network(nn.Module):
 
         `noise` (R, S) is added to the raw density (Mildenhall 2020, appendix A).
         """
-        encoded = frequencies(points, self.config.position_frequencies, self.heard)
+        encoded = frequencies(points, self.config.position_frequencies, self.coarse_to_fine)
         hidden = encoded
         for index, layer in enumerate(self.trunk):
             if self.config.skip and index == self.config.skip + 1:
@@ -56,7 +57,7 @@ class Network(nn.Module):
         raw = self.density(hidden)[..., 0]
         raw = raw if noise is None else raw + noise
         density = functional.relu(raw) if self.config.mlp_activation == "relu" else functional.softplus(raw)
-        view = frequencies(directions, self.config.direction_frequencies, self.heard)
+        view = frequencies(directions, self.config.direction_frequencies, self.coarse_to_fine)
         view = view[:, None].expand(*points.shape[:2], -1)
         hidden = functional.relu(self.view(torch.cat([self.feature(hidden), view], dim=-1)))
         return density, torch.sigmoid(self.colour(hidden))
@@ -79,11 +80,11 @@ class MlpField(RadianceField):
         separate = config.fine_samples and not config.shared_network
         self.fine = Network(config, self.channels, generator) if separate else None
 
-    def hear(self, share: float) -> None:
+    def set_coarse_to_fine(self, share: float) -> None:
         """Let in `share` of the frequencies of the encodings, the lowest first."""
         for network in (self.coarse, self.fine):
             if network is not None:
-                network.heard = share
+                network.coarse_to_fine = share
 
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         return self.both(origins, directions, generator)[-1]

@@ -20,13 +20,13 @@ class Frustum:
     """What a camera at the origin that looks along +z sees from z = `near` on. Straight rays stay straight in the box.
 
     In the box z' runs from -1 at `near` to 1 at infinity, evenly in disparity; x' and y' are x / z and y / z over the
-    larger of `slopes`, so that voxels look alike from the front whatever the image's shape. `relief` (mu, nu, lambda)
-    is what becomes of z before that: mu x + nu y + lambda z (see `Cameras`).
+    larger of `slopes`, so that voxels look alike from the front whatever the image's shape. `bas_relief` (mu, nu,
+    lambda) is what becomes of z before that: mu x + nu y + lambda z (see `Cameras`).
     """
 
     near: float  # scene units
     slopes: tuple[float, float]  # |x / z| and |y / z| at its sides
-    relief: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    bas_relief: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
     @property
     def widths(self) -> tuple[float, float, float]:
@@ -55,5 +55,5 @@ class Frustum:
 
     def _depths(self, vectors: Tensor) -> Tensor:
         """z' (R, 1) of `vectors` (R, 3)."""
-        mu, nu, lam = self.relief
+        mu, nu, lam = self.bas_relief
         return mu * vectors[:, :1] + nu * vectors[:, 1:2] + lam * vectors[:, 2:]

@@ -11,7 +11,8 @@ from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 from torch.nn import functional
 
-from methods.nerf.field.grid import CELL, GridField
+from methods.nerf.backends.base import CELL
+from methods.nerf.field.grid import GridField
 
 
 @torch.no_grad()

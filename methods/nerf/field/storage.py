@@ -90,7 +90,9 @@ def build(description: dict) -> RadianceField:
     """A field of this description, its values yet to be filled in."""
     said = description["bounds"]
     box = said.get("frustum")
-    frustum = box and Frustum(near=box["near"], slopes=tuple(box["slopes"]), relief=tuple(box["relief"]))
+    frustum = box and Frustum(
+        near=box["near"], slopes=tuple(box["slopes"]), bas_relief=tuple(box.get("bas_relief", box.get("relief")))
+    )
     bounds = Bounds(**{**said, "centre": tuple(said["centre"]), "frustum": frustum})
     config = FieldConfig.model_validate(description["config"])
     background = torch.zeros(description["channels"])

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 
-def frequencies(x: Tensor, count: int, heard: float = 1.0) -> Tensor:
+def frequencies(x: Tensor, count: int, coarse_to_fine: float = 1.0) -> Tensor:
     """x, sin(2^k pi x), cos(2^k pi x) for k < `count`: (..., 3) -> (..., 3 + 6 count). Mildenhall 2020, eq. 4.
 
-    `heard` in [0, 1] lets in that share of the frequencies, the next one fading in (BARF, Lin et al. 2021, eq. 14).
+    `coarse_to_fine` in [0, 1] lets in that share of the frequencies, the next one fading in: BARF's alpha over `count`
+    (Lin et al. 2021, eq. 14).
     """
     if count == 0:
         return x
@@ -17,8 +18,8 @@ def frequencies(x: Tensor, count: int, heard: float = 1.0) -> Tensor:
         x[..., None, :] * (2.0 ** torch.arange(count, device=x.device, dtype=x.dtype) * torch.pi)[:, None]
     ).flatten(-2)
     waves = angle.sin(), angle.cos()
-    if heard < 1:
-        fading = (heard * count - torch.arange(count, device=x.device, dtype=x.dtype)).clamp(0, 1)
+    if coarse_to_fine < 1:
+        fading = (coarse_to_fine * count - torch.arange(count, device=x.device, dtype=x.dtype)).clamp(0, 1)
         weight = ((1 - (fading * torch.pi).cos()) / 2).repeat_interleave(x.shape[-1])
         waves = waves[0] * weight, waves[1] * weight
     return torch.cat([x, *waves], dim=-1)
@@ -39,12 +40,3 @@ def harmonics(direction: Tensor, degree: int) -> Tensor:
             15**0.5 / 2 * (x * x - y * y),
         ]  # fmt: skip
     return torch.stack(terms, dim=-1)
-
-
-def contract(x: Tensor) -> Tensor:
-    """All of space into the cube [-2, 2]^3, the cube [-1, 1]^3 left as it is; (..., 3) -> (..., 3).
-
-    mip-NeRF 360, eq. 10, with the maximum norm, whose shells fill a grid without waste.
-    """
-    m = x.abs().amax(dim=-1, keepdim=True).clamp(min=1.0)
-    return x * (2 - 1 / m) / m

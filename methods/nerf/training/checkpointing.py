@@ -13,9 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.task import Image, Job
+from bench.task import Camera, Image, Job
 from methods.nerf.field.base import RadianceField
-from methods.nerf.images.posed_images import PosedImages
 
 CHECKPOINT_SECONDS = 20.0
 LOG_SECONDS = 1.0
@@ -33,7 +32,7 @@ class Checkpoints:
         self.path = job.checkpoints / f"{name}.safetensors"
         self.key = json.dumps(key, sort_keys=True)
         self.before = 0.0  # seconds spent before a kill
-        self.start = self.kept = time.monotonic()
+        self.start = self.saved = time.monotonic()
         self.writing = 0.0  # seconds that the last checkpoint took: never more than a twentieth of the time
         self.logged = -LOG_SECONDS
 
@@ -42,31 +41,28 @@ class Checkpoints:
         """Training time so far, earlier tries included."""
         return self.before + time.monotonic() - self.start
 
-    def log(self, step: int, values: Mapping[str, float], *, force: bool = False) -> None:
-        """A point of the curves, at most one a second."""
-        if self.log_due(force=force):
-            self.logged = self.seconds
-            self.job.log(step, {**values, "seconds": self.seconds})
-
     def log_due(self, *, force: bool = False) -> bool:
-        """Whether a point of the curves would be taken now: for those that cost something to find out."""
+        """Whether it is time for a point of the curves: at most one a second, or as `force` has it."""
         return force or self.seconds - self.logged >= LOG_SECONDS
 
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """A point of the curves."""
+        self.logged = self.seconds
+        self.job.log(step, {**values, "seconds": self.seconds})
+
     def save_due(self) -> bool:
-        """Whether `save` would write a checkpoint now."""
-        return time.monotonic() - self.kept >= max(CHECKPOINT_SECONDS, 20 * self.writing)
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, 20 * self.writing)
 
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write a checkpoint when one is due: after `step` steps, `state` (JSON) and `tensors` are all there is."""
-        if not self.save_due():
-            return
+        """Write a checkpoint: after `step` steps, `state` (JSON) and `tensors` are all there is."""
         start = time.monotonic()
         draft = self.path.with_name(f".{self.path.name}.tmp")
         header = {"key": self.key, "state": json.dumps({**state, "step": step, "seconds": self.seconds})}
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
         draft.replace(self.path)
-        self.kept = time.monotonic()
-        self.writing = self.kept - start
+        self.saved = time.monotonic()
+        self.writing = self.saved - start
 
     def resume(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """State (with its "step") and tensors of the last checkpoint; None where there is none that fits."""
@@ -103,9 +99,9 @@ def psnr(mse: float) -> float:
     return float(-10 * np.log10(max(mse, 1e-12)))
 
 
-def preview(field: RadianceField, views: PosedImages, side: int = 100) -> dict[str, Image]:
-    """What the field looks like from the first view, for the log."""
-    scale = side / max(views.camera.width, views.camera.height)
-    camera = views.camera.resized(max(1, round(views.camera.width * scale)), max(1, round(views.camera.height * scale)))
-    rgb = field.render(views.poses[:1].double().cpu().numpy(), camera).rgb[0]
+def preview(field: RadianceField, pose: Tensor, camera: Camera, side: int = 100) -> dict[str, Image]:
+    """What the field looks like from a pose (1, 4, 4), for the log."""
+    scale = side / max(camera.width, camera.height)
+    small = camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
+    rgb = field.render(pose.detach().double().cpu().numpy(), small).rgb[0]
     return {"preview": (rgb * 255 + 0.5).astype(np.uint8)}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from methods.nerf.backends.base import Priors, Rates
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -22,31 +23,34 @@ from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.checkpointing import decayed
-from methods.nerf.training.grid_training import Priors, Rate, learner_of
+from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.joint_schedule import CoarseToFine
 from methods.nerf.training.optimizer_state import with_prefix
 
 
 class CoarseToFineGrid:
-    """The field, which is another one after each `grow`, and its learner. RMSprop while coarse, Adam once fine."""
+    """The field, which is another one after each `refine`, and its training: RMSprop while coarse, Adam once fine."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, growth: CoarseToFine, side: int, generator: torch.Generator
+        self, bounds: Bounds, background: Tensor, schedule: CoarseToFine, side: int, generator: torch.Generator
     ) -> None:
         """`side`: of the final grid, of about side^3 voxels."""
-        self.growth, self.side = growth, side
-        coarse = growth.radiance.model_copy(
+        self.schedule, self.side = schedule, side
+        coarse = schedule.radiance.model_copy(
             update={
-                "sh_degree": 0, "density_gain": growth.coarse_gain, "density_start": growth.coarse_start,
+                "sh_degree": 0, "density_gain": schedule.coarse_gain, "density_start": schedule.coarse_start,
                 "min_alpha": 0.0,
             }
         )  # fmt: skip
-        self.field = GridField.empty(bounds, background, coarse, growth.coarse_side)
+        field = GridField.empty(bounds, background, coarse, schedule.coarse_side)
         with torch.no_grad():
-            self.field.density.add_(0.1 * torch.randn(self.field.density.shape, generator=generator))
-            self.field.colour.add_(0.01 * torch.randn(self.field.colour.shape, generator=generator))
-        self.field = self.field.to(background.device)
-        self.learner = learner_of(self.field, beta1=0.0)
+            field.density.add_(0.1 * torch.randn(field.density.shape, generator=generator))
+            field.colour.add_(0.01 * torch.randn(field.colour.shape, generator=generator))
+        self.training = GridTraining(field.to(background.device), beta1=0.0)
+
+    @property
+    def field(self) -> GridField:
+        return self.training.field
 
     @contextlib.contextmanager
     def noisy(self, std: float, generator: torch.Generator) -> Iterator[None]:
@@ -62,52 +66,53 @@ class CoarseToFineGrid:
         finally:
             self.field.density.data.copy_(clean)
 
-    def learn(self, batch: Batch, rng: torch.Generator) -> float:
-        """Leave the gradients of the mean squared error, to the rays too; returns that error."""
+    def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Leave the gradients of the mean squared error, to the rays too; returns that error, a scalar."""
         jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
-        return self.learner.learn(batch, jitter)
+        return self.training.learn(batch, jitter)
 
     def step(self, fine: float | None) -> None:
         """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse."""
-        growth = self.growth
+        schedule = self.schedule
         if fine is None:
-            self.learner.step(Rate(density=growth.density_lr, colour=growth.colour_lr))
+            self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))
             return
-        fade = decayed(1.0, growth.fine_decay, fine)
-        fog = growth.radiance.sparsity if fine < growth.grow_at[min(1, len(growth.grow_at) - 1)] else 0.0
-        self.learner.step(
-            Rate(density=growth.fine_density_lr * fade, colour=growth.fine_colour_lr * fade), Priors(sparsity=fog)
-        )
+        fade = decayed(1.0, schedule.fine_decay, fine)
+        fog = schedule.radiance.sparsity if fine < schedule.grow_at[min(1, len(schedule.grow_at) - 1)] else 0.0
+        rates = Rates(density=schedule.fine_density_lr * fade, colour=schedule.fine_colour_lr * fade)
+        self.training.step(rates, Priors(sparsity=fog))
 
-    def grow(self, index: int, length: int) -> bool:
+    def refine(self, index: int, length: int) -> bool:
         """Whatever is due before fine iteration `index` of `length`; True where the field has become another one."""
-        starts = [round(length * share) for share in self.growth.grow_at]
+        starts = [round(length * share) for share in self.schedule.grow_at]
         if index not in starts:
-            if index % (self.growth.radiance.occupancy_every // 2) == 0:
+            if index % (self.schedule.radiance.occupancy_every // 2) == 0:
                 refresh(self.field)
             return False
         stage = starts.index(index)
-        field = recast(self.field, self.growth.radiance) if stage == 0 else self.field
-        side = max(8, round(self.side * self.growth.growth[stage]))
-        self.field = resampled(field, side, shrink=stage == 0 and field.bounds.closed)
-        self.learner = learner_of(self.field)
+        field = recast(self.field, self.schedule.radiance) if stage == 0 else self.field
+        side = max(8, round(self.side * self.schedule.growth[stage]))
+        self.training = GridTraining(resampled(field, side, shrink=stage == 0 and field.bounds.closed))
         return True
+
+    def finish(self) -> GridField:
+        """The field, on its own again and frozen."""
+        return self.training.finish()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}
-        tensors |= {f"learner/{name}": value for name, value in self.learner.state().items()}
-        fine = self.field.config == self.growth.radiance
-        return {"field": describe(self.field), "steps": self.learner.steps, "fine": fine}, tensors
+        tensors |= {f"sink/{name}": value for name, value in self.training.sink.state().items()}
+        fine = self.field.config == self.schedule.radiance
+        return {"field": describe(self.field), "steps": self.training.sink.steps, "fine": fine}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         device = self.field.device
         field = build(dict(state["field"]))
         assert isinstance(field, GridField)
         field.load_state_dict(with_prefix("field/", tensors))
-        self.field = field.to(device)
-        self.learner = learner_of(self.field, beta1=0.9 if state["fine"] else 0.0)
+        self.training = GridTraining(field.to(device), beta1=0.9 if state["fine"] else 0.0)
         if state["steps"]:
-            self.learner.restore(with_prefix("learner/", tensors), state["steps"])
+            self.training.sink.restore(with_prefix("sink/", tensors), state["steps"])
 
 
 @torch.no_grad()

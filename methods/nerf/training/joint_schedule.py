@@ -6,7 +6,7 @@ network whose rates decay exponentially.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,14 @@ from methods.nerf.config import Budget, FieldConfig
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+class Draw(NamedTuple):
+    """The pixels of one iteration."""
+
+    side: int  # px, longest side of the images that they are drawn from
+    rays: int  # how many
+    views: int | None = None  # from how many of the views; None: all
 
 
 class CoarseToFine(BaseModel):
@@ -61,7 +69,9 @@ class JointGridSchedule(CoarseToFine):
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
-    relief_lr: float = Field(default=0.0, ge=0)  # Adam, on the relief of the field's space (cameras.py); decays as well
+    relief_lr: float = Field(
+        default=0.0, ge=0
+    )  # Adam, on the bas-relief of the field's space (`Cameras`); decays as well
 
 
 class JointMlpSchedule(BaseModel):
@@ -77,5 +87,5 @@ class JointMlpSchedule(BaseModel):
     pose_lr: Positive  # Adam, on twists
     pose_decay: Positive  # what is left of it in the end
     focal_lr: Positive = 1e-3
-    heard_from: Share = 0.0  # frequencies come in from this share of the training ...
-    heard_by: Share = 0.0  # ... to this one; 0: all are there from the start
+    coarse_to_fine_from: Share = 0.0  # frequencies come in from this share of the training ...
+    coarse_to_fine_by: Share = 0.0  # ... to this one; 0: all are there from the start

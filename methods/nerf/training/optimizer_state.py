@@ -1,4 +1,4 @@
-"""The state of a torch optimiser as named tensors, for checkpoints."""
+"""The state of a torch optimizer as named tensors, for checkpoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 
-def optimizer_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
     """All its tensors, named `prefix`, the parameter's number, the tensor's own name."""
-    state = optimiser.state_dict()["state"]
+    state = optimizer.state_dict()["state"]
     return {
         f"{prefix}{index}/{name}": torch.as_tensor(value)
         for index, entry in state.items()
@@ -18,14 +18,14 @@ def optimizer_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str
     }
 
 
-def restore_optimizer(optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
     """Take over what `moments` wrote; learning rates stay as they are."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(prefix):
             index, entry = name[len(prefix) :].split("/")
             state.setdefault(int(index), {})[entry] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

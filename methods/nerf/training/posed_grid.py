@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.task import Job
+from methods.nerf.backends.base import Priors, Rates
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -16,7 +16,8 @@ from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
-from methods.nerf.training.grid_training import Learner, Priors, Rate, learner_of
+from methods.nerf.training.grid_training import GridTraining
+from methods.nerf.training.optimizer_state import with_prefix
 
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> GridField:
@@ -27,51 +28,48 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
     checkpoints = Checkpoints(job, "grid", {**asked, "seed": job.seed, "views": list(views.ids)})
 
-    field = GridField.empty(bounds, views.background, config, sides[0]).to(views.pixels.device)
-    learner, first = learner_of(field), 0
+    training = GridTraining(GridField.empty(bounds, views.background, config, sides[0]).to(views.pixels.device))
+    first = 0
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
-        field, learner, first = _restored(state, tensors, views)
+        training, first = _restored(state, tensors, views), state["step"]
     smooth = Priors(tv_density=config.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
-    carving = replace(smooth, sparsity=config.sparsity)
+    carving = smooth._replace(sparsity=config.sparsity)
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if step in starts[1:]:
             stage = starts.index(step)
-            field = resampled(field, sides[stage], shrink=stage == 1 and bounds.closed)
-            learner = learner_of(field)
+            training = GridTraining(resampled(training.field, sides[stage], shrink=stage == 1 and bounds.closed))
         elif step % config.occupancy_every == 0 and step > 0:
-            refresh(field)
-        rng = generator(job.seed, step)
+            refresh(training.field)
+        field, rng = training.field, generator(job.seed, step)
         batch = views.draw(rays, rng)
-        loss = learner.learn(batch, torch.rand(rays, generator=rng).to(field.device))
+        loss = training.learn(batch, torch.rand(rays, generator=rng).to(field.device))
         fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
-        learner.step(
-            Rate(density=config.density_lr * fade, colour=config.colour_lr * fade),
-            carving if step < starts[1] else smooth,
-        )
-        last = step + 1 == budget.steps
-        checkpoints.log(step + 1, {"loss": loss, "psnr": psnr(loss), "resolution": max(field.shape)}, force=last)
-        checkpoints.save(step + 1, *_state(field, learner))
-    refresh(field)
-    job.log(budget.steps, {}, preview(field, views))
-    field.optimiser = None
+        rates = Rates(density=config.density_lr * fade, colour=config.colour_lr * fade)
+        training.step(rates, carving if step < starts[1] else smooth)
+        if checkpoints.log_due(force=step + 1 == budget.steps):
+            error = float(loss)
+            checkpoints.log(step + 1, {"loss": error, "psnr": psnr(error), "resolution": max(field.shape)})
+        if checkpoints.save_due():
+            checkpoints.save(step + 1, *_state(training))
+    refresh(training.field)
+    job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
     checkpoints.clear()
-    return field.requires_grad_(False)
+    return training.finish()
 
 
-def _state(field: GridField, learner: Learner) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    tensors = {f"field/{name}": value for name, value in field.state_dict().items()}
-    return {"field": describe(field), "steps": learner.steps}, {**tensors, **learner.state()}
+def _state(training: GridTraining) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    tensors = {f"field/{name}": value for name, value in training.field.state_dict().items()}
+    return {"field": describe(training.field), "steps": training.sink.steps}, tensors | training.sink.state()
 
 
-def _restored(state: dict[str, Any], tensors: dict[str, Tensor], views: PosedImages) -> tuple[GridField, Learner, int]:
+def _restored(state: dict[str, Any], tensors: dict[str, Tensor], views: PosedImages) -> GridTraining:
     field = build(state["field"])
     if not isinstance(field, GridField):
         raise ValueError("nerf: the checkpoint of a grid holds another field; delete it and start again")
-    field.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("field/")})
-    field = field.to(views.pixels.device)
-    learner = learner_of(field)
+    field.load_state_dict(with_prefix("field/", tensors))
+    training = GridTraining(field.to(views.pixels.device))
     if state["steps"]:
-        learner.restore(tensors, state["steps"])
-    return field, learner, state["step"]
+        training.sink.restore(tensors, state["steps"])
+    return training

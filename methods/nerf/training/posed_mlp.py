@@ -12,7 +12,7 @@ from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.storage import describe
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
-from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
+from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 
 
 def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> MlpField:
@@ -33,10 +33,11 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job)
         loss.backward()
         adam.param_groups[0]["lr"] = decayed(config.mlp_lr, config.mlp_lr_decay, step / budget.steps)
         adam.step()
-        last = step + 1 == budget.steps
-        checkpoints.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())}, force=last)
-        checkpoints.save(step + 1, {}, _state(field, adam))
-    job.log(budget.steps, {}, preview(field, views))
+        if checkpoints.log_due(force=step + 1 == budget.steps):
+            checkpoints.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())})
+        if checkpoints.save_due():
+            checkpoints.save(step + 1, {}, _state(field, adam))
+    job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
     checkpoints.clear()
     return field.requires_grad_(False)
 
@@ -54,6 +55,6 @@ def _resume(checkpoints: Checkpoints, field: MlpField, adam: torch.optim.Adam) -
     if found is None:
         return 0
     state, tensors = found
-    field.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("field/")})
+    field.load_state_dict(with_prefix("field/", tensors))
     restore_optimizer(adam, "adam/", tensors)
     return state["step"]

@@ -15,13 +15,13 @@ from numba.core import config
 
 # All liberties of fast arithmetic but the promise that nothing is ever infinite or NaN.
 FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
-SOURCES = ("jit.py", "simd.py", "march.py", "scatter.py")
+SOURCES = ("jit.py", "simd.py", "structs.py", "march.py", "scatter.py")
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on first use, for each combination of argument types; kept on disk between processes.
 
-    It runs without Python's lock, so that `threads.spread` can run it on several threads at once.
+    It runs without Python's lock, so that `threads.parallel_for` can run it on several threads at once.
     """
     with _cache():
         return numba.njit(fastmath=FAST, cache=True, nogil=True)(function)

@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-lane: Any = intrinsic  # what it makes is called without the typing context: its type is not the function's
+vectorised: Any = intrinsic  # what it makes is called without the typing context: its type is not the function's
 
 FLOAT = ir.FloatType()
 FLAGS = ("reassoc", "contract", "arcp", "nsz", "afn")
@@ -74,7 +74,7 @@ def _fma(builder, a, b, c) -> ir.Value:
 INDEX, F32 = types.uint64, types.float32
 
 
-@lane
+@vectorised
 def blend(typingctx, out, values, a, b, c, d, w00, w01, w10, w11, low, high, row):
     """out[:] = the mean of eight rows of `values`: those at a, b, c, d weighted by w00, w01, w10, w11 times `low`, and
     the rows that follow each of them by the same times `high`."""
@@ -101,7 +101,7 @@ def blend(typingctx, out, values, a, b, c, d, w00, w01, w10, w11, low, high, row
     return types.void(out, values, *[INDEX] * 4, *[F32] * 6, row), codegen
 
 
-@lane
+@vectorised
 def dot(typingctx, values, start, weights, row):
     """The sum of a row of `values` times `weights`."""
     length = row.count
@@ -131,7 +131,7 @@ def dot(typingctx, values, start, weights, row):
     return F32(values, INDEX, weights, row), codegen
 
 
-@lane
+@vectorised
 def add(typingctx, out, start, values, weight, row):
     """A row of `out` += weight * values[:]."""
     length = row.count
@@ -149,8 +149,8 @@ def add(typingctx, out, start, values, weight, row):
     return types.void(out, INDEX, values, F32, row), codegen
 
 
-@lane
-def lean(typingctx, out, start, values, here, there, weight, row):
+@vectorised
+def add_difference(typingctx, out, start, values, here, there, weight, row):
     """A row of `out` += weight * (the row of `values` at `here` - the one at `there`)."""
     length = row.count
 
@@ -170,7 +170,7 @@ def lean(typingctx, out, start, values, here, there, weight, row):
     return types.void(out, INDEX, values, INDEX, INDEX, F32, row), codegen
 
 
-@lane
+@vectorised
 def adam(typingctx, values, mean, square, start, gradient, place, rate, keep_mean, keep_square, epsilon, row):
     """One step of Adam (Kingma & Ba 2015) on a row, whose gradient becomes zero; `rate` holds the bias correction."""
     length = row.count
@@ -203,7 +203,7 @@ def adam(typingctx, values, mean, square, start, gradient, place, rate, keep_mea
     return types.void(values, mean, square, INDEX, gradient, INDEX, *[F32] * 4, row), codegen
 
 
-@lane
+@vectorised
 def _float_of_bits(typingctx, bits):
     """The float32 whose bits are this int32."""
 

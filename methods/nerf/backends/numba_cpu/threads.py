@@ -17,7 +17,7 @@ _threads: int | None = None
 _pool: ThreadPoolExecutor | None = None
 
 
-def set_threads(threads: int) -> None:
+def set_kernel_threads(threads: int) -> None:
     """How many threads the kernels of this process may use."""
     global _threads, _pool
     if threads == _threads:
@@ -31,22 +31,22 @@ def set_threads(threads: int) -> None:
 def get_threads() -> int:
     """What was set, or as many as torch uses (OMP_NUM_THREADS, or all cores)."""
     if _threads is None:
-        set_threads(torch.get_num_threads())
+        set_kernel_threads(torch.get_num_threads())
     return _threads or 1
 
 
-def spread(kernel: Callable[..., None], count: int, piece: int, *arguments: Any) -> None:
-    """`kernel(worker, first, last, *arguments)` over 0 to `count`, `piece` at a time, to whichever worker is free.
+def parallel_for(kernel: Callable[..., None], count: int, chunk: int, *arguments: Any) -> None:
+    """`kernel(worker, first, last, *arguments)` over 0 to `count`, `chunk` at a time, to whichever worker is free.
 
     The kernel must do the same whoever does it: `worker` only tells which scratch memory is its own.
     """
-    starts = itertools.count(0, piece)  # its `next` is atomic
+    starts = itertools.count(0, chunk)  # its `next` is atomic
 
     def work(worker: int) -> None:
         while (first := next(starts)) < count:
-            kernel(worker, first, min(first + piece, count), *arguments)
+            kernel(worker, first, min(first + chunk, count), *arguments)
 
-    helpers = min(get_threads(), -(-count // piece)) - 1
+    helpers = min(get_threads(), -(-count // chunk)) - 1
     futures = [_pool.submit(work, worker + 1) for worker in range(helpers)] if _pool is not None else []
     work(0)
     for future in futures:

@@ -1,0 +1,86 @@
+"""A grid that learns together with the cameras: coarse and then fine, on images that grow with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.task import Effort
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.grid import GridField
+from methods.nerf.images.posed_images import Batch
+from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.checkpointing import decayed
+from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
+
+
+class JointGrid:
+    """The `JointField` of a `JointGridSchedule`."""
+
+    def __init__(
+        self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, side: int,
+        rng: torch.Generator,
+    ) -> None:  # fmt: skip
+        """`side`: the longest one of the images themselves, px."""
+        self.schedule, self.side = schedule, side
+        self.budget: JointGridBudget = getattr(schedule, effort)
+        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng)
+
+    @property
+    def field(self) -> GridField:
+        return self.grid.field
+
+    @property
+    def iterations(self) -> int:
+        return self.budget.coarse + self.budget.fine
+
+    def draw(self, index: int) -> Draw:
+        schedule, fine = self.schedule, self._fine(index)
+        end = min(schedule.side_coarse, self.side)
+        if fine is None:
+            start = min(schedule.side_start, self.side)
+            return Draw(side=_between(start, end, index / self.budget.coarse, 4), rays=self.budget.rays_coarse)
+        if fine >= schedule.sharp_at:
+            return Draw(side=self.side, rays=self.budget.rays)
+        return Draw(side=_between(end, self.side, fine / schedule.sharp_at, 8), rays=self.budget.rays)
+
+    def prepare(self, index: int, cameras: CameraTraining) -> None:
+        index -= self.budget.coarse
+        if index >= 0 and self.grid.refine(index, self.budget.fine):
+            cameras.forget_momentum()
+
+    def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        return self.grid.learn(batch, rng)
+
+    def step(self, index: int, cameras: CameraTraining) -> None:
+        schedule, fine = self.schedule, self._fine(index)
+        if fine is None:
+            rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, index / self.budget.coarse)
+        else:
+            rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
+        has_own_space = self.field.bounds.frustum is not None
+        relief = schedule.relief_lr if has_own_space else 0.0
+        cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
+        self.grid.step(fine)
+
+    def finish(self) -> GridField:
+        return self.grid.finish()
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return self.grid.state()
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.grid.restore(state, tensors)
+
+    def _fine(self, index: int) -> float | None:
+        """Share of the fine iterations that is over; None before them."""
+        return (index - self.budget.coarse) / self.budget.fine if index >= self.budget.coarse else None
+
+
+def _between(start: int, end: int, share: float, step: int) -> int:
+    """A size on the way from `start` to `end` px, in multiples of `step`."""
+    return max(start, int(start + (end - start) * share) // step * step)

@@ -1,0 +1,284 @@
+"""Every back end that can run here does what plain torch does: values, all gradients, and the steps taken on them."""
+
+import numpy as np
+import pytest
+import torch
+
+from methods.nerf.backends import torch_reference
+from methods.nerf.backends.base import GridBackend, Priors, Rates
+from methods.nerf.backends.numba_cpu import backend as numba_cpu
+from methods.nerf.backends.select import select_backend, set_threads
+from methods.nerf.config import FieldConfig
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.grid import GridField
+from methods.nerf.field.occupancy import refresh
+
+BACKENDS: dict[str, GridBackend] = {"torch": torch_reference, "numba": numba_cpu}
+OTHERS = {name: backend for name, backend in BACKENDS.items() if name != "torch"}
+RAYS = 300
+KINDS = {"colour": (3, 1, False), "unbounded": (3, 1, True), "silhouette": (1, 0, False)}
+"""Channels, degree of the harmonics, contracted space."""
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    set_threads(2)
+
+
+def a_field(*, channels: int = 3, degree: int = 1, contract: bool = False, side: int = 20) -> GridField:
+    """A random grid with a large empty part, so that there is something to skip."""
+    generator = torch.Generator().manual_seed(0)
+    bounds = Bounds(
+        centre=(0.3, 0, 0), half_size=2.0, near=0.5, far=40.0 if contract else 7.0, contract=contract, away=3.0
+    )
+    config = FieldConfig(density_gain=20.0, min_alpha=1e-4, sh_degree=degree)
+    field = GridField.empty(bounds, torch.rand(channels, generator=generator), config, side)
+    with torch.no_grad():
+        field.density.copy_(2 * torch.randn(field.shape, generator=generator) - 2)
+        field.density[: max(0, side // 2 - 1)] = -15
+        field.colour.copy_(torch.randn(field.colour.shape, generator=generator))
+    refresh(field)
+    return field
+
+
+def some_rays(count: int = RAYS, *, miss: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Origins, directions and jitter of rays towards the grid, or away from it."""
+    generator = torch.Generator().manual_seed(1)
+    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    origins = 0.5 * torch.randn(count, 3, generator=generator) - 3 * directions
+    if miss:
+        origins, directions = origins + 50, torch.nn.functional.normalize(directions.abs(), dim=-1)
+    return origins, directions, torch.rand(count, generator=generator)
+
+
+def gradients_of(backend: GridBackend, field: GridField, rays: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    """What a random linear loss over colour and opacity is and how it depends on everything."""
+    origins, directions = (part.clone().requires_grad_() for part in rays[:2])
+    field.zero_grad(set_to_none=True)
+    seen = backend.render(field.view(), field.ray_batch(origins, directions, rays[2]), None)
+    generator = torch.Generator().manual_seed(3)
+    loss = (seen.colour * torch.randn(seen.colour.shape, generator=generator)).sum()
+    (loss + (seen.opacity * torch.randn(len(origins), generator=generator)).sum()).backward()
+    found = {
+        **seen._asdict(), "by origin": origins.grad, "by direction": directions.grad, "by density": field.density.grad,
+        "by raw colour": field.colour.grad,
+    }  # fmt: skip
+    return {name: value.detach() for name, value in found.items() if value is not None}
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, name: str = "") -> None:
+    """In single precision, after sums of hundreds of terms, of the order 1, that may cancel."""
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    assert torch.allclose(found, expected, rtol=1e-3, atol=2e-4 * scale + 3e-6), name
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_and_all_gradients_equal_those_of_the_torch_reference(kind, name):
+    channels, degree, contract = KINDS[kind]
+    field = a_field(channels=channels, degree=degree, contract=contract)
+    assert field.clearance.max() > 2  # something is jumped over
+    found, reference = (gradients_of(backend, field, some_rays()) for backend in (OTHERS[name], torch_reference))
+    assert found.keys() == reference.keys() and len(found) == 7
+    for part, expected in reference.items():
+        assert expected.abs().max() > 0
+        assert_close(found[part], expected, part)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(("side", "rays"), [(20, 1), (2, RAYS), (2, 1)])
+def test_one_ray_and_a_grid_of_two_voxels_are_no_special_cases(side, rays, name):
+    field = a_field(side=side)
+    found, reference = (gradients_of(backend, field, some_rays(rays)) for backend in (OTHERS[name], torch_reference))
+    for part, expected in reference.items():
+        assert_close(found[part], expected, part)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("rays", [some_rays(0), some_rays(miss=True)], ids=["no rays", "rays that miss"])
+@pytest.mark.parametrize("contract", [False, True])
+def test_a_batch_that_meets_nothing_sees_nothing_and_teaches_nothing(contract, rays, name):
+    backend, field = BACKENDS[name], a_field(contract=contract)
+    if contract:  # all of space is in the grid: it must be empty for a ray to miss
+        with torch.no_grad():
+            field.density.fill_(-30.0)
+        refresh(field)
+    found = gradients_of(backend, field, rays)
+    assert found["colour"].shape == (len(rays[0]), 3)
+    assert all(not value.any() for value in found.values())
+    field.zero_grad(set_to_none=True)
+    before = [part.detach().clone() for part in (field.density, field.colour)]
+    sink = backend.new_sink(field.view(), 0.9)
+    targets = torch.rand(len(rays[0]), 3, generator=torch.Generator().manual_seed(5))
+    error = backend.accumulate(field.view(), field.ray_batch(*rays), targets, field.background, sink)
+    assert float(error) == pytest.approx(float((field.background - targets).square().mean().nan_to_num()), rel=1e-5)
+    backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors())
+    assert all(torch.equal(a, b) for a, b in zip(before, (field.density, field.colour), strict=True))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("contract", [False, True])
+def test_what_is_accumulated_is_the_gradient_of_the_mean_squared_error(contract, name):
+    """To the rays: the same numbers. To the voxels: the same first step of Adam, wherever its sign is certain."""
+    rates, results = Rates(density=0.1, colour=0.05), []
+    targets = torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    sure = torch.ones(())
+    for backend in (torch_reference, OTHERS[name]):
+        field = a_field(contract=contract)
+        origins, directions, jitter = some_rays()
+        origins, directions = origins.requires_grad_(), directions.requires_grad_()
+        sink = backend.new_sink(field.view(), 0.9)
+        rays = field.ray_batch(origins, directions, jitter)
+        error = backend.accumulate(field.view(), rays, targets, field.background, sink)
+        if field.density.grad is not None:
+            sure = field.density.grad.abs() > 1e-6  # far above rounding; the sign is all of a first step
+            assert sure.sum() > 500
+        backend.step(field.view(), sink, rates, Priors())
+        assert origins.grad is not None and directions.grad is not None
+        results.append((float(error), origins.grad, directions.grad, field.density.detach()))
+    (error, *slopes, density), (other, *others, moved) = results
+    assert other == pytest.approx(error, rel=1e-4)
+    for slope, expected in zip(others, slopes, strict=True):
+        assert expected.abs().max() > 0
+        assert_close(slope, expected)
+    assert torch.allclose(moved[sure], density[sure], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_two_batches_before_a_step_are_one_gradient(name):
+    """Twice half the rays, against all of them at once: gradients through autograd and accumulated ones add up."""
+    backend, targets = BACKENDS[name], torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    moved = []
+    for cuts in ([slice(0, RAYS)], [slice(0, RAYS // 2), slice(RAYS // 2, RAYS)]):
+        field = a_field()
+        sink = backend.new_sink(field.view(), 0.9)
+        for cut in cuts:
+            rays = field.ray_batch(*(part[cut] for part in some_rays()))
+            backend.accumulate(field.view(), rays, targets[cut], field.background, sink)
+        seen = backend.render(field.view(), field.ray_batch(*some_rays()), sink)
+        seen.opacity.sum().mul(len(cuts) * 1e-3).backward()  # the mean over half the rays weighs each twice
+        backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors())
+        assert sink.steps == 1
+        moved.append(field.density.detach() - a_field().density)
+    sure = moved[0].abs() > 0.099  # far above epsilon, so that the first step of Adam is the same at any scale
+    assert sure.sum() > 500
+    assert torch.allclose(moved[1][sure], moved[0][sure], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_ray_gradients_equal_finite_differences(name):
+    field = a_field()
+    with torch.no_grad():  # smooth, dense and in no danger of a threshold: derivatives exist everywhere
+        x = torch.linspace(-2, 2, 20)
+        field.density.copy_(torch.sin(x)[:, None, None] + torch.cos(x)[None, :, None] - 3 + 0 * x)
+    field.clearance.zero_()
+    origins, directions, jitter = some_rays(40)
+    weights = torch.randn(40, 3, generator=torch.Generator().manual_seed(4))
+
+    def loss(o: torch.Tensor) -> torch.Tensor:
+        seen = BACKENDS[name].render(field.view(), field.ray_batch(o, directions, jitter), None)
+        return (seen.colour * weights).sum(dim=1)
+
+    inside = origins.clone().requires_grad_()
+    loss(inside).sum().backward()
+    assert inside.grad is not None
+    h = 2e-3
+    for axis in range(3):
+        shift = torch.zeros(3)
+        shift[axis] = h
+        with torch.no_grad():
+            slope = (loss(origins + shift) - loss(origins - shift)) / (2 * h)
+        # A trilinear field has kinks at voxel borders and rays enter and leave: hold the typical ray, tightly.
+        error = (slope - inside.grad[:, axis]).abs() / (slope.abs() + 0.05)
+        assert error.median() < 0.02
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_nothing_is_lost_by_skipping_empty_space(name):
+    field, rays = a_field(), some_rays()
+    skipping = BACKENDS[name].render(field.view(), field.ray_batch(*rays), None)
+    field.clearance.zero_()
+    whole = BACKENDS[name].render(field.view(), field.ray_batch(*rays), None)
+    assert torch.allclose(whole.colour, skipping.colour, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_optimizer_goes_on_from_its_saved_state(name):
+    backend, targets = BACKENDS[name], torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    set_threads(1)  # torch adds up a gradient in the order of its threads
+
+    def steps(field: GridField, sink, count: int) -> None:
+        for _ in range(count):
+            backend.accumulate(field.view(), field.ray_batch(*some_rays()), targets, field.background, sink)
+            backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors(sparsity=1e-7, tv_density=1e-6))
+
+    whole, broken = a_field(), a_field()
+    steps(whole, backend.new_sink(whole.view(), 0.9), 4)
+    sink = backend.new_sink(broken.view(), 0.9)
+    steps(broken, sink, 2)
+    again = backend.new_sink(broken.view(), 0.9)
+    again.restore(sink.state(), sink.steps)
+    steps(broken, again, 2)
+    assert torch.equal(whole.density, broken.density)
+
+
+def test_the_device_and_the_config_choose_the_back_end():
+    assert select_backend(torch.device("cpu")) is numba_cpu
+    assert select_backend(torch.device("cpu"), "torch") is torch_reference
+    assert select_backend(torch.device("meta"), "numba") is torch_reference
+
+
+def test_a_training_step_is_the_same_for_any_number_of_threads():
+    results = []
+    targets = torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    for threads in (1, 2):
+        set_threads(threads)
+        field = a_field()
+        sink = numba_cpu.new_sink(field.view(), 0.9)
+        for _ in range(2):
+            numba_cpu.accumulate(field.view(), field.ray_batch(*some_rays()), targets, field.background, sink)
+            priors = Priors(sparsity=1e-7, tv_density=1e-6, tv_colour=1e-6)
+            numba_cpu.step(field.view(), sink, Rates(density=0.1, colour=0.1), priors)
+        results.append((field.density.detach().clone(), field.colour.detach().clone()))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_gradients_through_a_field_go_to_the_sink_that_it_is_handed():
+    from methods.nerf.images.posed_images import Batch
+    from methods.nerf.training.grid_training import GridTraining
+
+    origins, directions, _ = some_rays()
+    targets = torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    direct, chained = GridTraining(a_field()), GridTraining(a_field())
+    direct.learn(Batch(origins=origins, directions=directions, colours=targets), torch.full((RAYS,), 0.5))
+    moved = origins.clone().requires_grad_()
+    torch.nn.functional.mse_loss(chained.field.render_rays(moved, directions), targets).backward()
+    assert chained.field.density.grad is None and moved.grad is not None and moved.grad.abs().sum() > 0
+    for training in (direct, chained):
+        training.step(Rates(density=0.1, colour=0.1))
+    assert (direct.field.density - a_field().density).abs().max() > 0.05
+    close = (direct.field.density - chained.field.density).abs() < 1e-3
+    assert close.float().mean() > 0.999  # where a gradient is all rounding, its sign is free
+    assert chained.finish().sink is None
+
+
+def test_records_of_several_marches_add_up():
+    from methods.nerf.backends.numba_cpu import scatter
+    from methods.nerf.backends.numba_cpu.sparse_adam import merged
+    from methods.nerf.backends.numba_cpu.structs import POSITION, grid_arrays
+    from methods.nerf.backends.numba_cpu.threads import parallel_for
+
+    field, targets = a_field(), torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
+    grid, pending = grid_arrays(field.view()), []
+    for jitter in (0.25, 0.75):
+        sink = numba_cpu.new_sink(field.view(), 0.9)
+        rays = field.ray_batch(*some_rays()[:2], torch.full((RAYS,), jitter))
+        numba_cpu.accumulate(field.view(), rays, targets, field.background, sink)
+        pending.append(sink.take())
+
+    def total(records) -> np.ndarray:
+        sums = np.zeros_like(grid.density), np.zeros_like(grid.colour)
+        parallel_for(scatter.gradients, grid.size[0], 4, scatter.by_layer(records, grid), grid, *sums)
+        return sums[1]
+
+    assert np.allclose(total(merged(pending, POSITION + 3)), total(pending[0]) + total(pending[1]), atol=1e-7)
