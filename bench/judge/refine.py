@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.geometry_torch import exp_se3, homogeneous
 from bench.task import Camera, DifferentiableField, Pose
 
 SETTLING = 0.2
@@ -69,24 +70,15 @@ def refine(
             pixels = torch.randint(len(directions), (len(poses), rays), generator=generator).to(device)
             gradient = torch.zeros_like(twists)
             for views in _groups(len(poses), max(1, CHUNK // rays)):
-                world = start[views] @ exp_se3(twists[views], unit)
+                world = start[views] @ homogeneous(exp_se3(twists[views], unit))
                 shown = _render(field, world, directions[pixels[views]])  # (n, rays, C)
                 wanted = torch.gather(colours[views], 1, pixels[views, :, None].expand(-1, -1, colours.shape[-1]))
                 loss = (shown - wanted.to(shown.dtype) / 255).square().mean(dim=(1, 2)).sum()
                 gradient += torch.autograd.grad(loss, twists)[0]  # to the twists alone: the field stays frozen
             twists.grad = gradient
             adam.step()
-    refined = (start @ exp_se3(twists.detach(), unit)).cpu().numpy()
+    refined = (start @ homogeneous(exp_se3(twists.detach(), unit))).cpu().numpy()
     return np.where(np.isfinite(refined).all(axis=(1, 2), keepdims=True), refined, poses)
-
-
-def exp_se3(twists: Tensor, unit: float = 1.0) -> Tensor:
-    """Rigid motions (N, 4, 4) of twists (N, 6): rotation vector in radians, then translation in `unit`s."""
-    x, y, z = twists[:, :3].unbind(dim=1)
-    o = torch.zeros_like(x)
-    skew = torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=1).reshape(-1, 3, 3)
-    upper = torch.cat([skew, unit * twists[:, 3:, None]], dim=2)
-    return torch.linalg.matrix_exp(torch.cat([upper, torch.zeros_like(upper[:, :1])], dim=1))
 
 
 def _render(field: DifferentiableField, world: Tensor, directions: Tensor) -> Tensor:

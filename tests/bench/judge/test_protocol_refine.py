@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from bench.geometry_torch import exp_se3, homogeneous
 from bench.judge.metrics import psnr, rotation_errors, translation_errors
-from bench.judge.refine import exp_se3, refine
+from bench.judge.refine import refine
 from bench.task import Camera, DifferentiableField, Rendering, look_at
 
 CAMERA = Camera(width=48, height=36, fx=60, fy=60, cx=24, cy=18)
@@ -56,7 +57,7 @@ def cameras(count=3):
 
 def disturbed(poses, amount=0.02, seed=0):
     twists = torch.from_numpy(amount * np.random.default_rng(seed).uniform(-1, 1, size=(len(poses), 6)))
-    return poses @ exp_se3(twists, 4.0).numpy()
+    return poses @ homogeneous(exp_se3(twists, 4.0)).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -162,4 +163,4 @@ def test_targets_of_another_size_are_refused_in_a_sentence(truth):
 def test_small_twists_are_rotations_about_the_camera():
     twist = torch.tensor([[0.0, 0.0, np.pi / 2, 0.0, 0.0, 0.5]], dtype=torch.float64)
     expected = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 2.0], [0, 0, 0, 1]])
-    np.testing.assert_allclose(exp_se3(twist, 4.0)[0].numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(homogeneous(exp_se3(twist, 4.0))[0].numpy(), expected, atol=1e-12)
