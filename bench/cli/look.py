@@ -35,7 +35,7 @@ def render(
     from rich.progress import Progress
 
     from bench.record import find_fitted_cell
-    from bench.runner.executors.local import Executor
+    from bench.runner.executors.local import LocalExecutor
     from bench.runner.provenance import cpu_count
     from bench.view import camera_path
 
@@ -45,7 +45,7 @@ def render(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"{cell} {kind}", total=frames)
         seen = camera_path.render(
-            folder, kind, frames=frames, side=side, device=device, executor=Executor(threads=cpu_count()),
+            folder, kind, frames=frames, side=side, device=device, executor=LocalExecutor(threads=cpu_count()),
             told=lambda count: progress.update(task, completed=count),
         )  # fmt: skip
         camera_path.write_film(seen, file, fps)

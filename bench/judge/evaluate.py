@@ -23,7 +23,7 @@ from bench.poses_io.submission import HELDOUT, Submission
 from bench.poses_io.transforms import describe
 from bench.record import read_json, write_json
 from bench.runner import worker_io
-from bench.runner.executors.local import Executor
+from bench.runner.executors.base import Executor
 from bench.scene import Scene, Truth
 from bench.task import Camera, Capture, Collapsed, Fit
 

@@ -23,7 +23,7 @@ from bench.matrix.plan import Planned
 from bench.matrix.registry import ConfiguredMethod, find_method, find_scene
 from bench.poses_io.convention_check import mistaken
 from bench.runner import worker_io
-from bench.runner.executors.local import Executor
+from bench.runner.executors.local import LocalExecutor
 from bench.runner.fit_client import request_fit
 from bench.runner.provenance import cpu_count
 from bench.scene import SIDE, Scene
@@ -113,7 +113,7 @@ def _request(method: ConfiguredMethod, capture: Capture, folder: Path, limit: fl
         degradation=parse("clean"),
         method=method,
     )
-    executor = Executor(threads=cpu_count())
+    executor = LocalExecutor(threads=cpu_count())
     return request_fit(planned, capture, folder, executor, fit="contract", limit=limit, device="cpu", retries=0)
 
 

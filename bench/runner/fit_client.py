@@ -15,7 +15,7 @@ from bench.matrix.plan import Planned
 from bench.poses_io.submission import HELDOUT
 from bench.record import read_json, write_json
 from bench.runner import worker_io
-from bench.runner.executors.local import Death, Executor
+from bench.runner.executors.base import Executor, WorkerEnd
 from bench.runner.provenance import versions
 from bench.scene import Scene
 from bench.task import INTERFACE, Capture
@@ -83,7 +83,7 @@ def request_fit(
     """Run the fit to its end in `folder`, or go on with one that a kill cut short.
 
     Returns its outcome: `status`, `reason`, and `seconds`, `peak_rss_mb`, `attempts` of all attempts together.
-    A worker that dies by a signal is tried again `retries` times; its time counts. Raises executor.Stopped.
+    A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
     """
     outcome, stderr = folder / "outcome.json", folder.parent / "stderr.txt"
     if not _is_for(folder, fit):
@@ -93,12 +93,12 @@ def request_fit(
     answer: dict[str, Any] | None = read_json(outcome) if outcome.exists() else None  # of a judge that was killed here
     while answer is None:
         attempts += 1
-        death = executor.run("fit", folder, limit=limit - _spent(folder), stderr=stderr)
-        peak, seconds = max(peak, death.peak_rss_mb), death.seconds
-        if outcome.exists() and death.kind == "exit":
+        end = executor.run("fit", folder, limit=limit - _spent(folder), stderr=stderr)
+        peak, seconds = max(peak, end.peak_rss_mb), end.seconds
+        if outcome.exists() and end.kind == "exit":
             answer = read_json(outcome)
-        elif outcome.exists() or death.kind != "signal" or attempts > retries:
-            answer = _outcome_of(death)
+        elif outcome.exists() or end.kind != "signal" or attempts > retries:
+            answer = _outcome_of(end)
     answer["seconds"] = answer.get("seconds") or max(_spent(folder), seconds)
     answer["attempts"] = max(attempts, 1)
     answer["memory"] = {
@@ -177,6 +177,6 @@ def _spent(folder: Path) -> float:
     return float(read_json(clock)["seconds"]) if clock.exists() else 0.0
 
 
-def _outcome_of(death: Death) -> dict[str, Any]:
-    status = death.kind if death.kind in ("timeout", "out_of_memory") else "failed"
-    return {"status": status, "reason": death.reason}
+def _outcome_of(end: WorkerEnd) -> dict[str, Any]:
+    status = end.kind if end.kind in ("timeout", "out_of_memory") else "failed"
+    return {"status": status, "reason": end.reason}

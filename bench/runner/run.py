@@ -19,7 +19,8 @@ from bench.judge.inputs import inputs_in_full
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, sweep_drafts, write_result, write_tables
-from bench.runner.executors.local import Executor, Stopped
+from bench.runner.executors.base import Executor, Stopped
+from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import discard, finished_fit, rename, request_fit, shown_to
 from bench.runner.provenance import cpu_count, provenance
@@ -95,7 +96,7 @@ class Runner:
 
     def __init__(self, settings: Settings, listen: Listener) -> None:
         self.settings, self.listen = settings, listen
-        self.executor = Executor(threads=settings.threads)
+        self.executor: Executor = LocalExecutor(threads=settings.threads)
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device)
         self.scenes = _Scenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)

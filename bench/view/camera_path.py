@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bench.record import read_json, write_json
 from bench.runner import worker_io
-from bench.runner.executors.local import Death, Executor
+from bench.runner.executors.base import Executor, WorkerEnd
 from bench.task import Camera, Pose, look_at
 
 Kind = Literal["orbit", "spiral"]
@@ -154,10 +154,10 @@ def render(
                 "camera": asdict(camera.resized(round(camera.width * scale), round(camera.height * scale))),
             },
         )  # fmt: skip
-        death = _watched(executor, desk, told)
+        end = _watched(executor, desk, told)
         answer: dict[str, Any] = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else {}
         if answer.get("status") != "done":
-            raise ValueError(f"render: {answer.get('reason') or death.reason}")
+            raise ValueError(f"render: {answer.get('reason') or end.reason}")
         held = [worker_io.read_arrays(file) for file in sorted((desk / "frames").glob("[0-9]*.npz"))]
     return Frames(**{name: np.stack([each[name] for each in held]) for name in ("rgb", "depth", "opacity")})
 
@@ -169,9 +169,9 @@ def _shown_camera(fit: Path) -> Camera:
     return Camera(**given)
 
 
-def _watched(executor: Executor, desk: Path, told: Callable[[int], None]) -> Death:
+def _watched(executor: Executor, desk: Path, told: Callable[[int], None]) -> WorkerEnd:
     """Run the worker while counting its frames."""
-    found: list[Death | BaseException] = []
+    found: list[WorkerEnd | BaseException] = []
 
     def work() -> None:
         try:

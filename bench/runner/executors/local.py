@@ -9,43 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import psutil
+
+from bench.runner.executors.base import Stopped, Verb, WorkerEnd
 
 SAMPLE = 0.1  # seconds between looks at the process tree
 
 
-class Stopped(Exception):  # noqa: N818 - an outcome, not a fault
-    """The run was interrupted: the cell keeps its checkpoints and has no result yet."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Death:
-    """How a worker process ended, as seen from outside."""
-
-    kind: Literal["exit", "signal", "timeout", "out_of_memory"]
-    code: int  # exit code or signal number
-    seconds: float  # wall time of the process
-    peak_rss_mb: float  # of the whole process tree, sampled
-
-    @property
-    def reason(self) -> str:
-        match self.kind:
-            case "timeout":
-                return f"killed at the time limit, after {self.seconds:.0f} s"
-            case "out_of_memory":
-                return f"killed for memory at {self.peak_rss_mb:.0f} MB"
-            case "signal":
-                return f"killed by {signal.Signals(self.code).name}"
-            case "exit":
-                return f"the worker exited with code {self.code} and wrote no outcome"
-
-
-class Executor:
-    """Starts workers; `stop` ends them all, and makes every later start raise Stopped."""
+class LocalExecutor:
+    """Workers as processes of this machine (see bench.runner.executors.base.Executor)."""
 
     def __init__(self, *, threads: int) -> None:
         self.threads = threads  # CPU threads granted to each worker
@@ -53,8 +27,8 @@ class Executor:
         self._stopping = False
         self._lock = threading.Lock()
 
-    def run(self, verb: Literal["fit", "render", "look"], folder: Path, *, limit: float, stderr: Path) -> Death:
-        """`python -m bench.runner.worker VERB FOLDER`, waited for. Output goes to the end of `stderr`."""
+    def run(self, verb: Verb, folder: Path, *, limit: float, stderr: Path) -> WorkerEnd:
+        """See Executor.run."""
         with stderr.open("ab") as log:
             with self._lock:
                 if self._stopping:
@@ -78,7 +52,7 @@ class Executor:
                 if process.stdin:
                     process.stdin.close()
 
-    def _watch(self, process: subprocess.Popen[bytes], limit: float) -> Death:
+    def _watch(self, process: subprocess.Popen[bytes], limit: float) -> WorkerEnd:
         start, peak, timed_out = time.monotonic(), 0.0, False
         pause = 0.01
         while process.poll() is None:
@@ -96,14 +70,14 @@ class Executor:
         if self._stopping:
             raise Stopped
         if timed_out:
-            return Death(kind="timeout", code=0, seconds=seconds, peak_rss_mb=peak)
+            return WorkerEnd(kind="timeout", code=0, seconds=seconds, peak_rss_mb=peak)
         if code == -signal.SIGKILL and peak > 0.7 * psutil.virtual_memory().total / 2**20:
-            return Death(kind="out_of_memory", code=-code, seconds=seconds, peak_rss_mb=peak)
+            return WorkerEnd(kind="out_of_memory", code=-code, seconds=seconds, peak_rss_mb=peak)
         kind = "signal" if code < 0 else "exit"
-        return Death(kind=kind, code=abs(code), seconds=seconds, peak_rss_mb=peak)
+        return WorkerEnd(kind=kind, code=abs(code), seconds=seconds, peak_rss_mb=peak)
 
     def stop(self) -> None:
-        """Kill every live worker with its tree."""
+        """See Executor.stop."""
         with self._lock:
             self._stopping = True
             live = list(self._live)
