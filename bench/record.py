@@ -21,7 +21,7 @@ RERUNNABLE: frozenset[Status] = frozenset({"timeout", "out_of_memory", "failed"}
 
 ROTATION = "pose/rotation_deg_median"
 SOLVED_BELOW_DEG = 5.0
-"""A cell is a success where it is done and ROTATION is below this (posefree/1, sec. 6)."""
+"""A cell is a success where it is done and ROTATION is below this (the protocol, 7)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Result:
     cell: Cell
     config: Mapping[str, Any]  # the method's whole config, defaults included
     status: Status
-    protocol: str  # "posefree/1"
+    protocol: str  # "posefree/2"
     reference: str = "exact"  # kind of truth: exact, measured, colmap
     given: tuple[str, ...] = ()  # see Capture.given: "camera", "prior", "rough_start", ...
     given_in_full: Mapping[str, str] = field(default_factory=dict)  # "prior", "intrinsics", "masks", "start": in words

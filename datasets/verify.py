@@ -14,7 +14,7 @@ from datasets import epipolar
 
 SIDE = 400
 FEW = 4
-"""Fewer training views than this cannot be aligned with a truth (posefree/1)."""
+"""Fewer training views than this cannot be aligned with a truth (the protocol, 1)."""
 
 
 class Examined(NamedTuple):

@@ -28,7 +28,7 @@ def test_the_top_level_is_the_customers():
 @pytest.mark.parametrize(
     ("library", "door"),
     [
-        ("evo", "bench/judge/align.py"),
+        ("evo", "bench/judge/trajectory.py"),
         ("mlflow", "bench/tracking/tracker.py"),
         ("click", "bench/cli/"),
         ("viser", "bench/view/viewer.py"),

@@ -9,7 +9,7 @@ from bench.degrade.kind import Kind, RngOf
 from bench.task import Capture, ViewId
 
 LEAST = 4
-"""Views that are always kept: posefree/1 can align no fewer (sec. 1)."""
+"""Views that are always kept: the protocol can align no fewer."""
 
 
 def fewer_views(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:

@@ -1,1 +1,1 @@
-"""What an answer is worth: protocol posefree/1, and the judge who applies it to a cell."""
+"""What an answer is worth: the protocol, and the judge who applies it to a cell."""

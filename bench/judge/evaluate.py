@@ -17,7 +17,9 @@ from PIL import Image as Picture
 from bench.degrade import degrade_truth
 from bench.judge import protocol
 from bench.judge.lpips import Lpips
-from bench.judge.protocol import STAGES, PoseJudgement, Stage
+from bench.judge.poses import PoseJudgement, judge_poses
+from bench.judge.protocol import STAGES, Stage
+from bench.judge.views import judge_floor, judge_views, mean_colour
 from bench.matrix.plan import Planned
 from bench.poses_io.submission import HELDOUT, Submission
 from bench.poses_io.transforms import describe
@@ -26,9 +28,6 @@ from bench.runner import worker_io
 from bench.runner.executors.base import Executor
 from bench.scene import Scene, Truth
 from bench.task import Camera, Capture, Collapsed, Fit
-
-RENDER_LIMIT = 1800.0
-"""Wall seconds after which rendering the held-out views is given up."""
 
 SHOWN_VIEWS = 6
 """Degraded training views kept for a person to see what the method saw."""
@@ -44,42 +43,62 @@ class _Renders(NamedTuple):
 
 
 class Judge:
-    """Protocol posefree/1 over fits saved in folders. `judge(...)` returns the fields of a Result."""
+    """The protocol over fits saved in folders. `judge(...)` returns the fields of a Result.
+
+    Without `refine`, the stages that are rendered from refined poses are absent.
+    """
 
     protocol = protocol.ID
 
-    def __init__(self, *, executor: Executor, lpips: Path | None, device: str) -> None:
-        self.executor, self.device = executor, device
+    def __init__(self, *, executor: Executor, lpips: Path | None, device: str, refine: bool = True) -> None:
+        self.executor, self.device, self.refine = executor, device, refine
         self._backbone = lpips
         self._lpips: Lpips | str | None = None
 
     def ingredients(self) -> dict[str, Any]:
-        """What decides a judgement beside the fit: rules, constants, and the weights of LPIPS."""
-        return {**protocol.constants(), "lpips": Lpips.identify(self._backbone)}
+        """What decides a judgement beside the fit: rules, constants, code, and the weights of LPIPS."""
+        made_of = {**protocol.constants(), "lpips": Lpips.identify(self._backbone)}
+        return made_of if self.refine else made_of | {"refine": False}
+
+    def level(self, planned: Planned, scene: Scene) -> dict[str, float]:
+        """The mean-colour level of a cell, `nvs/mean_colour/psnr`, however it ends."""
+        truth = degrade_truth(scene.truth, planned.degradation)
+        return judge_floor(_mean_colour(scene, truth), truth)
 
     def __call__(
-        self, planned: Planned, scene: Scene, capture: Capture, folder: Path, outcome: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, planned: Planned, scene: Scene, capture: Capture, folder: Path, outcome: Mapping[str, Any], *,
+        limit: float,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Judge the fit in `folder`, which ended as `outcome` says; rendering is given up after `limit` seconds.
+
+        A render that fails leaves the poses judged: `done`, stopped at stage `judge` for that reason.
+        """
         start = time.monotonic()
         fit = worker_io.read_fit(folder / "fit")
         truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
-        colour = protocol.mean_colour(capture.images)
+        colour = _mean_colour(scene, truth)
         _show(folder.parent.parent, capture, truth)
         try:
-            poses = protocol.judge_poses(fit.poses, truth, fit.camera, told=capture.exact)
+            poses = judge_poses(fit.poses, truth, fit.camera, given=capture.exact)
         except Collapsed as collapse:
             return {
                 "status": "collapsed",
+                "stage": "judge",
                 "reason": str(collapse),
-                "metrics": protocol.judge_floor(colour, truth),
+                "metrics": judge_floor(colour, truth),
                 "notes": dict(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
         camera = protocol.render_camera(fit.camera or capture.camera, truth)
         if planned.submission:
             _keep_heldout(folder / HELDOUT, poses, truth, camera)
-        renders = self._render(planned, poses, truth, camera, folder, outcome)
-        views = protocol.judge_views(
+        failed = None
+        try:
+            renders = self._render(planned, poses, truth, camera, folder, outcome, limit)
+        except RenderError as error:
+            failed = str(error)
+            renders = _Renders({}, None, {}, dict.fromkeys(STAGES, failed))
+        views = judge_views(
             renders.stages, truth,
             colour=colour, lpips=self.lpips, alignment=poses.alignment,
             corrections=renders.corrections, missing=renders.missing,
@@ -88,11 +107,13 @@ class Judge:
         _keep_cameras(folder / "cameras.json", fit, truth, poses)
         return {
             "status": "done",
+            "stage": "judge" if failed else None,
+            "reason": failed,
             "metrics": {**poses.metrics, **views.metrics},
             "per_view": {**poses.per_view, **views.per_view},
-            "flags": (*poses.flags, *views.flags),
+            "flags": (*poses.flags, *((f"nvs: {failed}",) if failed else ()), *views.flags),
             "absent": {**poses.absent, **views.absent},
-            "notes": dict(fit.notes),
+            "notes": {**fit.notes, **_frame(poses)},
             "cost": {"judge_seconds": time.monotonic() - start},
         }
 
@@ -110,8 +131,12 @@ class Judge:
         camera: Camera,
         folder: Path,
         outcome: Mapping[str, Any],
+        limit: float,
     ) -> _Renders:
-        """Have a worker render the held-out views; it is told their cameras in its method's own frame only."""
+        """Have a worker render the held-out views; it is told their cameras in its method's own frame only.
+
+        Raises RenderError.
+        """
         if not outcome["field"]:
             return _without_field(planned.submission, truth)
         desk = folder / "judge"
@@ -131,9 +156,10 @@ class Judge:
                 "threads": self.executor.threads,
                 "camera": asdict(camera),
                 "refine": protocol.refinement(poses.alignment),
+                "is_refined": self.refine,
             },
         )
-        death = self.executor.run("render", desk, limit=RENDER_LIMIT, stderr=folder / "stderr.txt")
+        death = self.executor.run("render", desk, limit=limit, stderr=folder / "stderr.txt")
         answer = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else None
         if answer is None or answer["status"] != "done":
             raise RenderError(f"rendering the held-out views failed: {answer['reason'] if answer else death.reason}")
@@ -141,6 +167,9 @@ class Judge:
             return _Renders({}, None, {}, dict.fromkeys(STAGES, str(answer["absent"])))
         arrays = worker_io.read_arrays(desk / "renders.npz")
         shutil.rmtree(desk)
+        wanted = truth.heldout.images.shape
+        if wrong := [stage for stage in STAGES if stage in arrays and arrays[stage].shape != wanted]:
+            raise RenderError(f"the method renders {arrays[wrong[0]].shape} where the held-out images are {wanted}")
         return _Renders(
             stages={stage: arrays[stage] for stage in STAGES if stage in arrays},
             depth=arrays["depth"],
@@ -151,6 +180,22 @@ class Judge:
 
 class RenderError(Exception):
     """The worker could not render a fit that it had saved."""
+
+
+def _mean_colour(scene: Scene, truth: Truth) -> NDArray[np.float64]:
+    """Of the scene's clean training images, all of them, whatever was shown; of their masks where the held-out views
+    are silhouettes."""
+    masks = scene.capture.masks
+    if truth.heldout.images.shape[-1] == 1 and masks is not None:
+        return mean_colour({view: mask[..., None] for view, mask in masks.items()})
+    return mean_colour(scene.capture.images)
+
+
+def _frame(poses: PoseJudgement) -> dict[str, str]:
+    """A note where the frame's rotation is not that of the centres."""
+    if poses.alignment.rotation_from == "centres":
+        return {}
+    return {"frame": "its rotation is that of the cameras' own rotations, scale and place are those of their centres"}
 
 
 def _without_field(submission: Submission | None, truth: Truth) -> _Renders:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge.align import rotation_angle
+from bench.judge.similarity import rotation_angle
 from bench.task import Pose
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bench.judge import metrics
-from bench.judge.align import align, is_rigid
+from bench.judge.align import Rules, align, is_rigid
 from bench.poses_io.transforms import GL
 from bench.task import Collapsed, Pose, ViewId
 
@@ -41,9 +41,10 @@ def mistaken(poses: Mapping[ViewId, Pose], truth: Mapping[ViewId, Pose]) -> str 
 
 
 def _error(poses: Mapping[ViewId, Pose], truth: Mapping[ViewId, Pose]) -> float:
-    """Median rotation error in degrees of the views that have a pose, once aligned."""
+    """Median rotation error in degrees of the views that have a pose, once aligned by their centres: cameras that all
+    look one way would hide axes that are wrong in all of them."""
     try:
-        alignment = align(poses, truth)
+        alignment = align(poses, truth, Rules(cone_deg=-1))
     except Collapsed:
         return 180.0
     E, T = (np.stack([side[view] for view in alignment.registered]) for side in (poses, truth))

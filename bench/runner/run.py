@@ -40,6 +40,8 @@ class Settings:
     suite: Path
     workers: int = 1
     limit: float | None = None  # seconds a fit; None: by effort
+    render_limit: float | None = None  # seconds the renders of a fit; None: as the fit's own
+    refine: bool = True  # held-out poses are refined too, which takes most of a judgement
     retries: int = 1  # of a worker that was killed by a signal
     retry_failed: bool = False
     device: str = "cpu"
@@ -49,6 +51,14 @@ class Settings:
     def threads(self) -> int:
         """CPU threads of each worker: a fair share."""
         return max(1, cpu_count() // self.workers)
+
+    def fit_limit(self, effort: Effort) -> float:
+        """Wall seconds after which a fit is killed."""
+        return self.limit or LIMIT[effort]
+
+    def judge_limit(self, effort: Effort) -> float:
+        """Wall seconds after which rendering its held-out views is given up."""
+        return self.render_limit or self.fit_limit(effort)
 
 
 class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
@@ -97,7 +107,7 @@ class Runner:
     def __init__(self, settings: Settings, listen: Listener) -> None:
         self.settings, self.listen = settings, listen
         self.executor: Executor = LocalExecutor(threads=settings.threads)
-        self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device)
+        self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
         self.scenes = _Scenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)
 
@@ -145,13 +155,13 @@ class Runner:
             earlier = read_result(self.folder(planned))
         except FileNotFoundError:
             return None
-        if self.settings.retry_failed and earlier.status in RERUNNABLE:
+        if self.settings.retry_failed and is_rerunnable(earlier):
             return None
         if not self.fingerprints.is_same_fit(planned, earlier):
             return None
         if earlier.status == "skipped" and earlier.reason != planned.skip:
             return None
-        judged = earlier.status == "done" or earlier.stage == "judge"
+        judged = earlier.status != "skipped" and earlier.stage != "load"  # a failed fit has its level judged
         judgement = self.fingerprints.of(planned)["judgement"]
         return earlier if not judged or earlier.fingerprints["judgement"] == judgement else None
 
@@ -174,25 +184,27 @@ class Runner:
                 "given": capture.given, "given_in_full": inputs_in_full(capture, scene.truth),
                 "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on,
             }  # fmt: skip
+            facts["metrics"] = self.judge.level(planned, scene)
             stage = "fit"
             fit = self.fingerprints.of(planned)["fit"]
             self.make_way(planned, fit)
             outcome = finished_fit(folder / "fit", fit)
             if outcome is None:
                 self.listen(planned, stage, None)
-                limit = self.settings.limit or LIMIT[planned.cell.effort]
                 outcome = request_fit(
                     planned, capture, folder / "fit", self.executor,
-                    fit=fit, limit=limit, device=self.settings.device, retries=self.settings.retries,
+                    fit=fit, limit=self.settings.fit_limit(planned.cell.effort), device=self.settings.device,
+                    retries=self.settings.retries,
                 )  # fmt: skip
             facts |= _facts(planned, outcome)
             if outcome["status"] != "done":
                 return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"
             self.listen(planned, stage, None)
-            verdict = self.judge(planned, scene, capture, folder, outcome)
-            ended = None if verdict["status"] == "done" else stage
-            return self.record(planned, stage=ended, **_merge(facts, verdict))
+            verdict = self.judge(
+                planned, scene, capture, folder, outcome, limit=self.settings.judge_limit(planned.cell.effort)
+            )
+            return self.record(planned, **_merge(facts, verdict))
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
@@ -256,6 +268,11 @@ class _Scenes:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(key)
             return self._loaded[key]
+
+
+def is_rerunnable(result: Result) -> bool:
+    """Whether `--retry-failed` settles this cell again: one that failed, or whose renders did."""
+    return result.status in RERUNNABLE or (result.status == "done" and result.stage == "judge")
 
 
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:

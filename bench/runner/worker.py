@@ -155,7 +155,9 @@ def render(folder: Path) -> dict[str, Any]:
     aligned = field.render(views["poses"], camera)
     arrays: dict[str, np.ndarray] = {"aligned": aligned.rgb, "depth": aligned.depth, "opacity": aligned.opacity}
     missing: dict[str, str] = {}
-    if isinstance(field, DifferentiableField):
+    if not request["is_refined"]:
+        missing = dict.fromkeys(("refined", "half"), "refinement was not asked for")
+    elif isinstance(field, DifferentiableField):
         from bench.judge.refine import refine
 
         halves: dict[str, Literal["all", "left"]] = {"refined": "all", "half": "left"}

@@ -44,7 +44,7 @@ class Trial:
 
     @property
     def holds(self) -> bool:
-        """Broken is a success rate below one half (posefree/1, sec. 6)."""
+        """Broken is a success rate below one half (the protocol, 7)."""
         return 2 * self.successes >= self.cells
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.judge.align import Similarity
+from bench.judge.similarity import Similarity
 from bench.matrix.registry import MethodRef
 from bench.record import read_cameras, read_json
 from bench.runner import worker_io

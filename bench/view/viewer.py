@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.judge.align import Similarity
+from bench.judge.similarity import Similarity
 from bench.record import read_cameras
 from bench.task import Camera, Field, Pose
 from bench.view.fitted_field import load_field, truth_from_field

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.judge import protocol
+from bench.judge.poses import judge_poses
+from bench.judge.protocol import plan_heldout
 from bench.matrix.registry import find_scene
 from bench.task import Capture, Collapsed, Job, PosePrior, RegisteringField
 from methods.gnerf import train as training
@@ -57,7 +58,7 @@ def converged(town, tmp_path_factory):
 
 def test_random_poses_become_the_true_ones(town, converged):
     found, _ = converged
-    judged = protocol.judge_poses(found.poses, town.truth)
+    judged = judge_poses(found.poses, town.truth)
     assert judged.metrics["pose/inliers_10deg"] == 1
     assert judged.metrics["pose/rotation_deg_median"] < 2  # a pixel is 0.6 degrees
     assert found.notes["reseeded_views"] > 0 and found.notes["restarts"] == 0
@@ -81,8 +82,8 @@ def test_new_images_are_registered_by_their_pixels_alone(town, converged, tmp_pa
     Gnerf().save(found, tmp_path)
     scene = Gnerf().load(tmp_path, "cpu")
     assert isinstance(scene, RegisteringField)
-    judged = protocol.judge_poses(found.poses, town.truth)
-    true = protocol.plan_heldout(judged.alignment, town.truth)
+    judged = judge_poses(found.poses, town.truth)
+    true = plan_heldout(judged.alignment, town.truth)
     poses = scene.register(town.truth.heldout.images, town.truth.camera, seed=0)
     turn = np.einsum("nij,nij->n", poses[:, :3, :3], true[:, :3, :3])
     angles = np.degrees(np.arccos(np.clip((turn - 1) / 2, -1, 1)))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bench.degrade.initial_poses import generator_of, perturbed
-from bench.judge import protocol
 from bench.judge.metrics import rotation_errors
+from bench.judge.poses import judge_poses
 from bench.matrix.registry import find_scene
 from bench.task import Job, RegisteringField
 from methods.inerf.config import InerfConfig, Registration
@@ -34,8 +34,8 @@ def registered(tmp_path_factory):
 
 def test_views_started_within_twenty_degrees_are_found(registered):
     scene, capture, fit, _ = registered
-    judged = protocol.judge_poses(fit.poses, scene.truth, told=capture.exact)
-    before = protocol.judge_poses(capture.start, scene.truth, told=capture.exact)
+    judged = judge_poses(fit.poses, scene.truth, given=capture.exact)
+    before = judge_poses(capture.start, scene.truth, given=capture.exact)
     assert before.metrics["pose/rotation_deg_median"] > 7
     errors = np.array([row["pose/rotation_deg"] for row in judged.per_view.values()])
     assert len(errors) == 50

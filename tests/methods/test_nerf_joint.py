@@ -9,7 +9,7 @@ from scipy.spatial.transform import RigidTransform
 
 from bench.degrade.initial_poses import generator_of, perturbed
 from bench.geometry_torch import exp_se3
-from bench.judge import protocol
+from bench.judge.poses import judge_poses
 from bench.matrix.registry import find_scene
 from bench.task import Camera, Job, Start
 from methods.nerf.cameras.intrinsics import Intrinsics
@@ -162,8 +162,8 @@ def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp
 def test_rough_poses_become_good_ones(town, tmp_path):
     log: list = []
     _, _, poses = trained(town, SMALL, tmp_path, log=log)
-    before = protocol.judge_poses(town.capture.start, town.truth).metrics["pose/rotation_deg_median"]
-    after = protocol.judge_poses(poses, town.truth).metrics["pose/rotation_deg_median"]
+    before = judge_poses(town.capture.start, town.truth).metrics["pose/rotation_deg_median"]
+    after = judge_poses(poses, town.truth).metrics["pose/rotation_deg_median"]
     assert before > 8
     assert after < 1.5  # 0.5 to 0.9 degrees at 64 px with these few iterations
     assert {"loss", "psnr", "side", "motion", "seconds"} <= {name for _, values, _ in log for name in values}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.judge import protocol
+from bench.judge.poses import judge_poses
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Capture, Job, ViewId
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule
@@ -65,7 +65,7 @@ def test_poses_come_out_of_images_alone(stereo, tmp_path):
     job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke", sink=lambda *row: log.append(row))
     fit = Nerfmm(SHORT).fit(capture, job)
     assert fit.camera is not None
-    judged = protocol.judge_poses(fit.poses, truth, fit.camera).metrics
+    judged = judge_poses(fit.poses, truth, fit.camera).metrics
     assert judged["pose/rotation_deg_median"] < 8  # 3.4 to 4.8 with three seeds
     assert judged["pose/translation_relative"] < 0.25  # 0.10 to 0.12
     assert judged["camera/focal_relative_error"] < 0.15  # 0.07 to 0.10, from 0.19
@@ -91,4 +91,4 @@ def test_rough_poses_can_take_the_place_of_none(stereo, tmp_path):
     )
     fit = Nerfmm(brief).fit(given, Job(seed=0, workdir=tmp_path, threads=2, effort="smoke"))
     assert fit.camera is None
-    assert protocol.judge_poses(fit.poses, truth).metrics["pose/rotation_deg_median"] < 5
+    assert judge_poses(fit.poses, truth).metrics["pose/rotation_deg_median"] < 5

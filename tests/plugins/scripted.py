@@ -17,7 +17,7 @@ class Config(BaseModel):
 
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
-        "die_once", "steps",
+        "die_once", "steps", "load_raises", "load_hangs", "wrong_size",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
 
@@ -25,11 +25,13 @@ class Config(BaseModel):
 class ConstantField:
     """The colour c, everywhere."""
 
+    wrong = 0  # rows too many
+
     def __init__(self, colour: np.ndarray) -> None:
         self.colour = colour
 
     def render(self, poses: Pose, camera: Camera) -> Rendering:
-        size = (len(poses), camera.height, camera.width)
+        size = (len(poses), camera.height + self.wrong, camera.width)
         rgb = np.broadcast_to(self.colour.astype(np.float32), (*size, len(self.colour)))
         return Rendering(rgb=rgb, depth=np.ones(size, np.float32), opacity=np.ones(size, np.float32))
 
@@ -94,4 +96,11 @@ class Scripted:
 
     def load(self, folder: Path, device: str) -> ConstantField | None:
         path = folder / "colour.npy"
+        match self.config.behaviour:
+            case "load_raises":
+                raise RuntimeError("told\nto")
+            case "load_hangs":
+                time.sleep(3600)
+            case "wrong_size":
+                ConstantField.wrong = 1
         return ConstantField(np.load(path)) if path.exists() else None

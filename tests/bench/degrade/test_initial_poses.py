@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
-from bench.judge import protocol
 from bench.judge.metrics import rotation_errors
+from bench.judge.poses import judge_poses
 from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
 from bench.matrix.selection import Selection
@@ -120,18 +120,18 @@ def test_a_method_is_shown_the_start_that_it_asks_for_by_its_seed():
 
 def test_views_whose_pose_was_given_are_not_judged(capture):
     truth = find_scene("blocks", ()).load(64).truth
-    told = frozenset(list(truth.poses)[:60])
-    wrong = {view: pose if view in told else pose @ _turn(3.0) for view, pose in truth.poses.items()}
+    given = frozenset(list(truth.poses)[:60])
+    wrong = {view: pose if view in given else pose @ _turn(3.0) for view, pose in truth.poses.items()}
     for view in list(wrong)[60:75]:
         wrong[view][:3, 3] += 5.0  # lost altogether, and heavy in a least-squares alignment
-    judged = protocol.judge_poses(wrong, truth, told=told)
+    judged = judge_poses(wrong, truth, given=given)
     assert judged.metrics["pose/rotation_deg_median"] == pytest.approx(3.0, abs=1e-4)
-    assert set(judged.per_view) == set(truth.poses) - told
+    assert set(judged.per_view) == set(truth.poses) - given
     assert judged.metrics["pose/registered"] == 1.0
-    lost = {view: pose for view, pose in wrong.items() if view in told}
+    lost = {view: pose for view, pose in wrong.items() if view in given}
     with pytest.raises(Collapsed, match="none of the 40 views"):
-        protocol.judge_poses(lost, truth, told=told)
-    assert protocol.judge_poses(truth.poses, truth, told=truth.poses).metrics["pose/rotation_deg_mean"] < 1e-4
+        judge_poses(lost, truth, given=given)
+    assert judge_poses(truth.poses, truth, given=truth.poses).metrics["pose/rotation_deg_mean"] < 1e-4
 
 
 def _turn(degrees: float) -> np.ndarray:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from bench.judge.align import Rules, Similarity, align, is_rigid, radius, rotation_angle, trajectory_errors, umeyama
+from bench.judge.align import align, is_rigid
+from bench.judge.similarity import Similarity, rotation_angle, umeyama
+from bench.judge.trajectory import trajectory_errors
 from bench.task import Collapsed, ViewId, look_at
 
 seeds = st.integers(0, 2**32 - 1)
@@ -115,17 +117,6 @@ def test_the_inverse_undoes_it_and_rotations_stay_rotations():
     np.testing.assert_allclose(similarity.inverse().apply(moved), poses, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [1e-2, 1.0, 100.0])
-def test_the_unit_of_the_estimate_does_not_matter(size):
-    rng = np.random.default_rng(1)
-    truth = cameras(rng)
-    noisy = truth.copy()
-    noisy[:, :3, 3] += 0.3 * rng.normal(size=(20, 3))
-    reference = align(named(noisy), named(truth)).similarity.apply(noisy)
-    noisy[:, :3, 3] *= size
-    np.testing.assert_allclose(align(named(noisy), named(truth)).similarity.apply(noisy), reference, atol=1e-9)
-
-
 def test_collinear_cameras_are_aligned_by_their_rotations_and_say_so():
     rng = np.random.default_rng(2)
     truth = cameras(rng, 10)
@@ -165,19 +156,6 @@ def test_a_view_alone_is_a_collapse(count):
     truth = cameras(np.random.default_rng(6))
     with pytest.raises(Collapsed, match=f"{count} of 20"):
         align(named(truth[:count]), named(truth))
-
-
-def test_a_near_collapse_does_not_come_back_scaled_by_thousands():
-    rng = np.random.default_rng(7)
-    truth = cameras(rng)
-    estimate = truth.copy()
-    estimate[:, :3, 3] *= 1e-4 / 4
-    found = align(named(estimate), named(truth))
-    assert any("scale bound hit" in flag for flag in found.flags)
-    assert found.similarity.scale == Rules().max_scale
-    moved = found.similarity.apply(estimate)
-    np.testing.assert_allclose(moved[:, :3, 3].mean(0), truth[:, :3, 3].mean(0), atol=1e-9)
-    assert radius(moved[:, :3, 3]) < 0.2
 
 
 def test_flipped_views_do_not_hide_that_the_others_are_exact():
@@ -239,7 +217,7 @@ def test_float32_rotations_do_not_trouble_evo():
 
 def test_judging_leaves_nothing_in_the_home_folder(tmp_path: Path):
     child = (
-        "import numpy as np; from bench.judge.align import trajectory_errors\n"
+        "import numpy as np; from bench.judge.trajectory import trajectory_errors\n"
         "poses = np.tile(np.eye(4), (3, 1, 1)); trajectory_errors(poses, poses)"
     )
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}

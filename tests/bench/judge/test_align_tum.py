@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bench.judge.align import Similarity, trajectory_errors, umeyama
+from bench.judge.similarity import Similarity, umeyama
+from bench.judge.trajectory import trajectory_errors
 
 
 def read_tum(path):

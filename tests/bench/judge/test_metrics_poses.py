@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bench.judge import metrics
-from bench.judge.align import Similarity, nearest_rotation
+from bench.judge.similarity import Similarity, nearest_rotation
 from bench.task import look_at
 
 

@@ -1,11 +1,14 @@
-"""posefree/1 on held-out views: stages apart, flags beside numbers, nothing silently good."""
+"""The protocol on held-out views: stages apart, flags beside numbers, nothing silently good."""
 
 import numpy as np
 import pytest
 
 from bench.judge import metrics, protocol
-from bench.judge.align import Alignment, Similarity
+from bench.judge.align import Alignment
 from bench.judge.lpips import Lpips
+from bench.judge.poses import judge_poses
+from bench.judge.similarity import Similarity
+from bench.judge.views import judge_floor, judge_views, mean_colour
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, ViewId, look_at
 
@@ -44,7 +47,7 @@ def noisy(truth, amount=0.05, seed=1):
 
 def judge(renders, truth, **options):
     options = {"colour": np.full(truth.heldout.images.shape[-1], 0.5), "lpips": NO_LPIPS} | options
-    return protocol.judge_views(renders, truth, **options)
+    return judge_views(renders, truth, **options)
 
 
 def test_each_stage_has_columns_of_its_own(truth):
@@ -117,11 +120,11 @@ def test_a_constant_image_is_flagged_and_so_is_one_worse_than_the_mean_colour(tr
 
 def test_the_mean_colour_is_that_of_the_images_shown(truth):
     shown = {ViewId("v000"): np.full((5, 5, 3), (255, 0, 51), np.uint8), ViewId("v001"): np.zeros((5, 5, 3), np.uint8)}
-    colour = protocol.mean_colour(shown)
+    colour = mean_colour(shown)
     np.testing.assert_allclose(colour, [0.5, 0.0, 0.1])
     targets = truth.heldout.images / 255
     expected = metrics.psnr(np.broadcast_to(colour, targets.shape), targets).mean()
-    assert protocol.judge_floor(colour, truth) == {"nvs/mean_colour/psnr": pytest.approx(expected)}
+    assert judge_floor(colour, truth) == {"nvs/mean_colour/psnr": pytest.approx(expected)}
 
 
 def test_silhouettes_are_judged_by_iou_and_the_psnr_of_masks():
@@ -181,7 +184,7 @@ def test_psnr_never_certifies_poses(truth):
     azimuths = np.random.default_rng(5).uniform(0, 2 * np.pi, size=4)
     centres = 4 * np.stack([np.cos(azimuths), np.sin(azimuths), np.full(4, 0.4)], axis=1)
     wrong = look_at(centres, np.zeros(3), np.array([0.0, 0.0, 1.0]))
-    poses = protocol.judge_poses(dict(zip(symmetric.order, wrong, strict=True)), symmetric).metrics
+    poses = judge_poses(dict(zip(symmetric.order, wrong, strict=True)), symmetric).metrics
     views = judge({"aligned": ball}, symmetric).metrics
     assert views["nvs/aligned/psnr"] > 40
     assert poses["pose/rotation_deg_median"] > 5

@@ -4,12 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.judge import protocol
 from bench.record import read_log, read_result
-from bench.runner.run import SuiteBusy, hold
+from bench.runner.run import Settings, SuiteBusy, hold
 
 
 @pytest.mark.parametrize(
@@ -74,16 +75,84 @@ def test_only_failures_run_again_and_only_when_asked(tmp_path):
     assert fitted == ["blocks/clean/scripted[behaviour=raise]/seed0"]
 
 
-def test_a_new_protocol_judges_again_and_fits_nothing(tmp_path, monkeypatch):
-    made = make_plan("answer", "coincide", "collapse")
+def test_a_new_protocol_judges_again_and_fits_nothing_whatever_the_cell_came_to(tmp_path, monkeypatch):
+    made = make_plan("answer", "coincide", "collapse", "raise")
     before, *_ = execute(tmp_path, made)
     monkeypatch.setattr(protocol, "ID", "posefree/test")
     monkeypatch.setattr("bench.judge.evaluate.Judge.protocol", "posefree/test")
     after, fitted, cached = execute(tmp_path, made)
-    assert fitted == []
-    assert cached == ["blocks/clean/scripted[behaviour=collapse]/seed0"]
-    assert [result.protocol for result in after] == ["posefree/test", "posefree/test", "posefree/1"]
-    assert after[0].fingerprints["fit"] == before[0].fingerprints["fit"]
+    assert (fitted, cached) == ([], [])
+    assert {result.protocol for result in after} == {"posefree/test"}
+    assert [(r.status, r.reason, r.metrics) for r in after] == [(r.status, r.reason, r.metrics) for r in before]
+    assert [r.fingerprints["fit"] for r in after] == [r.fingerprints["fit"] for r in before]
+    assert [r.cost.get("fit_seconds") for r in after] == [r.cost.get("fit_seconds") for r in before]
+
+
+def test_an_edited_judge_judges_again(tmp_path, monkeypatch):
+    made = make_plan("answer")
+    (before,), *_ = execute(tmp_path, made)
+    assert set(before.ingredients["judgement"]["code"]) >= {"align.py", "metrics.py", "poses.py", "refine.py"}
+    monkeypatch.setattr(protocol, "code", lambda: {"align.py": "edited"})
+    _, fitted, cached = execute(tmp_path, made)
+    assert (fitted, cached) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("load_raises", "rendering the held-out views failed: RuntimeError: told to"),
+        ("load_hangs", "rendering the held-out views failed: killed at the time limit"),
+        ("wrong_size", "the method renders (25, 65, 64, 3) where the held-out images are (25, 64, 64, 3)"),
+    ],
+)
+def test_a_render_that_fails_costs_the_view_columns_and_not_the_poses(tmp_path, behaviour, reason):
+    (result,), *_ = execute(tmp_path, make_plan(behaviour), render_limit=3.0 if behaviour == "load_hangs" else 60.0)
+    assert (result.status, result.stage) == ("done", "judge")
+    assert result.solved
+    assert result.metrics["pose/rotation_deg_median"] < 1e-6
+    assert [name for name in result.metrics if name.startswith("nvs/")] == ["nvs/mean_colour/psnr"]
+    assert result.absent["nvs/aligned"].startswith(reason)
+    assert any(flag.startswith(f"nvs: {reason}") for flag in result.flags)
+    _, fitted, cached = execute(tmp_path, make_plan(behaviour))
+    assert (fitted, len(cached)) == ([], 1)
+    _, fitted, cached = execute(tmp_path, make_plan(behaviour), retry_failed=True, render_limit=1.0)
+    assert (fitted, cached) == ([], [])
+
+
+def test_the_limit_of_a_render_is_that_of_the_fit_unless_it_has_its_own(tmp_path):
+    assert Settings(suite=tmp_path).judge_limit("quick") == Settings(suite=tmp_path).fit_limit("quick") == 900
+    assert Settings(suite=tmp_path, limit=7.0).judge_limit("full") == 7.0
+    assert Settings(suite=tmp_path, limit=7.0, render_limit=9.0).judge_limit("full") == 9.0
+
+
+def test_the_mean_colour_is_that_of_the_clean_scene_whatever_was_shown_and_however_the_cell_ended(tmp_path):
+    made = make_plan(
+        "answer", "collapse", "coincide", "raise", degradations="clean,contrast@5,fewer_views@3", seeds="0"
+    )
+    results, *_ = execute(tmp_path, made)
+    scene = made.cells[0].source.load(64)
+    colour = np.mean([image / 255 for image in scene.capture.images.values()], axis=(0, 1, 2))
+    squared = ((scene.truth.heldout.images / 255 - colour) ** 2).mean(axis=(1, 2, 3))
+    level = np.mean(-10 * np.log10(squared))
+    assert [r.metrics["nvs/mean_colour/psnr"] for r in results] == pytest.approx([level] * 12)
+    assert len({r.status for r in results}) == 3
+
+
+def test_the_level_of_silhouettes_is_that_of_their_clean_masks(tmp_path):
+    made = make_plan("answer", "raise", degradations="silhouette@1,silhouette@5")
+    results, *_ = execute(tmp_path, made)
+    scene = made.cells[0].source.load(64)
+    grey = np.mean([mask / 255 for mask in scene.capture.masks.values()])
+    level = np.mean(-10 * np.log10(((scene.truth.heldout.masks / 255 - grey) ** 2).mean(axis=(1, 2))))
+    assert [r.metrics["nvs/mean_colour/psnr"] for r in results] == pytest.approx([level] * 4)
+
+
+def test_what_a_method_was_given_is_said_of_every_cell_that_was_tried(tmp_path):
+    results, *_ = execute(tmp_path, make_plan("answer", "raise"))
+    for result in results:
+        assert result.given == ("camera", "start")
+        assert result.given_in_full["start"] == "true poses of all 100 views"
+        assert result.given_in_full["prior"] == "not given"
 
 
 def test_an_edited_method_is_fitted_again_and_the_old_result_is_kept_aside(tmp_path):

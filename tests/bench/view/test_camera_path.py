@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import main
-from bench.judge.align import Similarity
+from bench.judge.similarity import Similarity
 from bench.runner.executors.local import LocalExecutor
 from bench.task import look_at
 from bench.view import camera_path

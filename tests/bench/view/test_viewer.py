@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import main
-from bench.judge.align import Similarity
+from bench.judge.similarity import Similarity
 from bench.task import Camera, Rendering, look_at
 from bench.view import viewer
 from bench.view.fitted_field import load_field
