@@ -118,6 +118,17 @@ _CAMERA_COLUMNS = (
         meaning="Share of training views for which the method returned a pose.",
     ),
     Column(
+        name="pose/frame_tilt_deg", label="frame tilt", unit="deg", better="low", digits=2, group=CAMERAS,
+        meaning="Angle between the frame that the camera centres tell and the one that the cameras' own rotations "
+        "tell. On forward-facing rigs the rotations decide: there, a large tilt means centres that are off, and that "
+        "an alignment by them would have turned every view by as much.",
+    ),
+    Column(
+        name="pose/normalised_scale", label="normalised scale", digits=3, group=CAMERAS,
+        meaning="Scale of the alignment with both sets of centres at unit RMS radius: 1 for exact poses in any unit, "
+        "near 0 for noise around a point. Its square is the share of the true centres' variance that is explained.",
+    ),
+    Column(
         name="camera/focal_relative_error", label="focal error", unit="%", better="low", digits=2, group=CAMERAS,
         meaning="Relative error of the estimated focal length, where the method estimates one.",
     ),
@@ -171,7 +182,7 @@ _PER_VIEW_COLUMNS = (
 _OTHER_COLUMNS = (
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",
-        meaning="PSNR of an image of one colour, the mean of the training views: what a field is worth that learnt "
+        meaning="PSNR of an image of one colour, the mean of the clean training views: what a field is worth that learnt "
         "nothing. A failed cell is charged this in the penalised columns.",
     ),
     Column(
