@@ -182,8 +182,8 @@ _PER_VIEW_COLUMNS = (
 _OTHER_COLUMNS = (
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",
-        meaning="PSNR of an image of one colour, the mean of the clean training views: what a field is worth that learnt "
-        "nothing. A failed cell is charged this in the penalised columns.",
+        meaning="PSNR of an image of one colour, the mean of the clean training views: what a field is worth that has "
+        "learnt nothing. A failed cell is charged this in the penalised columns.",
     ),
     Column(
         name="cost/fit_seconds", label="fit", unit="s", better="low", digits=0, group=COST,
