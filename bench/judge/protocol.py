@@ -83,8 +83,10 @@ def constants() -> dict[str, Any]:
 
 @cache
 def code() -> dict[str, str]:
-    """Digests of the judge's own modules, comments and docstrings stripped."""
-    return {path.name: file_digest(path) for path in sorted(Path(__file__).parent.glob("*.py"))}
+    """Digests of the judge's own modules and of the geometry that they share, comments and docstrings stripped."""
+    room = Path(__file__).parent
+    files = sorted([*room.glob("*.py"), *room.parent.glob("geometry*.py")])
+    return {path.relative_to(room.parent).as_posix(): file_digest(path) for path in files}
 
 
 def plan_heldout(alignment: Alignment, truth: Truth) -> Pose:

@@ -91,8 +91,10 @@ def test_a_new_protocol_judges_again_and_fits_nothing_whatever_the_cell_came_to(
 def test_an_edited_judge_judges_again(tmp_path, monkeypatch):
     made = make_plan("answer")
     (before,), *_ = execute(tmp_path, made)
-    assert set(before.ingredients["judgement"]["code"]) >= {"align.py", "metrics.py", "poses.py", "refine.py"}
-    monkeypatch.setattr(protocol, "code", lambda: {"align.py": "edited"})
+    assert set(before.ingredients["judgement"]["code"]) >= {
+        f"judge/{name}.py" for name in ("align", "metrics", "refine")
+    }
+    monkeypatch.setattr(protocol, "code", lambda: {"judge/align.py": "edited"})
     _, fitted, cached = execute(tmp_path, made)
     assert (fitted, cached) == ([], [])
 
