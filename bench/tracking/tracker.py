@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from bench.record import Result, read_json, read_log, read_suite, write_json
 from bench.view.contact_sheet import contact_sheet
@@ -18,9 +18,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that i
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
 
+T = TypeVar("T")
+
 LEDGER = ".tracked.json"
 CURVE_POINTS = 200
 """Longest curve sent to the store: longer ones are thinned; the files keep every step."""
+
+PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
+"""What one request to MLflow holds at most; the rest of a longer one is refused."""
 
 
 def default_uri(suite: Path) -> str:
@@ -141,9 +146,10 @@ class Tracker:
                 for key, value in row.items()
                 if key != "step" and value is not None and _finite(value)
             ]
-        first = [Param(_name(key), str(value)[:5000]) for key, value in params.items()]
-        for start in range(0, max(len(points), 1), 900):  # a batch holds 1000 metrics and 100 params at most
-            self.client.log_batch(run, metrics=points[start : start + 900], params=first[:100] if start == 0 else [])
+        for some in _batches([Param(_name(key), str(value)[:5000]) for key, value in params.items()], PARAMS_A_BATCH):
+            self.client.log_batch(run, params=some)
+        for some in _batches(points, METRICS_A_BATCH):
+            self.client.log_batch(run, metrics=some)
         self.client.log_artifact(run, str(folder / "result.json"))
         if (sheet := contact_sheet(folder)) is not None:
             self.client.log_image(run, sheet, artifact_file="contact_sheet.png")
@@ -174,6 +180,10 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def _batches(items: list[T], size: int) -> Iterator[list[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

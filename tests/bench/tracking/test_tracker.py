@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,19 @@ def test_params_metrics_and_tags_are_those_of_the_result(tracker, suite):
         for name, value in result.metrics.items():
             assert data.metrics[name] == pytest.approx(value)
         assert data.metrics["cost/fit_seconds"] == result.cost["fit_seconds"]
+
+
+def test_every_parameter_of_a_long_config_is_there(tracker, suite):
+    (folder, result), *_ = read_suite(suite)
+    long = {f"part{k}": {"rate": k / 7, "steps": k} for k in range(112)}
+    cell = replace(result.cell, seed=99)
+    assert tracker.send(folder, replace(result, cell=cell, config=long))
+    (stored,) = [run for run in tracker._children() if run.data.tags["unposed.cell"] == cell.id]
+    kept = {name: value for name, value in stored.data.params.items() if name.startswith("config/")}
+    assert kept == {
+        f"config/part{k}.{name}": str(value) for k in range(112) for name, value in long[f"part{k}"].items()
+    }
+    tracker.client.delete_run(stored.info.run_id)
 
 
 def test_the_curves_of_the_fit_are_there_step_by_step(tracker, suite):
