@@ -209,14 +209,29 @@ def _without_field(submission: Submission | None, truth: Truth) -> _Renders:
 
 
 def _show(folder: Path, capture: Capture, truth: Truth) -> None:
-    """Beside the methods of a scene and degradation: clean held-out images, and some views as methods saw them."""
+    """Beside the methods of a scene and degradation: clean held-out images, and some views as methods saw them.
+
+    They are those of the cell judged last: another effort or draw takes their place, pictures and ids.
+    """
     for name, images in (
         ("truth", dict(zip(truth.heldout.ids, truth.heldout.images, strict=True))),
         ("shown", dict(sorted(capture.images.items())[:SHOWN_VIEWS])),
     ):
         for view, image in images.items():
-            if not (folder / name / f"{view}.png").exists():
+            if not _is_picture_of(folder / name / f"{view}.png", image):
                 _write_png(folder / name / f"{view}.png", image)
+        for path in (folder / name).glob("*.png"):
+            if path.stem not in images:
+                path.unlink(missing_ok=True)
+
+
+def _is_picture_of(path: Path, image: NDArray[np.uint8]) -> bool:
+    """Whether it is there, whole, and shows this image."""
+    try:
+        with Picture.open(path) as picture:
+            return np.array_equal(np.asarray(picture), image.squeeze(-1) if image.shape[-1] == 1 else image)
+    except (OSError, SyntaxError):
+        return False
 
 
 def _keep_renders(folder: Path, truth: Truth, renders: _Renders) -> None:
