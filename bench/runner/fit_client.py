@@ -82,7 +82,8 @@ def request_fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Run the fit to its end in `folder`, or go on with one that a kill cut short.
 
-    Returns its outcome: `status`, `reason`, and `seconds`, `peak_rss_mb`, `attempts` of all attempts together.
+    Returns its outcome: `status`, `reason`, the CPU `threads` it had, and `seconds`, `peak_rss_mb`, `attempts` of all
+    attempts together.
     A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
     """
     outcome, stderr = folder / "outcome.json", folder.parent / "stderr.txt"
@@ -101,6 +102,7 @@ def request_fit(
             answer = _outcome_of(end)
     answer["seconds"] = answer.get("seconds") or max(_spent(folder), seconds)
     answer["attempts"] = max(attempts, 1)
+    answer["threads"] = executor.threads if attempts else _threads_asked_for(folder)
     answer["memory"] = {
         **answer.get("memory", {}),
         "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
@@ -141,7 +143,12 @@ def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
     if not _is_for(folder, fit) or not (folder / "outcome.json").exists():
         return None
     answer = read_json(folder / "outcome.json")
-    return answer if "attempts" in answer else None
+    return {"threads": _threads_asked_for(folder), **answer} if "attempts" in answer else None
+
+
+def _threads_asked_for(folder: Path) -> int:
+    """CPU threads that a fit was begun with; earlier versions left them in the request alone."""
+    return read_json(folder / "request.json")["job"]["threads"]
 
 
 def rename(folder: Path, earlier: str, fit: str) -> None:

@@ -153,13 +153,14 @@ class Runner:
         """The earlier result of this cell, where nothing has changed that it depends on."""
         try:
             earlier = read_result(self.folder(planned))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # ValueError: no result of ours, which `make_way` keeps aside
             return None
         if self.settings.retry_failed and is_rerunnable(earlier):
             return None
         if not self.fingerprints.is_same_fit(planned, earlier):
             return None
-        if earlier.status == "skipped" and earlier.reason != planned.skip:
+        met_on_loading = earlier.stage == "load" and not planned.skip  # by the scene and the traits, both in the fit
+        if earlier.status == "skipped" and earlier.reason != planned.skip and not met_on_loading:
             return None
         judged = earlier.status != "skipped" and earlier.stage != "load"  # a failed fit has its level judged
         judgement = self.fingerprints.of(planned)["judgement"]
@@ -178,7 +179,7 @@ class Runner:
             scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
             capture = shown_to(planned, scene)
             if unmet := planned.method.method.traits.unmet_by(capture):
-                return self.record(planned, status="skipped", reason=unmet)
+                return self.record(planned, status="skipped", stage=stage, reason=unmet)
             traits = planned.method.method.traits
             facts = {
                 "given": capture.given, "given_in_full": inputs_in_full(capture, scene.truth),
@@ -219,6 +220,10 @@ class Runner:
         try:
             earlier = read_result(folder)
         except FileNotFoundError:
+            return
+        except ValueError:
+            (folder / "previous").mkdir(exist_ok=True)
+            (folder / "result.json").replace(folder / "previous" / "unreadable.json")
             return
         if not self.fingerprints.is_same_fit(planned, earlier):
             aside = folder / "previous" / f"{earlier.fingerprints['judgement'][:12]}.json"
@@ -280,10 +285,11 @@ def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     notes = {"attempts": outcome["attempts"]}
     submission = planned.submission
     if submission is None:
-        return {"cost": {"fit_seconds": outcome["seconds"], **outcome["memory"]}, "notes": notes}
+        cost = {"fit_seconds": outcome["seconds"], "threads": outcome["threads"], **outcome["memory"]}
+        return {"cost": cost, "notes": notes}
     renders = {"renders": "submitted"} if submission.renders is not None else {}
     return {
-        "cost": {"field_seconds": outcome["seconds"]} if outcome.get("field") else {},
+        "cost": {"field_seconds": outcome["seconds"], "threads": outcome["threads"]} if outcome.get("field") else {},
         "absent": dict.fromkeys(("cost/fit_seconds", "cost/peak_rss_mb"), UNKNOWN_COST),
         "notes": {**notes, "submitted": submission.source, **renders, **submission.notes},
     }

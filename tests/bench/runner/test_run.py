@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.judge import protocol
@@ -224,6 +225,57 @@ def test_what_a_person_looks_at_is_kept(tmp_path):
     assert (folder / "previews" / "mean.000001.png").exists()
     assert read_log(folder)[0]["loss"] == 0.5
     assert (tmp_path / "results.parquet").exists()
+
+
+def test_pictures_of_another_effort_or_draw_give_way_to_those_of_the_cell_judged_last(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("answer"))
+    beside = (tmp_path / result.cell.folder).parent.parent
+    right = {path: path.read_bytes() for name in ("truth", "shown") for path in (beside / name).iterdir()}
+    for path in right:
+        Image.new("RGB", (25, 25), "red").save(path)
+    (beside / "truth" / "h000.png").write_bytes(b"torn")
+    Image.new("RGB", (25, 25), "red").save(beside / "truth" / "h999.png")
+    execute(tmp_path, make_plan("answer", seeds="1"))
+    assert {path: path.read_bytes() for name in ("truth", "shown") for path in (beside / name).iterdir()} == right
+
+
+def test_a_cell_skipped_for_what_loading_showed_stays_skipped_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.task.Traits.unmet_by", lambda self, capture: "needs what the scene turned out to lack")
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    assert (first.status, first.stage) == ("skipped", "load")
+    stored = (tmp_path / first.cell.folder / "result.json").read_bytes()
+    monkeypatch.setattr("bench.runner.run._Scenes.get", lambda *_: pytest.fail("the scene was read again"))
+    (second,), _, cached = execute(tmp_path, made)
+    assert cached == [first.cell.id]
+    assert second.reason == first.reason
+    assert (tmp_path / first.cell.folder / "result.json").read_bytes() == stored
+
+
+def test_the_threads_of_a_fit_stand_beside_its_seconds_whoever_judges_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.runner.run.cpu_count", lambda: 3)
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    assert first.cost["threads"] == 3
+    folder = tmp_path / first.cell.folder
+    outcome = json.loads((folder / "fit" / "outcome.json").read_text())
+    del outcome["threads"]  # which earlier versions left in the request alone
+    (folder / "fit" / "outcome.json").write_text(json.dumps(outcome))
+    (folder / "result.json").unlink()
+    monkeypatch.setattr("bench.runner.run.cpu_count", lambda: 1)
+    (again,), fitted, _ = execute(tmp_path, made)
+    assert fitted == []
+    assert (again.cost["threads"], again.provenance["threads"]) == (3, 1)
+
+
+def test_a_file_that_is_no_result_is_kept_aside_and_its_cell_is_run(tmp_path):
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    folder = tmp_path / first.cell.folder
+    (folder / "result.json").write_text('{"score": 1}')
+    (again,), *_ = execute(tmp_path, made)
+    assert (again.status, again.metrics) == ("done", first.metrics)
+    assert (folder / "previous" / "unreadable.json").read_text() == '{"score": 1}'
 
 
 def test_the_capture_is_gone_once_the_fit_is_done(tmp_path):
