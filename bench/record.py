@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cell import Cell
+from bench.credentials import without_credentials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,15 +125,31 @@ def read_result(folder: Path) -> Result:
         raw = read_json(path)
         raw["cell"] = Cell(**raw["cell"])
         lists = ("given", "flags", "tuned_on", "pretrained_on")
+        if command := raw.get("provenance", {}).get("command"):  # earlier versions wrote it as it was typed
+            raw["provenance"]["command"] = without_credentials(command)
         return Result(**raw | {name: tuple(raw[name]) for name in lists if name in raw})
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a result of this version of Unposed ({error})") from error
 
 
 def read_suite(suite: Path) -> list[tuple[Path, Result]]:
-    """Every cell's folder and result below a suite's folder, in a fixed order."""
-    found = [(path.parent, read_result(path.parent)) for path in suite.rglob("result.json")]
+    """Every cell's folder and result below a suite's folder, in a fixed order.
+
+    A `result.json` that is none of ours is left out, with one warning.
+    """
+    found: list[tuple[Path, Result]] = []
+    for path in sorted(suite.rglob("result.json")):
+        try:
+            found.append((path.parent, read_result(path.parent)))
+        except ValueError as error:
+            _left_out(str(error))
     return sorted(found, key=lambda item: item[1].cell)
+
+
+@lru_cache
+def _left_out(what: str) -> None:
+    """Say so once a process, however often its suite is read."""
+    logging.getLogger("unposed").warning("%s; it is left out", what)
 
 
 def cells_of(suite: Path) -> list[tuple[Path, Result]]:

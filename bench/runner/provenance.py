@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.credentials import without_credentials
 from bench.matrix.code_digest import TREE
 
 LIBRARIES = (
@@ -32,7 +33,7 @@ def provenance(*, threads: int, device: str) -> dict[str, Any]:
         "processor": processor(),
         "threads": threads,
         "device": device,
-        "command": " ".join(["unposed", *sys.argv[1:]]),
+        "command": " ".join(["unposed", *map(without_credentials, sys.argv[1:])]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

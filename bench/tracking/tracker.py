@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from bench.credentials import without_credentials
 from bench.record import Result, read_json, read_log, read_suite, write_json
 from bench.view.contact_sheet import contact_sheet
 
@@ -42,6 +43,7 @@ class Tracker:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self.suite, self.uri = suite, uri or default_uri(suite)
+        self.shown_uri = without_credentials(self.uri)
         self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         self.ledger: dict[str, str] = self._read_ledger()
         self.experiment = self._experiment()
@@ -55,14 +57,14 @@ class Tracker:
         self._forget(result.cell.id)
         self._write(folder, result, print_)
         self.ledger[result.cell.id] = print_
-        write_json(self.suite / LEDGER, {"uri": self.uri, "cells": self.ledger})
+        write_json(self.suite / LEDGER, {"uri": self.shown_uri, "cells": self.ledger})
         return True
 
     def replay(self) -> int:
         """Bring the store up to date with the suite's files; sends nothing twice. Returns how many were sent."""
         self.ledger = self._stored()
         sent = sum(self.send(folder, result) for folder, result in read_suite(self.suite))
-        write_json(self.suite / LEDGER, {"uri": self.uri, "cells": self.ledger})
+        write_json(self.suite / LEDGER, {"uri": self.shown_uri, "cells": self.ledger})
         return sent
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class Tracker:
     def _read_ledger(self) -> dict[str, str]:
         try:
             ledger = read_json(self.suite / LEDGER)
-            return ledger["cells"] if ledger["uri"] == self.uri else {}
+            return ledger["cells"] if without_credentials(ledger["uri"]) == self.shown_uri else {}
         except (OSError, ValueError, KeyError):
             return {}
 
@@ -191,6 +193,14 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows[::-step][::-1]  # counted from the end, so that the last point is always there
 
 
+def _told(error: Exception, uri: str | None) -> str:
+    """What a store had to say, on one line, without what opens it: some quote the whole URI, some a part of it."""
+    text = " ".join(str(error).split())
+    if uri:
+        text = text.replace(uri, without_credentials(uri))
+    return without_credentials(text)
+
+
 def replay(suite: Path, uri: str | None) -> tuple[int, str]:
     """Send whatever the store does not have yet: how many cells, and to which store. Raises ValueError."""
     try:
@@ -198,8 +208,9 @@ def replay(suite: Path, uri: str | None) -> tuple[int, str]:
         sent = tracker.replay()
         tracker.close()
     except Exception as error:
-        raise ValueError(f"MLflow at {uri}: {' '.join(str(error).split())[:200]}") from error
-    return sent, tracker.uri
+        at = without_credentials(uri or default_uri(suite))
+        raise ValueError(f"MLflow at {at}: {_told(error, uri)[:200]}") from error
+    return sent, tracker.shown_uri
 
 
 class Tracking:
@@ -234,7 +245,7 @@ class Tracking:
             action()
         except Exception as error:  # noqa: BLE001 - whatever a tracking store does must not cost a result
             self._down = True
-            text = " ".join(str(error).split())[:160]
+            text = _told(error, self.uri)[:160]
             self.warn(f"MLflow: {text}; results are safe in {self.suite}, `unposed track --replay` sends them later")
 
 

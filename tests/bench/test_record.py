@@ -82,3 +82,22 @@ def test_the_table_says_what_was_given_and_what_was_tuned_on():
     assert row["tuned_on"] == "blocks, chair"
     assert made.tuned_here
     assert not result(tuned_on=("chair",)).tuned_here
+
+
+def test_a_file_that_is_no_result_is_left_out_of_a_suite_and_named_once(tmp_path, caplog):
+    write_result(tmp_path / "mine", result())
+    for name, text in (("text", "not json"), ("list", "[1, 2]"), ("other", '{"cell": {"scene": "blocks"}}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    (tmp_path / "bytes").mkdir()
+    (tmp_path / "bytes" / "result.json").write_bytes(b"\xff\xfe")
+    for _ in range(2):
+        assert [found for _, found in read_suite(tmp_path)] == [result()]
+    said = [record.getMessage() for record in caplog.records if str(tmp_path) in record.getMessage()]
+    assert len(said) == 4
+    assert all("not a result of this version of Unposed" in text and text.endswith("it is left out") for text in said)
+
+
+def test_a_command_that_an_earlier_version_recorded_is_read_without_its_password(tmp_path):
+    write_result(tmp_path, result(provenance={"command": "unposed run --track http://ada:s3cret@mlflow.lab -o x"}))
+    assert read_result(tmp_path).provenance["command"] == "unposed run --track http://mlflow.lab -o x"

@@ -114,6 +114,35 @@ def test_a_server_that_is_down_costs_one_warning_and_no_result(tmp_path):
     assert len(read_suite(tmp_path / "s")) == 2
 
 
+def test_a_password_of_the_store_stands_nowhere(tmp_path):
+    """Not in what a run says and writes, nor where `track --replay` is refused."""
+    for number, verb in enumerate((
+        ["run", "-s", "blocks", "-m", str(SCRIPTED), "--effort", "smoke", "--seeds", "0"], ["track", "--replay"],
+    )):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.cli", *verb, "-o", str(tmp_path), "--track", "http://ada:s3cret@127.0.0.1:9"],
+            cwd=ROOT, env=os.environ | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 2 * number
+        said = done.stdout + done.stderr
+        assert "MLflow" in said
+        assert "s3cret" not in said and "ada" not in said
+    assert read_suite(tmp_path)[0][1].provenance["command"].endswith("--track http://127.0.0.1:9")
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"s3cret" not in path.read_bytes(), path
+
+
+def test_a_ledger_names_the_store_without_its_password_and_is_found_again(suite, tmp_path):
+    from bench.tracking.tracker import LEDGER, Tracker
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}?password=s3cret"
+    tracker = Tracker(suite, uri)
+    assert tracker.replay() == 2
+    assert "s3cret" not in (suite / LEDGER).read_text()
+    assert Tracker(suite, uri).ledger == tracker.ledger
+
+
 def test_a_store_that_breaks_is_dropped_with_a_warning(suite, monkeypatch):
     warnings = []
     with Tracking(suite, None, warnings.append) as tracking:
