@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -303,7 +304,8 @@ class Job:
     device: str = "cpu"
     threads: int = 1  # CPU threads granted to this cell
     effort: Effort = "quick"
-    seconds: float = 900.0  # wall time after which the fit is killed
+    seconds: float = 900.0  # wall time from `began` on: a fit stops before it is over, or is killed
+    began: float = dataclasses.field(default_factory=time.monotonic, repr=False, compare=False)
     sink: Callable[[int, Mapping[str, float], Mapping[str, Image]], None] = dataclasses.field(
         default=_ignore, repr=False
     )

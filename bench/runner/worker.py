@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any, Literal, NoReturn
 
 import numpy as np
+import psutil
 
 from bench.matrix.registry import MethodRef
 from bench.record import write_json
@@ -115,13 +116,14 @@ def _memory() -> dict[str, float]:
 
 
 def fit(folder: Path) -> dict[str, Any]:
+    began = time.monotonic() - (time.time() - psutil.Process().create_time())  # when the clock of the limit did
     request = worker_io.read_request(folder)
     clock = _Clock(folder / "clock.json")
     capture = worker_io.read_capture(folder)
     method = _method(request)
     work = folder / "work"
     work.mkdir(exist_ok=True)
-    job = Job(**request["job"], workdir=work, sink=_Log(Path(request["log"]), clock))
+    job = Job(**request["job"], workdir=work, sink=_Log(Path(request["log"]), clock), began=began - clock.before)
     os.chdir(work)
     answer = method.fit(capture, job)
     seconds = clock.seconds

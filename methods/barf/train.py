@@ -12,6 +12,7 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
 
 
@@ -19,6 +20,7 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
     """Bundle-adjust the start poses of `capture` (Lin et al. 2021, eq. 9)."""
     if capture.camera is None or capture.start is None:
         raise ValueError("barf: needs intrinsics and start poses")
+    deadline = Deadline(job)
     set_threads(job.threads)
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
     start = np.stack([capture.start[view] for view in pyramid.ids])
@@ -27,5 +29,5 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
         torch.from_numpy(start).float(), Intrinsics(capture.camera, free=False),
         pivot=torch.tensor(bounds.centre), unit=bounds.distance_of(list(start)) / 4,
     ).to(pyramid.images.device)  # fmt: skip
-    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "barf")
-    return Fit(poses=estimated_poses(pyramid, cameras), field=field)
+    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "barf", deadline)
+    return Fit(poses=estimated_poses(pyramid, cameras), field=field, notes=deadline.notes())

@@ -14,22 +14,24 @@ from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.sfm import Reconstruction, reconstruct
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
+from methods.nerf.training.deadline import Deadline
 
 ARRAYS, DESCRIPTION = "reconstruction.npz", "reconstruction.json"
 
 
 def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
     """COLMAP's poses and the shared field trained on the views that have one."""
-    found = read(job.workdir)
+    deadline, found = Deadline(job), read(job.workdir)
     if found is None:
         found = reconstruct(capture, config, job.workdir / "sfm", job.seed, job.threads)
         write(found, job.workdir)
         job.log(0, {"sfm/registered": len(found.poses) / len(capture.images), "sfm/points": len(found.points)})
     contract = capture.background is None
     bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract)
-    radiance = train(capture.images, found.poses, found.camera, bounds, capture.background, config.radiance, job)
+    images, radiance = capture.images, config.radiance
+    field = train(images, found.poses, found.camera, bounds, capture.background, radiance, job, deadline)
     estimated = found.camera if config.intrinsics == "unknown" or capture.camera is None else None
-    return Fit(poses=found.poses, field=radiance, camera=estimated, notes=found.notes)
+    return Fit(poses=found.poses, field=field, camera=estimated, notes={**found.notes, **deadline.notes()})
 
 
 def write(found: Reconstruction, folder: Path) -> None:

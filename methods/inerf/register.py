@@ -20,6 +20,7 @@ from methods.nerf.field.render import render_points
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 from methods.nerf.images.pyramid import shrunk, shrunk_to
 from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.deadline import Deadline
 
 CHECKED = 1024
 """Pixels of an image that several answers are compared on."""
@@ -30,7 +31,7 @@ SIDE = 24
 
 def register(
     field: RadianceField, intrinsics: Intrinsics, images: NDArray[np.uint8], start: Tensor, how: Registration,
-    rng: torch.Generator, *, unit: float,
+    rng: torch.Generator, *, unit: float, deadline: Deadline | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Poses (N, 4, 4) of `images` (N, H, W, C) from `start` (N, 4, 4), and their mean squared errors (N,).
 
@@ -46,6 +47,8 @@ def register(
     moving = CameraTraining(cameras)
     with torch.enable_grad():
         for step in range(how.steps):
+            if deadline is not None and deadline.reached(step / how.steps):
+                break
             targets = shrunk_to(stack, _side(how, step / how.steps, max(stack.shape[2:])))
             points = draw_points(drawn_from, how.rays, rng)
             _errors(field, cameras, targets, points).sum().backward()

@@ -13,6 +13,10 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
 from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.deadline import Deadline
+
+TRAINING = 0.7
+"""Share of the time that the field may take, where time is short."""
 
 REGISTERING = 2**30
 """Whose randomness comes after that of all steps of the training."""
@@ -22,10 +26,12 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     """Register the views whose start pose is rough against a field of those whose start pose is exact."""
     if capture.camera is None or capture.start is None or not capture.exact:
         raise ValueError("inerf: needs intrinsics and start poses, some of them exact")
+    training, whole = Deadline(job, share=TRAINING), Deadline(job)
     known = {view: capture.start[view] for view in capture.images if view in capture.exact}
     sought = [view for view in capture.images if view not in capture.exact]
     bounds = Bounds.around(list(known.values()), capture.prior, contract=capture.background is None)
-    field = train(capture.images, known, capture.camera, bounds, capture.background, config.radiance, job)
+    images, radiance = capture.images, config.radiance
+    field = train(images, known, capture.camera, bounds, capture.background, radiance, job, training)
     places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)
     unit = bounds.distance_of(list(known.values())) / 4
     scene = Scene(field=field, known=places, unit=unit, how=config.registration, candidates=config.candidates)
@@ -34,7 +40,11 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
         start = torch.from_numpy(np.stack([capture.start[view] for view in sought])).float().to(field.device)
         images = np.stack([capture.images[view] for view in sought])
         intrinsics, rng = Intrinsics(capture.camera, free=False).to(field.device), generator(job.seed, REGISTERING)
-        found, errors = register(field, intrinsics, images, start, config.registration, rng, unit=unit)
+        found, errors = register(
+            field, intrinsics, images, start, config.registration, rng, unit=unit, deadline=whole
+        )  # fmt: skip
         poses |= dict(zip(sought, found.double().cpu().numpy(), strict=True))
         job.log(config.registration.steps, {"registration/loss": float(errors.mean())})
-    return Fit(poses=poses, field=scene, notes={"views_given": len(known), "views_registered": len(sought)})
+    notes = {"views_given": len(known), "views_registered": len(sought)}
+    notes |= training.notes() | whole.notes("registration_share_done")
+    return Fit(poses=poses, field=scene, notes=notes)

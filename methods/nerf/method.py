@@ -43,12 +43,14 @@ class Nerf:
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Train on the given poses; they are also the answer."""
         from methods.nerf.train import train
+        from methods.nerf.training.deadline import Deadline
 
         if capture.camera is None or capture.start is None:
             raise ValueError(f"nerf: {self.traits.unmet_by(capture)}")
         bounds = Bounds.around(list(capture.start.values()), capture.prior, contract=capture.background is None)
-        field = train(capture.images, capture.start, capture.camera, bounds, capture.background, self.config, job)
-        return Fit(poses=capture.start, field=field)
+        images, poses, deadline = capture.images, capture.start, Deadline(job)
+        field = train(images, poses, capture.camera, bounds, capture.background, self.config, job, deadline)
+        return Fit(poses=poses, field=field, notes=deadline.notes())
 
     def save(self, fit: Fit, folder: Path) -> None:
         from methods.nerf.field.storage import save_fit

@@ -12,12 +12,14 @@ from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.ndc import Frustum
 from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerfmm.config import NerfmmConfig
 
 
 def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     """Poses, focal length and field from images alone (Wang et al. 2021, eq. 5)."""
+    deadline = Deadline(job)
     set_threads(job.threads)
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device(job.device))
     height, width = pyramid.images.shape[2:]
@@ -32,11 +34,11 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     cameras = Cameras(
         torch.from_numpy(start).float(), intrinsics, pivot=torch.tensor(bounds.centre), unit=away / 4 or config.near
     ).to(pyramid.images.device)
-    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "nerfmm")
+    field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "nerfmm", deadline)
     found = intrinsics.estimate()
     return Fit(
         poses=estimated_poses(pyramid, cameras), field=field, camera=found if intrinsics.free else None,
-        notes={"focal_px": round(found.fx, 2), "start": config.start},
+        notes={"focal_px": round(found.fx, 2), "start": config.start, **deadline.notes()},
     )  # fmt: skip
 
 

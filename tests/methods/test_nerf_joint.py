@@ -24,6 +24,7 @@ from methods.nerf.field.storage import load, save
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.rendering.encoding import frequencies
 from methods.nerf.training import checkpointing
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
@@ -58,7 +59,7 @@ def trained(scene, plan, folder, *, free=False, log=None):
     cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
     entries = [] if log is None else log
     job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
-    field = train_jointly(pyramid, cameras, bounds, plan, job, "test")
+    field = train_jointly(pyramid, cameras, bounds, plan, job, "test", Deadline(job))
     return field, cameras, estimated_poses(pyramid, cameras)
 
 
@@ -147,7 +148,7 @@ def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp
     cameras = Cameras(start, Intrinsics(town.truth.camera, free=True), pivot=torch.zeros(3), unit=1.0)
     plan = BRIEF.model_copy(update={"relief_lr": 0.05})
     job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke")
-    field = train_jointly(pyramid, cameras, bounds, plan, job, "test")
+    field = train_jointly(pyramid, cameras, bounds, plan, job, "test", Deadline(job))
     assert bool(cameras.bas_relief.abs().max() > 0) == forward
     if forward:
         # what the cameras learned in the field's space is what a ray of the scene sees

@@ -22,6 +22,7 @@ from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_mlp import JointMlp
 from methods.nerf.training.joint_schedule import Draw, JointGridSchedule, JointMlpSchedule
@@ -61,12 +62,13 @@ class JointField(Protocol):
 
 def train_jointly(
     pyramid: ImagePyramid, cameras: Cameras, bounds: Bounds, schedule: JointGridSchedule | JointMlpSchedule, job: Job,
-    name: str,
+    name: str, deadline: Deadline,
 ) -> RadianceField:  # fmt: skip
     """Train field and `cameras` (in place) on `pyramid`; returns the field, frozen.
 
     Logs loss, psnr (dB, of the pixels drawn), seconds, side (px), motion (deg, the mean turn from the start) and, where
-    it is free, focal (px); goes on from `job.checkpoints`. Repeatable for one seed, device and number of threads.
+    it is free, focal (px); goes on from `job.checkpoints`. Repeatable for one seed, device and number of threads,
+    unless it is stopped by its `deadline`, which then says how far it came.
     """
     colour = pyramid.background or ((pyramid.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
     background = torch.tensor(colour, dtype=torch.float32, device=pyramid.images.device)
@@ -89,6 +91,8 @@ def train_jointly(
         moving.restore(tensors)
         first = state["step"]
     for index in range(first, joint.iterations):
+        if deadline.reached(index / joint.iterations):
+            break
         rng = generator(job.seed, index)
         joint.prepare(index, moving)
         draw = joint.draw(index)
@@ -108,7 +112,8 @@ def train_jointly(
         mu, nu, lam = cameras.bas_relief.tolist()
         frustum = replace(field.bounds.frustum, bas_relief=(mu, nu, math.exp(lam)))
         field.bounds = replace(field.bounds, frustum=frustum)
-    job.log(joint.iterations, {}, preview(field, cameras.poses()[:1], cameras.intrinsics.estimate()))
+    if not deadline.stopped:
+        job.log(joint.iterations, {}, preview(field, cameras.poses()[:1], cameras.intrinsics.estimate()))
     checkpoints.clear()
     return field
 

@@ -16,11 +16,12 @@ from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.optimizer_state import with_prefix
 
 
-def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> GridField:
+def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:
     """Fit a grid field: the grid grows twice, and where nothing lies beyond the object, closes around it."""
     budget = config.budget(job.effort)
     sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
@@ -37,6 +38,8 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     carving = smooth._replace(sparsity=config.sparsity)
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
+        if deadline.reached(step / budget.steps):
+            break
         if step in starts[1:]:
             stage = starts.index(step)
             training = GridTraining(resampled(training.field, sides[stage], shrink=stage == 1 and bounds.closed))
@@ -54,7 +57,8 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         if checkpoints.save_due():
             checkpoints.save(step + 1, *_state(training))
     refresh(training.field)
-    job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
+    if not deadline.stopped:
+        job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
     checkpoints.clear()
     return training.finish()
 

@@ -12,10 +12,11 @@ from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.storage import describe
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 
 
-def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job) -> MlpField:
+def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> MlpField:
     budget = config.budget(job.effort)
     field = MlpField(bounds, views.background, config, generator(job.seed, -1)).to(views.pixels.device)
     adam = torch.optim.Adam(field.parameters(), lr=config.mlp_lr)
@@ -24,6 +25,8 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job)
     )
     first = _resume(checkpoints, field, adam)
     for step in range(first, budget.steps):
+        if deadline.reached(step / budget.steps):
+            break
         rng = generator(job.seed, step)
         batch = views.draw(budget.rays, rng)
         shades = field.both(batch.origins, batch.directions, rng)
@@ -37,7 +40,8 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job)
             checkpoints.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())})
         if checkpoints.save_due():
             checkpoints.save(step + 1, {}, _state(field, adam))
-    job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
+    if not deadline.stopped:
+        job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
     checkpoints.clear()
     return field.requires_grad_(False)
 

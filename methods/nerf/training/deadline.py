@@ -1,0 +1,47 @@
+"""Stopping in time: a fit that would be killed at its limit ends before, with what it has."""
+
+from __future__ import annotations
+
+import time
+
+from bench.task import Job
+
+SAVING = (2.0, 0.1, 30.0)
+"""What is kept free for writing poses and field, s: a tenth of the time, between 2 and 30 s."""
+
+
+class Deadline:
+    """The end of `job.seconds`, less what saving takes; asked before each step of a loop.
+
+    A loop that is never stopped does what it would have done without. Curves, checkpoints and the randomness of a step
+    do not depend on the time.
+    """
+
+    def __init__(self, job: Job, share: float = 1.0) -> None:
+        """`share` of the time is for what this deadline guards, the rest for what comes after."""
+        least, part, most = SAVING
+        self._end = job.began + share * (job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2))
+        self._last = time.monotonic()
+        self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
+        self._asked = False
+        self.share_done = 1.0  # of the steps, once stopped
+
+    def reached(self, done: float) -> bool:
+        """Whether one more step, as long as the last ones were, could end too late. `done` is the share of the steps
+        taken so far; the first step is always taken."""
+        now = time.monotonic()
+        if self._asked:
+            self._longest = max(now - self._last, 0.9 * self._longest)
+        first, self._asked, self._last = not self._asked, True, now
+        if first or now + self._longest < self._end:
+            return False
+        self.share_done = done
+        return True
+
+    @property
+    def stopped(self) -> bool:
+        return self.share_done < 1
+
+    def notes(self, name: str = "share_done") -> dict[str, float | bool]:
+        """What a fit's notes say of it: nothing, unless it was stopped."""
+        return {"stopped_early": True, name: float(f"{self.share_done:.3g}")} if self.stopped else {}

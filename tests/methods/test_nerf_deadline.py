@@ -1,0 +1,109 @@
+"""Where time is short, a fit stops in time with what it has, and says how far it came."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from bench.cell import Cell
+from bench.degrade import parse
+from bench.degrade.initial_poses import generator_of, perturbed
+from bench.matrix.plan import Planned
+from bench.matrix.registry import find_method, find_scene
+from bench.runner import worker_io
+from bench.runner.contract import small
+from bench.runner.executors.local import LocalExecutor
+from bench.runner.fit_client import request_fit
+from bench.task import Job
+from methods.nerf.training.deadline import Deadline
+
+ENDLESS = {
+    "nerf": "nerf[backend=torch,steps=1000000]",
+    "barf": "barf[grid.radiance.backend=torch,grid.smoke.fine=1000000]",
+    "nerfmm": "nerfmm[grid.smoke.fine=1000000]",
+    "inerf": "inerf[steps=1000000,registration.steps=1000000]",
+    "mlp": "nerf[field=mlp,steps=1000000]",
+}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def steps_until_stopped(deadline, clock, seconds, most=1000):
+    for step in range(most):
+        if deadline.reached(step / most):
+            return step
+        clock.now += seconds
+    return most
+
+
+def test_the_last_step_ends_before_the_time_that_saving_takes(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
+    steps = steps_until_stopped(deadline, clock, 0.7)
+    assert 100 + 90 - 2 * 0.7 < clock.now <= 100 + 90  # a tenth is for saving
+    assert deadline.notes() == {"stopped_early": True, "share_done": steps / 1000}
+
+
+def test_time_spent_before_the_loop_counts_and_the_first_step_is_always_taken(clock, tmp_path):
+    job = Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now)
+    clock.now += 95
+    assert steps_until_stopped(Deadline(job), clock, 1.0) == 1
+
+
+def test_a_loop_with_time_enough_is_not_stopped_and_notes_nothing(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=1e5))
+    assert steps_until_stopped(deadline, clock, 1.0) == 1000
+    assert deadline.notes() == {} and not deadline.stopped
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return small(find_scene("blocks", ()).load(40), 8)
+
+
+def shown(scene, method):
+    traits = method.method.traits
+    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
+    return perturbed(capture, traits.start, generator_of("blocks", 0)).only(traits.needs | traits.uses)
+
+
+@pytest.mark.parametrize("name", ["nerfmm", "inerf", "mlp"])
+def test_every_training_stops_in_time_with_an_answer_for_all_views(name, scene, tmp_path):
+    method = find_method(ENDLESS[name])
+    job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke", seconds=5)
+    fit = method.method.fit(shown(scene, method), job)
+    assert fit.notes["stopped_early"] is True
+    assert 0 < fit.notes["share_done"] < 0.1
+    assert fit.poses.keys() == scene.capture.images.keys()
+    method.method.save(fit, tmp_path)
+    assert method.method.load(tmp_path, "cpu") is not None
+
+
+@pytest.mark.parametrize("name", ["nerf", "barf"])
+def test_a_tight_limit_is_no_timeout(name, scene, tmp_path):
+    """Through the real worker, which is killed at the limit."""
+    method = find_method(ENDLESS[name])
+    planned = Planned(
+        cell=Cell(scene="blocks", degradation="clean", method=method.label, seed=0, effort="smoke"),
+        source=find_scene("blocks", ()), degradation=parse("clean"), method=method,
+    )  # fmt: skip
+    folder = tmp_path / "cell" / "fit"
+    outcome = request_fit(
+        planned, shown(scene, method), folder, LocalExecutor(threads=2), fit="x", limit=20.0, device="cpu", retries=0
+    )
+    assert outcome["status"] == "done", outcome["reason"]
+    fit = worker_io.read_fit(folder)
+    assert fit.notes["stopped_early"] is True
+    assert fit.poses.keys() == scene.capture.images.keys()
+    assert (folder / "field" / "field.safetensors").exists()
