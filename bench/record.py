@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -80,9 +81,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove what kills left of files that are written whole. Nobody else may be writing below `folder`."""
-    for draft in folder.rglob(".*.tmp"):
-        draft.unlink(missing_ok=True)
+    """Remove what kills left of files and folders that are written whole. Nobody else may be writing below `folder`."""
+    for draft in list(folder.rglob(".*.tmp")):
+        if draft.is_dir() and not draft.is_symlink():
+            shutil.rmtree(draft, ignore_errors=True)  # one within another is gone already
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

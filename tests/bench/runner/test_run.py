@@ -278,6 +278,16 @@ def test_a_file_that_is_no_result_is_kept_aside_and_its_cell_is_run(tmp_path):
     assert (folder / "previous" / "unreadable.json").read_text() == '{"score": 1}'
 
 
+def test_drafts_that_kills_left_are_gone_files_and_folders(tmp_path):
+    (tmp_path / "blocks" / ".submission.tmp").mkdir(parents=True)
+    (tmp_path / "blocks" / ".submission.tmp" / "estimate.json").write_text("{")
+    (tmp_path / "blocks" / ".result.json.7.tmp").write_text("{")
+    (tmp_path / "blocks" / ".submission.tmp" / ".inner.tmp").mkdir()
+    (tmp_path / "blocks" / "kept.tmp").write_text("not a draft")
+    with hold(tmp_path):
+        assert [path.name for path in (tmp_path / "blocks").iterdir()] == ["kept.tmp"]
+
+
 def test_the_capture_is_gone_once_the_fit_is_done(tmp_path):
     (result,), *_ = execute(tmp_path, make_plan("answer"))
     assert not list((tmp_path / result.cell.folder).rglob("capture.npz"))
