@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import get_args
 
 from bench.cell import Cell
@@ -62,6 +63,18 @@ def at(planned: Planned, degradation: Degradation) -> Planned:
         degradation=degradation,
         skip=skip_reason(planned.source, degradation, planned.method),
     )
+
+
+def plan_again(cell: Cell, roots: Sequence[Path], method: str | None = None) -> Planned:
+    """The plan of a cell that was recorded; `method` names its method's file, where it came from one.
+
+    Raises ValueError where its scene or method are gone.
+    """
+    selection = Selection(
+        scenes=cell.scene, methods=method or cell.method, degradations=cell.degradation, seeds=str(cell.seed),
+        effort=cell.effort, roots=tuple(roots),
+    )  # fmt: skip
+    return plan(selection).cells[0]
 
 
 def skip_reason(

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.matrix.fingerprint_diff import changes, completed
-from bench.matrix.plan import Plan, estimate_seconds, plan
-from bench.matrix.selection import Selection
+from bench.matrix.plan import Plan, estimate_seconds, plan_again
 from bench.record import Result, read_suite
 from bench.runner.run import Runner, Settings
 
@@ -54,15 +53,8 @@ def explain(
 
     `methods` names the method's file, where it came from one. Raises ValueError where scene or method are gone.
     """
-    cell = result.cell
-    made = plan(
-        Selection(
-            scenes=cell.scene, methods=methods or cell.method, degradations=cell.degradation, seeds=str(cell.seed),
-            effort=cell.effort, roots=tuple(roots),
-        )
-    )  # fmt: skip
     runner = Runner(settings, lambda *_: None)
-    now = runner.resolved(made.cells[0])
+    now = runner.resolved(plan_again(result.cell, roots, methods))
     parts = runner.fingerprints.ingredients(now)
     earlier = dict(result.ingredients)
     if "fit" in earlier:

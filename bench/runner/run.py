@@ -162,9 +162,8 @@ class Runner:
         met_on_loading = earlier.stage == "load" and not planned.skip  # by the scene and the traits, both in the fit
         if earlier.status == "skipped" and earlier.reason != planned.skip and not met_on_loading:
             return None
-        judged = earlier.status != "skipped" and earlier.stage != "load"  # a failed fit has its level judged
-        judgement = self.fingerprints.of(planned)["judgement"]
-        return earlier if not judged or earlier.fingerprints["judgement"] == judgement else None
+        judgement = self.fingerprints.of(planned)["judgement"]  # that of a failure is its level, and its protocol
+        return earlier if earlier.fingerprints["judgement"] == judgement else None
 
     def settle(self, planned: Planned) -> Result:
         """Bring one cell to a result, whatever happens, and write it."""

@@ -1,0 +1,48 @@
+"""Judge fits again that are there already: with other weights of LPIPS, without refinement, or with more time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.cell import Cell
+from bench.matrix.plan import Planned
+from bench.record import Result, read_result, read_suite, write_tables
+from bench.runner.fit_client import finished_fit
+from bench.runner.run import Listener, Runner, Settings, hold
+
+
+def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> list[Result]:
+    """Judge the fits of these cells anew, whatever stands, and rewrite the suite's tables. Nothing is fitted.
+
+    Of the settings `lpips`, `refine`, `render_limit`, `device` and `workers` count; `bench.matrix.plan.plan_again`
+    makes the plan of a recorded cell. Raises ValueError before anything is judged where a cell has no fit, or one that
+    was made by other code, another configuration or on another device than it would be now; SceneError, SuiteBusy.
+    """
+    runner = Runner(replace(settings, retry_failed=False), listen)
+    cells = [runner.resolved(planned) for planned in cells]
+    for planned in cells:
+        if refusal := why_not(runner, planned):
+            raise ValueError(f"{planned.cell.id} cannot be judged again: {refusal}")
+    runner.read_scenes(cells)
+    results: dict[Cell, Result] = {}
+    with hold(settings.suite):
+        try:
+            runner.settle_all(list(cells), results)
+        finally:
+            write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
+    return [results[planned.cell] for planned in cells]
+
+
+def why_not(runner: Runner, planned: Planned) -> str | None:
+    """Why a cell's fit cannot be judged as it lies, or None."""
+    folder = runner.folder(planned)
+    try:
+        earlier = read_result(folder)
+    except FileNotFoundError:
+        return "it was never run"
+    if not runner.fingerprints.is_same_fit(planned, earlier):
+        return "what decides its fit has changed (`unposed why`), so `unposed run` fits it again"
+    if finished_fit(folder / "fit", earlier.fingerprints["fit"]) is None:
+        return f"it has no fit: it is {earlier.status} ({earlier.reason or 'no reason was recorded'})"
+    return None

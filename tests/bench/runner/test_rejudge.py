@@ -1,0 +1,47 @@
+"""A fit that lies there is judged again, and never fitted."""
+
+import pytest
+from scripted_cells import SCRIPTED, execute, make_plan
+
+from bench.judge import protocol
+from bench.matrix.plan import plan_again
+from bench.record import read_result
+from bench.runner.rejudge import rejudge
+from bench.runner.run import Settings
+
+
+def again(suite, results, **settings):
+    stages = []
+    cells = [plan_again(r.cell, (), f"{SCRIPTED}[behaviour={r.config['behaviour']}]") for r in results]
+    made = rejudge(cells, Settings(suite=suite, **settings), lambda planned, stage, _: stages.append(stage))
+    assert "fit" not in stages
+    return made
+
+
+def test_a_judgement_without_refinement_says_so_and_keeps_the_poses(tmp_path):
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    (bare,) = again(tmp_path, [first], refine=False)
+    assert bare.absent["nvs/refined"] == "refinement was not asked for"
+    assert bare.metrics == first.metrics  # this field carries no gradient: it was never refined
+    assert bare.fingerprints["fit"] == first.fingerprints["fit"]
+    assert bare.fingerprints["judgement"] != first.fingerprints["judgement"]
+    (full,), fitted, _ = execute(tmp_path, made)
+    assert (fitted, full.absent["nvs/refined"]) == ([], first.absent["nvs/refined"])
+
+
+def test_failures_are_judged_again_as_what_they_are(tmp_path, monkeypatch):
+    results, *_ = execute(tmp_path, make_plan("collapse", "raise"))
+    monkeypatch.setattr(protocol, "ID", "posefree/test")
+    for before, after in zip(results, again(tmp_path, results), strict=True):
+        assert (after.status, after.reason, after.metrics) == (before.status, before.reason, before.metrics)
+        assert read_result(tmp_path / after.cell.folder).fingerprints == after.fingerprints
+
+
+def test_a_cell_without_a_fit_is_refused_in_a_sentence(tmp_path):
+    results, *_ = execute(tmp_path / "one", make_plan("answer"))
+    (tmp_path / "two").mkdir()
+    with pytest.raises(ValueError, match="cannot be judged again: it was never run"):
+        again(tmp_path / "two", results)
+    with pytest.raises(ValueError, match="what decides its fit has changed"):
+        again(tmp_path / "one", results, device="cuda")
