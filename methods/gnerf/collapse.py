@@ -36,13 +36,15 @@ def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool
             return None
         gain = decibels_over_mean(model)
         return f"training views are {gain:.1f} dB better than their mean colour" if gain < USELESS else None
-    if model.config.inversion and model.config.adversarial and spread(model) < NARROW:
-        return f"the inversion network sends all images to one place (spread {spread(model):.2f} of the prior's)"
+    if model.config.inversion and model.config.adversarial and inversion_spread(model) < NARROW:
+        return (
+            f"the inversion network sends all images to one place (spread {inversion_spread(model):.2f} of the prior's)"
+        )
     return None
 
 
 @torch.no_grad()
-def spread(model: Model) -> float:
+def inversion_spread(model: Model) -> float:
     """Of the inversion network's answers to the images: mean distance from their mean, as a share of the prior's."""
     answers = model.inverted()[:, :3]
     prior = model.family.encode(torch.from_numpy(model.prior.sample(np.random.default_rng(0), 256)).float())[:, :3]

@@ -9,7 +9,6 @@ from torch.nn.utils import spectral_norm
 
 from methods.gnerf.initialise import initialise
 
-SIDE = 16  # pixels: GNeRF sec. 4
 SCALE_FREQUENCIES = 4
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.task import Effort, PosePrior
-from methods.gnerf.config import Budget, GridPreset, Preset
-from methods.gnerf.schedule import Moment
+from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.published import Published
+from methods.gnerf.schedule import Iteration
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
@@ -45,9 +46,9 @@ class Generator(Protocol):
         """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error."""
         ...
 
-    def step(self, moment: Moment) -> None: ...
+    def step(self, iteration: Iteration) -> None: ...
 
-    def advance(self, moment: Moment) -> bool:
+    def advance(self, iteration: Iteration) -> bool:
         """Whatever is due before this iteration; True where the field has become another one."""
         ...
 
@@ -60,7 +61,7 @@ class GridGenerator:
     """Voxels: coarse and soft while they grow out of fog in A and AB, fine and sharp in B."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, preset: GridPreset, budget: Budget, generator: torch.Generator
+        self, bounds: Bounds, background: Tensor, preset: Fast, budget: FastBudget, generator: torch.Generator
     ) -> None:
         self.grid = CoarseToFineGrid(bounds, background, preset, budget.side, generator)
 
@@ -74,11 +75,11 @@ class GridGenerator:
     def learn(self, batch: Batch, rng: torch.Generator) -> float:
         return float(self.grid.learn(batch, rng))
 
-    def step(self, moment: Moment) -> None:
-        self.grid.step(moment.share if moment.phase == "B" else None)
+    def step(self, iteration: Iteration) -> None:
+        self.grid.step(iteration.share if iteration.phase == "B" else None)
 
-    def advance(self, moment: Moment) -> bool:
-        return moment.phase == "B" and self.grid.refine(moment.index, moment.length)
+    def advance(self, iteration: Iteration) -> bool:
+        return iteration.phase == "B" and self.grid.refine(iteration.index, iteration.length)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.grid.state()
@@ -91,7 +92,7 @@ class NetworkGenerator:
     """The published network (GNeRF sec. 4): one for coarse and fine samples, taught by RMSprop."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, preset: Preset, effort: Effort, generator: torch.Generator
+        self, bounds: Bounds, background: Tensor, preset: Published, effort: Effort, generator: torch.Generator
     ) -> None:
         self.preset = preset
         self.field = MlpField(bounds, background, preset.radiance.sized(effort), generator).to(background.device)
@@ -111,12 +112,12 @@ class NetworkGenerator:
         (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
         return error.item()
 
-    def step(self, moment: Moment) -> None:
-        self.optimiser.param_groups[0]["lr"] = moment.halved(self.preset.field_lr, self.preset.field_halving)
+    def step(self, iteration: Iteration) -> None:
+        self.optimiser.param_groups[0]["lr"] = iteration.halved(self.preset.field_lr, self.preset.field_halving)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
 
-    def advance(self, moment: Moment) -> bool:
+    def advance(self, iteration: Iteration) -> bool:
         return False
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

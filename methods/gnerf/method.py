@@ -47,13 +47,13 @@ class Gnerf:
         return fit(capture, self.config, job)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.gnerf.scene import Scene
+        from methods.gnerf.field import GnerfField
 
-        if isinstance(fit.field, Scene):
+        if isinstance(fit.field, GnerfField):
             fit.field.save(folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.gnerf.scene import Scene
+        from methods.gnerf.field import GnerfField
         from methods.nerf.field.storage import DESCRIPTION
 
-        return Scene.load(folder, device) if (folder / DESCRIPTION).exists() else None
+        return GnerfField.load(folder, device) if (folder / DESCRIPTION).exists() else None

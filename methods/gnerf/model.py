@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Capture, Effort, PosePrior
-from methods.gnerf.config import GnerfConfig, GridPreset
+from methods.gnerf.config import GnerfConfig
 from methods.gnerf.discriminator import Discriminator
+from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
@@ -45,8 +46,8 @@ class Model:
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
         self.generator: Generator = (
             GridGenerator(bounds, background, self.preset, self.budget, rng)
-            if isinstance(self.preset, GridPreset)
-            else NetworkGenerator(bounds, background, self.preset, effort, rng)
+            if isinstance(self.preset, Fast) and isinstance(self.budget, FastBudget)
+            else NetworkGenerator(bounds, background, config.mlp, effort, rng)
         )
         channels = sight.channels
         self.discriminator = Discriminator(channels, self.preset.discriminator, rng).to(self.device)
@@ -93,7 +94,7 @@ class Model:
             if value.dim():
                 value[views] = 0.0
 
-    def settle(self) -> None:
+    def begin_refinement(self) -> None:
         """Start phase B: variables of their natural size, and an optimiser without a past."""
         with torch.no_grad():
             self.variables.copy_(self.family.settled(self.variables))

@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
-from methods.gnerf.config import Phase, Preset
-from methods.gnerf.discriminator import SIDE
+Phase = Literal["A", "AB", "B"]
+
+SIDE = 16
+"""Pixels along the edge of a patch (sec. 4)."""
+
+
+class Growing(Protocol):
+    """What of a preset grows and fades over A and AB."""
+
+    @property
+    def side_start(self) -> int: ...
+    @property
+    def side_a(self) -> int: ...
+    @property
+    def side_ab(self) -> int: ...
+    @property
+    def anneal(self) -> float: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def noise_until(self) -> float: ...
+
+
+def halved(rate: float, number: int, every: int | None) -> float:
+    """A rate that halves after every so many iterations (None: never), at iteration `number`."""
+    return rate * 0.5 ** (number // every) if every else rate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class Iteration:
     """One iteration, `index` of the phase's nominal `length`; AB may outlast its length or end before it."""
 
-    preset: Preset
+    preset: Growing
     phase: Phase
     index: int
     length: int
@@ -21,7 +46,8 @@ class Moment:
     early: int  # nominal iterations of A and AB together
 
     @property
-    def iteration(self) -> int:
+    def number(self) -> int:
+        """Of all iterations so far, those of the phases before included."""
         return self.before + self.index
 
     @property
@@ -32,7 +58,7 @@ class Moment:
     @property
     def progress(self) -> float:
         """How much of A and AB together is over, at most 1."""
-        return min(1.0, self.iteration / max(1, self.early))
+        return min(1.0, self.number / max(1, self.early))
 
     @property
     def side(self) -> int:
@@ -54,4 +80,5 @@ class Moment:
         return self.preset.noise * max(0.0, 1 - self.progress / fading) if fading and self.phase != "B" else 0.0
 
     def halved(self, rate: float, every: int | None) -> float:
-        return rate * 0.5 ** (self.iteration // every) if every else rate
+        """A rate at this iteration, halved after every so many (None: never)."""
+        return halved(rate, self.number, every)

@@ -6,11 +6,13 @@ import torch
 
 from bench.task import PosePrior
 from methods.gnerf import patches
-from methods.gnerf.config import GnerfConfig, GridPreset, Preset
-from methods.gnerf.discriminator import SIDE, Discriminator, augment, discriminator_loss
+from methods.gnerf.config import GnerfConfig
+from methods.gnerf.discriminator import Discriminator, augment, discriminator_loss
+from methods.gnerf.fast import Fast
 from methods.gnerf.inversion import Cnn, Vit
 from methods.gnerf.poses import Family, gram_schmidt
-from methods.gnerf.schedule import Moment
+from methods.gnerf.published import Published
+from methods.gnerf.schedule import SIDE, Iteration
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 
@@ -104,7 +106,7 @@ def test_the_published_schedule_is_the_default_of_the_published_preset():
     assert (preset.photometric, preset.pull, preset.r1, preset.augmented) == (50.0, 0.1, 10.0, 0.5)
 
     def at(phase, index, before, length):
-        return Moment(preset=preset, phase=phase, index=index, length=length, before=before, early=20_000)
+        return Iteration(preset=preset, phase=phase, index=index, length=length, before=before, early=20_000)
 
     start, end_a = at("A", 0, 0, 12_000), at("A", 11_999, 0, 12_000)
     end_ab = at("AB", 7_999, 12_000, 8_000)
@@ -118,7 +120,7 @@ def test_the_published_schedule_is_the_default_of_the_published_preset():
 
 def test_the_fast_preset_runs_the_same_phases():
     config = GnerfConfig()
-    assert isinstance(config.preset, GridPreset) and isinstance(config.preset, Preset)
+    assert isinstance(config.preset, Fast) and isinstance(GnerfConfig(field="mlp").preset, Published)
     assert list(config.phases("quick")) == ["A", "AB", "B"]
     assert list(GnerfConfig(schedule="A-B").phases("quick")) == ["A", "B"]
     assert list(GnerfConfig(schedule="B").phases("quick")) == ["B"]

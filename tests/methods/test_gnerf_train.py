@@ -10,11 +10,13 @@ from bench.judge.poses import judge_poses
 from bench.judge.protocol import plan_heldout
 from bench.matrix.registry import find_scene
 from bench.task import Capture, Collapsed, Job, PosePrior, RegisteringField
-from methods.gnerf import train as training
-from methods.gnerf.collapse import spread, symptom
-from methods.gnerf.config import Budget, GnerfConfig, GridPreset, Preset
+from methods.gnerf import phases, training_run
+from methods.gnerf.collapse import inversion_spread, symptom
+from methods.gnerf.config import GnerfConfig
+from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
+from methods.gnerf.published import Published, PublishedBudget
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.train import fit
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
@@ -22,7 +24,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
 
-TINY = GridPreset(smoke=Budget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
+TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
 QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
 
 
@@ -49,9 +51,9 @@ def answers(found) -> np.ndarray:
 @pytest.fixture(scope="module")
 def converged(town, tmp_path_factory):
     """A real fit from random poses, short: about twenty seconds on two cores."""
-    budget = Budget(a=120, ab=120, b=160, batch=16, rays=6000, side=64)
+    budget = FastBudget(a=120, ab=120, b=160, batch=16, rays=6000, side=64)
     log: list = []
-    config = GnerfConfig(grid=GridPreset(smoke=budget), reseed_every=20)
+    config = GnerfConfig(grid=Fast(smoke=budget), reseed_every=20)
     found = fit(shown(town), config, a_job(tmp_path_factory.mktemp("fit"), log))
     return found, log
 
@@ -145,18 +147,19 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     config = GnerfConfig(**QUICK)
     whole = fit(shown(town), config, a_job(tmp_path / "whole"))
-    step, calls = getattr(training, f"_{phase.lower()}"), []
+    name, at = {"A": ("adversarial_step", 5), "AB": ("photometric_step", 5), "B": ("photometric_step", 11)}[phase]
+    step, calls = getattr(phases, name), []
 
     def killed(*arguments):
         calls.append(1)
-        if len(calls) == 5:
+        if len(calls) == at:
             raise KeyboardInterrupt
         return step(*arguments)
 
     with monkeypatch.context() as context:
-        context.setattr(training, f"_{phase.lower()}", killed)
+        context.setattr(phases, name, killed)
         # A checkpoint every time it is due: so the last one is of the iteration before.
-        context.setattr(checkpointing.Checkpoints, "due", lambda self: True)
+        context.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
         with pytest.raises(KeyboardInterrupt):
             fit(shown(town), config, a_job(tmp_path / "broken"))
     assert list((tmp_path / "broken" / "checkpoints").glob("*.safetensors"))
@@ -169,16 +172,14 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp
 
 def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path, monkeypatch):
     looks = iter([None, "told to"])
-    real = training.symptom
-    monkeypatch.setattr(training, "symptom", lambda *a, **k: next(looks, None))
+    monkeypatch.setattr(training_run, "symptom", lambda *a, **k: next(looks, None))
     found = fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path / "once"))
     assert found.notes["restarts"] == 1
     assert found.notes["collapses"] == "told to"
     assert found.notes["restart_seconds"] > 0
-    monkeypatch.setattr(training, "symptom", lambda *a, **k: "told to")
+    monkeypatch.setattr(training_run, "symptom", lambda *a, **k: "told to")
     with pytest.raises(Collapsed, match="told to, after 1 restarts"):
         fit(shown(town), GnerfConfig(**QUICK, restarts=1), a_job(tmp_path / "always"))
-    assert real is symptom
 
 
 def test_a_dead_field_and_a_dead_network_are_noticed(town):
@@ -192,7 +193,7 @@ def test_a_dead_field_and_a_dead_network_are_noticed(town):
             10 * torch.randn(model.generator.field.density.shape, generator=generator(0, 1))
         )
         model.inversion.tell[-1].weight.zero_()
-        assert spread(model) < 1e-3
+        assert inversion_spread(model) < 1e-3
         assert "one place" in symptom(model, generator(0, 0), iterations=100, fitted=False)
         assert "mean colour" in symptom(model, generator(0, 0), iterations=100, fitted=True)
         model.variables[0] = torch.nan
@@ -256,7 +257,7 @@ def test_a_learned_prior_draws_from_where_views_were_found(town):
 
 @pytest.mark.timeout(200)
 def test_the_published_preset_runs_all_its_phases(town, tmp_path):
-    short = Preset(smoke=Budget(a=3, ab=2, b=3, batch=2, inversion_render=12))
+    short = Published(smoke=PublishedBudget(a=3, ab=2, b=3, batch=2, inversion_render=12))
     config = GnerfConfig(field="mlp", mlp=short, ab_at_most=1.0, candidates=8, reseed_side=8, reseed_at=(0.0,))
     views = dict(list(town.capture.images.items())[:6])
     log: list = []

@@ -89,11 +89,6 @@ def generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(word >> np.uint64(1)))
 
 
-def decayed(rate: float, decay: float, share: float) -> float:
-    """The learning rate after `share` of the training: exponential, `rate * decay` at the end."""
-    return rate * decay ** min(max(share, 0.0), 1.0)
-
-
 def psnr(mse: float) -> float:
     """dB, for colours in [0, 1]."""
     return float(-10 * np.log10(max(mse, 1e-12)))

@@ -22,10 +22,10 @@ from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import Batch
-from methods.nerf.training.checkpointing import decayed
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.joint_schedule import CoarseToFine
 from methods.nerf.training.optimizer_state import with_prefix
+from methods.nerf.training.rates import decayed
 
 
 class CoarseToFineGrid:

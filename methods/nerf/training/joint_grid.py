@@ -13,9 +13,9 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.camera_training import CameraTraining
-from methods.nerf.training.checkpointing import decayed
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
+from methods.nerf.training.rates import decayed
 
 
 class JointGrid:

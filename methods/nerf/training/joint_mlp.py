@@ -14,9 +14,9 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.camera_training import CameraTraining
-from methods.nerf.training.checkpointing import decayed
 from methods.nerf.training.joint_schedule import Draw, JointMlpSchedule
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
+from methods.nerf.training.rates import decayed
 
 
 class JointMlp:

@@ -15,10 +15,11 @@ from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import PosedImages
-from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
+from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.optimizer_state import with_prefix
+from methods.nerf.training.rates import decayed
 
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:

@@ -11,9 +11,10 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.storage import describe
 from methods.nerf.images.posed_images import PosedImages
-from methods.nerf.training.checkpointing import Checkpoints, decayed, generator, preview, psnr
+from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
+from methods.nerf.training.rates import decayed
 
 
 def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> MlpField:

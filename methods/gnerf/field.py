@@ -27,7 +27,7 @@ DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class GnerfField:
     """A `bench.task.DifferentiableField` and `RegisteringField`."""
 
     field: RadianceField
@@ -77,7 +77,7 @@ class Scene:
         draft.replace(folder / DESCRIPTION)
 
     @staticmethod
-    def load(folder: Path, device: str) -> Scene:
+    def load(folder: Path, device: str) -> GnerfField:
         """Read back what `save` wrote. Raises ValueError where that is not what is there."""
         field = load(folder, device)
         try:
@@ -95,7 +95,7 @@ class Scene:
                 )  # fmt: skip
                 network.load_state_dict(load_file(folder / NETWORK))
                 network = network.requires_grad_(False).to(device)
-            return Scene(
+            return GnerfField(
                 field=field, prior=prior, family=said["family"], inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
                 side=said["side"],

@@ -1,0 +1,75 @@
+"""The fast preset (`field=grid`): the same phases on voxels, coarse to fine; minutes on a laptop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from methods.gnerf.schedule import Phase, halved
+from methods.nerf.training.joint_schedule import CoarseToFine, Count, Positive, Share
+from methods.nerf.training.rates import decayed
+
+
+class FastBudget(BaseModel):
+    """Iterations of each phase, images of a batch, and what a photometric step and the final grid cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    a: int = Field(ge=0)
+    ab: int = Field(ge=0)
+    b: int = Field(ge=0)
+    batch: Count
+    rays: Count = 8192  # pixels of an iteration of B
+    side: int = Field(default=160, gt=8)  # the final grid has side^3 voxels
+    inversion_render: Count = 32  # px, at most, of the images that the inversion network is shown
+
+
+class Fast(CoarseToFine):
+    """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
+
+    smoke: FastBudget = FastBudget(a=30, ab=30, b=60, batch=8, rays=2048, side=40, inversion_render=16)
+    quick: FastBudget = FastBudget(a=150, ab=240, b=1000, batch=16)
+    full: FastBudget = FastBudget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
+
+    # adversarial (sec. 3.2) and inversion (sec. 3.3): all of A, and one iteration in four of AB
+    side_start: Count = 16  # px, longest side of the real images, which grows ...
+    side_a: Count = 36  # ... to this at the end of A ...
+    side_ab: Count = 64  # ... and to this at the end of AB
+    anneal: Positive = 3.0  # least patch scale: exp(-anneal * share of A and AB together)
+    noise: float = Field(default=3.0, ge=0)  # std on the raw density of the voxels at the start
+    noise_until: Share = 0.25  # share of A and AB by which it has faded
+    discriminator: tuple[Count, Count, Count] = (64, 128, 32)  # channels
+    augmented: Share = 0.5  # how often a batch is augmented before it is judged
+    r1: float = Field(default=10.0, ge=0)
+    inversion: Literal["vit", "cnn"] = "cnn"
+    inversion_side: Literal[16, 32, 64, 128] = 32  # px
+    pull: float = Field(default=0.0, ge=0)  # 0.1: the published regulariser; 0: none
+    inversion_every: int = Field(default=8, ge=0)  # in B: it goes on learning, once in so many iterations (0: never)
+    adversarial_every: Count = 4  # in AB: one adversarial iteration to so many photometric ones
+
+    # photometric (sec. 3.4)
+    rays_ab: Count = 4096  # random pixels of all views in AB
+
+    # rates: those of one step of RMSprop (A, AB) or Adam (B); the voxels' are among the inherited options
+    discriminator_lr: Positive = 2e-4  # RMSprop
+    field_halving: Count | None = None  # iterations after which the discriminator's rate halves
+    inversion_lr: Positive = 3e-4  # Adam
+    pose_lr: Positive = 1e-2  # Adam, on pose variables: per radius of the prior
+    pose_halving: Count | None = None  # iterations after which it and the inversion network's rate halve
+    pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
+    pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
+    focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
+
+    def pose_rate(self, phase: Phase, number: int, share: float) -> float:
+        """Of iteration `number` of all, `share` of its phase being over; per radius of the prior."""
+        if phase == "B":
+            return decayed(self.pose_lr_b, self.pose_decay, share)
+        return halved(self.pose_lr, number, self.pose_halving)
+
+    def focal_rate(self, phase: Phase, share: float) -> float:
+        return decayed(self.focal_lr, self.pose_decay, share) if phase == "B" else self.focal_lr
+
+    def pixels(self, phase: Phase, budget: FastBudget) -> int:
+        """How many random pixels of all views a photometric step takes."""
+        return budget.rays if phase == "B" else self.rays_ab

@@ -1,0 +1,114 @@
+"""The three phases of GNeRF (sec. 3.4, fig. 3), each from top to bottom: A, then AB, then B."""
+
+from __future__ import annotations
+
+import torch
+
+from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
+from methods.gnerf.model import Model
+from methods.gnerf.photometric import photometric_step
+from methods.gnerf.reseed import reconsider, reseed
+from methods.gnerf.schedule import Iteration
+from methods.gnerf.training_run import TrainingRun
+
+CHECK_EVERY = 50  # iterations of A between two looks for a collapse
+SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end
+HARDLY = 0.01  # share of the views
+
+
+def phase_a(run: TrainingRun) -> None:
+    """No image has a pose yet: the field learns to look right from random poses, and a network to invert it.
+
+    Afterwards every image takes the pose that the inversion network answers. Raises Died.
+    """
+    for iteration, rng in run.iterations("A"):
+        losses = _adversarial(run.model, iteration, rng)
+        if (iteration.index + 1) % CHECK_EVERY == 0:
+            run.check(iteration, rng, iterations=iteration.index + 1)
+        run.log(iteration, losses)
+
+    def answered() -> None:
+        if run.model.config.inversion and not run.model.preset.pull:  # with it, they were pulled there all along
+            _place_as_inverted(run.model)
+        if run.model.config.prior == "learned":
+            run.model.learn_prior()
+        _without_photometric(run.model)
+
+    if run.begins("A"):
+        run.leave("A", answered)
+
+
+def phase_ab(run: TrainingRun) -> None:
+    """Both objectives in turn; views that found the wrong side are re-seeded by render and compare (not published).
+
+    With re-seeding it ends when that has nothing left to do, within the config's bounds. Raises Died.
+    """
+    model, config = run.model, run.model.config
+
+    def over(iteration: Iteration) -> bool:
+        if not config.reseed or "B" not in config.schedule.split("-"):
+            return iteration.index >= iteration.length
+        if iteration.index >= config.ab_at_most * iteration.length:
+            return True
+        return iteration.index >= config.ab_at_least * iteration.length and run.progress.settled >= SETTLED
+
+    for iteration, rng in run.iterations("AB", over):
+        moved = None
+        if config.reseed and iteration.index % config.reseed_every == 0:
+            moved = reseed(model, rng)
+            run.progress.settled = run.progress.settled + 1 if moved <= HARDLY * len(model.sight.ids) else 0
+        losses = _adversarial(model, iteration, rng) if iteration.index % model.preset.adversarial_every == 0 else {}
+        if config.photometric:
+            losses |= photometric_step(model, iteration, rng)  # eq. 7
+        run.log(iteration, losses, moved)
+    if run.begins("AB"):
+        run.leave("AB", lambda: _without_photometric(model))
+
+
+def phase_b(run: TrainingRun) -> None:
+    """The images alone: field, poses and focal length are refined together, on a field that grows finer.
+
+    The inversion network may go on learning, for `register`. Raises Died.
+    """
+    model, config, every = run.model, run.model.config, run.model.preset.inversion_every
+    for iteration, rng in run.iterations("B"):
+        moved = None
+        first = iteration.index == 0
+        due = config.reseed and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
+        if first:
+            model.begin_refinement()
+        if due and first:
+            moved = reseed(model, rng)
+        if model.generator.advance(iteration):
+            model.move_poses.state.clear()
+        if due and not first:
+            moved = reconsider(model, rng)
+        losses = photometric_step(model, iteration, rng)  # eq. 7
+        if every and config.inversion and iteration.index % every == 0:
+            losses |= inversion_step(model, iteration, rng)
+        run.log(iteration, losses, moved)
+    if run.begins("B"):
+        run.leave("B", lambda: _without_photometric(model))
+
+
+def _adversarial(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
+    """Generator and discriminator (sec. 3.2, eq. 4 and 5), the inversion network (sec. 3.3, eq. 6), and the pull of
+    the poses towards its answers (sec. 3.4, eq. 8)."""
+    losses = {}
+    if model.config.adversarial:
+        losses |= adversarial_step(model, iteration, rng)
+    if model.config.inversion:
+        losses |= inversion_step(model, iteration, rng)
+        if model.preset.pull:
+            losses |= pull_step(model, iteration, rng)
+    return losses
+
+
+def _place_as_inverted(model: Model) -> None:
+    model.place(torch.arange(len(model.sight.ids), device=model.device), model.inverted())
+
+
+def _without_photometric(model: Model) -> None:
+    """The ablation without photometric steps has no other poses than the inversion network's, after every phase."""
+    if not model.config.photometric and model.config.inversion:
+        _place_as_inverted(model)

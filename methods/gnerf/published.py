@@ -1,0 +1,77 @@
+"""The published preset (`field=mlp`): the numbers of GNeRF, sec. 4, and of the authors' code, next to the paper."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from methods.gnerf.schedule import Phase, halved
+from methods.nerf.config import FieldConfig
+from methods.nerf.training.joint_schedule import Count, Positive, Share
+
+
+class PublishedBudget(BaseModel):
+    """Iterations of each phase, and images of a batch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    a: int = Field(ge=0)
+    ab: int = Field(ge=0)
+    b: int = Field(ge=0)
+    batch: Count
+    inversion_render: Count = 64  # px, at most, of the images that the inversion network is shown
+
+
+class Published(BaseModel):
+    """One network, patches of 16 x 16 px, RMSprop and Adam at the published rates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    smoke: PublishedBudget = PublishedBudget(a=8, ab=6, b=8, batch=4, inversion_render=16)
+    quick: PublishedBudget = PublishedBudget(a=12_000, ab=8_000, b=20_000, batch=12)
+    full: PublishedBudget = PublishedBudget(a=12_000, ab=8_000, b=20_000, batch=12)
+
+    radiance: FieldConfig = FieldConfig(
+        field="mlp", width=360, fine_samples=64, shared_network=True
+    )  # 8 layers, 64 + 64 samples
+
+    # adversarial (sec. 3.2) and inversion (sec. 3.3): all of A, and the first half of each iteration of AB
+    side_start: Count = 16  # px, longest side of the real images, which grows ...
+    side_a: Count = 128  # ... to this at the end of A ...
+    side_ab: Count = 400  # ... and to this at the end of AB
+    anneal: Positive = 2e-4 * 20_000  # least patch scale: exp(-anneal * share of A and AB together)
+    noise: float = Field(default=1.0, ge=0)  # std on the raw density at the start
+    noise_until: Share = 0.25  # share of A and AB by which it has faded: 5,000 of 20,000
+    discriminator: tuple[Count, Count, Count] = (256, 512, 64)  # channels
+    augmented: Share = 0.5  # how often a batch is augmented before it is judged
+    r1: float = Field(default=10.0, ge=0)
+    inversion: Literal["vit", "cnn"] = "vit"
+    inversion_side: Literal[16, 32, 64, 128] = 64  # px
+    pull: float = Field(default=0.1, ge=0)  # weight that draws pose embeddings to the inversion network's answers
+    inversion_every: int = Field(default=0, ge=0)  # in B: it goes on learning, once in so many iterations (0: never)
+    adversarial_every: Count = 1  # in AB: one adversarial iteration to so many photometric ones
+
+    # photometric (sec. 3.4): patches of the images, at their full size in B
+    photometric: float = Field(default=50.0, ge=0)  # weight of the mean squared error, colours in [-1, 1]
+    sharp_at: Share = 0.0  # B: the images reach their full size
+
+    # rates, and the iterations after which they halve (None: never)
+    field_lr: Positive = 5e-4  # RMSprop
+    discriminator_lr: Positive = 1e-4  # RMSprop
+    field_halving: Count | None = 8_000
+    pose_lr: Positive = 5e-3  # Adam, on pose variables: per radius of the prior
+    inversion_lr: Positive = 1e-4  # Adam
+    pose_halving: Count | None = 4_000
+    focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
+
+    def pose_rate(self, phase: Phase, number: int, share: float) -> float:
+        """Of iteration `number` of all, `share` of its phase being over; per radius of the prior."""
+        return halved(self.pose_lr, number, self.pose_halving)
+
+    def focal_rate(self, phase: Phase, share: float) -> float:
+        return self.focal_lr
+
+    def pixels(self, phase: Phase, budget: PublishedBudget) -> None:
+        """Patches, in every phase, not single pixels."""
+        return

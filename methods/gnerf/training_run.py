@@ -1,0 +1,132 @@
+"""One attempt at a fit while it runs: where it is in its schedule, its iterations, its curves and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bench.task import Job
+from methods.gnerf.collapse import inversion_spread, opacity, symptom
+from methods.gnerf.config import Phase
+from methods.gnerf.model import Model
+from methods.gnerf.photometric import side_of
+from methods.gnerf.schedule import Iteration
+from methods.nerf.field.render_and_compare import render_views
+from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
+
+
+class Died(Exception):  # noqa: N818 - an outcome of an attempt
+    """The symptom of a collapse: the attempt is over, and another one may begin."""
+
+
+@dataclass
+class Progress:
+    """Where in its schedule a fit is; with a model's state, all that a checkpoint needs."""
+
+    attempt: int = 0
+    phase: int = 0  # of the schedule's phases
+    index: int = 0  # within the phase
+    ran: dict[str, int] = field(default_factory=dict)  # iterations of the phases before, as they ran
+    settled: int = 0  # re-seedings in a row that moved hardly a view
+    reseeded: int = 0  # views moved so far
+    restarts: list[str] = field(default_factory=list)  # why
+    lost_seconds: float = 0.0  # in attempts that collapsed
+
+
+@dataclass
+class TrainingRun:
+    """What the phases share. `iterations` counts them and keeps checkpoints between them."""
+
+    model: Model
+    progress: Progress
+    checkpoints: Checkpoints
+    job: Job
+    seed: int  # of this attempt
+
+    def __post_init__(self) -> None:
+        self.lengths = self.model.config.phases(self.job.effort)
+
+    def iterations(
+        self, phase: Phase, over: Callable[[Iteration], bool] | None = None
+    ) -> Iterator[tuple[Iteration, torch.Generator]]:
+        """The iterations of a phase that are still to be run, each with its own randomness.
+
+        The phase ends after its nominal length, or where `over` says so. Nothing comes of a phase that the schedule
+        does not have, or that ended before a kill.
+        """
+        if phase not in self.lengths or phase in self.progress.ran:
+            return
+        while not self._over(iteration := self._next(phase), over):
+            yield iteration, generator(self.seed, iteration.number)
+            self.progress.index += 1
+            if self.checkpoints.save_due():
+                state, tensors = self.model.state()
+                self.checkpoints.save(iteration.number + 1, {**state, "progress": vars(self.progress)}, tensors)
+
+    def begins(self, phase: Phase) -> bool:
+        """Whether this phase has been run, as far as it went, and has not been left yet."""
+        return phase in self.lengths and phase not in self.progress.ran
+
+    def leave(self, phase: Phase, then: Callable[[], None] | None = None) -> None:
+        """The end of a phase: a last look for a collapse, `then` whatever is due, a picture. Raises Died."""
+        iteration = self._next(phase)
+        self.check(iteration, generator(self.seed, 2**30 + self.progress.phase), iterations=iteration.index + 1)
+        if then is not None:
+            then()
+        self.job.log(iteration.number, {}, {f"phase_{phase}": _sheet(self.model)})
+        progress = self.progress
+        progress.ran[phase], progress.index, progress.settled = progress.index, 0, 0
+        progress.phase += 1
+
+    def check(self, iteration: Iteration, rng: torch.Generator, *, iterations: int) -> None:
+        """Raises Died where the fit has collapsed."""
+        if fault := symptom(self.model, rng, iterations=iterations, fitted=iteration.phase != "A"):
+            raise Died(fault)
+
+    def log(self, iteration: Iteration, losses: Mapping[str, float], reseeded: int | None = None) -> None:
+        """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px)."""
+        model, values = self.model, dict(losses)
+        self.progress.reseeded += reseeded or 0
+        if "loss/photometric" in values:
+            values["psnr"] = psnr(values["loss/photometric"])
+        if reseeded is not None:
+            values["reseeded"] = float(reseeded)
+        if self.checkpoints.log_due(force=reseeded is not None):
+            values |= {
+                "side": float(side_of(model, iteration)), "pose_spread": _pose_spread(model),
+                "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
+                "attempt": float(self.progress.attempt),
+            }  # fmt: skip
+            if iteration.phase != "B" and model.config.inversion:
+                values["inversion_spread"] = inversion_spread(model)
+            self.checkpoints.log(iteration.number + 1, values)
+
+    def _next(self, phase: Phase) -> Iteration:
+        return Iteration(
+            preset=self.model.preset, phase=phase, index=self.progress.index, length=self.lengths[phase],
+            before=sum(self.progress.ran.values()),
+            early=sum(length for name, length in self.lengths.items() if name != "B"),
+        )  # fmt: skip
+
+    def _over(self, iteration: Iteration, over: Callable[[Iteration], bool] | None) -> bool:
+        return over(iteration) if over is not None else iteration.index >= iteration.length
+
+
+@torch.no_grad()
+def _pose_spread(model: Model) -> float:
+    """Mean distance of the camera centres from their mean, in radii of the prior."""
+    centres = model.poses()[:, :3, 3] / model.family.radius
+    return float((centres - centres.mean(dim=0)).norm(dim=1).mean())
+
+
+@torch.no_grad()
+def _sheet(model: Model) -> Any:
+    """The first views, and below each how it is rendered: (2 side, 6 side, C) uint8."""
+    side = min(64, model.sight.side)
+    seen = render_views(model.generator.field, model.intrinsics, model.poses()[:6], side)
+    rows = torch.stack([model.sight.square(side)[:6], seen]).clamp(-1, 1)  # (2, 6, C, side, side)
+    sheet = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return ((sheet + 1) * 127.5 + 0.5).to(torch.uint8).cpu().numpy()
