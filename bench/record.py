@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bench.cell import Cell
 from bench.credentials import without_credentials
+from bench.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,24 +68,11 @@ class Result:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all: a reader, or a kill at any moment, never meets half a file."""
+    """Write whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with draft.open("w") as file:
-        json.dump(_encode(value), file, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def sweep_drafts(folder: Path) -> None:
-    """Remove what kills left of files and folders that are written whole. Nobody else may be writing below `folder`."""
-    for draft in list(folder.rglob(".*.tmp")):
-        if draft.is_dir() and not draft.is_symlink():
-            shutil.rmtree(draft, ignore_errors=True)  # one within another is gone already
-        else:
-            draft.unlink(missing_ok=True)
+    text = json.dumps(_encode(value), indent=1, allow_nan=False)
+    with replacing(path, durable=True) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -248,6 +234,5 @@ def write_tables(suite: Path, results: Iterable[Result]) -> None:
         ("results.parquet", lambda path: frame.to_parquet(path, index=False)),
         ("results.csv", lambda path: frame.to_csv(path, index=False)),
     ):
-        draft = suite / f".{name}.{os.getpid()}.tmp"
-        write(draft)
-        draft.replace(suite / name)
+        with replacing(suite / name) as draft:
+            write(draft)

@@ -16,23 +16,49 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.camera import Camera, PosePrior
+from bench.field import DifferentiableField, Field, RegisteringField, Rendering
+from bench.geometry import Pose, look_at
+
 if TYPE_CHECKING:
-    import torch
     from pydantic import BaseModel
+
+__all__ = [
+    "INTERFACE",
+    "METHOD_NAME",
+    "Camera",
+    "Capture",
+    "Collapsed",
+    "DifferentiableField",
+    "Effort",
+    "Estimate",
+    "Field",
+    "Fit",
+    "Gift",
+    "Image",
+    "Job",
+    "Method",
+    "Pose",
+    "PosePrior",
+    "RegisteringField",
+    "Rendering",
+    "Sink",
+    "Start",
+    "Traits",
+    "ViewId",
+    "look_at",
+]
 
 INTERFACE = 1
 """Version of this file's contract; part of every fit fingerprint."""
 
 ViewId = NewType("ViewId", str)
 """Opaque name of a view, `v000`: never a file's own name, which may tell a pose or an order."""
-
-Pose = NDArray[np.float64]
-"""(4, 4) `world_from_camera`, OpenCV axes."""
 
 Image = NDArray[np.uint8]
 """(H, W, 3) sRGB, or (H, W, 1) in a silhouette capture."""
@@ -47,124 +73,11 @@ class Collapsed(Exception):  # noqa: N818 - an outcome, not a fault
 
 
 @dataclass(frozen=True, kw_only=True)
-class Camera:
-    """Pinhole intrinsics in pixels, pixel centres at +0.5: pixel (0, 0) is seen along ((0.5 - cx) / fx, ...)."""
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1:
-            raise ValueError(f"camera: image size must be positive, got {self.width}x{self.height}")
-        if not (self.fx > 0 and self.fy > 0 and np.isfinite([self.fx, self.fy, self.cx, self.cy]).all()):
-            raise ValueError(f"camera: focal lengths must be positive and finite, got fx={self.fx}, fy={self.fy}")
-
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """(3, 3) `pixel_from_camera`."""
-        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
-
-    def resized(self, width: int, height: int) -> Camera:
-        """The same camera for images resampled to `width` x `height` pixels."""
-        sx, sy = width / self.width, height / self.height
-        return Camera(width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy)
-
-    def directions(self) -> NDArray[np.float64]:
-        """Viewing directions of all pixels in camera axes, (H, W, 3), z = 1 (not normalised)."""
-        x = (np.arange(self.width) + 0.5 - self.cx) / self.fx
-        y = (np.arange(self.height) + 0.5 - self.cy) / self.fy
-        xx, yy = np.meshgrid(x, y)
-        return np.stack([xx, yy, np.ones_like(xx)], axis=-1).astype(np.float64)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Poses found outside of the suite, in a frame of their own, and the intrinsics that belong to them."""
 
     poses: Mapping[ViewId, Pose]  # a view absent from it is unregistered
     camera: Camera | None = None  # None: those that the scene gives
-
-
-@dataclass(frozen=True, kw_only=True)
-class PosePrior:
-    """A family of viewpoints, never one of them: what GNeRF calls the prior pose distribution (sec. 3.1).
-
-    The camera sits on a sphere around `look_at` (+ N(0, look_at_std^2) on each axis) and looks at it.
-    Angles are in degrees. Azimuth turns counter-clockwise about `up` from the world axis that follows `up`
-    cyclically (x for z-up); elevation rises from the plane normal to `up`. Lengths are in scene units.
-    """
-
-    family: Literal["sphere", "sphere+jitter", "full"] = "sphere"
-    azimuth: tuple[float, float] = (0.0, 360.0)
-    elevation: tuple[float, float] = (0.0, 90.0)
-    elevation_by: Literal["angle", "area"] = "angle"  # uniform in the angle, or uniform on the sphere
-    radius: tuple[float, float] = (4.0, 4.0)
-    look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    look_at_std: float = 0.0
-    up: Literal["x", "y", "z"] = "z"
-    roll_std: float = 0.0
-    near: float = 2.0  # along a ray from the camera
-    far: float = 6.0
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in (("azimuth", self.azimuth), ("elevation", self.elevation), ("radius", self.radius)):
-            if not low <= high:
-                raise ValueError(f"prior: {name} must be a range low <= high, got [{low}, {high}]")
-        if self.radius[0] <= 0:
-            raise ValueError(f"prior: radius must be positive, got {self.radius[0]}")
-        if not -90 <= self.elevation[0] <= self.elevation[1] <= 90:
-            raise ValueError(f"prior: elevation must lie in [-90, 90] degrees, got {self.elevation}")
-        if not 0 <= self.near < self.far:
-            raise ValueError(f"prior: needs 0 <= near < far, got near={self.near}, far={self.far}")
-
-    def sample(self, rng: np.random.Generator, n: int) -> Pose:
-        """Draw `n` poses, (n, 4, 4)."""
-        azimuth = np.radians(rng.uniform(*self.azimuth, size=n))
-        low, high = np.radians(self.elevation)
-        if self.elevation_by == "area":
-            elevation = np.arcsin(rng.uniform(np.sin(low), np.sin(high), size=n))
-        else:
-            elevation = rng.uniform(low, high, size=n)
-        radius = rng.uniform(*self.radius, size=n)
-        target = np.asarray(self.look_at) + self.look_at_std * rng.standard_normal((n, 3))
-        roll = np.radians(self.roll_std) * rng.standard_normal(n)
-        k = "xyz".index(self.up)
-        offset = np.zeros((n, 3))
-        offset[:, k] = np.sin(elevation)
-        offset[:, (k + 1) % 3] = np.cos(elevation) * np.cos(azimuth)
-        offset[:, (k + 2) % 3] = np.cos(elevation) * np.sin(azimuth)
-        return look_at(target + radius[:, None] * offset, target, np.eye(3)[k], roll)
-
-
-def look_at(
-    centre: NDArray[np.float64],
-    target: NDArray[np.float64],
-    up: NDArray[np.float64],
-    roll: NDArray[np.float64] | float = 0.0,
-) -> Pose:
-    """Poses (n, 4, 4) of cameras at `centre` (n, 3) that look at `target` (n, 3), image top towards `up` (3,).
-
-    `roll` turns the camera clockwise about its viewing direction, in radians. Straight down or up, where `up`
-    says nothing, the image's x axis is taken along an arbitrary but fixed normal of `up`.
-    """
-    centre, target = np.atleast_2d(centre), np.broadcast_to(np.atleast_2d(target), np.atleast_2d(centre).shape)
-    forward = target - centre
-    forward = forward / np.linalg.norm(forward, axis=-1, keepdims=True)
-    right = np.cross(forward, up)
-    length = np.linalg.norm(right, axis=-1, keepdims=True)
-    right = np.where(length > 1e-8, right / np.maximum(length, 1e-8), np.roll(up, 1))
-    down = np.cross(forward, right)
-    c, s = np.cos(np.broadcast_to(roll, len(centre)))[:, None], np.sin(np.broadcast_to(roll, len(centre)))[:, None]
-    pose = np.tile(np.eye(4), (len(centre), 1, 1))
-    pose[:, :3, 0] = c * right + s * down
-    pose[:, :3, 1] = c * down - s * right
-    pose[:, :3, 2] = forward
-    pose[:, :3, 3] = centre
-    return pose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,42 +233,6 @@ class Job:
     def log(self, step: int, values: Mapping[str, float], images: Mapping[str, Image] | None = None) -> None:
         """Record curves (and preview images) of the fit: they reach log.jsonl, MLflow and the report."""
         self.sink(step, values, images or {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rendering:
-    """Images of a field from N cameras; float32, colours in [0, 1], depth along z of the camera in field units."""
-
-    rgb: NDArray[np.float32]  # (N, H, W, C): C = 3, or 1 for a silhouette field
-    depth: NDArray[np.float32]  # (N, H, W)
-    opacity: NDArray[np.float32]  # (N, H, W) in [0, 1]
-
-
-@runtime_checkable
-class Field(Protocol):
-    """A scene that can be rendered, in the method's own arbitrary frame."""
-
-    def render(self, poses: Pose, camera: Camera) -> Rendering:
-        """Render from `poses` (N, 4, 4)."""
-        ...
-
-
-@runtime_checkable
-class DifferentiableField(Field, Protocol):
-    """A field whose colours carry gradients to the rays, so that the protocol can refine held-out poses."""
-
-    def render_rays(self, origins: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-        """Colours (R, C) in [0, 1] of rays with `origins` (R, 3) and unit `directions` (R, 3), on its device."""
-        ...
-
-
-@runtime_checkable
-class RegisteringField(Field, Protocol):
-    """A field that finds out by itself where a new image of its scene was taken."""
-
-    def register(self, images: NDArray[np.uint8], camera: Camera, seed: int) -> Pose:
-        """Poses (N, 4, 4), in the field's frame, of `images` (N, H, W, C): from their pixels alone."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import zipfile
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -59,13 +60,9 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        draft.replace(path)
     except OSError as error:
         _log.warning("cache: %s cannot be written (%s); it will be made again next time", path, error)
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import OPENGL_AXES, inverse
 from bench.scene import Scene
 from bench.task import Camera, Pose
 from datasets.matches import match
@@ -22,19 +23,14 @@ SUSPECT = 0.6  # px, median: beyond, likely mistakes are tried
 CLEARLY = 3.0  # times nearer another reading must be, to be named
 ZOOMS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.7, 2.0)  # of the focal length
 
-_FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 READINGS: Mapping[str, Callable[[Pose], Pose]] = {
-    "poses look inverted: they fit as camera_from_world": lambda poses: _inverse(poses),
+    "poses look inverted: they fit as camera_from_world": inverse,
     "poses look like another convention of axes (OpenCV's where OpenGL's are meant, or mirrored)": (
-        lambda poses: poses @ _FLIP
+        lambda poses: poses @ OPENGL_AXES
     ),
-    "poses look inverted, and in another convention of axes": lambda poses: _inverse(poses) @ _FLIP,
+    "poses look inverted, and in another convention of axes": lambda poses: inverse(poses) @ OPENGL_AXES,
 }
-
-
-def _inverse(poses: Pose) -> Pose:
-    return np.linalg.inv(poses).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +104,13 @@ def error_px(poses: Pose, camera: Camera, found: Found) -> float:
     if baseline.max() <= 1e-6 * max(1.0, float(np.abs(poses[:, :3, 3]).max())):
         return float("inf")  # cameras in one point put every match on its line: that is no fit
     K = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
-    inverse = np.linalg.inv(K)
+    from_pixel = np.linalg.inv(K)
     errors = []
     for (a, b), points in found:
-        relative = np.linalg.inv(poses[b]) @ poses[a]  # camera b from camera a
+        relative = inverse(poses[b]) @ poses[a]  # camera b from camera a
         x, y, z = relative[:3, 3]
         cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-        F = inverse.T @ cross @ relative[:3, :3] @ inverse  # x_b^T F x_a = 0 (Hartley and Zisserman 2004, eq. 9.1)
+        F = from_pixel.T @ cross @ relative[:3, :3] @ from_pixel
         one = np.ones((len(points), 1))
         at_a, at_b = np.hstack([points[:, :2], one]), np.hstack([points[:, 2:], one])
         line_b, line_a = at_a @ F.T, at_b @ F

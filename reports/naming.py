@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Set
 from pathlib import Path
+
+from bench.files import replacing
 
 LONGEST = 120
 
@@ -21,9 +22,8 @@ def slug(name: str) -> str:
 def replace(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_bytes(content.encode() if isinstance(content, str) else content)
-    draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sweep(root: Path, folders: Iterable[str], written: Set[str]) -> None:

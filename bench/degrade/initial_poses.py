@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import nearest_to_axes
 from bench.task import Capture, Pose, Start, ViewId
 
 Vector = NDArray[np.float64]
@@ -67,11 +68,8 @@ def scale_of(capture: Capture) -> tuple[Vector, float]:
         return np.array(capture.prior.look_at, dtype=np.float64), float(np.mean(capture.prior.radius)) / 4
     poses = np.stack(list((capture.start or {}).values()))
     centres, forwards = poses[:, :3, 3], poses[:, :3, 2]
-    off_axis = np.eye(3) - forwards[:, :, None] * forwards[:, None, :]
-    normal = off_axis.mean(axis=0)
-    pivot = centres.mean(axis=0)
-    if np.linalg.cond(normal) < 100:
-        pivot = np.linalg.solve(normal, np.einsum("nij,nj->i", off_axis, centres) / len(centres))
+    nearest, condition = nearest_to_axes(centres, forwards)
+    pivot = nearest if condition < 100 else centres.mean(axis=0)
     return pivot, float(np.sqrt(((centres - pivot) ** 2).sum(axis=1).mean())) / 4
 
 

@@ -5,6 +5,7 @@ In a process of its own, as everywhere: pycolmap does not get on with every libr
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+from bench.files import read_arrays, write_arrays
 from bench.record import read_json, write_json
-from bench.runner.executors.local import environment
-from bench.runner.worker_io import read_arrays, write_arrays
 from bench.task import Image
 
 ENLARGE_TO, MAX_ENLARGEMENT = 400, 2.0
@@ -30,12 +30,18 @@ def count(images: Sequence[Image]) -> list[int]:
         folder = Path(name)
         write_arrays(folder / "images.npz", {f"{k:06d}": image for k, image in enumerate(images)})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.degrade.keypoints", name], env=environment(1), capture_output=True, text=True,
+            [sys.executable, "-m", "bench.degrade.keypoints", name], env=_one_thread(), capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"counting keypoints failed: {done.stderr.strip()[-500:]}")
         return read_json(folder / "counts.json")
+
+
+def _one_thread() -> dict[str, str]:
+    shares = dict.fromkeys((f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS")), "1")
+    tree = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, **shares, "PYTHONPATH": os.pathsep.join([tree, os.environ.get("PYTHONPATH", "")])}
 
 
 def _grey(image: Image) -> NDArray[np.uint8]:

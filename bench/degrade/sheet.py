@@ -15,6 +15,7 @@ from bench.degrade import KINDS, Degradation, degrade
 from bench.degrade.keypoints import ENLARGE_TO, count
 from bench.degrade.kind import Kind
 from bench.degrade.views import showing
+from bench.files import replacing
 from bench.scene import Scene
 from bench.task import Capture, Image, Pose, PosePrior
 
@@ -59,9 +60,8 @@ def write_sheet(path: Path, load: Callable[[], Scene], kind: str, views: int) ->
     if path.suffix.lower() != ".png" or not path.parent.is_dir():
         raise ValueError(f"preview: {path}: name a .png file in a folder that exists")
     sheet = contact_sheet(load(), kind, views)
-    draft = path.with_name(f".{path.name}.tmp")
-    sheet.save(draft, format="png")
-    draft.replace(path)
+    with replacing(path) as draft:
+        sheet.save(draft, format="png")
 
 
 def _photographs(scene: Scene, kind: Kind, views: int) -> _Table:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from bench.degrade import degrade_truth
+from bench.files import read_arrays, write_arrays
 from bench.judge import protocol
 from bench.judge.lpips import Lpips
 from bench.judge.poses import PoseJudgement, judge_poses
@@ -142,7 +143,7 @@ class Judge:
         desk = folder / "judge"
         shutil.rmtree(desk, ignore_errors=True)
         desk.mkdir()
-        worker_io.write_arrays(
+        write_arrays(
             desk / "views.npz",
             {"poses": protocol.plan_heldout(poses.alignment, truth), "images": truth.heldout.images},
         )
@@ -165,7 +166,7 @@ class Judge:
             raise RenderError(f"rendering the held-out views failed: {answer['reason'] if answer else death.reason}")
         if "absent" in answer:
             return _Renders({}, None, {}, dict.fromkeys(STAGES, str(answer["absent"])))
-        arrays = worker_io.read_arrays(desk / "renders.npz")
+        arrays = read_arrays(desk / "renders.npz")
         shutil.rmtree(desk)
         wanted = truth.heldout.images.shape
         if wrong := [stage for stage in STAGES if stage in arrays and arrays[stage].shape != wanted]:

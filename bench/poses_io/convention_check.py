@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bench.geometry import OPENGL_AXES, inverse
 from bench.judge import metrics
 from bench.judge.align import Rules, align, is_rigid
-from bench.poses_io.transforms import GL
 from bench.task import Collapsed, Pose, ViewId
 
 WRONG, RIGHT = 30.0, 10.0
 """Degrees, median rotation error: as the poses stand they are further off, and read otherwise they are nearer."""
 
 READINGS: Mapping[str, Callable[[Pose], Pose]] = {
-    "camera_from_world": lambda pose: _inverse(pose),
-    "world_from_camera in OpenGL axes": lambda pose: pose @ GL,
-    "camera_from_world in OpenGL axes": lambda pose: _inverse(pose) @ GL,
+    "camera_from_world": inverse,
+    "world_from_camera in OpenGL axes": lambda pose: pose @ OPENGL_AXES,
+    "camera_from_world in OpenGL axes": lambda pose: inverse(pose) @ OPENGL_AXES,
     "quaternions with w first": lambda pose: _requaternioned(pose),
 }
 """What a pose may be that was meant as `world_from_camera` in OpenCV axes, and how it becomes that."""
@@ -49,10 +49,6 @@ def _error(poses: Mapping[ViewId, Pose], truth: Mapping[ViewId, Pose]) -> float:
         return 180.0
     E, T = (np.stack([side[view] for view in alignment.registered]) for side in (poses, truth))
     return float(np.median(metrics.rotation_errors(alignment.similarity.apply(E), T)))
-
-
-def _inverse(pose: Pose) -> Pose:
-    return np.linalg.inv(pose).astype(np.float64)
 
 
 def _requaternioned(pose: Pose) -> Pose:

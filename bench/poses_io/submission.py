@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -17,8 +16,8 @@ from PIL import Image as Picture
 
 from bench import poses_io
 from bench.cell import fingerprint
+from bench.files import read_arrays, remove, replacing, write_arrays
 from bench.record import read_json, write_json
-from bench.runner import worker_io
 from bench.scene import Truth
 from bench.task import Camera, Capture, Estimate, Gift, Image, ViewId
 
@@ -129,15 +128,15 @@ def _read_render(path: Path, shape: tuple[int, ...]) -> Image:
 
 def keep(folder: Path, submission: Submission) -> None:
     """Write it below a cell's folder, in the place of an earlier one."""
-    place, draft = folder / SUBMISSION, folder / f".{SUBMISSION}.tmp"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    if submission.renders is not None:
-        worker_io.write_arrays(draft / "renders.npz", {str(view): image for view, image in submission.renders.items()})
+    place = folder / SUBMISSION
     description = {**_plain(submission.estimate), "source": submission.source, "notes": dict(submission.notes)}
-    write_json(draft / "estimate.json", description)
-    shutil.rmtree(place, ignore_errors=True)
-    draft.replace(place)
+    with replacing(place) as draft:
+        draft.mkdir(parents=True)
+        if submission.renders is not None:
+            renders = {str(view): image for view, image in submission.renders.items()}
+            write_arrays(draft / "renders.npz", renders)
+        write_json(draft / "estimate.json", description)
+        remove(place)
 
 
 def same(a: Submission | None, b: Submission | None) -> bool:
@@ -163,7 +162,7 @@ def kept(folder: Path) -> Submission | None:
         ),
         source=raw["source"],
         notes=raw["notes"],
-        renders={ViewId(v): image for v, image in worker_io.read_arrays(renders).items()} if renders.exists() else None,
+        renders={ViewId(v): image for v, image in read_arrays(renders).items()} if renders.exists() else None,
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bench.geometry import OPENGL_AXES
 from bench.poses_io.pose_format import Form, Note, Reading, collect, one_camera, view_of
 from bench.record import write_json
 from bench.task import Camera, Estimate, Pose, ViewId
@@ -17,9 +16,6 @@ FOCAL = ("fl_x", "fl_y")
 SIZE = ("w", "h")
 PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-
-GL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Camera axes of OpenGL (x right, y up, z backward) to and from OpenCV's."""
 
 
 def objection(path: Path) -> str | None:
@@ -77,7 +73,7 @@ def describe(poses: Mapping[str, Pose], camera: Camera) -> dict[str, Any]:
         "camera_model": "PINHOLE",
         "w": camera.width, "h": camera.height,
         "fl_x": camera.fx, "fl_y": camera.fy, "cx": camera.cx, "cy": camera.cy,
-        "frames": [{"file_path": path, "transform_matrix": pose @ GL} for path, pose in poses.items()],
+        "frames": [{"file_path": path, "transform_matrix": pose @ OPENGL_AXES} for path, pose in poses.items()],
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.files import replacing
 from bench.poses_io.pose_format import Form, Reading, collect
 from bench.task import Camera, Estimate, Pose, ViewId
 
@@ -67,9 +68,8 @@ def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: st
         numbers = [*pose[:3, 3].tolist(), *Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()]
         lines.append(" ".join([str(int(view[1:])), *map(repr, numbers)]))
     path = folder / FILE
-    draft = folder / f".{FILE}.tmp"
-    draft.write_text("\n".join(lines) + "\n")
-    draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_text("\n".join(lines) + "\n")
     return path
 
 

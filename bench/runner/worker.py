@@ -28,6 +28,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import psutil
 
+from bench.files import read_arrays, write_arrays
 from bench.matrix.registry import MethodRef
 from bench.record import write_json
 from bench.runner import worker_io
@@ -152,7 +153,7 @@ def render(folder: Path) -> dict[str, Any]:
     field = method.load(Path(request["field"]), request["device"])
     if field is None:
         return {"status": "done", "absent": "the method saved no field"}
-    views = worker_io.read_arrays(folder / "views.npz")
+    views = read_arrays(folder / "views.npz")
     camera = Camera(**request["camera"])
     aligned = field.render(views["poses"], camera)
     arrays: dict[str, np.ndarray] = {"aligned": aligned.rgb, "depth": aligned.depth, "opacity": aligned.opacity}
@@ -178,7 +179,7 @@ def render(folder: Path) -> dict[str, Any]:
         arrays["registered_poses"] = poses
     else:
         missing["registered"] = "the method does not register new images"
-    worker_io.write_arrays(folder / "renders.npz", arrays)
+    write_arrays(folder / "renders.npz", arrays)
     return {"status": "done", "missing": missing}
 
 
@@ -190,10 +191,10 @@ def look(folder: Path) -> dict[str, Any]:
         return {"status": "failed", "reason": "the method saved no field"}
     camera = Camera(**request["camera"])
     (folder / "frames").mkdir()
-    for k, pose in enumerate(worker_io.read_arrays(folder / "poses.npz")["poses"]):
+    for k, pose in enumerate(read_arrays(folder / "poses.npz")["poses"]):
         seen = field.render(pose[None], camera)
         rgb = (np.clip(np.nan_to_num(seen.rgb[0]), 0, 1) * 255 + 0.5).astype(np.uint8)
-        worker_io.write_arrays(
+        write_arrays(
             folder / "frames" / f"{k:05d}.npz", {"rgb": rgb, "depth": seen.depth[0], "opacity": seen.opacity[0]}
         )
     return {"status": "done"}

@@ -9,20 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.files import read_arrays, write_arrays
 from bench.record import read_json, write_json
 from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an npz whole or not at all."""
-    draft = path.with_name(f".{path.stem}.tmp.npz")
-    np.savez(draft, **dict(arrays))  # pyright: ignore[reportArgumentType]  # stubs take the mapping for allow_pickle
-    draft.replace(path)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
 
 
 def write_capture(folder: Path, capture: Capture) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.degrade import KINDS
+from bench.files import replacing
 from bench.record import RERUNNABLE, ROTATION, Result, read_json, write_json
 from bench.task import Effort
 
@@ -98,9 +98,8 @@ def keep(suite: Path, rows: Iterable[BreakingPoint]) -> None:
     known = {row.question: row for row in (*read(suite), *rows)}
     ordered = [known[question] for question in sorted(known)]
     write_json(suite / "stress.json", [asdict(row) for row in ordered])
-    draft = suite / f".stress.csv.{os.getpid()}.tmp"
-    _table(ordered).to_csv(draft, index=False)
-    draft.replace(suite / "stress.csv")
+    with replacing(suite / "stress.csv") as draft:
+        _table(ordered).to_csv(draft, index=False)
 
 
 def read(suite: Path) -> list[BreakingPoint]:

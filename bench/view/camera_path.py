@@ -17,6 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.files import read_arrays, write_arrays
+from bench.geometry import nearest_to_axes
 from bench.record import read_json, write_json
 from bench.runner import worker_io
 from bench.runner.executors.base import Executor, WorkerEnd
@@ -57,7 +59,8 @@ def viewpoints(poses: Pose) -> Viewpoints:
     if not np.isfinite(poses).all() or spread <= 1e-9 * max(1.0, float(np.abs(centres).max())):
         raise ValueError("render: the estimated cameras coincide, so there is no path between them")
     up = _up(poses)
-    target = _nearest_to_axes(centres, forward, spread)
+    ahead = centres.mean(axis=0) + 4 * spread * forward.mean(axis=0)
+    target, _ = nearest_to_axes(centres, forward, towards=ahead, pull=1e-3)  # parallel axes meet a few spreads ahead
     east = np.cross(np.eye(3)[np.argmin(np.abs(up))], up)
     axes = np.stack([east / np.linalg.norm(east), np.cross(up, east / np.linalg.norm(east)), up])
     x, y, z = ((centres - target) @ axes.T).T
@@ -74,17 +77,6 @@ def _up(poses: Pose) -> Array:
     right, top = poses[:, :3, 0], -poses[:, :3, 1].mean(axis=0)
     _, directions = np.linalg.eigh(right.T @ right / len(poses) - 1e-3 * np.outer(top, top))
     return directions[:, 0] * (1 if directions[:, 0] @ top >= 0 else -1)
-
-
-def _nearest_to_axes(centres: Array, forward: Array, spread: float) -> Array:
-    """The point (3,) with the least squared distance to all viewing axes; parallel ones meet a few spreads ahead."""
-    projectors = np.eye(3) - forward[:, :, None] * forward[:, None, :]  # (M, 3, 3), off the axis
-    ahead = centres.mean(axis=0) + 4 * spread * forward.mean(axis=0)
-    weight = 1e-3 * len(centres)
-    return np.linalg.solve(
-        projectors.sum(axis=0) + weight * np.eye(3),
-        (projectors @ centres[:, :, None]).sum(axis=0)[:, 0] + weight * ahead,
-    )
 
 
 def _covered(azimuth: Array) -> tuple[float, float]:
@@ -145,7 +137,7 @@ def render(
     with tempfile.TemporaryDirectory(prefix="unposed-") as scratch:
         desk = Path(scratch)
         request = read_json(cell / "fit" / "request.json")
-        worker_io.write_arrays(desk / "poses.npz", {"poses": poses})
+        write_arrays(desk / "poses.npz", {"poses": poses})
         write_json(
             desk / "request.json",
             {
@@ -158,7 +150,7 @@ def render(
         answer: dict[str, Any] = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else {}
         if answer.get("status") != "done":
             raise ValueError(f"render: {answer.get('reason') or end.reason}")
-        held = [worker_io.read_arrays(file) for file in sorted((desk / "frames").glob("[0-9]*.npz"))]
+        held = [read_arrays(file) for file in sorted((desk / "frames").glob("[0-9]*.npz"))]
     return Frames(**{name: np.stack([each[name] for each in held]) for name in ("rgb", "depth", "opacity")})
 
 

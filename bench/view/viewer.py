@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import mean_up
 from bench.judge.similarity import Similarity
 from bench.record import read_cameras
 from bench.task import Camera, Field, Pose
@@ -58,7 +59,7 @@ def stage(cell: Path) -> Stage:
     pairs = [np.stack([truth[view][:3, 3], estimate[view][:3, 3]]) for view in estimate]
     lines["errors"] = stage_from_truth.points(np.stack(pairs))
     return Stage(
-        lines=lines, up=-moved["truth"][:, :3, 1].mean(axis=0), first=moved["truth"][0],
+        lines=lines, up=mean_up(moved["truth"]), first=moved["truth"][0],
         field_from_stage=then(stage_from_truth.inverse(), truth_from_field(cell).inverse()),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.geometry import inverse
 from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.decode import image_size
@@ -44,7 +45,7 @@ def read(folder: Path) -> Recording:
             continue
         extrinsic, K = _parsed(file)
         size = image_size(images[k], images[k].name)
-        pose = np.asarray(np.linalg.inv(rigid(extrinsic, images[k].name, file)), dtype=np.float64)
+        pose = inverse(rigid(extrinsic, images[k].name, file))
         files.append(file)
         frames.append(Frame(name=images[k].name, image=images[k], pose=pose, heldout=False))
         optics.append(_optics(K, size, file))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.geometry import OPENGL_AXES
 from bench.scene import Reference, SceneError
 from bench.task import Pose
 from datasets.images.lens import Optics
@@ -157,7 +158,7 @@ def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
         given = np.empty(0)
     if given.shape not in ((4, 4), (3, 4)):
         raise SceneError(f"{path}: {frame} has a transform_matrix that is not 4x4 numbers")
-    return rigid(given, frame, path) @ np.diag([1.0, -1.0, -1.0, 1.0])
+    return rigid(given, frame, path) @ OPENGL_AXES
 
 
 def rigid(given: NDArray[np.float64], frame: str, path: Path) -> Pose:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import mean_up
 from bench.record import read_cameras
 from reports.analysis import scores
 from reports.analysis.scores import Entry
@@ -101,7 +102,7 @@ def _no_cameras(entry: Entry, reason: str) -> CameraPlot:
 
 def _sights(poses: Sequence[Points]) -> dict[str, Points]:
     """(2, 3) projections, x right and y down, named. Up is where the images' tops point on average."""
-    up = -np.mean([pose[:3, 1] for pose in poses], axis=0)
+    up = mean_up(np.stack(poses))
     up = up / np.linalg.norm(up) if np.linalg.norm(up) > 0.2 else np.array([0.0, 0.0, 1.0])
     forward = np.mean([pose[:3, 2] for pose in poses], axis=0)
     forward = forward - up * (forward @ up)

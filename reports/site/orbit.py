@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import mean_up
 from bench.record import read_cameras
 from reports.analysis import scores
 from reports.analysis.scores import Entry
@@ -66,6 +67,6 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
 
 def _up(poses: Array) -> Array:
     """Where the images' tops point on average; the z axis where they point all ways."""
-    up = -poses[:, :3, 1].mean(axis=0)
+    up = mean_up(poses)
     length = float(np.linalg.norm(up))
     return up / length if length > 0.2 else np.array([0.0, 0.0, 1.0])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.geometry import OPENGL_AXES as GL
 from bench.judge.align import align
 from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
@@ -19,7 +20,6 @@ from bench.poses_io.capture_export import hand_out
 from bench.poses_io.export import export
 from bench.poses_io.submission import kept
 from bench.poses_io.submit import plan_submission, remarks
-from bench.poses_io.transforms import GL
 from bench.record import read_json, read_result, read_suite
 from bench.runner.run import Settings, run
 from datasets.folder import open_folder

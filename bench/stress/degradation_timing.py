@@ -1,4 +1,4 @@
-"""How long each kind takes over a whole capture: `python -m bench.degrade.timing [KIND ...]`, run by hand.
+"""How long each kind takes over a whole capture: `python -m bench.stress.degradation_timing [KIND ...]`, run by hand.
 
 A hundred views of 200 x 200 pixels shall pass in two seconds of one core, at every severity. Exits with 1 where a kind
 does not.

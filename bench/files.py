@@ -1,0 +1,56 @@
+"""Files that are whole or not there: a reader, or a kill at any moment, never meets half of one. numpy alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A draft to be written, which takes the place of `path` at the end; after an error it is gone.
+
+    Its name begins with a dot and ends in `.tmp`, so that `sweep_drafts` finds what a kill leaves. `durable` waits
+    until the disk has it. The draft may be a folder, where there is none at `path`.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        yield draft
+        if durable:
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        remove(draft)
+        raise
+
+
+def remove(path: Path) -> None:
+    """A file or a folder, gone, where there was one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove what kills left of files and folders that are written whole. Nobody else may be writing below `folder`."""
+    for draft in list(folder.rglob(".*.tmp")):
+        remove(draft)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz whole or not at all."""
+    with replacing(path) as draft, draft.open("wb") as file:
+        np.savez(file, **dict(arrays))  # pyright: ignore[reportArgumentType]  # stubs take the mapping for allow_pickle
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
