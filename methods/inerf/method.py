@@ -43,12 +43,12 @@ class Inerf:
         return fit(capture, self.config, job)
 
     def save(self, fit: Fit, folder: Path) -> None:
-        from methods.inerf.scene import Scene
+        from methods.inerf.field import InerfField
 
-        if isinstance(fit.field, Scene):
+        if isinstance(fit.field, InerfField):
             fit.field.save(folder)
 
     def load(self, folder: Path, device: str) -> Field | None:
-        from methods.inerf.scene import DESCRIPTION, Scene
+        from methods.inerf.field import DESCRIPTION, InerfField
 
-        return Scene.load(folder, device) if (folder / DESCRIPTION).exists() else None
+        return InerfField.load(folder, device) if (folder / DESCRIPTION).exists() else None

@@ -7,8 +7,8 @@ import torch
 
 from bench.task import Capture, Fit, Job
 from methods.inerf.config import InerfConfig
+from methods.inerf.field import InerfField
 from methods.inerf.register import register
-from methods.inerf.scene import Scene
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
@@ -34,7 +34,9 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     field = train(images, known, capture.camera, bounds, capture.background, radiance, job, training)
     places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)
     unit = bounds.distance_of(list(known.values())) / 4
-    scene = Scene(field=field, known=places, unit=unit, how=config.registration, candidates=config.candidates)
+    fitted = InerfField(
+        field=field, known=places, unit=unit, registration=config.registration, candidates=config.candidates
+    )
     poses = dict(known)
     if sought:
         start = torch.from_numpy(np.stack([capture.start[view] for view in sought])).float().to(field.device)
@@ -47,4 +49,4 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
         job.log(config.registration.steps, {"registration/loss": float(errors.mean())})
     notes = {"views_given": len(known), "views_registered": len(sought)}
     notes |= training.notes() | whole.notes("registration_share_done")
-    return Fit(poses=poses, field=scene, notes=notes)
+    return Fit(poses=poses, field=fitted, notes=notes)

@@ -29,7 +29,12 @@ def a_field(*, channels: int = 3, degree: int = 1, contract: bool = False, side:
     """A random grid with a large empty part, so that there is something to skip."""
     generator = torch.Generator().manual_seed(0)
     bounds = Bounds(
-        centre=(0.3, 0, 0), half_size=2.0, near=0.5, far=40.0 if contract else 7.0, contract=contract, away=3.0
+        centre=(0.3, 0, 0),
+        half_size=2.0,
+        near=0.5,
+        far=40.0 if contract else 7.0,
+        contract=contract,
+        camera_distance=3.0,
     )
     config = FieldConfig(density_gain=20.0, min_alpha=1e-4, sh_degree=degree)
     field = GridField.empty(bounds, torch.rand(channels, generator=generator), config, side)

@@ -12,8 +12,9 @@ from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
+from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.occupancy import refresh, resampled
-from methods.nerf.field.storage import load, save
+from methods.nerf.field.storage import build, describe, load, save
 from methods.nerf.rendering.contraction import contract
 from methods.nerf.rendering.encoding import frequencies, harmonics
 from methods.nerf.rendering.sampling import importance, marching_edges
@@ -66,8 +67,8 @@ def test_weights_follow_the_law_of_absorption():
 
 
 def test_steps_grow_with_distance_only_in_open_space():
-    assert np.allclose(np.diff(marching_edges(1.0, 3.0, 0.1, contract=None)), 0.1, atol=1e-6)
-    edges = marching_edges(0.1, 500.0, 0.02, contract=2.0)
+    assert np.allclose(np.diff(marching_edges(1.0, 3.0, 0.1, camera_distance=None)), 0.1, atol=1e-6)
+    edges = marching_edges(0.1, 500.0, 0.02, camera_distance=2.0)
     assert edges[-1] >= 500 and len(edges) < 600
     assert np.allclose(np.diff(edges)[edges[:-1] < 3], 0.02, atol=1e-6)  # the far side of the cube, seen from 2 away
     assert np.diff(edges)[-1] == pytest.approx(0.02 * (edges[-2] - 2), rel=1e-3)
@@ -123,6 +124,17 @@ def test_a_saved_field_is_read_back_equal(kind, tmp_path):
     assert isinstance(again, DifferentiableField)
     assert before.rgb.shape == (2, 6, 8, 3) and before.depth.shape == before.opacity.shape == (2, 6, 8)
     assert np.array_equal(before.rgb, after.rgb) and np.array_equal(before.depth, after.depth)
+
+
+def test_a_field_saved_under_earlier_names_is_read():
+    bounds = Bounds.forward(Frustum(near=2.0, slopes=(0.6, 0.4), bas_relief=(0.1, 0.0, 1.5)))
+    said = json.loads(json.dumps(describe(GridField.empty(bounds, torch.ones(3), FieldConfig(backend="numba"), 8))))
+    said["bounds"]["away"] = said["bounds"].pop("camera_distance")
+    said["bounds"]["frustum"]["relief"] = said["bounds"]["frustum"].pop("bas_relief")
+    said["config"]["backend"] = "fused"
+    field = build(said)
+    assert field.bounds == bounds
+    assert field.config.backend == "numba"
 
 
 def test_a_folder_that_holds_no_field_is_refused(tmp_path):

@@ -9,23 +9,15 @@ from bench.task import Camera
 from methods.nerf.cameras.intrinsics import Intrinsics
 
 
-def directions_in_camera(
-    pixels: Tensor, fx: Tensor | float, fy: Tensor | float, cx: Tensor | float, cy: Tensor | float
-) -> Tensor:
-    """Viewing directions (R, 3) in camera axes, z = 1, of image points `pixels` (R, 2): x, y in px, centres at +0.5."""
-    x, y = pixels.unbind(-1)
-    return torch.stack([(x - cx) / fx, (y - cy) / fy, torch.ones_like(x)], dim=-1)
-
-
-def world_rays(directions: Tensor, world_from_camera: Tensor) -> tuple[Tensor, Tensor]:
-    """Origins and unit directions, each (R, 3), of camera-frame `directions` (R, 3) under poses (R, 3 or 4, 4)."""
-    turned = (world_from_camera[:, :3, :3] @ directions[..., None]).squeeze(-1)
-    return world_from_camera[:, :3, 3].expand_as(turned), torch.nn.functional.normalize(turned, dim=-1)
-
-
 def pixel_rays(pixels: Tensor, camera: Camera, world_from_camera: Tensor) -> tuple[Tensor, Tensor]:
-    """Origins and unit directions (R, 3) of the rays through `pixels` (R, 2), one pose (R, 3 or 4, 4) for each."""
-    return world_rays(directions_in_camera(pixels, camera.fx, camera.fy, camera.cx, camera.cy), world_from_camera)
+    """Origins and unit directions, (R, 3) each, of the rays through `pixels` (R, 2), one pose (R, 4, 4) for each.
+
+    Pixels are x, y in px, their centres at +0.5.
+    """
+    x, y = pixels.unbind(-1)
+    in_camera = torch.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, torch.ones_like(x)], dim=-1)
+    directions = (world_from_camera[:, :3, :3] @ in_camera[..., None]).squeeze(-1)
+    return world_from_camera[:, :3, 3].expand_as(directions), torch.nn.functional.normalize(directions, dim=-1)
 
 
 def image_pixels(camera: Camera, device: torch.device | str = "cpu") -> Tensor:

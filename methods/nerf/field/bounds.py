@@ -24,8 +24,8 @@ class Bounds:
 
     With `contract`, the cube is only the near part of an unbounded scene: what lies outside is kept too, squeezed
     into a shell around it (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm). Give it for real backgrounds
-    (`capture.background is None`), and not where a known colour surrounds the object. `away` is then how far the
-    cameras are from the centre: samples along a ray may grow sparser only beyond that.
+    (`capture.background is None`), and not where a known colour surrounds the object. `camera_distance` is then how
+    far the cameras are from the centre: samples along a ray may grow sparser only beyond that.
     With `frustum`, the cube is what forward-facing cameras see, and lengths are those of its box.
     """
 
@@ -34,7 +34,7 @@ class Bounds:
     near: float
     far: float
     contract: bool = False
-    away: float = 0.0
+    camera_distance: float = 0.0
     frustum: Frustum | None = None
 
     def __post_init__(self) -> None:
@@ -77,11 +77,16 @@ class Bounds:
         return Bounds(centre=prior.look_at, half_size=half_size, near=prior.near, far=prior.far)
 
     @staticmethod
-    def open(centre: Sequence[float], away: float, *, near: float | None = None) -> Bounds:
-        """An unbounded scene, seen from `away`: the middle half of the way across is kept unsqueezed."""
-        near = NEAREST * away if near is None else near
+    def open(centre: Sequence[float], camera_distance: float, *, near: float | None = None) -> Bounds:
+        """An unbounded scene, seen from `camera_distance`: the middle half of the way across is kept unsqueezed."""
+        near = NEAREST * camera_distance if near is None else near
         return Bounds(
-            centre=_point(np.asarray(centre)), half_size=away / 2, near=near, far=100 * away, contract=True, away=away
+            centre=_point(np.asarray(centre)),
+            half_size=camera_distance / 2,
+            near=near,
+            far=100 * camera_distance,
+            contract=True,
+            camera_distance=camera_distance,
         )
 
     @staticmethod
@@ -121,7 +126,7 @@ class Bounds:
         if contract:
             return Bounds(
                 centre=_point(centre), half_size=half_size, near=_nearest(kept, _centres(poses)),
-                far=100 * float(np.median(reach) + half_size), contract=True, away=float(np.median(reach)),
+                far=100 * float(np.median(reach) + half_size), contract=True, camera_distance=float(np.median(reach)),
             )  # fmt: skip
         near = float(max(0.02 * np.median(reach), reach.min() - np.sqrt(3) * half_size))
         far = float(reach.max() + np.sqrt(3) * half_size)

@@ -45,7 +45,7 @@ class GridField(RadianceField):
         self.colour = nn.Parameter(torch.zeros(*shape, self.channels * terms))
         # (S + 1,) the cuts of every ray, normalised
         near, far = bounds.near / bounds.half_size, bounds.far / bounds.half_size
-        edges = marching_edges(near, far, config.sample_step * voxel, contract=self._camera_distance)
+        edges = marching_edges(near, far, config.sample_step * voxel, camera_distance=self._camera_distance)
         self.register_buffer("edges", torch.from_numpy(edges), persistent=False)
         # (cells,) uint8: 0 where something may be, else how many cells away (in the maximum norm) something may be
         self.register_buffer("clearance", torch.zeros([-(-(n - 1) // CELL) for n in shape], dtype=torch.uint8))
@@ -103,4 +103,4 @@ class GridField(RadianceField):
 
     @property
     def _camera_distance(self) -> float | None:
-        return self.bounds.away / self.bounds.half_size if self.bounds.contract else None
+        return self.bounds.camera_distance / self.bounds.half_size if self.bounds.contract else None

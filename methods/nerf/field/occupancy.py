@@ -47,7 +47,7 @@ def _stretch(field: GridField) -> Tensor:
     squeezed = torch.stack(torch.meshgrid(*axes, indexing="ij")).amax(dim=0).clamp(max=2 - field.voxel)
     far = torch.where(squeezed > 1, 1 / (2 - squeezed), squeezed)
     # a camera is taken to be at most one half size further away than it is said to be
-    return (far + max(0.0, 1 - field.bounds.away / field.bounds.half_size)).clamp(min=1)
+    return (far + max(0.0, 1 - field.bounds.camera_distance / field.bounds.half_size)).clamp(min=1)
 
 
 def seen_voxels(field: GridField) -> Tensor:

@@ -22,6 +22,9 @@ from methods.nerf.field.occupancy import seen_voxels
 
 VALUES, DESCRIPTION = "field.safetensors", "field.json"
 
+RENAMED = {"away": "camera_distance", "relief": "bas_relief", "fused": "numba"}
+"""What fields saved by earlier versions call things."""
+
 
 def save(field: RadianceField, folder: Path) -> None:
     """Write `field` into `folder`, each file whole or not at all."""
@@ -88,19 +91,21 @@ def describe(field: RadianceField) -> dict[str, object]:
 
 def build(description: dict) -> RadianceField:
     """A field of this description, its values yet to be filled in."""
-    said = description["bounds"]
-    box = said.get("frustum")
-    frustum = box and Frustum(
-        near=box["near"], slopes=tuple(box["slopes"]), bas_relief=tuple(box.get("bas_relief", box.get("relief")))
-    )
-    bounds = Bounds(**{**said, "centre": tuple(said["centre"]), "frustum": frustum})
-    config = FieldConfig.model_validate(description["config"])
+    said = _under_new_names(description["bounds"])
+    box = said["frustum"] and Frustum(**_under_new_names(said["frustum"]))
+    bounds = Bounds(**{**said, "frustum": box})
+    choices = description["config"]
+    config = FieldConfig.model_validate({**choices, "backend": RENAMED.get(choices["backend"], choices["backend"])})
     background = torch.zeros(description["channels"])
     if config.field == "mlp":
         return MlpField(bounds, background, config)
     return GridField(
         bounds, background, config, tuple(description["shape"]), tuple(description["low"]), description["voxel"]
     )
+
+
+def _under_new_names(said: dict) -> dict:
+    return {RENAMED.get(name, name): tuple(v) if isinstance(v, list) else v for name, v in said.items()}
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

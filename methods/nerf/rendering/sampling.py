@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def marching_edges(near: float, far: float, step: float, *, contract: float | None) -> NDArray[np.float32]:
+def marching_edges(near: float, far: float, step: float, *, camera_distance: float | None) -> NDArray[np.float32]:
     """Edges (S + 1,) of the intervals that every ray is cut into, from `near` to `far`.
 
-    Equal steps; in an unbounded scene, `contract` away from whose centre the cameras are, they grow with the distance
-    from the centre that a ray has at least, as soon as it exceeds 1: as do the voxels of the contracted grid.
+    Equal steps; in an unbounded scene, whose cameras are at `camera_distance` from the centre, they grow with the
+    distance from the centre that a ray has at least, as soon as it exceeds 1: as do the voxels of the contracted grid.
     """
-    if contract is None:
+    if camera_distance is None:
         count = max(1, int(np.ceil((far - near) / step)))
         return (near + step * np.arange(count + 1)).astype(np.float32)
     edges = [near]
     while edges[-1] < far:
-        edges.append(edges[-1] + step * max(1.0, edges[-1] - contract))
+        edges.append(edges[-1] + step * max(1.0, edges[-1] - camera_distance))
     return np.asarray(edges, dtype=np.float32)
 
 
 def stratified(near: Tensor, far: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """Edges (R, count + 1)... of evenly cut rays, and one distance in each cut; see Mildenhall 2020, eq. 2.
+    """One distance in each of `count` even cuts of rays, drawn at random (Mildenhall 2020, eq. 2).
 
     `near` and `far` are (R, 1); without a generator the middle of each cut is taken. Returns distances (R, count).
     """

@@ -23,13 +23,13 @@ DESCRIPTION = "inerf.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class InerfField:
     """A `bench.task.DifferentiableField` and `RegisteringField`."""
 
     field: RadianceField
     known: Tensor  # (M, 4, 4)
     unit: float  # a quarter of the distance to the scene
-    how: Registration
+    registration: Registration
     candidates: int
 
     def render(self, poses: Pose, camera: Camera) -> Rendering:
@@ -42,8 +42,9 @@ class Scene:
         """Poses (N, 4, 4) of new `images` (N, H, W, C), from the known views that look likest."""
         intrinsics = Intrinsics(camera, free=False).to(self.field.device)
         found = locate(
-            self.field, intrinsics, images, self.known, self.candidates, self.how, generator(seed, 0), unit=self.unit
-        )
+            self.field, intrinsics, images, self.known, self.candidates, self.registration, generator(seed, 0),
+            unit=self.unit,
+        )  # fmt: skip
         return found.double().cpu().numpy()
 
     def save(self, folder: Path) -> None:
@@ -51,20 +52,21 @@ class Scene:
         save(self.field, folder)
         draft = folder / f".{DESCRIPTION}.tmp"
         described = {
-            "known": self.known.tolist(), "unit": self.unit, "how": self.how.model_dump(), "candidates": self.candidates
+            "known": self.known.tolist(), "unit": self.unit, "how": self.registration.model_dump(),
+            "candidates": self.candidates,
         }  # fmt: skip
         draft.write_text(json.dumps(described) + "\n")
         draft.replace(folder / DESCRIPTION)
 
     @staticmethod
-    def load(folder: Path, device: str) -> Scene:
+    def load(folder: Path, device: str) -> InerfField:
         """Read back what `save` wrote. Raises ValueError where that is not what is there."""
         field = load(folder, device)
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
-            return Scene(
+            return InerfField(
                 field=field, known=torch.tensor(said["known"]).to(device), unit=said["unit"],
-                how=Registration.model_validate(said["how"]), candidates=said["candidates"],
+                registration=Registration.model_validate(said["how"]), candidates=said["candidates"],
             )  # fmt: skip
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{folder}: not a scene saved by this version of inerf ({error})") from error
+            raise ValueError(f"{folder}: not a field saved by this version of inerf ({error})") from error
