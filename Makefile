@@ -18,7 +18,7 @@ TESTS        ?= tests
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table report ui test lint setup setup-dev clean help
+.PHONY: bench ablation table report ui test lint docs setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -59,6 +59,9 @@ test: setup-dev  ## the tests: TESTS=tests/bench for a part
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
+docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API, into build/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo $(CURDIR)/build/docs/index.html
+
 setup: $(VENV)/.installed  ## the environment alone, in .venv
 setup-dev: $(VENV)/.installed-dev
 
@@ -70,6 +73,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 clean:  ## remove the environment and caches; runs/ stays
