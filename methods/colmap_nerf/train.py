@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from bench.files import read_arrays, replacing, write_arrays
 from bench.task import Camera, Capture, Fit, Job, ViewId
 from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.sfm import Reconstruction, reconstruct
@@ -36,14 +36,10 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
 
 def write(found: Reconstruction, folder: Path) -> None:
     """Arrays first, description last, each file whole: with the description there, all is there."""
-    draft = folder / f".{ARRAYS}.{os.getpid()}.tmp"
-    with draft.open("wb") as file:
-        np.savez(file, poses=np.stack(list(found.poses.values())), points=found.points)
-    draft.replace(folder / ARRAYS)
+    write_arrays(folder / ARRAYS, {"poses": np.stack(list(found.poses.values())), "points": found.points})
     description = {"views": list(found.poses), "camera": asdict(found.camera), "notes": dict(found.notes)}
-    draft = folder / f".{DESCRIPTION}.{os.getpid()}.tmp"
-    draft.write_text(json.dumps(description, indent=1) + "\n")
-    draft.replace(folder / DESCRIPTION)
+    with replacing(folder / DESCRIPTION) as draft:
+        draft.write_text(json.dumps(description, indent=1) + "\n")
 
 
 def read(folder: Path) -> Reconstruction | None:
@@ -51,11 +47,10 @@ def read(folder: Path) -> Reconstruction | None:
     if not (folder / DESCRIPTION).exists():
         return None
     description = json.loads((folder / DESCRIPTION).read_text())
-    with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-        poses, points = arrays["poses"], arrays["points"]
+    arrays = read_arrays(folder / ARRAYS)
     return Reconstruction(
-        poses=dict(zip(map(ViewId, description["views"]), poses, strict=True)),
-        points=points,
+        poses=dict(zip(map(ViewId, description["views"]), arrays["poses"], strict=True)),
+        points=arrays["points"],
         camera=Camera(**description["camera"]),
         notes=description["notes"],
     )

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.files import replacing
 from bench.task import Camera, Pose, Rendering
 from methods.inerf.config import Registration
 from methods.inerf.register import locate
@@ -50,13 +51,12 @@ class InerfField:
     def save(self, folder: Path) -> None:
         """Write everything into `folder`, each file whole or not at all."""
         save(self.field, folder)
-        draft = folder / f".{DESCRIPTION}.tmp"
         described = {
             "known": self.known.tolist(), "unit": self.unit, "how": self.registration.model_dump(),
             "candidates": self.candidates,
         }  # fmt: skip
-        draft.write_text(json.dumps(described) + "\n")
-        draft.replace(folder / DESCRIPTION)
+        with replacing(folder / DESCRIPTION) as draft:
+            draft.write_text(json.dumps(described) + "\n")
 
     @staticmethod
     def load(folder: Path, device: str) -> InerfField:

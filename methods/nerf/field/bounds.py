@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.geometry import nearest_to_axes
 from bench.task import Pose, PosePrior
 from methods.nerf.field.ndc import REACH, Frustum
 
@@ -154,11 +155,10 @@ def meeting_point(centres: NDArray[np.float64], forwards: NDArray[np.float64]) -
     weights = np.ones(len(centres))
     target = fallback
     for _ in range(20):
-        normal = (weights[:, None, None] * off_axis).sum(axis=0)
-        if np.linalg.cond(normal) > 1e4:
+        target, condition = nearest_to_axes(centres, forwards, weights)
+        if condition > 1e4:
             target = fallback
             break
-        target = np.linalg.solve(normal, np.einsum("n,nij,nj->i", weights, off_axis, centres))
         miss = np.linalg.norm(np.einsum("nij,nj->ni", off_axis, target - centres), axis=1)
         weights = 1 / np.maximum(miss, 1e-3 * spread + 1e-12)
         weights /= weights.sum()

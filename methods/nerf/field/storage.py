@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bench.files import replacing
 from bench.task import Fit
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.base import RadianceField
@@ -30,9 +31,8 @@ def save(field: RadianceField, folder: Path) -> None:
     """Write `field` into `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / VALUES, _pack(field))
-    draft = folder / f".{DESCRIPTION}.tmp"
-    draft.write_text(json.dumps(describe(field), indent=1) + "\n")
-    draft.replace(folder / DESCRIPTION)
+    with replacing(folder / DESCRIPTION) as draft:
+        draft.write_text(json.dumps(describe(field), indent=1) + "\n")
 
 
 def load(folder: Path, device: str = "cpu") -> RadianceField:
@@ -110,6 +110,5 @@ def _under_new_names(said: dict) -> dict:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """A safetensors file, whole or not at all."""
-    draft = path.with_name(f".{path.name}.tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft)
-    draft.replace(path)
+    with replacing(path) as draft:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bench.files import replacing
 from bench.task import Camera, Image, Job
 from methods.nerf.field.base import RadianceField
 
@@ -57,10 +58,9 @@ class Checkpoints:
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint: after `step` steps, `state` (JSON) and `tensors` are all there is."""
         start = time.monotonic()
-        draft = self.path.with_name(f".{self.path.name}.tmp")
         header = {"key": self.key, "state": json.dumps({**state, "step": step, "seconds": self.seconds})}
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
-        draft.replace(self.path)
+        with replacing(self.path) as draft:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
         self.saved = time.monotonic()
         self.writing = self.saved - start
 
