@@ -35,8 +35,9 @@ class Rules:
     min_views: int = 4  # fewer registered views leave the alignment undetermined
     min_flatness: float = 1e-3  # so does a second singular value below this share of the first: centres on a line
     coincident: float = 5e-7  # RMS radius over distance from the origin: four float32 roundings
-    chance: float = 2.25  # a normalised scale below chance / sqrt(N - 1) ...
-    chance_at_most: float = 0.5  # ... and below this is that of noise around a point, ...
+    chance: float = 2.0  # a normalised scale below chance / sqrt(N - 1) is that of noise around a point, ...
+    chance_sigma: float = 1.64  # ... or below so many standard deviations of chance, where centres choose no rotation;
+    chance_at_most: float = 0.5  # ... half of an exact one is never that, ...
     partly_right: float = 0.2  # ... unless this share of the views agree on a similarity
     poor_scale: float = 0.5**0.5  # below it, less than half of the true centres' variance is explained
     inlier_deg: float = 10.0
@@ -78,10 +79,12 @@ def align(
     The *normalised scale* is that of both sets of centres at unit RMS radius: their correlation, whose square is the
     share of the true centres' variance that is explained. It is 1 for exact poses in any unit, and never bounded. Noise
     around a point has no unit either; a random matching of N centres has a cross-covariance of RMS Frobenius norm
-    1 / sqrt(N - 1), and a normalised scale of 0.9 to 1.3 times that in the median. Below 2.25 times, and below 1/2, the
-    answer is noise as far as its centres tell. Random centres pass in 1 to 2 % of the cases from 17 views on, in 8 % at
-    13, in 20 % at 10, and at 5 mostly: so few centres are always alike. An answer that is right in part is none of
-    this: a fifth of the views (and `min_views`) that agree on a similarity, and do not all stand in one place, keep it.
+    1 / sqrt(N - 1), and a normalised scale of 0.9 to 1.3 times that in the median. Below twice that, and below 1/2, the
+    answer is noise as far as its centres tell. Random centres pass in 1 to 4 % of the cases from 17 views on, in 8 % at
+    13, in 20 % at 10, and at 5 mostly: so few centres are always alike. Where the rotation is not of their choosing,
+    a random matching has the mean 0 and the variance tr(S_T R S_E R^T) / (N - 1), S the covariances at unit RMS radius,
+    and the bound is 1.64 standard deviations: 5 %. An answer that is right in part is none of this: a fifth of the
+    views (and `min_views`) that agree on a similarity, and do not all stand in one place, keep it.
 
     Poses that are not finite rigid motions count as unregistered, with a flag. Raises `Collapsed` where the centres
     say nothing: no registered view, only one, one centre for all of them, or noise around one.
@@ -113,10 +116,12 @@ def align(
         inlier_deg=rules.inlier_deg, hypotheses=rules.hypotheses, min_views=rules.min_views, seed=rules.seed,
     )  # fmt: skip
     scale = float(np.trace(similarity.rotation.T @ covariance(E[:, :3, 3], T[:, :3, 3])))
-    if scale < chance_scale(len(E), rules) and not _is_partly_right(robust.points(E[agree, :3, 3]), T, rules):
+    fixed = similarity.rotation if from_cameras or reason else None
+    bound = chance_scale(E[:, :3, 3], T[:, :3, 3], fixed, rules)
+    if scale < bound and not _is_partly_right(robust.points(E[agree, :3, 3]), T, rules):
         raise Collapsed(
             f"the estimated cameras are noise around one point: normalised scale {scale:.2f}, where exact poses have 1 "
-            f"and chance gives {len(E)} views up to {chance_scale(len(E), rules):.2f}"
+            f"and chance gives {len(E)} views up to {bound:.2f}"
         )
     if scale < rules.poor_scale:
         explained = max(scale, 0.0) ** 2
@@ -136,7 +141,7 @@ def align(
         radius=radius(np.stack([pose[:3, 3] for pose in truth.values()])),
         flags=tuple(flags),
         normalised_scale=scale,
-        rotation_from="cameras" if from_cameras or reason else "centres",
+        rotation_from="centres" if fixed is None else "cameras",
         tilt=tilt,
     )
 
@@ -178,11 +183,16 @@ def fitted(E: Pose, T: Pose, rules: Rules, *, from_cameras: bool) -> Similarity:
     return umeyama(E[:, :3, 3], T[:, :3, 3])
 
 
-def chance_scale(views: int, rules: Rules) -> float:
-    """The normalised scale below which so many centres are no better than noise; of too few views nothing is said."""
-    if views < rules.min_views:
+def chance_scale(source: Array, target: Array, fixed: Array | None, rules: Rules) -> float:
+    """The normalised scale below which centres (N, 3) are no better than noise, under a rotation of their own choice
+    or a `fixed` one (`align`). Of too few of them nothing is said."""
+    if len(source) < rules.min_views:
         return -np.inf
-    return min(rules.chance_at_most, rules.chance / np.sqrt(views - 1))
+    bound = rules.chance
+    if fixed is not None:
+        spread = covariance(target, target) @ fixed @ covariance(source, source) @ fixed.T
+        bound = rules.chance_sigma * np.sqrt(np.trace(spread))
+    return float(min(rules.chance_at_most, bound / np.sqrt(len(source) - 1)))
 
 
 def _is_partly_right(inliers: Array, T: Pose, rules: Rules) -> bool:

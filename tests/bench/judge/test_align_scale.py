@@ -65,21 +65,33 @@ def test_noise_around_a_point_is_a_collapse(rig, rotations, count):
         truth = rig(rng, count)
         estimate = noise_around_a_point(truth, rng, rotations)
         passed += not is_collapse(estimate, truth, "noise around one point")
-    assert passed <= 1  # 1 to 2 % of the cases
+    assert passed <= 2  # in the mean 1 to 5 % of 12
 
 
 def test_how_often_random_centres_pass_is_as_said():
     """With nothing but the centres: the shares that `align` names."""
     rules = Rules()
-    for count, least, most in ((5, 0.4, 0.95), (10, 0.08, 0.35), (13, 0.02, 0.14), (20, 0, 0.03), (100, 0, 0.03)):
+    for count, least, most in ((5, 0.4, 0.95), (10, 0.08, 0.35), (13, 0.02, 0.14), (20, 0, 0.04), (100, 0.01, 0.07)):
         rng = np.random.default_rng(count)
-        scales = []
+        passed = 0
         for _ in range(300):
             y, x = (p - p.mean(0) for p in (rng.normal(size=(count, 3)), sphere(rng, count)[:, :3, 3]))
             R, _ = Rotation.align_vectors(y, x)
-            scales.append((y * R.apply(x)).sum() / count / radius(x) / radius(y))
-        share = np.mean(np.array(scales) >= chance_scale(count, rules))
-        assert least <= share <= most, (count, share)
+            passed += (y * R.apply(x)).sum() / count / radius(x) / radius(y) >= chance_scale(x, y, None, rules)
+        assert least <= passed / 300 <= most, (count, passed)
+
+
+@pytest.mark.parametrize("rig", [sphere, forward_facing])
+@pytest.mark.parametrize("stretch", [1.0, 20.0])
+def test_under_a_rotation_that_centres_do_not_choose_random_ones_pass_in_five_cases_of_a_hundred(rig, stretch):
+    rng = np.random.default_rng(5)
+    passed = 0
+    for _ in range(1000):
+        y = rig(rng, 20)[:, :3, 3]
+        x = rng.normal(size=(20, 3)) * [stretch, 1, 1]
+        matched = ((y - y.mean(0)) * (x - x.mean(0))).sum() / 20 / radius(x) / radius(y)
+        passed += matched >= chance_scale(x, y, np.eye(3), Rules())
+    assert 30 <= passed <= 75
 
 
 @pytest.mark.parametrize("count", [4, 5, 6, 20])
