@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.task import Effort
 
-Backend = Literal["auto", "numba", "torch"]
-"""Who marches rays through a grid; `auto` is numba on the CPU and torch on any other device."""
+Backend = Literal["auto", "numba", "torch", "triton"]
+"""Who marches rays through a grid: `auto` is numba on the CPU and torch on any other device; `triton`, on CUDA."""
 
 
 class Budget(BaseModel):

@@ -1,5 +1,10 @@
 """Every back end that can run here does what plain torch does: values, all gradients, and the steps taken on them."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +19,11 @@ from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh
 
 BACKENDS: dict[str, GridBackend] = {"torch": torch_reference, "numba": numba_cpu}
+if importlib.util.find_spec("triton"):
+    os.environ["TRITON_INTERPRET"] = "1"  # read where a kernel is defined: these tests run on the CPU
+    from methods.nerf.backends.triton_cuda import backend as triton_cuda
+
+    BACKENDS["triton"] = triton_cuda
 OTHERS = {name: backend for name, backend in BACKENDS.items() if name != "torch"}
 RAYS = 300
 KINDS = {"colour": (3, 1, False), "unbounded": (3, 1, True), "silhouette": (1, 0, False)}
@@ -21,8 +31,11 @@ KINDS = {"colour": (3, 1, False), "unbounded": (3, 1, True), "silhouette": (1, 0
 
 
 @pytest.fixture(autouse=True)
-def _two_threads():
+def _two_threads(monkeypatch):
     set_threads(2)
+    if "triton" in BACKENDS:  # its interpreter takes seconds for a program, however many rays that has
+        monkeypatch.setattr(triton_cuda, "RAYS", 512)
+        monkeypatch.setattr(triton_cuda, "VOXELS", 8192)
 
 
 def a_field(*, channels: int = 3, degree: int = 1, contract: bool = False, side: int = 20) -> GridField:
@@ -72,9 +85,9 @@ def gradients_of(backend: GridBackend, field: GridField, rays: tuple[torch.Tenso
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor, name: str = "") -> None:
-    """In single precision, after sums of hundreds of terms, of the order 1, that may cancel."""
+    """In single precision, after sums of hundreds of terms, up to gain * length = 40 each, that may cancel."""
     scale = float(expected.abs().max()) if expected.numel() else 0.0
-    assert torch.allclose(found, expected, rtol=1e-3, atol=2e-4 * scale + 3e-6), name
+    assert torch.allclose(found, expected, rtol=1e-3, atol=2e-4 * scale + 2e-5), name
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -155,7 +168,7 @@ def test_two_batches_before_a_step_are_one_gradient(name):
     backend, targets = BACKENDS[name], torch.rand(RAYS, 3, generator=torch.Generator().manual_seed(5))
     moved = []
     for cuts in ([slice(0, RAYS)], [slice(0, RAYS // 2), slice(RAYS // 2, RAYS)]):
-        field = a_field()
+        field = a_field(side=12)
         sink = backend.new_sink(field.view(), 0.9)
         for cut in cuts:
             rays = field.ray_batch(*(part[cut] for part in some_rays()))
@@ -164,9 +177,9 @@ def test_two_batches_before_a_step_are_one_gradient(name):
         seen.opacity.sum().mul(len(cuts) * 1e-3).backward()  # the mean over half the rays weighs each twice
         backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors())
         assert sink.steps == 1
-        moved.append(field.density.detach() - a_field().density)
+        moved.append(field.density.detach() - a_field(side=12).density)
     sure = moved[0].abs() > 0.099  # far above epsilon, so that the first step of Adam is the same at any scale
-    assert sure.sum() > 500
+    assert sure.sum() > 300
     assert torch.allclose(moved[1][sure], moved[0][sure], atol=1e-3)
 
 
@@ -217,7 +230,7 @@ def test_an_optimizer_goes_on_from_its_saved_state(name):
             backend.accumulate(field.view(), field.ray_batch(*some_rays()), targets, field.background, sink)
             backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors(sparsity=1e-7, tv_density=1e-6))
 
-    whole, broken = a_field(), a_field()
+    whole, broken = a_field(side=8), a_field(side=8)
     steps(whole, backend.new_sink(whole.view(), 0.9), 4)
     sink = backend.new_sink(broken.view(), 0.9)
     steps(broken, sink, 2)
@@ -225,6 +238,52 @@ def test_an_optimizer_goes_on_from_its_saved_state(name):
     again.restore(sink.state(), sink.steps)
     steps(broken, again, 2)
     assert torch.equal(whole.density, broken.density)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("priors", [Priors(sparsity=1e-3), Priors(tv_density=1e-3), Priors(tv_colour=1e-3)])
+def test_priors_pull_as_in_the_reference_wherever_rays_went(priors, name):
+    moved = []
+    for backend in (torch_reference, OTHERS[name]):
+        field = a_field(side=8)
+        sink, rays = backend.new_sink(field.view(), 0.9), field.ray_batch(*some_rays(50))
+        seen = backend.render(field.view(), rays, sink)
+        (0.0 * seen.opacity.sum()).backward()  # so that the priors are all there is
+        backend.step(field.view(), sink, Rates(density=1e-3, colour=1e-3), priors)
+        before = a_field(side=8)
+        moved.append([field.density.detach() - before.density, field.colour.detach() - before.colour])
+    expected, found = (parts[1 if priors.tv_colour else 0].detach() for parts in moved)
+    touched = found != 0
+    assert touched.sum() > 50
+    assert torch.allclose(found[touched], expected[touched], atol=1e-5)
+
+
+@pytest.mark.skipif("triton" not in BACKENDS, reason="triton is not installed")
+def test_the_gpu_kernels_compile_without_a_gpu():
+    """For an H100, to the end; the interpreter takes much that the compiler does not."""
+    code = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from methods.nerf.backends.triton_cuda import kernels
+
+def compiled(kernel, **constants):
+    integers, bytes_ = {"R", "S", "X", "Y", "Z", "voxels"}, {"clearance", "touched"}
+    numbers = {"low_x", "low_y", "low_z", "voxel", "gain", "min_alpha", "min_transmittance", "camera_distance"}
+    kinds = {name: "i32" if name in integers else "*u8" if name in bytes_ else "fp32" if name in numbers else
+             "constexpr" if name in constants else "*fp32" for name in kernel.arg_names}
+    made = triton.compile(ASTSource(kernel, kinds, constants), target=GPUTarget("cuda", 90, 32))
+    assert made.asm["cubin"]
+
+shape = dict(C=3, K=4, CP=4, KP=4, UNBOUNDED=True, B=16)
+compiled(kernels.forward, **shape)
+compiled(kernels.backward, **shape, WANTS_VOXELS=True, WANTS_RAYS=True)
+compiled(kernels.add_priors, N=12, NP=16, V=64)
+compiled(kernels.adam, RATE=1, N=12, NP=16, V=64)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_device_and_the_config_choose_the_back_end():

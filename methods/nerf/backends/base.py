@@ -51,7 +51,7 @@ class Rendered(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Learning rates of one step."""
+    """Learning rates of one step: how far Adam moves a raw value at most."""
 
     density: float
     colour: float

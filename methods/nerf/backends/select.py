@@ -10,12 +10,19 @@ from methods.nerf.config import Backend
 
 
 def select_backend(device: torch.device, asked: Backend = "auto") -> GridBackend:
-    """numba on the CPU, unless plain torch is asked for; torch on any other device, whatever is asked for."""
-    if device.type != "cpu" or asked == "torch":
-        return torch_reference
-    from methods.nerf.backends.numba_cpu import backend  # numba is imported by those who compute on the CPU alone
+    """The one asked for, where it can run; else numba on the CPU, and plain torch on any other device.
 
-    return backend
+    A field keeps what was asked for in its file, and may be loaded on another device.
+    """
+    if asked == "triton" and device.type == "cuda":
+        from methods.nerf.backends.triton_cuda import backend as triton_cuda  # triton comes with torch's CUDA builds
+
+        return triton_cuda
+    if asked == "torch" or device.type != "cpu":
+        return torch_reference
+    from methods.nerf.backends.numba_cpu import backend as numba_cpu  # for those alone who compute on the CPU
+
+    return numba_cpu
 
 
 def set_threads(threads: int) -> None:

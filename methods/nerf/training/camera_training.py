@@ -23,7 +23,11 @@ class CameraTraining:
         }
 
     def step(self, pose_rate: float, focal_rate: float = 0.0, bas_relief_rate: float = 0.0) -> None:
-        """One step of Adam, and the gradients are spent. A rate of 0 leaves its variables where they are."""
+        """One step of Adam, and the gradients are spent.
+
+        Rates are how far a variable moves at most: a pose radians and `cameras.unit`s, a focal length its logarithm. A
+        rate of 0 leaves its variables where they are.
+        """
         for name, rate in (("poses", pose_rate), ("focal", focal_rate), ("bas_relief", bas_relief_rate)):
             optimizer = self._optimizers[name]
             if rate > 0:
