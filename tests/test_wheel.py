@@ -47,7 +47,7 @@ def test_a_wheel_adds_a_row(site, tmp_path):
     code, text = unposed(site, "run", "-m", "guess[draws=2]", "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
     assert code == 0, text
     ((_, result),) = read_suite(tmp_path / "s")
-    assert (result.cell.method, result.status, result.given) == ("guess[draws=2]", "done", ("prior",))
+    assert (result.cell.method, result.status, result.given) == ("guess[draws=2]", "collapsed", ("prior",))
     assert result.config == {"draws": 2}
     assert 60 < result.metrics["pose/rotation_deg_median"] < 180
     assert result.metrics["nvs/aligned/psnr"] == pytest.approx(result.metrics["nvs/mean_colour/psnr"], abs=1e-3)

@@ -23,6 +23,7 @@ from methods.nerf.field.render_and_compare import RenderedCandidates, render_vie
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.grid_training import GridTraining
 
 TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
 QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
@@ -99,7 +100,7 @@ def posed(town, converged, **choices) -> Model:
     config = GnerfConfig(**choices)
     capture = shown(town)
     model = Model(capture, ImagePyramid.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
-    model.generator.grid.field = found.field.field
+    model.generator.grid.training = GridTraining(found.field.field)
     poses = torch.from_numpy(answers(found)).float()
     model.place(torch.arange(len(poses)), model.family.encode(poses))
     return model
