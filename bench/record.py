@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -122,13 +123,19 @@ def read_result(folder: Path) -> Result:
         raise ValueError(f"{path}: not a result of this version of Unposed ({error})") from error
 
 
+_SEED = re.compile(r"seed\d+")
+
+
 def read_suite(suite: Path) -> list[tuple[Path, Result]]:
     """Every cell's folder and result below a suite's folder, in a fixed order.
 
-    A `result.json` that is none of ours is left out, with one warning.
+    A `result.json` that is none of ours is left out, with one warning; so is what lies within a cell's folder, where
+    methods leave files.
     """
     found: list[tuple[Path, Result]] = []
     for path in sorted(suite.rglob("result.json")):
+        if any(_SEED.fullmatch(part) for part in path.relative_to(suite).parts[:-2]):
+            continue
         try:
             found.append((path.parent, read_result(path.parent)))
         except ValueError as error:

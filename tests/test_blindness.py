@@ -57,7 +57,7 @@ def test_the_data_root_is_nowhere(seen):
 
 
 def test_the_folder_holds_the_images_and_what_was_declared_and_nothing_else(seen):
-    assert set(seen["files"]) == {"capture.npz", "capture.json", "request.json", "clock.json"}
+    assert set(seen["files"]) == {"capture.npz", "capture.json", "request.json", "clock.json", "log.jsonl"}
     assert seen["files"]["capture.npz"] == str({"images": (100, 64, 64, 3)})
 
 

@@ -28,13 +28,27 @@ def start(suite: Path, seeds: str = "0-3") -> subprocess.Popen:
     )  # fmt: skip
 
 
-def workers_of(suite: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if "bench.runner.worker" in line and str(suite.resolve()) in line[-1]:
-            found.append(process)
-    return found
+def workers_of(judge: subprocess.Popen) -> list[psutil.Process]:
+    """Its workers that run Python code by now, behind whatever stands between them and it."""
+    below = psutil.Process(judge.pid).children(recursive=True)
+    return [process for process in below if "bench.runner.worker" in process.cmdline()]
+
+
+def first_worker(judge: subprocess.Popen) -> psutil.Process:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            return workers_of(judge)[0]
+        except (IndexError, psutil.NoSuchProcess):
+            time.sleep(0.05)
+    raise AssertionError("no worker was started")
+
+
+def is_gone(process: psutil.Process) -> bool:
+    deadline = time.monotonic() + 10
+    while process.is_running() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not process.is_running()
 
 
 def finished(suite: Path) -> dict[str, tuple[float, str]]:
@@ -82,31 +96,23 @@ def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
     assert not draft.exists()
 
 
-def test_workers_follow_their_judge_into_death(tmp_path):
-    process = start(tmp_path, seeds="0-99")
-    deadline = time.monotonic() + 30
-    while not workers_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert workers_of(tmp_path)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    deadline = time.monotonic() + 10
-    while workers_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not workers_of(tmp_path)
+def test_workers_are_gone_once_their_judge_is(tmp_path):
+    judge = start(tmp_path, seeds="0-99")
+    worker = first_worker(judge)
+    os.kill(judge.pid, signal.SIGKILL)
+    judge.communicate()
+    assert is_gone(worker)
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path):
-    process = start(tmp_path, seeds="0-99")  # so many that it cannot end before it is interrupted
-    deadline = time.monotonic() + 30
-    while not workers_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0].decode()
-    assert process.returncode == 130
+    judge = start(tmp_path, seeds="0-99")  # so many that it cannot end before it is interrupted
+    worker = first_worker(judge)
+    judge.send_signal(signal.SIGINT)
+    output = judge.communicate(timeout=60)[0].decode()
+    assert judge.returncode == 130
     assert "goes on from here" in output
     assert "Traceback" not in output
-    assert not workers_of(tmp_path)
+    assert is_gone(worker)
 
 
 @pytest.fixture(autouse=True)

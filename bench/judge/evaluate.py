@@ -6,41 +6,32 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from bench.degrade import degrade_truth
-from bench.files import read_arrays, write_arrays
 from bench.judge import protocol
 from bench.judge.lpips import Lpips
 from bench.judge.poses import PoseJudgement, judge_poses
-from bench.judge.protocol import STAGES, Stage
+from bench.judge.protocol import STAGES
 from bench.judge.views import judge_floor, judge_views, mean_colour
 from bench.matrix.plan import Planned
 from bench.poses_io.submission import HELDOUT, Submission
 from bench.poses_io.transforms import describe
-from bench.record import read_json, write_json
+from bench.record import write_json
 from bench.runner import worker_io
 from bench.runner.executors.base import Executor
+from bench.runner.render_client import HeldOutRenders, RenderClient, RenderError, SavedField
 from bench.scene import Scene, Truth
 from bench.task import Camera, Capture, Collapsed, Fit
 
 SHOWN_VIEWS = 6
 """Degraded training views kept for a person to see what the method saw."""
-
-
-class _Renders(NamedTuple):
-    """What the worker made of the held-out views, or why a stage is missing."""
-
-    stages: Mapping[Stage, NDArray[np.float32]]
-    depth: NDArray[np.float32] | None
-    corrections: Mapping[Stage, NDArray[np.float64]]  # refined poses in E, (N, 4, 4)
-    missing: Mapping[Stage, str]
 
 
 class Judge:
@@ -98,7 +89,7 @@ class Judge:
             renders = self._render(planned, poses, truth, camera, folder, outcome, limit)
         except RenderError as error:
             failed = str(error)
-            renders = _Renders({}, None, {}, dict.fromkeys(STAGES, failed))
+            renders = _absent(failed)
         views = judge_views(
             renders.stages, truth,
             colour=colour, lpips=self.lpips, alignment=poses.alignment,
@@ -133,54 +124,27 @@ class Judge:
         folder: Path,
         outcome: Mapping[str, Any],
         limit: float,
-    ) -> _Renders:
+    ) -> HeldOutRenders:
         """Have a worker render the held-out views; it is told their cameras in its method's own frame only.
 
         Raises RenderError.
         """
         if not outcome["field"]:
             return _without_field(planned.submission, truth)
-        desk = folder / "judge"
-        shutil.rmtree(desk, ignore_errors=True)
-        desk.mkdir()
-        write_arrays(
-            desk / "views.npz",
-            {"poses": protocol.plan_heldout(poses.alignment, truth), "images": truth.heldout.images},
-        )
-        write_json(
-            desk / "request.json",
-            {
-                "method": asdict(planned.method.ref),
-                "config": planned.method.config,
-                "field": str(folder / "fit" / "field"),
-                "device": self.device,
-                "threads": self.executor.threads,
-                "camera": asdict(camera),
-                "refine": protocol.refinement(poses.alignment),
-                "is_refined": self.refine,
-            },
-        )
-        death = self.executor.run("render", desk, limit=limit, stderr=folder / "stderr.txt")
-        answer = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else None
-        if answer is None or answer["status"] != "done":
-            raise RenderError(f"rendering the held-out views failed: {answer['reason'] if answer else death.reason}")
-        if "absent" in answer:
-            return _Renders({}, None, {}, dict.fromkeys(STAGES, str(answer["absent"])))
-        arrays = read_arrays(desk / "renders.npz")
-        shutil.rmtree(desk)
+        field = SavedField(
+            cell=folder, method=planned.method.ref, config=planned.method.config,
+            differentiable=outcome.get("differentiable", True), registers=outcome.get("registers", True),
+        )  # fmt: skip
+        client = RenderClient(field, self.executor, device=self.device, limit=limit)
+        constants = protocol.refinement(poses.alignment)
+        renders = client.heldout(
+            protocol.plan_heldout(poses.alignment, truth), camera, truth.heldout.images,
+            refine=constants if self.refine else None, seed=constants["seed"],
+        )  # fmt: skip
         wanted = truth.heldout.images.shape
-        if wrong := [stage for stage in STAGES if stage in arrays and arrays[stage].shape != wanted]:
-            raise RenderError(f"the method renders {arrays[wrong[0]].shape} where the held-out images are {wanted}")
-        return _Renders(
-            stages={stage: arrays[stage] for stage in STAGES if stage in arrays},
-            depth=arrays["depth"],
-            corrections={stage: arrays[f"{stage}_poses"] for stage in STAGES if f"{stage}_poses" in arrays},
-            missing=answer["missing"],
-        )
-
-
-class RenderError(Exception):
-    """The worker could not render a fit that it had saved."""
+        if wrong := [images.shape for images in renders.stages.values() if images.shape != wanted]:
+            raise RenderError(f"the method renders {wrong[0]} where the held-out images are {wanted}")
+        return renders
 
 
 def _mean_colour(scene: Scene, truth: Truth) -> NDArray[np.float64]:
@@ -199,14 +163,18 @@ def _frame(poses: PoseJudgement) -> dict[str, str]:
     return {"frame": "its rotation is that of the cameras' own rotations, scale and place are those of their centres"}
 
 
-def _without_field(submission: Submission | None, truth: Truth) -> _Renders:
+def _without_field(submission: Submission | None, truth: Truth) -> HeldOutRenders:
     """The renders that were submitted, where some were: they have the one stage that they were made for."""
     if submission is None:
-        return _Renders({}, None, {}, dict.fromkeys(STAGES, "the method returned no field"))
+        return _absent("the method returned no field")
     if submission.renders is None:
-        return _Renders({}, None, {}, dict.fromkeys(STAGES, "no renders were submitted"))
+        return _absent("no renders were submitted")
     stack = np.divide([submission.renders[view] for view in truth.heldout.ids], 255, dtype=np.float32)
-    return _Renders({"aligned": stack}, None, {}, dict.fromkeys(STAGES, "the renders were submitted, without a field"))
+    return replace(_absent("the renders were submitted, without a field"), stages={"aligned": stack})
+
+
+def _absent(reason: str) -> HeldOutRenders:
+    return HeldOutRenders(stages={}, corrections={}, missing=dict.fromkeys(STAGES, reason))
 
 
 def _show(folder: Path, capture: Capture, truth: Truth) -> None:
@@ -235,7 +203,7 @@ def _is_picture_of(path: Path, image: NDArray[np.uint8]) -> bool:
         return False
 
 
-def _keep_renders(folder: Path, truth: Truth, renders: _Renders) -> None:
+def _keep_renders(folder: Path, truth: Truth, renders: HeldOutRenders) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for stage in ("aligned", "refined", "registered"):
         for view, image in zip(truth.heldout.ids, renders.stages.get(stage, ()), strict=False):

@@ -9,7 +9,6 @@ from typing import Any
 
 from bench.degrade import KINDS
 from bench.degrade.kind import Kind
-from bench.matrix.option_docs import numbers, options
 from bench.matrix.registry import (
     ConfiguredMethod,
     UnknownName,
@@ -52,10 +51,9 @@ def find(name: str, roots: Sequence[Path]) -> Row:
         return {"what": "degradation", **_degradation(KINDS[label])}
     if label in method_refs() or label.endswith(".py"):
         found = find_method(name)
-        listed = [option._asdict() for option in options(type(found.method.config), found.method.config)]
         return {
-            "what": "method", **_method(found.method.name, found), "options": listed,
-            "numbers": numbers(type(found.method)),
+            "what": "method", **_method(found.method.name, found), "options": found.method.options,
+            "numbers": found.method.numbers,
         }  # fmt: skip
     if name in scene_sources(tuple(roots)) or Path(name).is_dir():
         return {"what": "scene", **_scene(find_scene(name, roots))}
@@ -110,7 +108,7 @@ def _scene(source: SceneSource) -> Row:
 def _method(name: str, found: ConfiguredMethod) -> Row:
     method, traits = found.method, found.method.traits
     return {
-        "name": name, "summary": method.summary, "version": method.version, "paper": getattr(method, "paper", ""),
+        "name": name, "summary": method.summary, "version": method.version, "paper": method.paper,
         "note": "given " + ", ".join(sorted(traits.needs)) if traits.needs else "given images only",
         "needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config,
     }  # fmt: skip

@@ -29,6 +29,11 @@ def code_digests(module: Path, root: Path | None = None, apart: Iterable[Path] =
     return {name: source.digest for name, source in sorted(_sources(module, root, apart).items())}
 
 
+def code_files(module: Path) -> tuple[Path, ...]:
+    """The files whose digests `code_digests` gives."""
+    return tuple(source.path for source in _sources(module).values())
+
+
 def libraries(module: Path, root: Path | None = None) -> frozenset[str]:
     """Top-level names of the third-party packages that `module` and the modules of `code_digests` import.
 
@@ -47,8 +52,9 @@ def file_digest(path: Path) -> str:
 
 
 class _Source(NamedTuple):
-    """One file: its digest, and the dotted names that it imports with their relative level."""
+    """One file: where it is, its digest, and the dotted names that it imports with their relative level."""
 
+    path: Path
     digest: str
     imports: tuple[tuple[str, int], ...]
     runs: tuple[tuple[str, int], ...]  # of these, those that are imported when it runs: not for types alone
@@ -109,7 +115,7 @@ def _parse(path: Path, _mtime: int) -> _Source:
                 node.body = [child for child in node.body if not _is_text(child)]
         imports += found
         runs += [] if node in for_types else found
-    return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports), tuple(runs))
+    return _Source(path, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports), tuple(runs))
 
 
 def _is_text(node: ast.stmt) -> bool:

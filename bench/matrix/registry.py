@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import logging
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
-
 from bench.cell import join_label, split_label
-from bench.matrix.code_digest import code_digests, libraries, module_path
+from bench.matrix.method_ref import MethodDescription, MethodRef
+from bench.matrix.names import BrokenMethod, UnknownName, nearest
 from bench.scene import SceneError, SceneSource
-from bench.task import METHOD_NAME, Method, Traits
+from bench.task import METHOD_NAME
 
-VERBS = ("fit", "save", "load")
+__all__ = [
+    "BrokenMethod", "ConfiguredMethod", "MethodRef", "UnknownName", "find_method", "find_scene", "method_refs",
+    "nearest", "scene_providers", "scene_sources",
+]  # fmt: skip
 
 _log = logging.getLogger(__name__)
-
-
-class UnknownName(ValueError):  # noqa: N818 - reads as what it says
-    """A name that no scene, method or option has: the message lists the nearest known ones."""
-
-
-class BrokenMethod(ValueError):  # noqa: N818 - reads as what it says
-    """A method is installed and cannot be imported."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodRef:
-    """A method that can be named to a worker process: `module:Class`, and the file it came from if it is a path."""
-
-    name: str
-    target: str  # "methods.nerf.method:Nerf"
-    file: str | None = None  # set for `-m path/to/method.py`
-
-    def load(self) -> type[Method]:
-        """The class. Raises ImportError or AttributeError as the plugin does."""
-        module_name, _, attribute = self.target.partition(":")
-        module = _import_file(Path(self.file)) if self.file else importlib.import_module(module_name)
-        return getattr(module, attribute) if attribute else _only_method(module)
-
-    def code(self) -> dict[str, str]:
-        """Digests of its own modules (see bench.matrix.code_digest)."""
-        return code_digests(self.source)
-
-    def libraries(self) -> frozenset[str]:
-        """Top-level names of the third-party packages that these modules import."""
-        return libraries(self.source)
-
-    @property
-    def source(self) -> Path:
-        """The file of its module."""
-        return Path(self.file) if self.file else module_path(self.target.partition(":")[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +30,12 @@ class ConfiguredMethod:
 
     ref: MethodRef
     label: str  # canonical: colmap_nerf[mapper=global]
-    method: Method
+    method: MethodDescription
 
     @property
-    def config(self) -> dict[str, Any]:
-        return self.method.config.model_dump(mode="json")
+    def config(self) -> Mapping[str, Any]:
+        """The whole config as JSON, defaults included."""
+        return self.method.config
 
 
 @lru_cache(maxsize=1)
@@ -105,79 +67,10 @@ def find_method(label: str) -> ConfiguredMethod:
         ref = method_refs()[name]
     else:
         raise UnknownName(f"no method named {name!r}" + nearest(name, method_refs()))
-    try:
-        kind = ref.load()
-    except Exception as error:
-        raise BrokenMethod(f"method {name!r} cannot be imported: {_brief(error)}") from error
-    _is_method(kind, name)
-    config = configured(kind, name, options)
-    try:
-        method = kind(config)
-        _can_be_asked(method, name)
-    except BrokenMethod:
-        raise
-    except Exception as error:
-        raise BrokenMethod(f"method {name!r} cannot be made: {_brief(error)}") from error
-    return ConfiguredMethod(ref=ref, label=join_label(kind.name, options), method=method)
+    from bench.runner.method_probe import describe  # which needs what is said here
 
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _is_method(kind: type[Method], name: str) -> None:
-    """Raises BrokenMethod where the class is not one of a method (see bench.task.Method)."""
-    if missing := [part for part in ("name", "version", "summary", "Config", *VERBS) if not hasattr(kind, part)]:
-        raise BrokenMethod(f"method {name!r}: its class has no {', '.join(missing)}; bench/task.py has the whole list")
-    if not (isinstance(kind.Config, type) and issubclass(kind.Config, BaseModel)):
-        raise BrokenMethod(f"method {name!r}: its Config is no pydantic model")
-
-
-def _can_be_asked(method: Method, name: str) -> None:
-    """Raises BrokenMethod where it does not say what it needs, or what it is set to."""
-    for part, kind in (("traits", Traits), ("config", BaseModel)):
-        found = getattr(method, part, None)
-        if found is None:
-            raise BrokenMethod(f"method {name!r}: an instance of it has no {part}")
-        if not isinstance(found, kind):
-            raise BrokenMethod(f"method {name!r}: its {part} must be {kind.__name__}, not {type(found).__name__}")
-
-
-def configured(kind: type[Method], name: str, options: Mapping[str, str]) -> BaseModel:
-    """The defaults of `kind`, the method `name`, with some of them overridden: `field=mlp`, `grid.quick.b=400`.
-
-    Dots reach into a nested model and leave the rest of it as it is. Raises UnknownName, ValueError.
-    """
-    flat = {option: value for option, value in options.items() if "." not in option}
-    _known(name, flat, kind.Config)
-    try:
-        config = kind.Config.model_validate_strings(flat)
-        data = config.model_dump()
-        for option in sorted(set(options) - set(flat)):
-            model, place = config, data
-            *path, leaf = option.split(".")
-            for part in path:
-                _known(name, {part: ""}, type(model))
-                inner = getattr(model, part)
-                if not isinstance(inner, BaseModel):
-                    raise UnknownName(f"method {name!r}: option {part!r} has no parts, so {option!r} means nothing")
-                model, place = inner, place[part]
-            _known(name, {leaf: ""}, type(model))
-            field = type(model).model_fields[leaf]
-            alone: Any = create_model("Alone", **{leaf: (field.annotation, field)})  # type: ignore[call-overload]  # named at run time
-            place[leaf] = getattr(alone.model_validate_strings({leaf: options[option]}), leaf)
-        return kind.Config.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise ValueError(f"method {name!r}: {where}={first['input']!r}: {message}") from error
-
-
-def _known(method: str, options: Iterable[str], kind: type[BaseModel]) -> None:
-    for option in options:
-        if option not in kind.model_fields:
-            raise UnknownName(f"method {method!r} has no option {option!r}" + nearest(option, kind.model_fields))
+    description = describe(ref, name, label)
+    return ConfiguredMethod(ref=ref, label=join_label(description.name, options), method=description)
 
 
 @lru_cache(maxsize=8)
@@ -218,52 +111,8 @@ def find_scene(name: str, roots: Sequence[Path]) -> SceneSource:
     raise UnknownName(f"no scene named {name!r}" + nearest(name, sources))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a refusal: the known names that `name` may have been meant for, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return "; did you mean " + " or ".join(close) + "?"
-    return "; known are " + ", ".join(known) if known else "; none are known"
-
-
 def _ref_of_path(path: Path) -> MethodRef:
     file = path / "method.py" if path.is_dir() else path
     if not file.is_file():
         raise UnknownName(f"no method at {path}: there is no file {file}")
     return MethodRef(name=file.stem, target="", file=str(file.resolve()))
-
-
-def _import_file(file: Path) -> ModuleType:
-    """Import a method from its file; its folder joins the path, so that it can import what lies beside it."""
-    name = f"unposed_method_{file.parent.name}_{file.stem}"
-    if name in sys.modules and sys.modules[name].__file__ == str(file):
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is not a Python file")
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _only_method(module: ModuleType) -> type[Method]:
-    own = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and hasattr(value, "Config")
-        and hasattr(value, "fit")
-    ]
-    if len(own) != 1:
-        names = ", ".join(value.__name__ for value in own) or "none"
-        raise ImportError(f"{module.__file__} must define exactly one class with Config and fit, found {names}")
-    return own[0]

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from bench.cell import Cell
 from bench.degrade import parse
 from bench.degrade.initial_poses import generator_of, perturbed
 from bench.degrade.views import showing
+from bench.matrix import method_class
 from bench.matrix.plan import Planned
 from bench.matrix.registry import ConfiguredMethod, find_method, find_scene
 from bench.poses_io.convention_check import mistaken
@@ -34,6 +35,7 @@ from bench.task import (
     Estimate,
     Field,
     Fit,
+    Method,
     RegisteringField,
     Rendering,
 )
@@ -50,6 +52,7 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
     """Clauses of the contract in order, each with its fault or None. Later ones rest on earlier ones."""
     try:
         method = find_method(label)
+        made = imported(method)
     except ValueError as error:
         yield "it can be found, imported and configured", str(error)
         return
@@ -60,9 +63,14 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0) -> Itera
         ("it keeps the config that it is made with, and so does a file", _keeps),
         ("listing it imports neither torch nor numba", _light),
     ):
-        yield name, _fault(lambda clause=clause: clause(method))
+        yield name, _fault(lambda clause=clause: clause(method, made))
     with tempfile.TemporaryDirectory() as folder:
-        yield from _fitted(method, small(find_scene(scene, ()).load(SIDE["smoke"])), Path(folder), limit)
+        yield from _fitted(method, made, small(find_scene(scene, ()).load(SIDE["smoke"])), Path(folder), limit)
+
+
+def imported(method: ConfiguredMethod) -> Method:
+    """The method itself, in this process, which judges nothing: its author asks for what is wrong with it."""
+    return method_class.made(asdict(method.ref), method.config)
 
 
 def small(scene: Scene, views: int = VIEWS) -> Scene:
@@ -71,14 +79,16 @@ def small(scene: Scene, views: int = VIEWS) -> Scene:
     return replace(scene, capture=showing(scene.capture, ids), truth=scene.truth.only(ids))
 
 
-def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) -> Iterator[tuple[str, str | None]]:
+def _fitted(
+    method: ConfiguredMethod, made: Method, scene: Scene, folder: Path, limit: float
+) -> Iterator[tuple[str, str | None]]:
     traits = method.method.traits
     answer = Estimate(poses=scene.truth.poses)
     capture = replace(
         scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses), estimate=answer
     )  # fmt: skip
     capture = perturbed(capture, traits.start, generator_of(scene.name, 0)).only(traits.needs | traits.uses)
-    first = _request(method, capture, folder / "first" / "fit", limit)
+    first = _request(method, capture, folder / "first", limit)
     fault = None if first["status"] in ("done", "collapsed") else f"{first['status']}: {first['reason']}"
     yield "it answers on a tiny scene, or says that it has collapsed", fault
     if first["status"] != "done":
@@ -87,14 +97,14 @@ def _fitted(method: ConfiguredMethod, scene: Scene, folder: Path, limit: float) 
     fit = worker_io.read_fit(fit_folder)
     yield "its poses are rigid motions of views that it was shown", _fault(lambda: _poses(fit))
     yield "its poses are world_from_camera in OpenCV axes", mistaken(fit.poses, scene.truth.poses)
-    second = _request(method, capture, folder / "second" / "fit", limit)
+    second = _request(method, capture, folder / "second", limit)
     yield "the same seed gives the same answer", _fault(lambda: _repeats(first, second))
     if not first["field"]:
         return
     saved = fit_folder / "field"
     yield "what it saves is not empty and holds no pickle", _fault(lambda: _saved(saved))
     loaded: list[Field] = []
-    yield "it loads the field that it saved", _fault(lambda: loaded.append(_loads(method, saved)))
+    yield "it loads the field that it saved", _fault(lambda: loaded.append(_loads(made, saved)))
     for field in loaded:
         yield (
             "its renders have the promised shapes and ranges",
@@ -114,6 +124,7 @@ def _request(method: ConfiguredMethod, capture: Capture, folder: Path, limit: fl
         method=method,
     )
     executor = LocalExecutor(threads=cpu_count())
+    folder.mkdir()
     return request_fit(planned, capture, folder, executor, fit="contract", limit=limit, device="cpu", retries=0)
 
 
@@ -132,8 +143,7 @@ def _demand(holds: bool, fault: str) -> None:
         raise _BrokenContract(fault)
 
 
-def _declares(method: ConfiguredMethod) -> None:
-    made = method.method
+def _declares(method: ConfiguredMethod, made: Method) -> None:
     registered = made.name if method.ref.file else method.ref.name
     _demand(registered == made.name, f"its entry point calls it {registered!r}, and it calls itself {made.name!r}")
     _demand(
@@ -145,16 +155,16 @@ def _declares(method: ConfiguredMethod) -> None:
     )
 
 
-def _config(method: ConfiguredMethod) -> None:
-    settings = type(method.method).Config.model_config
+def _config(_: ConfiguredMethod, made: Method) -> None:
+    settings = type(made).Config.model_config
     _demand(settings.get("extra") == "forbid", 'Config needs model_config = ConfigDict(extra="forbid", frozen=True)')
     _demand(bool(settings.get("frozen")), 'Config needs model_config = ConfigDict(extra="forbid", frozen=True)')
 
 
-def _keeps(method: ConfiguredMethod) -> None:
+def _keeps(_: ConfiguredMethod, made: Method) -> None:
     """An option that changes nothing is a number that was measured with another one."""
-    kind = type(method.method)
-    for config in filter(None, (method.method.config, _changed(method.method.config))):
+    kind = type(made)
+    for config in filter(None, (made.config, _changed(made.config))):
         wanted = config.model_dump()
         for how, found in (
             ("made with it", kind(config).config),
@@ -184,13 +194,15 @@ def _changed(config: BaseModel) -> BaseModel | None:
     return None
 
 
-def _light(method: ConfiguredMethod) -> None:
+def _light(method: ConfiguredMethod, _: Method) -> None:
     look = (
-        "import sys; from bench.matrix.registry import find_method; find_method(sys.argv[1]); "
+        "import json, sys; from bench.matrix.method_class import load; from bench.matrix.method_ref import MethodRef; "
+        "load(MethodRef(**json.loads(sys.argv[1]))); "
         "print(*[m for m in ('torch', 'numba', 'mlflow') if m in sys.modules])"
     )
-    name = method.ref.file or method.ref.name
-    done = subprocess.run([sys.executable, "-c", look, name], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", look, json.dumps(asdict(method.ref))], capture_output=True, text=True, check=True
+    )
     heavy = done.stdout.split()
     _demand(not heavy, f"importing it imports {' and '.join(heavy)}: import them inside fit and load")
 
@@ -230,8 +242,8 @@ def _is_pickle(path: Path) -> bool:
     return len(head) == 2 and head[0] == 0x80 and 2 <= head[1] <= 5
 
 
-def _loads(method: ConfiguredMethod, folder: Path) -> Field:
-    field = method.method.load(folder, "cpu")
+def _loads(made: Method, folder: Path) -> Field:
+    field = made.load(folder, "cpu")
     _demand(isinstance(field, Field), f"load returned {field!r}, which has no render(poses, camera)")
     assert isinstance(field, Field)
     return field

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,8 +17,10 @@ from bench.matrix.plan import Planned
 from bench.poses_io.submission import HELDOUT
 from bench.record import read_json, write_json
 from bench.runner import worker_io
-from bench.runner.executors.base import Executor, WorkerEnd
+from bench.runner.executors.base import Executor, Request, WorkerEnd
+from bench.runner.method_probe import code_of
 from bench.runner.provenance import versions
+from bench.runner.scratch import forget, make, note, noted, place
 from bench.scene import Scene
 from bench.task import INTERFACE, Capture
 
@@ -77,69 +81,116 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
 
 
 def request_fit(
-    planned: Planned, capture: Capture, folder: Path, executor: Executor, *, fit: str, limit: float, device: str,
+    planned: Planned, capture: Capture, cell: Path, executor: Executor, *, fit: str, limit: float, device: str,
     retries: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Run the fit to its end in `folder`, or go on with one that a kill cut short.
+    """Run the fit of a cell to its end, or go on with one that a kill or a shorter limit cut short; keep it in `fit/`.
 
     Returns its outcome: `status`, `reason`, the CPU `threads` it had, and `seconds`, `peak_rss_mb`, `attempts` of all
     attempts together.
     A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
     """
-    outcome, stderr = folder / "outcome.json", folder.parent / "stderr.txt"
-    if not _is_for(folder, fit):
-        discard(folder)
-        write_request(planned, capture, folder, fit=fit, limit=limit, device=device, threads=executor.threads)
+    scratch = noted(cell, fit) or _begin(planned, capture, cell, fit)
+    request = {
+        "fingerprint": fit, "method": asdict(planned.method.ref), "config": planned.method.config, "limit": limit,
+        "job": {
+            "seed": planned.cell.seed, "device": device, "threads": executor.threads, "effort": planned.cell.effort,
+            "seconds": limit,
+        },
+    }  # fmt: skip
     attempts, peak, seconds = 0, 0.0, 0.0
-    answer: dict[str, Any] | None = read_json(outcome) if outcome.exists() else None  # of a judge that was killed here
+    answer = worker_io.read_outcome(scratch)  # of a judge that was killed here
+    if answer is None:
+        worker_io.write_request(scratch, request)
     while answer is None:
         attempts += 1
-        end = executor.run("fit", folder, limit=limit - _spent(folder), stderr=stderr)
+        left = limit - _spent(scratch / "out")
+        end = executor.run(Request(verb="fit", folder=scratch, code=code_of(planned.method.ref), limit=left))
         peak, seconds = max(peak, end.peak_rss_mb), end.seconds
-        if outcome.exists() and end.kind == "exit":
-            answer = read_json(outcome)
-        elif outcome.exists() or end.kind != "signal" or attempts > retries:
+        said = worker_io.read_outcome(scratch)
+        if said is not None and end.kind == "exit":
+            answer = said
+        elif said is not None or end.kind != "signal" or attempts > retries:
             answer = _outcome_of(end)
-    answer["seconds"] = answer.get("seconds") or max(_spent(folder), seconds)
+    answer["seconds"] = answer.get("seconds") or max(_spent(scratch / "out"), seconds)
     answer["attempts"] = max(attempts, 1)
-    answer["threads"] = executor.threads if attempts else _threads_asked_for(folder)
+    answer["threads"] = executor.threads if attempts else _threads_asked_for(scratch / "in")
     answer["memory"] = {
         **answer.get("memory", {}),
         "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
     }
-    write_json(outcome, answer)
-    tidy(folder)
-    return answer
+    return keep_fit(cell, scratch, answer)
 
 
-def write_request(
-    planned: Planned, capture: Capture, folder: Path, *, fit: str, limit: float, device: str, threads: int
-) -> None:
-    """The folder that a worker's fit starts from; `request.json`, written last, makes it complete."""
-    folder.mkdir(parents=True)
-    worker_io.write_capture(folder, capture)
+def _begin(planned: Planned, capture: Capture, cell: Path, fit: str) -> Path:
+    """A scratch folder with the capture, and with the checkpoints of a fit that had too little time."""
+    scratch = make(cell)
+    given, out = scratch / "in", scratch / "out"
+    worker_io.write_capture(given, capture)
     if capture.start is not None and len(capture.exact) < len(capture.start):
-        write_json(folder / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
-    write_json(
-        folder / "request.json",
-        {
-            "fingerprint": fit,
-            "log": str(folder.parent / "log.jsonl"),
-            "method": asdict(planned.method.ref),
-            "config": planned.method.config,
-            "job": {
-                "seed": planned.cell.seed,
-                "device": device,
-                "threads": threads,
-                "effort": planned.cell.effort,
-                "seconds": limit,
-            },
-        },
-    )
+        write_json(given / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
+    if _is_for(cell / "fit", fit) and (cell / "fit" / "work").is_dir():
+        shutil.copytree(cell / "fit" / "work", out / "work")
+        for file in (cell / "fit" / "clock.json", cell / "log.jsonl"):
+            if file.exists():
+                shutil.copy(file, out)
+    else:
+        discard(cell)
+    worker_io.write_request(scratch, {"fingerprint": fit})
+    forget(cell)
+    note(cell, scratch, fit)
+    return scratch
 
 
-def finished_fit(folder: Path, fit: str) -> Mapping[str, Any] | None:
+def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Move what a fit came to from its scratch folder into the cell, and return its outcome.
+
+    Of what the worker left, files and folders of known names are taken, and no links. A fit that had too little time
+    keeps its checkpoints. Killed at any point, it is done again by the next run.
+    """
+    out, draft = scratch / "out", cell / ".fit.tmp"
+    outcome = dict(answer)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for name in ("request.json", "capture.json", "start.json"):
+        if (scratch / "in" / name).exists():
+            place(scratch / "in" / name, draft / name)
+    taken = ("poses.json", "clock.json", "field") if outcome["status"] == "done" else ("clock.json",)
+    taken += ("work",) if outcome["status"] == "timeout" else ()
+    try:
+        for name in taken:
+            if os.path.lexists(out / name):
+                place(worker_io.own(out / name), draft / name)
+        pictures = [worker_io.own(path) for path in sorted(out.glob("previews/*.png"))]
+        log = [worker_io.own(out / "log.jsonl")] if os.path.lexists(out / "log.jsonl") else []
+    except worker_io.ForeignFile as error:
+        outcome |= {"status": "failed", "reason": str(error)}
+        pictures, log = [], []
+    if outcome["status"] == "done":
+        outcome["sha256"] = _digests(draft)
+    write_json(draft / "outcome.json", outcome)
+    moved = {path: cell / "previews" / path.name for path in pictures} | {path: cell / path.name for path in log}
+    for source, target in moved.items():
+        target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)
+        place(source, target)
+    append(scratch / "stderr.txt", cell / "stderr.txt")
+    shutil.rmtree(cell / "fit", ignore_errors=True)
+    draft.replace(cell / "fit")
+    forget(cell)
+    return outcome
+
+
+def append(messages: Path, to: Path) -> None:
+    """Add what a worker printed to the messages of its cell."""
+    if messages.exists():
+        with to.open("ab") as file:
+            file.write(messages.read_bytes())
+
+
+def finished_fit(cell: Path, fit: str) -> Mapping[str, Any] | None:
     """The outcome of a fit with this fingerprint that ran to its end and that `request_fit` completed, or None."""
+    folder = cell / "fit"
     if not _is_for(folder, fit) or not (folder / "outcome.json").exists():
         return None
     answer = read_json(folder / "outcome.json")
@@ -151,26 +202,31 @@ def _threads_asked_for(folder: Path) -> int:
     return read_json(folder / "request.json")["job"]["threads"]
 
 
-def rename(folder: Path, earlier: str, fit: str) -> None:
+def go_on(cell: Path, limit: float) -> None:
+    """Make way for another try of a fit that failed: one that had less time than `limit` keeps its checkpoints, any
+    other is forgotten."""
+    request, outcome = cell / "fit" / "request.json", cell / "fit" / "outcome.json"
+    is_short = request.exists() and outcome.exists() and read_json(outcome)["status"] == "timeout"
+    if is_short and read_json(request).get("limit", limit) < limit:
+        outcome.unlink()
+    else:
+        discard(cell)
+
+
+def rename(cell: Path, earlier: str, fit: str) -> None:
     """Let a fit that was made under an earlier form of its fingerprint be known by the present one."""
-    if _is_for(folder, earlier):
-        write_json(folder / "request.json", read_json(folder / "request.json") | {"fingerprint": fit})
+    request = cell / "fit" / "request.json"
+    if _is_for(cell / "fit", earlier):
+        write_json(request, read_json(request) | {"fingerprint": fit})
 
 
-def discard(folder: Path) -> None:
-    """Forget a fit, its log and its messages, and what a judge made of it."""
-    shutil.rmtree(folder, ignore_errors=True)
+def discard(cell: Path) -> None:
+    """Forget a cell's fit, its log and its messages, and what a judge made of it."""
+    forget(cell)
     for name in ("log.jsonl", "stderr.txt", "cameras.json", HELDOUT):
-        (folder.parent / name).unlink(missing_ok=True)
-    for name in ("previews", "renders"):
-        shutil.rmtree(folder.parent / name, ignore_errors=True)
-
-
-def tidy(folder: Path) -> None:
-    """Drop what only the fit itself needed; what is left can be judged again at any time."""
-    (folder / "capture.npz").unlink(missing_ok=True)
-    shutil.rmtree(folder / "work", ignore_errors=True)
-    shutil.rmtree(folder / "field.tmp", ignore_errors=True)
+        (cell / name).unlink(missing_ok=True)
+    for name in ("fit", "previews", "renders"):
+        shutil.rmtree(cell / name, ignore_errors=True)
 
 
 def _is_for(folder: Path, fit: str) -> bool:
@@ -181,9 +237,19 @@ def _is_for(folder: Path, fit: str) -> bool:
 def _spent(folder: Path) -> float:
     """Wall seconds that this fit has used so far, those before a kill included."""
     clock = folder / "clock.json"
-    return float(read_json(clock)["seconds"]) if clock.exists() else 0.0
+    return float(read_json(worker_io.own(clock))["seconds"]) if clock.exists() else 0.0
 
 
 def _outcome_of(end: WorkerEnd) -> dict[str, Any]:
     status = end.kind if end.kind in ("timeout", "out_of_memory") else "failed"
     return {"status": status, "reason": end.reason}
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of the poses and of every file of the field."""
+    files = [folder / "poses.json", *sorted((folder / "field").rglob("*"))]
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }

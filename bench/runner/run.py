@@ -23,7 +23,7 @@ from bench.record import RERUNNABLE, Result, read_result, read_suite, write_resu
 from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
-from bench.runner.fit_client import discard, finished_fit, rename, request_fit, shown_to
+from bench.runner.fit_client import finished_fit, go_on, rename, request_fit, shown_to
 from bench.runner.provenance import cpu_count, provenance
 from bench.scene import SIDE, Scene, SceneSource
 from bench.task import Effort
@@ -47,6 +47,7 @@ class Settings:
     retry_failed: bool = False
     device: str = "cpu"
     lpips: Path | None = None  # AlexNet backbone
+    data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
 
     @property
     def threads(self) -> int:
@@ -107,7 +108,7 @@ class Runner:
 
     def __init__(self, settings: Settings, listen: Listener) -> None:
         self.settings, self.listen = settings, listen
-        self.executor: Executor = LocalExecutor(threads=settings.threads)
+        self.executor: Executor = LocalExecutor(threads=settings.threads, secrets=(settings.suite, *settings.data))
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
         self.scenes = _Scenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)
@@ -189,11 +190,11 @@ class Runner:
             stage = "fit"
             fit = self.fingerprints.of(planned)["fit"]
             self.make_way(planned, fit)
-            outcome = finished_fit(folder / "fit", fit)
+            outcome = finished_fit(folder, fit)
             if outcome is None:
                 self.listen(planned, stage, None)
                 outcome = request_fit(
-                    planned, capture, folder / "fit", self.executor,
+                    planned, capture, folder, self.executor,
                     fit=fit, limit=self.settings.fit_limit(planned.cell.effort), device=self.settings.device,
                     retries=self.settings.retries,
                 )  # fmt: skip
@@ -230,10 +231,10 @@ class Runner:
             aside.parent.mkdir(exist_ok=True)
             (folder / "result.json").replace(aside)
         elif self.settings.retry_failed and earlier.status in RERUNNABLE and earlier.stage != "judge":
-            discard(folder / "fit")
+            go_on(folder, self.settings.fit_limit(planned.cell.effort))
             (folder / "result.json").unlink()
         else:
-            rename(folder / "fit", earlier.fingerprints["fit"], fit)
+            rename(folder, earlier.fingerprints["fit"], fit)
 
     def record(self, planned: Planned, **facts: Any) -> Result:
         result = Result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -92,9 +93,36 @@ def read_fit(folder: Path) -> Fit:
     )
 
 
+def write_request(folder: Path, request: Mapping[str, Any]) -> None:
+    """What the judge asks a worker for: `in/request.json` of its folder. Written last, it makes the folder complete."""
+    write_json(folder / "in" / "request.json", request)
+
+
 def read_request(folder: Path) -> dict[str, Any]:
-    """What the judge asks a worker for: `request.json`."""
-    return read_json(folder / "request.json")
+    """As it was written. Raises FileNotFoundError."""
+    return read_json(folder / "in" / "request.json")
+
+
+def read_outcome(folder: Path) -> dict[str, Any] | None:
+    """What a worker says of its end, `out/outcome.json`, or None. It is the worker's word. Raises ForeignFile."""
+    path = folder / "out" / "outcome.json"
+    return read_json(own(path)) if path.exists() else None
+
+
+class ForeignFile(ValueError):  # noqa: N818 - reads as what it says
+    """A worker left something else than a file or folder of its own: a link could lead to anything that the judge can
+    read."""
+
+
+def own(path: Path) -> Path:
+    """The path of a file or folder that a worker wrote, once there is no link in it. Raises ForeignFile."""
+    for each in (path, *(sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else ())):
+        mode = each.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ForeignFile(
+                f"the worker left {each.name}, which is neither a file nor a folder but a link or a device"
+            )
+    return path
 
 
 def stacked(poses: Mapping[ViewId, Pose], order: list[ViewId]) -> Pose:

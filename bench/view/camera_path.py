@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.files import read_arrays, write_arrays
 from bench.geometry import nearest_to_axes
-from bench.record import read_json, write_json
-from bench.runner import worker_io
-from bench.runner.executors.base import Executor, WorkerEnd
+from bench.matrix.method_ref import MethodRef
+from bench.record import read_json
+from bench.runner import scratch, worker_io
+from bench.runner.executors.base import Executor, Request, WorkerEnd
+from bench.runner.method_probe import code_of
 from bench.task import Camera, Pose, look_at
 
 Kind = Literal["orbit", "spiral"]
@@ -134,23 +135,22 @@ def render(
     camera = fit.camera or _shown_camera(cell / "fit")
     poses = path(worker_io.stacked(fit.poses, list(fit.poses)), kind, frames)
     scale = side / max(camera.width, camera.height)
-    with tempfile.TemporaryDirectory(prefix="unposed-") as scratch:
-        desk = Path(scratch)
-        request = read_json(cell / "fit" / "request.json")
-        write_arrays(desk / "poses.npz", {"poses": poses})
-        write_json(
-            desk / "request.json",
-            {
-                "method": request["method"], "config": request["config"], "device": device,
-                "field": str((cell / "fit" / "field").resolve()),
-                "camera": asdict(camera.resized(round(camera.width * scale), round(camera.height * scale))),
-            },
-        )  # fmt: skip
-        end = _watched(executor, desk, told)
-        answer: dict[str, Any] = read_json(desk / "outcome.json") if (desk / "outcome.json").exists() else {}
+    request = read_json(cell / "fit" / "request.json")
+    method = MethodRef(**request["method"])
+    with scratch.lent(cell) as folder:
+        write_arrays(folder / "in" / "views.npz", {"poses": poses})
+        worker_io.write_request(folder, {
+            "method": request["method"], "config": request["config"], "device": device,
+            "camera": asdict(camera.resized(round(camera.width * scale), round(camera.height * scale))),
+        })  # fmt: skip
+        end = _watched(executor, Request(
+            verb="path", folder=folder, code=code_of(method), limit=LIMIT, inputs={"field": cell / "fit" / "field"},
+        ), told)  # fmt: skip
+        answer = worker_io.read_outcome(folder) or {}
         if answer.get("status") != "done":
             raise ValueError(f"render: {answer.get('reason') or end.reason}")
-        held = [read_arrays(file) for file in sorted((desk / "frames").glob("[0-9]*.npz"))]
+        frames_folder = worker_io.own(folder / "out" / "frames")
+        held = [read_arrays(file) for file in sorted(frames_folder.glob("[0-9]*.npz"))]
     return Frames(**{name: np.stack([each[name] for each in held]) for name in ("rgb", "depth", "opacity")})
 
 
@@ -161,13 +161,13 @@ def _shown_camera(fit: Path) -> Camera:
     return Camera(**given)
 
 
-def _watched(executor: Executor, desk: Path, told: Callable[[int], None]) -> WorkerEnd:
+def _watched(executor: Executor, request: Request, told: Callable[[int], None]) -> WorkerEnd:
     """Run the worker while counting its frames."""
     found: list[WorkerEnd | BaseException] = []
 
     def work() -> None:
         try:
-            found.append(executor.run("look", desk, limit=LIMIT, stderr=desk / "stderr.txt"))
+            found.append(executor.run(request))
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             found.append(error)
 
@@ -176,7 +176,7 @@ def _watched(executor: Executor, desk: Path, told: Callable[[int], None]) -> Wor
     try:
         while thread.is_alive():
             thread.join(timeout=0.1)
-            told(len(list((desk / "frames").glob("[0-9]*.npz"))))
+            told(len(list((request.folder / "out" / "frames").glob("[0-9]*.npz"))))
     except BaseException:
         executor.stop()
         thread.join()

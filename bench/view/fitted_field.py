@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.judge.similarity import Similarity
-from bench.matrix.registry import MethodRef
+from bench.matrix.method_class import made
 from bench.record import read_cameras, read_json
 from bench.runner import worker_io
 from bench.task import Field, Pose
@@ -22,8 +22,7 @@ def load_field(cell: Path, device: str) -> Field | None:
     if not folder.is_dir():
         return None
     request = read_json(cell / "fit" / "request.json")
-    kind = MethodRef(**request["method"]).load()
-    return kind(kind.Config.model_validate(request["config"])).load(folder, device)
+    return made(request["method"], request["config"]).load(folder, device)
 
 
 def truth_from_field(cell: Path) -> Similarity:

@@ -33,7 +33,7 @@ class Spy:
             "ids": sorted(capture.images),
             "arguments": sys.argv[1:],
             "environment": dict(os.environ),
-            "files": _files(job.workdir.parent),
+            "files": _files(job.workdir.parents[1]),
             "open": _open_files(),
             "modules": [name for name in sys.modules if name.split(".")[0] == "datasets"],
             "import": _import(),

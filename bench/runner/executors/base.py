@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-Verb = Literal["fit", "render", "look"]
+Verb = Literal["describe", "fit", "render", "refine", "register", "path"]
 """What a worker is asked to do (see bench.runner.worker)."""
 
 
 class Stopped(Exception):  # noqa: N818 - an outcome, not a fault
     """The run was interrupted: the cell keeps its checkpoints and has no result yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Where a method's code lies, beside what is installed."""
+
+    places: tuple[Path, ...] = ()  # files and folders of its own
+    shipped: bool = False  # a part of this project: what it compiles is kept between workers
+    kernels: bool = False  # it uses this project's compiled kernels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One worker: what it is to do, where, with whose code, and for how long."""
+
+    verb: Verb
+    folder: Path  # holds `in/`, which the worker reads, and `out/`, which it fills; nobody else's
+    code: Code
+    limit: float  # wall seconds, after which it is killed
+    inputs: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # folders that it reads as in/NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +68,16 @@ class Executor(Protocol):
         """CPU threads granted to each worker."""
         ...
 
-    def run(self, verb: Verb, folder: Path, *, limit: float, stderr: Path) -> WorkerEnd:
-        """`python -m bench.runner.worker VERB FOLDER`, waited for and bounded to `limit` wall seconds.
+    @property
+    def isolation(self) -> str:
+        """Which wall stands round a worker: results and `unposed doctor` say it."""
+        ...
 
-        What the worker prints goes to the end of `stderr`. Once this returns, no process of the worker is left.
-        Raises Stopped where `stop` was called meanwhile.
+    def run(self, request: Request) -> WorkerEnd:
+        """Start a worker on `request.folder` and wait for its end. What it prints goes to the end of FOLDER/stderr.txt.
+
+        Once this returns, no process of the worker is left. Raises Stopped where `stop` was called meanwhile,
+        RuntimeError where no worker could be started.
         """
         ...
 

@@ -1,80 +1,137 @@
-"""Worker processes: one fresh interpreter each, watched, bounded in time, and killed with its whole tree."""
+"""Worker processes of this machine: one fresh interpreter each, behind a wall, bounded in time, gone with its tree."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import json
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import psutil
-
-from bench.runner.executors.base import Stopped, Verb, WorkerEnd
+from bench.runner.executors import isolation, linux
+from bench.runner.executors.base import Request, Stopped, WorkerEnd
+from bench.runner.executors.environment import environment, shared_folders
+from bench.runner.executors.kernels import kernel_folder, seed_kernels
+from bench.runner.executors.memory import limit_mb, oom_kills, tree_rss_mb
 
 SAMPLE = 0.1  # seconds between looks at the process tree
+GRACE = 5.0  # seconds in which a supervisor must have killed its worker
+CELL, HOME, TEMPORARY = "/cell", "/home/unposed", "/tmp"
+"""What a worker's folders are called within namespaces: the same for every cell."""
 
 
 class LocalExecutor:
-    """Workers as processes of this machine (see bench.runner.executors.base.Executor)."""
+    """See bench.runner.executors.base.Executor. `secrets` are files and folders that no worker may see: the suite, the
+    data."""
 
-    def __init__(self, *, threads: int) -> None:
-        self.threads = threads  # CPU threads granted to each worker
+    def __init__(self, *, threads: int, secrets: Sequence[Path] = ()) -> None:
+        self.threads = threads
+        self.isolation = isolation.wall()
+        self._hidden = isolation.hidden(secrets)
         self._live: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
         self._lock = threading.Lock()
+        if self.isolation == "none":
+            with contextlib.suppress(OSError, AttributeError):
+                linux.prctl(linux.PR_SET_DUMPABLE, 0)  # this process's memory and environment are the superuser's
 
-    def run(self, verb: Verb, folder: Path, *, limit: float, stderr: Path) -> WorkerEnd:
+    def run(self, request: Request) -> WorkerEnd:
         """See Executor.run."""
-        with stderr.open("ab") as log:
+        order = self._order(request)
+        kills = oom_kills()
+        with self._lock:
+            if self._stopping:
+                raise Stopped
+            process = subprocess.Popen(
+                isolation.supervisor(),
+                stdin=subprocess.PIPE,  # its end tells the supervisor that this process is gone
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env=order["env"],
+                start_new_session=True,
+            )
+            self._live.add(process)
+        try:
+            assert process.stdin
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            end = self._watch(process, request.limit)
+        finally:
+            _end(process)
             with self._lock:
-                if self._stopping:
-                    raise Stopped
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "bench.runner.worker", verb, str(folder.resolve())],
-                    stdin=subprocess.PIPE,  # its end tells the worker that the judge is gone
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder,
-                    env=environment(self.threads),
-                    start_new_session=True,
-                )
-                self._live.add(process)
-            try:
-                return self._watch(process, limit)
-            finally:
-                kill_tree(process)
-                with self._lock:
-                    self._live.discard(process)
-                if process.stdin:
-                    process.stdin.close()
+                self._live.discard(process)
+        is_killed = end.kind == "signal" and end.code == signal.SIGKILL
+        if is_killed and (oom_kills() > kills or end.peak_rss_mb > 0.7 * limit_mb()):
+            return replace(end, kind="out_of_memory")
+        return end
+
+    def _order(self, request: Request) -> dict[str, Any]:
+        """What the supervisor is to do; the worker's folders are made."""
+        folder = request.folder.resolve()
+        for name in ("in", "out", "home", "tmp", "root"):
+            (folder / name).mkdir(exist_ok=True)
+        for name in request.inputs:
+            (folder / "in" / name).mkdir(exist_ok=True)
+        walled = self.isolation == "namespaces"
+        cell, home, temporary = (CELL, HOME, TEMPORARY) if walled else (folder, folder / "home", folder / "tmp")
+        shown = isolation.shown_installed(request.code.places)
+        for name, writable in (("in", False), ("out", True)):
+            shown.append((str(folder / name), f"{cell}/{name}", writable))
+        shown += [(str(folder / "home"), str(home), True), (str(folder / "tmp"), str(temporary), True)]
+        for name, source in request.inputs.items():
+            if walled:
+                shown.append((str(source.resolve()), f"{cell}/in/{name}", False))
+            else:
+                shutil.copytree(source, folder / "in" / name, dirs_exist_ok=True)
+        env = environment(self.threads, home=home, temporary=temporary)
+        for shared in shared_folders():
+            shared.mkdir(parents=True, exist_ok=True)
+            shown.append((str(shared.resolve()), str(shared.resolve()), True))
+        if "NUMBA_CACHE_DIR" not in env and request.code.shipped:
+            compiled = kernel_folder()
+            shown.append((str(compiled), str(compiled), True))
+            env["NUMBA_CACHE_DIR"] = str(compiled)
+        elif "NUMBA_CACHE_DIR" not in env and request.code.kernels:
+            seed_kernels(folder / "home")
+        shown.sort(key=lambda item: len(Path(item[1]).parts))
+        return {
+            "wall": self.isolation, "log": str(folder / "stderr.txt"), "root": str(folder / "root"),
+            "cwd": f"{cell}/out", "env": env, "shown": shown, "hidden": self._hidden,
+            "argv": [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)],
+        }  # fmt: skip
 
     def _watch(self, process: subprocess.Popen[bytes], limit: float) -> WorkerEnd:
-        start, peak, timed_out = time.monotonic(), 0.0, False
-        pause = 0.01
+        start, peak, timed_out, pause = time.monotonic(), 0.0, False, 0.01
+        apart = 2 if self.isolation == "namespaces" else 1
         while process.poll() is None:
-            peak = max(peak, tree_rss_mb(process.pid))
+            peak = max(peak, tree_rss_mb(process.pid, apart))
             if time.monotonic() - start > limit:
                 timed_out = True
-                kill_tree(process)
-                process.wait()
                 break
             try:
                 process.wait(timeout=pause)
             except subprocess.TimeoutExpired:
                 pause = min(SAMPLE, 2 * pause)
-        seconds, code = time.monotonic() - start, process.returncode
+        seconds = time.monotonic() - start
         if self._stopping:
             raise Stopped
         if timed_out:
             return WorkerEnd(kind="timeout", code=0, seconds=seconds, peak_rss_mb=peak)
-        if code == -signal.SIGKILL and peak > 0.7 * psutil.virtual_memory().total / 2**20:
-            return WorkerEnd(kind="out_of_memory", code=-code, seconds=seconds, peak_rss_mb=peak)
-        kind = "signal" if code < 0 else "exit"
-        return WorkerEnd(kind=kind, code=abs(code), seconds=seconds, peak_rss_mb=peak)
+        assert process.stdout and process.stderr
+        said, fault = process.stdout.read(), process.stderr.read().decode(errors="replace").strip()
+        told: dict[str, Any] = json.loads(said) if said else {"signal": signal.SIGKILL}
+        if "error" in told or fault:
+            raise RuntimeError(f"the worker could not be started: {told.get('error') or fault.splitlines()[-1]}")
+        kind = "signal" if "signal" in told else "exit"
+        return WorkerEnd(kind=kind, code=told.get("signal", told.get("code", 0)), seconds=seconds, peak_rss_mb=peak)
 
     def stop(self) -> None:
         """See Executor.stop."""
@@ -82,48 +139,22 @@ class LocalExecutor:
             self._stopping = True
             live = list(self._live)
         for process in live:
-            kill_tree(process)
+            _close(process)
 
 
-SPINS = "10000"
-"""Turns for which a thread of OpenMP waits awake for the others, some tens of microseconds. The default is thirty times
-as many: on a machine that is busy with something else, threads would mostly wait for one another at full speed."""
-
-
-def environment(threads: int) -> dict[str, str]:
-    """What a worker inherits: no data root, no cache of scenes, no tracking store; its share of threads."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("UNPOSED_", "MLFLOW_"))}
-    tree = str(Path(__file__).resolve().parents[3])
-    paths = [tree, *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
-    shares = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-    return {"GOMP_SPINCOUNT": SPINS} | kept | shares | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-
-
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the worker's process group, and to descendants that left the group."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have the supervisor kill what it started, and see it gone."""
+    _close(process)
     try:
-        descendants = psutil.Process(process.pid).children(recursive=True)
-    except psutil.Error:
-        descendants = []
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for child in descendants:
-        try:
-            child.kill()
-        except psutil.Error:
-            continue
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
 
 
-def tree_rss_mb(pid: int) -> float:
-    """Resident memory of a process and its descendants, MB (2^20 bytes)."""
-    total = 0
-    try:
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue
-    except psutil.Error:
-        return 0.0
-    return total / 2**20
+def _close(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # type: ignore[union-attr]  # it is a pipe

@@ -165,8 +165,9 @@ def test_a_plugin_that_cannot_be_imported_stops_only_those_who_name_it(monkeypat
 def test_dots_reach_into_a_part_of_the_config_and_leave_the_rest():
     config = find_method("gnerf[grid.quick.b=7,schedule=A-B]").method.config
     default = find_method("gnerf").method.config
-    assert (config.schedule, config.grid.quick.b, config.grid.quick.a) == ("A-B", 7, default.grid.quick.a)
-    assert config.grid.side_ab == default.grid.side_ab
+    quick, unchanged = config["grid"]["quick"], default["grid"]["quick"]
+    assert (config["schedule"], quick["b"], quick["a"]) == ("A-B", 7, unchanged["a"])
+    assert config["grid"]["side_ab"] == default["grid"]["side_ab"]
     with pytest.raises(UnknownName, match="no option 'quik'; did you mean quick"):
         find_method("gnerf[grid.quik.b=7]")
     with pytest.raises(UnknownName, match="'field' has no parts"):

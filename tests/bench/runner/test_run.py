@@ -10,7 +10,8 @@ from PIL import Image
 from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.judge import protocol
-from bench.record import read_log, read_result
+from bench.record import read_json, read_log, read_result
+from bench.runner import fit_client, scratch
 from bench.runner.run import Settings, SuiteBusy, hold
 
 
@@ -55,18 +56,25 @@ def test_a_second_run_fits_nothing(tmp_path):
     assert second == [read_result(tmp_path / result.cell.folder) for result in first]
 
 
-def test_a_judge_killed_before_it_read_the_outcome_takes_it_up_as_it_lies(tmp_path):
+@pytest.mark.parametrize("moment", ["keep_fit", "_digests", "append"])
+def test_a_judge_killed_after_the_worker_ended_takes_up_what_it_left(tmp_path, monkeypatch, moment):
     made = make_plan("answer")
-    (first,), *_ = execute(tmp_path, made)
-    folder = tmp_path / first.cell.folder
-    outcome = json.loads((folder / "fit" / "outcome.json").read_text())
-    del outcome["attempts"]  # which the worker does not know
-    (folder / "fit" / "outcome.json").write_text(json.dumps(outcome))
-    (folder / "result.json").unlink()
-    (again,), *_ = execute(tmp_path, made)
-    assert (again.status, again.metrics) == ("done", first.metrics)
-    assert again.cost["fit_seconds"] == first.cost["fit_seconds"]
-    assert again.notes["attempts"] == 1
+    folder = tmp_path / made.cells[0].cell.folder
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fit_client, moment, killed)
+        execute(tmp_path, made)
+    left = read_json(scratch.noted(folder) / "out" / "outcome.json")
+    assert not (folder / "result.json").exists()
+    (result,), *_ = execute(tmp_path, made)
+    assert result.status == "done"
+    assert result.cost["fit_seconds"] == left["seconds"]
+    assert result.notes["attempts"] == 1
+    assert scratch.noted(folder) is None
+    assert not list(folder.rglob("*.tmp"))
 
 
 def test_only_failures_run_again_and_only_when_asked(tmp_path):

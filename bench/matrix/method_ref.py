@@ -1,0 +1,114 @@
+"""A method by name and by what it says of itself: all that the judge ever holds of one."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from bench.matrix.code_digest import TREE, code_digests, code_files, libraries
+from bench.task import Start, Traits
+
+KERNELS = "methods/nerf/backends/numba_cpu/jit.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRef:
+    """A method that can be named to a worker process: `module:Class`, and the file it came from if it is a path."""
+
+    name: str
+    target: str  # "methods.nerf.method:Nerf"
+    file: str | None = None  # set for `-m path/to/method.py`
+
+    def code(self) -> dict[str, str]:
+        """Digests of its own modules (see bench.matrix.code_digest)."""
+        return code_digests(self.source)
+
+    def files(self) -> tuple[Path, ...]:
+        """Those modules."""
+        return code_files(self.source)
+
+    def libraries(self) -> frozenset[str]:
+        """Top-level names of the third-party packages that these modules import."""
+        return libraries(self.source)
+
+    @property
+    def source(self) -> Path:
+        """Its module's file. Raises ImportError."""
+        return Path(self.file) if self.file else find_source(self.target.partition(":")[0])
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is one of this project's own."""
+        return self.file is None and self.source.resolve().is_relative_to(TREE / "methods")
+
+    @property
+    def uses_kernels(self) -> bool:
+        """Whether this project's compiled kernels are among what it imports."""
+        return KERNELS in self.code()
+
+    def places(self) -> Iterator[Path]:
+        """Files and folders that a worker needs to import it, beside what is installed.
+
+        All that lies beside a file called method.py; beside any other file, the files and packages there: that may be
+        the folder in which a person works, with suites and data in it.
+        """
+        source = self.source
+        if self.file is None:
+            yield package_of(source)
+        elif source.name == "method.py":
+            yield source.parent
+        else:
+            for path in source.parent.iterdir():
+                if path.is_file() or (path / "__init__.py").is_file():
+                    yield path
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodDescription:
+    """What a method says of itself under its options: told by a worker, for the judge never imports one."""
+
+    name: str
+    version: str
+    summary: str
+    paper: str
+    traits: Traits
+    config: Mapping[str, Any]  # whole, as JSON
+    options: tuple[Mapping[str, Any], ...]  # see bench.matrix.option_docs.Option
+    numbers: str  # figures that its README says were reached
+
+
+def described(raw: Mapping[str, Any]) -> MethodDescription:
+    """From JSON. Raises TypeError, KeyError or ValueError where it is no description."""
+    traits = dict(raw["traits"])
+    for name in ("needs", "uses"):
+        traits[name] = frozenset(traits[name])
+    for name in ("tuned_on", "pretrained_on"):
+        traits[name] = tuple(traits[name])
+    traits["start"] = Start(**traits["start"])
+    return MethodDescription(**{**raw, "traits": Traits(**traits), "options": tuple(raw["options"])})
+
+
+def package_of(source: Path) -> Path:
+    """The outermost package that a module's file lies in, or the file where it lies in none."""
+    place = source
+    while (place.parent / "__init__.py").exists():
+        place = place.parent
+    return place
+
+
+def find_source(name: str) -> Path:
+    """File of a module, found without importing its packages. Raises ImportError."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top) if top not in sys.modules else sys.modules[top].__spec__
+    path = top
+    for part in rest:
+        path = f"{path}.{part}"
+        spec = spec and PathFinder.find_spec(path, spec.submodule_search_locations)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"no module named {name!r}")
+    return Path(spec.origin)

@@ -1,0 +1,23 @@
+"""Where workers keep this project's compiled kernels (numba), which cost half a minute once and nothing after that.
+
+Only this project's own methods write there. A stranger's gets a copy: compiled code is run by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def kernel_folder() -> Path:
+    """The user's cache (XDG_CACHE_HOME is respected), made on first use."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "unposed-compiled"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def seed_kernels(home: Path) -> None:
+    """Copy what is compiled into a worker's own cache."""
+    shutil.copytree(kernel_folder(), home / ".cache", dirs_exist_ok=True)

@@ -1,0 +1,89 @@
+"""Ask a method what it is: in a worker, behind the wall, for what is imported can change all that is in its process.
+
+What it said is kept for as long as none of its files changes, so that `list` and `plan` start no worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.matrix.method_ref import MethodDescription, MethodRef, described
+from bench.matrix.names import BrokenMethod, UnknownName
+from bench.record import read_json, write_json
+from bench.runner import worker_io
+from bench.runner.executors.base import Code, Executor, Request
+from bench.runner.executors.local import LocalExecutor
+
+LIMIT = 60.0  # seconds
+RAISED: dict[str, type[ValueError]] = {"UnknownName": UnknownName, "BrokenMethod": BrokenMethod}
+
+
+def code_of(ref: MethodRef) -> Code:
+    """Where a worker finds a method's code."""
+    return Code(places=tuple(ref.places()), shipped=ref.is_shipped, kernels=ref.uses_kernels)
+
+
+def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
+    """What the method `name` says of itself under the options of `label`.
+
+    Raises UnknownName and ValueError for its options, BrokenMethod where it cannot be imported or is no method.
+    """
+    try:
+        state = _state(ref)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise BrokenMethod(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    kept = folder() / f"{_digest([asdict(ref), label, platform.python_version()])}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if (earlier := read_json(kept))["files"] == state:
+            return described(earlier["description"])
+    raw = _asked(ref, name, label)
+    try:
+        found = described(raw)
+    except (TypeError, KeyError, ValueError) as error:
+        raise BrokenMethod(f"method {name!r} says nothing that can be read of itself: {error}") from error
+    with contextlib.suppress(OSError):
+        write_json(kept, {"files": state, "description": raw})
+    return found
+
+
+def folder() -> Path:
+    """Where descriptions are kept: beside the caches of scenes, which no worker sees."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("UNPOSED_CACHE") or caches / "unposed").expanduser() / "methods"
+
+
+def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="unposed-") as place:
+        scratch = Path(place)
+        worker_io.write_request(scratch, {"method": asdict(ref), "label": label})
+        end = _executor().run(Request(verb="describe", folder=scratch, code=code_of(ref), limit=LIMIT))
+        answer = worker_io.read_outcome(scratch)
+        if answer is None:
+            raise BrokenMethod(f"method {name!r} cannot be imported: {end.reason}")
+    if answer["status"] != "done":
+        kind = RAISED.get(answer.get("kind", ""), ValueError)
+        raise kind(answer["reason"])
+    return answer["description"]
+
+
+@lru_cache(maxsize=1)
+def _executor() -> Executor:
+    return LocalExecutor(threads=1)
+
+
+def _state(ref: MethodRef) -> dict[str, list[int]]:
+    """The files that a description rests on, with what shows a change of them."""
+    return {str(path): [path.stat().st_mtime_ns, path.stat().st_size] for path in ref.files()}
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,119 @@
+"""Ask a saved field for the held-out views. Three workers, none of which holds both an image and a render of it.
+
+What refines or registers is shown images and answers with poses; what renders is shown poses and answers with images.
+Registration is shown no pose. All see the saved field alone, and not the folder that it came from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.files import read_arrays, write_arrays
+from bench.judge.protocol import STAGES, Stage
+from bench.matrix.method_ref import MethodRef
+from bench.runner import worker_io
+from bench.runner.executors.base import Executor, Request, Verb
+from bench.runner.fit_client import append
+from bench.runner.method_probe import code_of
+from bench.runner.scratch import lent
+from bench.task import Camera, Pose
+
+REFINED: tuple[Stage, ...] = ("refined", "half")
+
+
+class RenderError(Exception):
+    """The worker could not render a fit that it had saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedField:
+    """A field in a cell's folder, and the method that can load it."""
+
+    cell: Path
+    method: MethodRef
+    config: Mapping[str, Any]  # the method's whole config
+    differentiable: bool = True  # may be: what the fit said, where it said so
+    registers: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutRenders:
+    """Renders (N, H, W, C) by stage, depth (N, H, W), poses (N, 4, 4) found by stage, and why a stage is missing."""
+
+    stages: Mapping[Stage, NDArray[np.float32]]
+    depth: NDArray[np.float32] | None = None
+    corrections: Mapping[Stage, Pose]
+    missing: Mapping[Stage, str]
+
+
+class RenderClient:
+    """Workers for one saved field, together bounded to `limit` wall seconds."""
+
+    def __init__(self, field: SavedField, executor: Executor, *, device: str, limit: float) -> None:
+        self.field, self.executor, self.device = field, executor, device
+        self._end = time.monotonic() + limit
+
+    def heldout(
+        self, aligned: Pose, camera: Camera, images: NDArray[np.uint8], *, refine: Mapping[str, Any] | None, seed: int
+    ) -> HeldOutRenders:
+        """Render the held-out views from `aligned` poses (N, 4, 4), from those refined on `images` (N, H, W, C) by the
+        protocol with the constants `refine` (None: not at all), and from those that the method finds by itself.
+
+        Poses are in the method's own frame. Raises RenderError.
+        """
+        poses: dict[Stage, Pose] = {}
+        missing: dict[Stage, str] = {}
+
+        def take(stages: Sequence[Stage], found: Mapping[str, Pose] | str) -> None:
+            if isinstance(found, str):
+                missing.update(dict.fromkeys(stages, found))
+            else:
+                poses.update({stage: found[stage] for stage in stages})
+
+        if refine is None:
+            take(REFINED, "refinement was not asked for")
+        elif not self.field.differentiable:
+            take(REFINED, "the field carries no gradient to the pose")
+        else:
+            views = {"aligned": aligned, "images": images}
+            take(REFINED, self._ask("refine", camera, views, "poses.npz", refine=dict(refine)))
+        if self.field.registers:
+            take(("registered",), self._ask("register", camera, {"images": images}, "poses.npz", seed=seed))
+        else:
+            take(("registered",), "the method does not register new images")
+        asked = {stage: np.where(np.isfinite(found), found, aligned) for stage, found in poses.items()}
+        renders = self._ask("render", camera, {"aligned": aligned, **asked}, "renders.npz")
+        if isinstance(renders, str):
+            return HeldOutRenders(stages={}, corrections={}, missing=dict.fromkeys(STAGES, renders))
+        made: dict[Stage, NDArray[np.float32]] = {stage: renders[stage] for stage in STAGES if stage in renders}
+        return HeldOutRenders(stages=made, depth=renders["depth"], corrections=poses, missing=missing)
+
+    def _ask(
+        self, verb: Verb, camera: Camera, views: Mapping[str, np.ndarray], answer: str, **request: Any
+    ) -> dict[str, np.ndarray] | str:
+        """The arrays that a worker answers with, or why it has none."""
+        with lent(self.field.cell) as scratch:
+            write_arrays(scratch / "in" / "views.npz", views)
+            request |= {
+                "method": asdict(self.field.method), "config": self.field.config, "device": self.device,
+                "camera": asdict(camera),
+            }  # fmt: skip
+            worker_io.write_request(scratch, request)
+            end = self.executor.run(Request(
+                verb=verb, folder=scratch, code=code_of(self.field.method), limit=self._end - time.monotonic(),
+                inputs={"field": self.field.cell / "fit" / "field"},
+            ))  # fmt: skip
+            append(scratch / "stderr.txt", self.field.cell / "stderr.txt")
+            said = worker_io.read_outcome(scratch)
+            if said is None or said["status"] != "done":
+                raise RenderError(f"rendering the held-out views failed: {said['reason'] if said else end.reason}")
+            if "absent" in said:
+                return str(said["absent"])
+            return read_arrays(worker_io.own(scratch / "out" / answer))

@@ -1,0 +1,81 @@
+"""`python -m bench.runner.worker VERB FOLDER`: read FOLDER/in, do as asked with the method, fill FOLDER/out.
+
+It ends by writing `out/outcome.json` whole; without that file, the way in which the process ended is the outcome.
+
+    describe  in/request.json                          ->  outcome.json: name, version, traits, config, options
+    fit       in/{request.json, capture.*}             ->  poses.json, field/, log.jsonl, previews/, work/
+    refine    in/{request.json, views.npz, field/}     ->  poses.npz: held-out poses refined on their images
+    register  in/{request.json, views.npz, field/}     ->  poses.npz: where the method says that images were taken
+    render    in/{request.json, views.npz, field/}     ->  renders.npz: poses in, images out
+    path      in/{request.json, views.npz, field/}     ->  frames/00000.npz, ...
+
+Images of held-out views and their renders are never in one process: what has seen them answers with poses alone, and
+what renders is shown none.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from bench.record import write_json
+from bench.runner.worker import describe, fields, fit
+from bench.task import Collapsed
+
+VERBS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    "describe": describe.describe, "fit": fit.fit, "refine": fields.refine, "register": fields.register,
+    "render": fields.render, "path": fields.path,
+}  # fmt: skip
+
+
+class _NoTruth(importlib.abc.MetaPathFinder):
+    """A plain word to whoever imports the scenes by mistake; what keeps a method from them is the wall."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname.partition(".")[0] == "datasets":
+            raise ImportError("a method may not import `datasets`: it is judged on what its capture shows")
+
+
+def _memory() -> dict[str, float]:
+    import resource
+
+    cost = {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        cost["peak_vram_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    return cost
+
+
+def _is_memory(error: BaseException) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def main(verb: str, folder: Path) -> NoReturn:
+    sys.meta_path.insert(0, _NoTruth())
+    try:
+        outcome = VERBS[verb](folder)
+    except Collapsed as error:
+        outcome = {"status": "collapsed", "reason": str(error)}
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row
+        traceback.print_exc()
+        status = "out_of_memory" if _is_memory(error) else "failed"
+        text = " ".join(str(error).split())
+        outcome = {"status": status, "reason": f"{type(error).__name__}: {text}"[:500]}
+    write_json(folder / "out" / "outcome.json", outcome | {"memory": _memory()})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # native libraries may hang or crash in their exit handlers; all is written
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]).resolve())

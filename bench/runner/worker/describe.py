@@ -1,0 +1,35 @@
+"""What a method says of itself under given options, for a judge that never imports it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.cell import split_label
+from bench.matrix import method_class
+from bench.matrix.method_ref import MethodRef
+from bench.matrix.names import BrokenMethod, UnknownName
+from bench.matrix.option_docs import numbers, options
+from bench.runner import worker_io
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Name, version, summary, paper, traits, whole config, options and figures (see MethodDescription)."""
+    request = worker_io.read_request(folder)
+    name, chosen = split_label(request["label"])
+    try:
+        kind = method_class.checked(MethodRef(**request["method"]), name)
+        method = method_class.configured(kind, name, chosen)
+    except (UnknownName, BrokenMethod, ValueError) as error:
+        return {"status": "failed", "kind": type(error).__name__, "reason": str(error)}
+    return {
+        "status": "done",
+        "description": {
+            "name": method.name, "version": method.version, "summary": method.summary,
+            "paper": getattr(method, "paper", ""), "traits": asdict(method.traits),
+            "config": method.config.model_dump(mode="json"),
+            "options": [option._asdict() for option in options(type(method.config), method.config)],
+            "numbers": numbers(kind),
+        },
+    }  # fmt: skip

@@ -1,0 +1,120 @@
+"""A method's answer: from the capture in a worker's folder to poses, camera and a saved field."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bench.matrix.method_class import made
+from bench.record import write_json
+from bench.runner import worker_io
+from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RegisteringField
+
+HEARTBEAT = 2.0  # seconds between updates of clock.json
+
+
+def fit(folder: Path) -> dict[str, Any]:
+    """Run `method.fit` and save what it returns. A fit that was killed goes on in the same `out/work`."""
+    began = time.monotonic() - (time.time() - psutil.Process().create_time())  # when the clock of the limit did
+    given, out = folder / "in", folder / "out"
+    request = worker_io.read_request(folder)
+    clock = _Clock(out / "clock.json")
+    capture = worker_io.read_capture(given)
+    method = made(request["method"], request["config"])
+    work = out / "work"
+    work.mkdir(exist_ok=True)
+    job = Job(**request["job"], workdir=work, sink=_Log(out / "log.jsonl", clock), began=began - clock.before)
+    os.chdir(work)
+    answer = method.fit(capture, job)
+    seconds = clock.seconds
+    _check(answer, set(capture.images))
+    worker_io.write_fit(out, answer)
+    if answer.field is not None:
+        draft = out / "field.tmp"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        method.save(answer, draft)
+        draft.replace(out / "field")
+    return {
+        "status": "done",
+        "seconds": seconds,
+        "sessions": clock.sessions,
+        "field": answer.field is not None,
+        "differentiable": isinstance(answer.field, DifferentiableField),
+        "registers": isinstance(answer.field, RegisteringField),
+    }
+
+
+class _Clock:
+    """Wall seconds of a fit, those before a kill included, kept in clock.json by a heartbeat."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.before = float(json.loads(path.read_text())["seconds"])
+            self.sessions = 1 + int(json.loads(path.read_text())["sessions"])
+        except (OSError, ValueError, KeyError):
+            self.before, self.sessions = 0.0, 1
+        self.start = time.monotonic()
+        threading.Thread(target=self._beat, daemon=True, name="clock").start()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+    def _beat(self) -> None:
+        while True:
+            write_json(self.path, {"seconds": self.seconds, "sessions": self.sessions})
+            time.sleep(HEARTBEAT)
+
+
+class _Log:
+    """`job.log` -> log.jsonl (one line a call) and previews/*.png."""
+
+    def __init__(self, path: Path, clock: _Clock) -> None:
+        self.folder, self.clock = path.parent, clock
+        self.file = path.open("a", buffering=1)
+
+    def __call__(self, step: int, values: Mapping[str, float], images: Mapping[str, Image]) -> None:
+        row = {"step": int(step), "seconds": round(self.clock.seconds, 3)}
+        row |= {name: (v if np.isfinite(v) else None) for name, v in ((k, float(v)) for k, v in values.items())}
+        self.file.write(json.dumps(row) + "\n")
+        for name, image in images.items():
+            from PIL import Image as Picture
+
+            path = self.folder / "previews" / f"{name.replace('/', '_')}.{int(step):06d}.png"
+            path.parent.mkdir(exist_ok=True)
+            Picture.fromarray(np.asarray(image).squeeze()).save(path)
+
+
+def _check(answer: Fit, shown: set[Any]) -> None:
+    """Refuse an answer that is not one, with a sentence for the method's author."""
+    if not isinstance(answer, Fit):
+        raise TypeError(f"fit must return bench.task.Fit, not {type(answer).__name__}")
+    if not isinstance(answer.poses, Mapping):
+        raise TypeError(
+            f"fit returned poses as {type(answer.poses).__name__}: it must be a mapping of view ids to poses"
+        )
+    if strangers := sorted(set(answer.poses) - shown):
+        raise ValueError(f"fit returned poses of views that it was not shown: {', '.join(strangers[:3])}")
+    for view, pose in answer.poses.items():
+        if np.shape(pose) != (4, 4):
+            raise ValueError(f"fit returned a pose of shape {np.shape(pose)} for {view}: it must be (4, 4)")
+    if not isinstance(answer.camera, Camera | None):
+        raise TypeError(f"fit returned a camera of type {type(answer.camera).__name__}: it must be bench.task.Camera")
+    if not isinstance(answer.field, Field | None):
+        raise TypeError(
+            f"fit returned a field of type {type(answer.field).__name__}, which has no render(poses, camera)"
+        )
+    for name, note in answer.notes.items():
+        if not isinstance(note, str | int | float | np.generic):
+            raise TypeError(f"fit returned a note {name!r} of type {type(note).__name__}: it must be text or a number")
