@@ -106,14 +106,12 @@ def test_a_method_is_shown_the_start_that_it_asks_for_by_its_seed():
     made = plan(Selection(scenes="blocks", methods="nerf", degradations="clean", seeds="0-1", effort="smoke"))
     scene = find_scene("blocks", ()).load(64)
 
-    class Rough(type(made.cells[0].method.method)):
-        traits = replace(made.cells[0].method.method.traits, start=Start(noise=0.15))
-
     shown = []
     for planned in made.cells:
         assert shown_to(planned, scene).start == scene.truth.poses
-        rough = replace(planned, method=replace(planned.method, method=Rough()))
-        shown.append(shown_to(rough, scene))
+        said = planned.method.method
+        rough = replace(said, traits=replace(said.traits, start=Start(noise=0.15)))
+        shown.append(shown_to(replace(planned, method=replace(planned.method, method=rough)), scene))
     assert not shown[0].exact
     assert turns(*shown).mean() > 5
 
