@@ -16,6 +16,7 @@ from typing import Literal
 import psutil
 
 from bench.matrix.registry import find_method, method_refs, scene_sources
+from bench.runner.executors import isolation
 from bench.runner.provenance import cpu_count
 
 
@@ -29,7 +30,8 @@ class Finding:
 def examine(*, roots: Sequence[Path], out: Path, lpips: Path | None) -> Iterator[Finding]:
     """All checks, each on its own: one that breaks is itself a finding."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        _python, _torch, _names, lambda: _lpips(lpips), _methods, lambda: _scenes(roots), lambda: _disk(out),
+        _python, _isolation, _torch, _names, lambda: _lpips(lpips), _methods, lambda: _scenes(roots),
+        lambda: _disk(out),
     ]  # fmt: skip
     for check in checks:
         try:
@@ -44,6 +46,12 @@ def _python() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     text = f"{cpu_count()} CPUs, {memory.total / 2**30:.0f} GB memory, {memory.available / 2**30:.0f} GB free"
     yield Finding(level="ok" if memory.available > 3 * 2**30 else "note", subject="machine", text=text)
+
+
+def _isolation() -> Iterator[Finding]:
+    standing = isolation.wall()
+    text = f"{standing}: {isolation.MEANING[standing]}"
+    yield Finding(level="note" if standing == "none" else "ok", subject="isolation", text=text)
 
 
 def _torch() -> Iterator[Finding]:

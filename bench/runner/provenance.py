@@ -24,7 +24,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-
 """What is installed under another name than it is imported by."""
 
 
-def provenance(*, threads: int, device: str) -> dict[str, Any]:
+def provenance(*, threads: int, device: str, isolation: str) -> dict[str, Any]:
     """Everything but the data and the config, which the fingerprints hold."""
     return {
         "git": git_revision(),
@@ -33,6 +33,7 @@ def provenance(*, threads: int, device: str) -> dict[str, Any]:
         "processor": processor(),
         "threads": threads,
         "device": device,
+        "isolation": isolation,
         "command": " ".join(["unposed", *map(without_credentials, sys.argv[1:])]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -244,7 +244,9 @@ class Runner:
             reference=planned.source.reference,
             fingerprints=self.fingerprints.of(planned),
             ingredients=self.fingerprints.ingredients(planned),
-            provenance=provenance(threads=self.settings.threads, device=self.settings.device),
+            provenance=provenance(
+                threads=self.settings.threads, device=self.settings.device, isolation=self.executor.isolation
+            ),
             **facts,
         )
         write_result(self.folder(planned), result)
