@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ class LocalExecutor:
         self.threads = threads
         self.isolation = isolation.wall()
         self._hidden = isolation.hidden(secrets)
+        isolation.compile_tree()
         self._live: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
         self._lock = threading.Lock()
@@ -116,10 +118,9 @@ class LocalExecutor:
             if time.monotonic() - start > limit:
                 timed_out = True
                 break
-            try:
-                process.wait(timeout=pause)
-            except subprocess.TimeoutExpired:
-                pause = min(SAMPLE, 2 * pause)
+            if select.select([process.stdout], [], [], pause)[0]:  # how it ended, or nothing at all
+                break
+            pause = min(SAMPLE, 2 * pause)
         seconds = time.monotonic() - start
         if self._stopping:
             raise Stopped
