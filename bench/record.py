@@ -56,6 +56,7 @@ class Result:
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # "fit", "judgement"
     ingredients: Mapping[str, Any] = field(default_factory=dict)  # what the fingerprints were made of
     provenance: Mapping[str, Any] = field(default_factory=dict)  # git, versions, threads, device, time, digests
+    seal: Mapping[str, str] = field(default_factory=dict)  # over all the rest (see bench.runner.seal)
 
     @property
     def solved(self) -> bool:
@@ -103,6 +104,11 @@ def _decode(found: dict[str, Any]) -> Any:
 
 
 _DECODER = json.JSONDecoder(object_hook=_decode)
+
+
+def canonical(result: Result) -> bytes:
+    """The same bytes for the same content, before and after it was written and read."""
+    return json.dumps(_encode(asdict(result)), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def write_result(folder: Path, result: Result) -> None:

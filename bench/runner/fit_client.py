@@ -194,6 +194,8 @@ def finished_fit(cell: Path, fit: str) -> Mapping[str, Any] | None:
     if not _is_for(folder, fit) or not (folder / "outcome.json").exists():
         return None
     answer = read_json(folder / "outcome.json")
+    if "sha256" in answer and answer["sha256"] != _digests(folder):
+        return None  # it is not what was kept
     return {"threads": _threads_asked_for(folder), **answer} if "attempts" in answer else None
 
 

@@ -28,7 +28,7 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
     results: dict[Cell, Result] = {}
     with hold(settings.suite):
         try:
-            runner.settle_all(list(cells), results)
+            runner.run_cells(list(cells), results)
         finally:
             write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
     return [results[planned.cell] for planned in cells]
@@ -43,6 +43,6 @@ def why_not(runner: Runner, planned: Planned) -> str | None:
         return "it was never run"
     if not runner.fingerprints.is_same_fit(planned, earlier):
         return "what decides its fit has changed (`unposed why`), so `unposed run` fits it again"
-    if finished_fit(folder / "fit", earlier.fingerprints["fit"]) is None:
+    if finished_fit(folder, earlier.fingerprints["fit"]) is None:
         return f"it has no fit: it is {earlier.status} ({earlier.reason or 'no reason was recorded'})"
     return None

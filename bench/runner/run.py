@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import threading
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -24,12 +22,17 @@ from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, rename, request_fit, shown_to
+from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.provenance import cpu_count, provenance
-from bench.scene import SIDE, Scene, SceneSource
+from bench.runner.seal import is_broken, key_folder, sealed
+from bench.scene import SIDE
 from bench.task import Effort
 
 LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
 """Wall seconds after which a fit is killed, where `--limit` does not say."""
+
+REWRITTEN = "rewritten.json"
+WAS_REWRITTEN = f"an earlier result was changed after it was judged; it is kept as previous/{REWRITTEN}"
 
 Stage = Literal["cached", "load", "fit", "judge", "ended"]
 Listener = Callable[[Planned, Stage, Result | None], None]
@@ -85,7 +88,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
                 if (result := runner.standing(planned)) is not None:
                     results[planned.cell] = result
                     listen(planned, "cached", result)
-            runner.settle_all([planned for planned in cells if planned.cell not in results], results)
+            runner.run_cells([planned for planned in cells if planned.cell not in results], results)
         finally:
             write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
     return [results[planned.cell] for planned in cells]
@@ -108,14 +111,15 @@ class Runner:
 
     def __init__(self, settings: Settings, listen: Listener) -> None:
         self.settings, self.listen = settings, listen
-        self.executor: Executor = LocalExecutor(threads=settings.threads, secrets=(settings.suite, *settings.data))
+        hidden = (settings.suite, *settings.data, key_folder())
+        self.executor: Executor = LocalExecutor(threads=settings.threads, secrets=hidden)
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
-        self.scenes = _Scenes()
+        self.scenes = LoadedScenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)
 
-    def settle_all(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
+    def run_cells(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
         with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
-            waiting: dict[Future[Result], Planned] = {pool.submit(self.settle, planned): planned for planned in cells}
+            waiting: dict[Future[Result], Planned] = {pool.submit(self.run_cell, planned): planned for planned in cells}
             try:
                 while waiting:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -157,7 +161,7 @@ class Runner:
             earlier = read_result(self.folder(planned))
         except (FileNotFoundError, ValueError):  # ValueError: no result of ours, which `make_way` keeps aside
             return None
-        if self.settings.retry_failed and is_rerunnable(earlier):
+        if is_broken(earlier) or (self.settings.retry_failed and is_rerunnable(earlier)):
             return None
         if not self.fingerprints.is_same_fit(planned, earlier):
             return None
@@ -167,7 +171,7 @@ class Runner:
         judgement = self.fingerprints.of(planned)["judgement"]  # that of a failure is its level, and its protocol
         return earlier if earlier.fingerprints["judgement"] == judgement else None
 
-    def settle(self, planned: Planned) -> Result:
+    def run_cell(self, planned: Planned) -> Result:
         """Bring one cell to a result, whatever happens, and write it."""
         folder = self.folder(planned)
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +230,10 @@ class Runner:
             (folder / "previous").mkdir(exist_ok=True)
             (folder / "result.json").replace(folder / "previous" / "unreadable.json")
             return
-        if not self.fingerprints.is_same_fit(planned, earlier):
+        if is_broken(earlier):
+            (folder / "previous").mkdir(exist_ok=True)
+            (folder / "result.json").replace(folder / "previous" / REWRITTEN)
+        elif not self.fingerprints.is_same_fit(planned, earlier):
             aside = folder / "previous" / f"{earlier.fingerprints['judgement'][:12]}.json"
             aside.parent.mkdir(exist_ok=True)
             (folder / "result.json").replace(aside)
@@ -249,33 +256,11 @@ class Runner:
             ),
             **facts,
         )
+        if (self.folder(planned) / "previous" / REWRITTEN).exists():
+            result = replace(result, notes={**result.notes, "rewritten": WAS_REWRITTEN})
+        result = sealed(result)
         write_result(self.folder(planned), result)
         return result
-
-
-class _Scenes:
-    """The last two scenes read, shared by the cells that run side by side."""
-
-    def __init__(self, keep: int = 2) -> None:
-        self._lock, self._keep = threading.Lock(), keep
-        self._loaded: OrderedDict[tuple[str, int], Scene] = OrderedDict()
-        self._sound: set[tuple[str, int]] = set()
-
-    def check(self, source: SceneSource, side: int) -> None:
-        """Read it unless it was read before. Raises SceneError."""
-        if (source.name, side) not in self._sound:
-            self.get(source, side)
-            self._sound.add((source.name, side))
-
-    def get(self, source: SceneSource, side: int) -> Scene:
-        with self._lock:
-            key = (source.name, side)
-            if key not in self._loaded:
-                self._loaded[key] = source.load(side)
-                while len(self._loaded) > self._keep:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(key)
-            return self._loaded[key]
 
 
 def is_rerunnable(result: Result) -> bool:

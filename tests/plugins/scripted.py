@@ -17,7 +17,7 @@ class Config(BaseModel):
 
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
-        "die_once", "steps", "load_raises", "load_hangs", "wrong_size",
+        "die_once", "killed", "swell", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
 
@@ -74,18 +74,25 @@ class Scripted:
                 if not (job.checkpoints / "died").exists():
                     (job.checkpoints / "died").touch()
                     os.kill(os.getpid(), signal.SIGSEGV)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "swell":
+                held = [bytearray(b"x" * 2**26) for _ in range(64)]  # 4 GB, all of it touched
+                assert held
             case "steps":
-                self._steps(job)
+                self._steps(job, 0.05)
+            case "slow_steps":
+                self._steps(job, 0.5)
         time.sleep(self.config.seconds)
         job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
         return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
 
-    def _steps(self, job: Job) -> None:
+    def _steps(self, job: Job, seconds: float) -> None:
         """Ten steps, each kept: a fit that was killed goes on where it was."""
         path = job.checkpoints / "step"
         done = int(path.read_text()) if path.exists() else 0
         for step in range(done, 10):
-            time.sleep(0.05)
+            time.sleep(seconds)
             job.log(step, {"loss": 1.0 / (1 + step)})
             draft = path.with_suffix(".tmp")
             draft.write_text(str(step + 1))

@@ -112,13 +112,15 @@ class LocalExecutor:
 
     def _watch(self, process: subprocess.Popen[bytes], limit: float) -> WorkerEnd:
         start, peak, timed_out, pause = time.monotonic(), 0.0, False, 0.01
+        assert process.stdout and process.stderr
+        said = process.stdout
         apart = 2 if self.isolation == "namespaces" else 1
         while process.poll() is None:
             peak = max(peak, tree_rss_mb(process.pid, apart))
             if time.monotonic() - start > limit:
                 timed_out = True
                 break
-            if select.select([process.stdout], [], [], pause)[0]:  # how it ended, or nothing at all
+            if select.select([said], [], [], pause)[0]:  # how it ended, or nothing at all
                 break
             pause = min(SAMPLE, 2 * pause)
         seconds = time.monotonic() - start
@@ -126,9 +128,8 @@ class LocalExecutor:
             raise Stopped
         if timed_out:
             return WorkerEnd(kind="timeout", code=0, seconds=seconds, peak_rss_mb=peak)
-        assert process.stdout and process.stderr
-        said, fault = process.stdout.read(), process.stderr.read().decode(errors="replace").strip()
-        told: dict[str, Any] = json.loads(said) if said else {"signal": signal.SIGKILL}
+        answer, fault = said.read(), process.stderr.read().decode(errors="replace").strip()
+        told: dict[str, Any] = json.loads(answer) if answer else {"signal": signal.SIGKILL}
         if "error" in told or fault:
             raise RuntimeError(f"the worker could not be started: {told.get('error') or fault.splitlines()[-1]}")
         kind = "signal" if "signal" in told else "exit"

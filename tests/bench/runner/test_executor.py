@@ -1,0 +1,124 @@
+"""What an executor says of a worker's end, what it grants it, and what a longer limit goes on from."""
+
+import itertools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from scripted_cells import execute, make_plan
+
+from bench.record import read_log
+from bench.runner import worker_io
+from bench.runner.executors import isolation, local, memory
+from bench.runner.executors.base import Code, Request, WorkerEnd
+from bench.runner.executors.local import LocalExecutor
+from bench.task import Camera, Fit
+
+
+def test_a_groups_limit_and_its_kills_are_read_in_version_2(tmp_path, monkeypatch):
+    own, group = tmp_path / "own", tmp_path / "cgroup" / "job" / "step"
+    group.mkdir(parents=True)
+    own.write_text("0::/job/step\n")
+    (group / "memory.max").write_text("max\n")
+    (group.parent / "memory.max").write_text(f"{512 * 2**20}\n")
+    (group / "memory.events").write_text("low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n")
+    monkeypatch.setattr(memory, "ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "OWN", own)
+    assert memory.limit_mb() == 512
+    assert memory.oom_kills() == 1
+
+
+def test_a_groups_limit_and_its_kills_are_read_in_version_1(tmp_path, monkeypatch):
+    own, group = tmp_path / "own", tmp_path / "cgroup" / "memory" / "job"
+    group.mkdir(parents=True)
+    own.write_text("5:cpu:/elsewhere\n4:memory:/job\n0::/\n")
+    (group / "memory.limit_in_bytes").write_text(f"{256 * 2**20}\n")
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    monkeypatch.setattr(memory, "ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "OWN", own)
+    assert memory.limit_mb() == 256
+    assert memory.oom_kills() == 3
+
+
+def test_a_worker_that_the_kernel_killed_for_its_groups_limit_ran_out_of_memory(tmp_path, monkeypatch):
+    kills = itertools.count()
+    monkeypatch.setattr(local, "oom_kills", lambda: next(kills))
+    (result,), *_ = execute(tmp_path, make_plan("killed"))
+    assert result.status == "out_of_memory"
+
+
+@pytest.mark.skipif(not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK), reason="no memory group can be made")
+def test_a_real_groups_limit_ends_a_fit_as_out_of_memory(tmp_path):
+    group = Path("/sys/fs/cgroup/memory") / f"unposed-test-{os.getpid()}"
+    group.mkdir()
+    before = Path("/proc/self/cgroup").read_text().partition(":memory:")[2].partition("\n")[0]
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(1500 * 2**20))
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        (result,), *_ = execute(tmp_path, make_plan("swell"), retries=0)
+    finally:
+        (Path("/sys/fs/cgroup/memory") / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+        group.rmdir()
+    assert result.status == "out_of_memory", result.reason
+
+
+def test_a_fit_with_too_little_time_goes_on_from_its_checkpoints_once_it_is_given_more(tmp_path):
+    made = make_plan("slow_steps")
+    (first,), *_ = execute(tmp_path, made, limit=3.0)
+    assert first.status == "timeout"
+    folder = tmp_path / first.cell.folder
+    done = int((folder / "fit" / "work" / "checkpoints" / "step").read_text())
+    assert 0 < done < 10
+    (again,), fitted, _ = execute(tmp_path, made, limit=60.0, retry_failed=True)
+    assert (again.status, len(fitted)) == ("done", 1)
+    assert again.cost["fit_seconds"] > 3.0
+    steps = [row["step"] for row in read_log(folder) if "psnr" not in row]
+    assert sorted(set(steps)) == list(range(10))
+    assert len(steps) <= 11  # one step, at most, was done twice
+    assert not (folder / "fit" / "work").exists()
+
+
+def test_a_fit_with_too_little_time_begins_anew_with_as_little(tmp_path):
+    made = make_plan("slow_steps")
+    execute(tmp_path, made, limit=3.0)
+    (again,), *_ = execute(tmp_path, made, limit=3.0, retry_failed=True)
+    assert again.status == "timeout"
+    assert again.cost["fit_seconds"] < 5.0
+
+
+def test_a_worker_of_a_folder_that_names_a_stranger_as_scratch_leaves_it_alone(tmp_path):
+    from bench.runner import scratch
+
+    precious = tmp_path / "precious"
+    (precious / "in").mkdir(parents=True)
+    (precious / "in" / "request.json").write_text("{}")
+    scratch.note(tmp_path, precious, "0" * 64)
+    scratch.forget(tmp_path)
+    assert precious.exists()
+
+
+def test_what_a_worker_writes_is_read_without_following_links(tmp_path):
+    (tmp_path / "out").mkdir()
+    worker_io.write_fit(tmp_path, Fit(poses={}, camera=Camera(width=2, height=2, fx=1, fy=1, cx=1, cy=1)))
+    (tmp_path / "out" / "poses.json").symlink_to(tmp_path / "poses.json")
+    with pytest.raises(worker_io.ForeignFile, match="neither a file nor a folder"):
+        worker_io.own(tmp_path / "out")
+
+
+def test_an_end_is_a_sentence():
+    end = WorkerEnd(kind="signal", code=signal.SIGSEGV, seconds=1.0, peak_rss_mb=9.0)
+    assert end.reason == "killed by SIGSEGV"
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "landlock", "none"])
+def test_a_worker_of_any_wall_starts_and_ends(tmp_path, monkeypatch, kind):
+    if kind != "none" and (fault := isolation.fault_of(kind)):
+        pytest.skip(f"this machine has no {kind}: {fault}")
+    monkeypatch.setattr(isolation, "wall", lambda: kind)
+    (tmp_path / "in").mkdir()
+    executor = LocalExecutor(threads=1)
+    end = executor.run(Request(verb="fit", folder=tmp_path, code=Code(), limit=60.0))
+    assert (end.kind, end.code) == ("exit", 0)
+    assert "request.json" in worker_io.read_outcome(tmp_path)["reason"]  # which there is none of
+    assert end.peak_rss_mb > 10
