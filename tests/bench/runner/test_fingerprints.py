@@ -28,8 +28,9 @@ def to_old_form(folder, **provenance):
     result = json.loads((folder / "result.json").read_text())
     fit = {key: value for key, value in result["ingredients"]["fit"].items() if key not in ("device", "libraries")}
     prints = {"fit": fingerprint(fit), "judgement": "0" * 64}
-    for name in ("given_in_full", "tuned_on", "pretrained_on"):
+    for name in ("given_in_full", "tuned_on", "pretrained_on", "seal"):
         del result[name]
+    del result["provenance"]["isolation"]
     result |= {"protocol": "posefree/1", "fingerprints": prints, "provenance": result["provenance"] | provenance}
     result["ingredients"] = {"fit": fit, "judgement": {"protocol": "posefree/1"}}
     (folder / "result.json").write_text(json.dumps(result))
