@@ -254,7 +254,9 @@ def test_a_cell_skipped_for_what_loading_showed_stays_skipped_unread(tmp_path, m
     (first,), *_ = execute(tmp_path, made)
     assert (first.status, first.stage) == ("skipped", "load")
     stored = (tmp_path / first.cell.folder / "result.json").read_bytes()
-    monkeypatch.setattr("bench.runner.loaded_scenes.LoadedScenes.get", lambda *_: pytest.fail("the scene was read again"))
+    monkeypatch.setattr(
+        "bench.runner.loaded_scenes.LoadedScenes.get", lambda *_: pytest.fail("the scene was read again")
+    )
     (second,), _, cached = execute(tmp_path, made)
     assert cached == [first.cell.id]
     assert second.reason == first.reason
