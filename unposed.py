@@ -273,7 +273,7 @@ def run(
     suite = Path(out or Path("runs") / effort)
     settings = Settings(
         suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, device=device,
-        lpips=Path(backbone) if backbone else backbone_below(roots),
+        lpips=Path(backbone) if backbone else backbone_below(roots), data=roots,
     )  # fmt: skip
 
     def told(planned: Any, stage: str, result: Result | None) -> None:

@@ -110,7 +110,7 @@ class MatrixOptions:
 
         base = Settings(
             suite=suite_folder(self.out, self.effort), workers=self.workers, device=self.device,
-            lpips=self.lpips or backbone_below(self.data),
+            lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
         if running is None:
             return base

@@ -11,17 +11,17 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bench.matrix.code_digest import TREE
 from bench.matrix.method_ref import MethodDescription, MethodRef, described
 from bench.matrix.names import BrokenMethod, UnknownName
 from bench.record import read_json, write_json
-from bench.runner import worker_io
 from bench.runner.executors.base import Code, Executor, Request
-from bench.runner.executors.local import LocalExecutor
 
 LIMIT = 60.0  # seconds
 RAISED: dict[str, type[ValueError]] = {"UnknownName": UnknownName, "BrokenMethod": BrokenMethod}
@@ -37,14 +37,14 @@ def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
 
     Raises UnknownName and ValueError for its options, BrokenMethod where it cannot be imported or is no method.
     """
+    kept = folder() / f"{_digest([asdict(ref), label, platform.python_version(), str(TREE)])}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if (earlier := read_json(kept))["files"] == _state(earlier["files"]):
+            return described(earlier["description"])
     try:
-        state = _state(ref)
+        state = _state(map(str, ref.files()))
     except (ImportError, OSError, SyntaxError) as error:
         raise BrokenMethod(f"method {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    kept = folder() / f"{_digest([asdict(ref), label, platform.python_version()])}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if (earlier := read_json(kept))["files"] == state:
-            return described(earlier["description"])
     raw = _asked(ref, name, label)
     try:
         found = described(raw)
@@ -62,6 +62,8 @@ def folder() -> Path:
 
 
 def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
+    from bench.runner import worker_io  # numpy, and more: not needed where nothing has changed
+
     with tempfile.TemporaryDirectory(prefix="unposed-") as place:
         scratch = Path(place)
         worker_io.write_request(scratch, {"method": asdict(ref), "label": label})
@@ -77,12 +79,15 @@ def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _executor() -> Executor:
+    from bench.runner.executors.local import LocalExecutor
+
     return LocalExecutor(threads=1)
 
 
-def _state(ref: MethodRef) -> dict[str, list[int]]:
-    """The files that a description rests on, with what shows a change of them."""
-    return {str(path): [path.stat().st_mtime_ns, path.stat().st_size] for path in ref.files()}
+def _state(files: Iterable[str]) -> dict[str, list[int]]:
+    """The files that a description rests on, with what shows a change of them. Raises OSError where one is gone."""
+    found = {file: Path(file).stat() for file in files}
+    return {file: [state.st_mtime_ns, state.st_size] for file, state in found.items()}
 
 
 def _digest(parts: Any) -> str:

@@ -22,8 +22,7 @@ Wall = Literal["namespaces", "landlock", "none"]
 
 MEANING: dict[Wall, str] = {
     "namespaces": "a method sees its own files, its own processes and the installed software, and nothing else",
-    "landlock": "a method opens its own files and the installed software, and traces no process; it sees the names of "
-    "the machine's processes",
+    "landlock": "a method opens its own files and the installed software and nothing else, and traces no process",
     "none": "a method that goes looking can read whatever you can read, true poses included",
 }
 VARIABLE = "UNPOSED_ISOLATION"

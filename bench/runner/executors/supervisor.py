@@ -38,7 +38,7 @@ def main() -> None:
         status = os.waitpid(child, 0)[1]
         if order["wall"] != "namespaces":
             _tell(_end(status))
-    _kill_all()
+    kill_all()
 
 
 def _line(handle: int) -> bytes:
@@ -104,7 +104,7 @@ def _tell(what: dict[str, Any]) -> None:
         os.write(1, json.dumps(what).encode() + b"\n")
 
 
-def _kill_all() -> None:
+def kill_all() -> None:
     """Every descendant: those that left their group and session too, for orphans come to this process."""
     while children := _children():
         for child in children:
