@@ -49,8 +49,8 @@ def test_a_wheel_adds_a_row(site, tmp_path):
     ((_, result),) = read_suite(tmp_path / "s")
     assert (result.cell.method, result.status, result.given) == ("guess[draws=2]", "collapsed", ("prior",))
     assert result.config == {"draws": 2}
-    assert 60 < result.metrics["pose/rotation_deg_median"] < 180
-    assert result.metrics["nvs/aligned/psnr"] == pytest.approx(result.metrics["nvs/mean_colour/psnr"], abs=1e-3)
+    assert "noise around one point" in result.reason
+    assert result.metrics.keys() == {"nvs/mean_colour/psnr"}
 
 
 def test_an_entry_point_that_calls_a_method_by_another_name_is_found_out(tmp_path, monkeypatch):
@@ -60,6 +60,7 @@ def test_an_entry_point_that_calls_a_method_by_another_name_is_found_out(tmp_pat
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[unposed.methods]\nstranger = stranger:Scripted\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)  # of the process that describes the method
     method_refs.cache_clear()
     try:
         fault = next(fault for _, fault in examine("stranger") if fault)
