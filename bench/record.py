@@ -27,6 +27,20 @@ ROTATION = "pose/rotation_deg_median"
 SOLVED_BELOW_DEG = 5.0
 """A cell is a success where it is done and ROTATION is below this (the protocol, 7)."""
 
+TOO_SHORT = "too short to converge"
+"""Begins the flag of a fit whose effort cannot be enough for its method."""
+
+Outcome = Literal[
+    "solved", "answered", "short", "done", "collapsed", "skipped", "timeout", "out_of_memory", "failed",
+]  # fmt: skip
+OUTCOMES: Mapping[Outcome, str] = {
+    "solved": "solved", "answered": "answered, not solved", "short": TOO_SHORT, "done": "answered",
+    "collapsed": "collapsed", "skipped": "skipped", "timeout": "timeout", "out_of_memory": "out of memory",
+    "failed": "failed",
+}  # fmt: skip
+"""How a cell ended, in words. One that is done was solved, or not, or could not be at its effort; `done` is what is
+left where no pose was sought, so that nothing tells."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -62,6 +76,21 @@ class Result:
     def solved(self) -> bool:
         """Whether this is a success."""
         return self.status == "done" and self.metrics.get(ROTATION, math.inf) < SOLVED_BELOW_DEG
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended: its status, with `done` told apart."""
+        if self.status != "done" or ROTATION not in self.metrics:
+            return self.status
+        if self.solved:
+            return "solved"
+        return "short" if any(flag.startswith(TOO_SHORT) for flag in self.flags) else "answered"
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of the fit: its seconds are compared with those of as many. None where nobody knows."""
+        found = self.cost.get("threads", self.provenance.get("threads"))
+        return None if found is None else int(found)
 
     @property
     def tuned_here(self) -> bool:
@@ -229,6 +258,7 @@ def table(results: Iterable[Result]) -> pd.DataFrame:
                 "pretrained_on": ", ".join(result.pretrained_on),
                 "reference": result.reference,
                 "status": result.status,
+                "outcome": result.outcome,
                 "stage": result.stage,
                 "reason": result.reason,
                 "protocol": result.protocol,

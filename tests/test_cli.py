@@ -129,11 +129,11 @@ def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
     methods = f"{SCRIPTED},{SCRIPTED}[behaviour=raise],{SCRIPTED}[behaviour=collapse]"
     code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", suite, "--no-track")
     assert code == 1  # one failed
-    assert "3 cells: 1 done, 1 collapsed, 1 failed" in text
+    assert "3 cells: 1 solved · 1 collapsed · 1 failed" in text
     assert "RuntimeError: told to" in text
     code, text = unposed("status", "-o", suite)
     assert code == 0
-    assert "3 cells: 1 done, 1 collapsed, 1 failed" in text
+    assert "3 cells: 1 solved · 1 collapsed · 1 failed" in text
     code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", suite, "--no-track")
     assert text.count("(cached)") == 3
     code, text = unposed("plan", "-m", methods, "--effort", "smoke", "-o", suite)
@@ -155,7 +155,7 @@ def test_an_answer_goes_out_and_comes_back(unposed, tmp_path):
     (tmp_path / "answer.txt").write_text("\n".join(lines))
     code, text = unposed("submit", tmp_path / "answer.txt", "-s", "blocks", "--name", "me", *suite, "--no-track")
     assert code == 0, text
-    assert "poses[name=me]/seed0  done  0.00 deg  100% registered" in " ".join(text.split(" "))
+    assert "poses[name=me]/seed0  solved  0.00 deg  100% registered" in " ".join(text.split(" "))
     assert "seed0/heldout.transforms.json" in text
     cell = "blocks/clean/poses[name=me]/seed0"
     code, text = unposed("why", cell, *suite)
@@ -172,7 +172,7 @@ def test_why_says_what_changed(unposed, tmp_path):
     unposed("run", "-m", source, "--effort", "smoke", "-o", suite, "--no-track")
     cell = "blocks/clean/scripted/seed0"
     code, text = unposed("plan", "-m", source, "--effort", "smoke", "-o", suite, "--json")
-    assert json.loads(text)[0]["state"] == "settled: done"
+    assert json.loads(text)[0]["state"] == "settled: solved"
     source.write_text(source.read_text().replace("0.5", "0.6"))
     code, text = unposed("why", cell, "-o", suite, "-m", source)
     assert code == 0
@@ -221,7 +221,7 @@ def test_a_folder_of_ones_own_is_a_scene(unposed, tmp_path):
     scene = a_blender_scene(tmp_path / "mine")
     code, text = unposed("run", "-s", scene, "-m", SCRIPTED, "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
     assert code == 0, text
-    assert "1 done" in text
+    assert "1 cell: 1 solved" in text
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,17 @@ def status(suite: SuiteOptions) -> None:
     """Say how each cell of a suite ended."""
     from rich.console import Console
 
-    from bench.record import cells_of
-    from bench.runner.progress import MARK, headline, tally
+    from bench.record import OUTCOMES, cells_of
+    from bench.runner.progress import MARK, closing, headline
 
     console = Console(highlight=False)
     results = [result for _, result in cells_of(suite.folder)]
     for result in results:
-        mark, style = MARK[result.status]
-        console.print(f"{mark} {result.cell.id}  {result.status}", style=style, end="  ", markup=False)
+        mark, style = MARK[result.outcome]
+        console.print(f"{mark} {result.cell.id}  {OUTCOMES[result.outcome]}", style=style, end="  ", markup=False)
         console.print(headline(result), soft_wrap=True, markup=False)
-    console.print(tally(results))
+    for line in ("", *closing(results)):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 @click.command()

@@ -51,7 +51,7 @@ def plan(matrix: MatrixOptions, as_json: bool) -> None:
         click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
     for line in made.absent:
         click.echo(f"not here: {line}")
-    click.echo(f"\n{summary(rows, settings.workers)}; suite {settings.suite}")
+    click.echo(f"\n{summary(rows, settings)}; suite {settings.suite}")
 
 
 @click.command()
@@ -97,12 +97,14 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
 
 def settle(made: Plan, settings: Settings, tracked: TrackOptions) -> Sequence[Result]:
     """Settle a plan while a person watches, and say how it went."""
-    from bench.runner.progress import tally
+    from bench.runner.progress import closing
 
     console = console_of_run(made)
     with tracking(settings.suite, tracked, console) as store:
         results = settle_shown(made, settings, store, console)
-    console.print(f"\n{tally(results)}; {settings.suite}/results.csv", soft_wrap=True)
+    *methods, total = closing(results)
+    for line in ("", *methods, f"{total}; {settings.suite}/results.csv"):
+        console.print(line, soft_wrap=True, markup=False)
     return results
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from bench.matrix.fingerprint_diff import changes, completed
 from bench.matrix.plan import Plan, estimate_seconds, plan_again
-from bench.record import Result, read_suite
+from bench.record import OUTCOMES, Result, read_suite
+from bench.runner.progress import counted
 from bench.runner.run import Runner, Settings
 
 
@@ -16,7 +17,7 @@ class Prospect(NamedTuple):
     """What a run would do with one cell."""
 
     cell: str
-    state: str  # "run", "skip: why", "settled: status"
+    state: str  # "run", "skip: why", "settled: solved"
     seconds: float | None  # expected of its fit; None: unknown, or nothing to do
 
 
@@ -26,22 +27,31 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
     history = [
         (result.cell.method, result.cell.effort, result.cost["fit_seconds"])
         for _, result in (read_suite(settings.suite) if settings.suite.is_dir() else [])
-        if "fit_seconds" in result.cost
+        if "fit_seconds" in result.cost and _ran_as(result, settings)
     ]
     rows = []
     for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
-        state = f"settled: {standing.status}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
+        state = (
+            f"settled: {OUTCOMES[standing.outcome]}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
+        )
         rows.append(Prospect(planned.cell.id, state, estimate_seconds(planned, history) if state == "run" else None))
     return rows
 
 
-def summary(rows: Sequence[Prospect], workers: int) -> str:
-    """`12 cells, 5 to run, about 7 min of fitting and 1 of unknown length`."""
+def _ran_as(result: Result, settings: Settings) -> bool:
+    """Whether its fit had the device and the threads that one would have now: others took other times."""
+    device = str(result.provenance.get("device", "cpu"))
+    return result.threads == settings.threads and device.partition(":")[0] == settings.device.partition(":")[0]
+
+
+def summary(rows: Sequence[Prospect], settings: Settings) -> str:
+    """`12 cells, 5 to run, about 7 min of fitting on 2 threads and 1 of unknown length`."""
     work = [row for row in rows if row.state == "run"]
     total = sum(row.seconds or 0.0 for row in work)
     unknown = sum(row.seconds is None for row in work)
-    guess = f", about {total / workers / 60:.0f} min of fitting" if total else ""
+    minutes = f"{total / settings.workers / 60:.0f} min of fitting on {counted(settings.threads, 'thread')}"
+    guess = f", about {minutes}" if total else ""
     guess += f" and {unknown} of unknown length" if unknown else ""
     return f"{len(rows)} cells, {len(work)} to run{guess}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,12 @@ from rich.text import Text
 
 from bench.cell import Cell
 from bench.matrix.plan import Planned
-from bench.record import Result
+from bench.record import OUTCOMES, ROTATION, Outcome, Result
 from bench.runner.run import Stage
 
-MARK = {
-    "done": ("●", "green"), "skipped": ("○", "dim"), "collapsed": ("◐", "yellow"),
+MARK: dict[Outcome, tuple[str, str]] = {
+    "solved": ("●", "green"), "answered": ("◐", "yellow"), "short": ("◌", "cyan"), "done": ("●", "cyan"),
+    "collapsed": ("◔", "yellow"), "skipped": ("○", "dim"),
     "timeout": ("✗", "red"), "out_of_memory": ("✗", "red"), "failed": ("✗", "red"),
 }  # fmt: skip
 DOING = {"load": "reading the scene", "fit": "fitting", "judge": "judging"}
@@ -32,15 +34,15 @@ def headline(result: Result) -> str:
         return result.reason or ""
     parts = []
     for column, form in (
-        ("pose/rotation_deg_median", "{:.2f} deg"),
+        (ROTATION, "{:.2f} deg"),
         ("pose/registered", "{:.0%} registered"),
         ("nvs/aligned/psnr", "{:.2f} dB"),
         ("nvs/aligned/iou", "IoU {:.3f}"),
     ):
         if column in result.metrics:
             parts.append(form.format(result.metrics[column]))
-    if "fit_seconds" in result.cost:
-        parts.append(f"{result.cost['fit_seconds']:.0f} s")
+    if cost := fit_cost([result]):
+        parts.append(cost)
     parts.append("given " + ("+".join(result.given) or "images only"))
     if result.tuned_here:
         parts.append("† tuned on this scene")
@@ -48,9 +50,45 @@ def headline(result: Result) -> str:
 
 
 def tally(results: Sequence[Result]) -> str:
-    """`3 cells: 2 done, 1 collapsed`."""
-    counts = Counter(result.status for result in results)
-    return f"{len(results)} cells: " + ", ".join(f"{counts[status]} {status}" for status in MARK if counts[status])
+    """`3 cells: 1 solved · 1 answered, not solved · 1 failed`."""
+    return f"{len(results)} cell{'s' if len(results) != 1 else ''}: {_counts(results)}"
+
+
+def closing(results: Sequence[Result]) -> list[str]:
+    """The table at the end of a run: a line a method, where there are several, then the tally of all."""
+    methods: dict[str, list[Result]] = {}
+    for result in results:
+        methods.setdefault(result.cell.method, []).append(result)
+    width = max(map(len, methods), default=0)
+    rows = [
+        f"{method:<{width}}  {_counts(each)}" + (f"  {cost} a fit" if (cost := fit_cost(each)) else "")
+        for method, each in methods.items()
+    ]
+    return [*(rows if len(rows) > 1 else []), tally(results)]
+
+
+def fit_cost(results: Sequence[Result]) -> str | None:
+    """`12 s on 2 threads`, the median of these fits. Seconds of other numbers of threads are other figures, each with
+    its own median; None where no fit was timed."""
+    by_threads: dict[int | None, list[float]] = {}
+    for result in results:
+        if "fit_seconds" in result.cost:
+            by_threads.setdefault(result.threads, []).append(result.cost["fit_seconds"])
+    parts = [
+        f"{statistics.median(seconds):.0f} s" + (f" on {counted(threads, 'thread')}" if threads else "")
+        for threads, seconds in sorted(by_threads.items(), key=lambda item: item[0] or 0)
+    ]
+    return ", ".join(parts) or None
+
+
+def counted(count: int, what: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{count} {what}" + ("s" if count != 1 else "")
+
+
+def _counts(results: Sequence[Result]) -> str:
+    counts = Counter(result.outcome for result in results)
+    return " · ".join(f"{counts[outcome]} {OUTCOMES[outcome]}" for outcome in MARK if counts[outcome])
 
 
 class Display(Protocol):
@@ -119,9 +157,10 @@ class LiveTable(PlainLines):
 
 
 def _line(number: int, total: int, stage: Stage, result: Result) -> Text:
-    mark, style = MARK[result.status]
-    line = Text(f"[{number:>{len(str(total))}}/{total}] ", style="dim")
+    mark, style = MARK[result.outcome]
+    line = Text()
+    line.append(f"[{number:>{len(str(total))}}/{total}] ", style="dim")
     line.append(f"{mark} {result.cell.id}", style=style)
-    line.append(f"  {result.status}" + (" (cached)" if stage == "cached" else ""), style=style)
+    line.append(f"  {OUTCOMES[result.outcome]}" + (" (cached)" if stage == "cached" else ""), style=style)
     line.append(f"  {headline(result)}", style="default")
     return line

@@ -126,6 +126,7 @@ class Tracker:
             "mlflow.runName": cell.id,
             "unposed.cell": cell.id,
             "unposed.status": result.status,
+            "unposed.outcome": result.outcome,
             "unposed.reason": (result.reason or "")[:5000],
             "unposed.protocol": result.protocol,
             "unposed.given": "+".join(result.given) or "images only",
