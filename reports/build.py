@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import record
 from bench.stress import breaking_points
 from reports import pictures, text
-from reports.analysis import aggregates, families, heat, paired, robustness, scores, severities, tables, tradeoff
+from reports.analysis import entries as cells
+from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis.columns import COLUMNS, column
-from reports.analysis.scores import Entry
+from reports.analysis.entries import OUTCOMES, Entry, read
+from reports.analysis.scorebook import Scorebook
 from reports.analysis.verdict import verdict
 from reports.naming import replace, sweep
 from reports.site import details, pages
@@ -24,9 +25,9 @@ OURS = ("cells", "scenes", "pictures", "assets")
 def build(suite: Path, out: Path | None = None) -> Path:
     """Write the report into `out` (default `<suite>/report`), every file replaced whole.
 
-    Returns the path of `index.html`. Raises ValueError where there is no result, or one that cannot be read.
+    Returns the path of `index.html`. Raises ValueError where there is no result.
     """
-    entries = scores.read(suite)
+    entries = read(suite)
     out = out or suite / "report"
     facts = gather(suite.resolve().name, entries, breaking_points.read(suite))
     album = pictures.make(entries, out)
@@ -34,7 +35,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     for path, content in (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),
-        ("robustness.csv", robustness.table(_frame(entries)).to_csv(index=False)),
+        ("robustness.csv", robustness.table(facts["curves"])),
         *pages.site(facts, album),
     ):
         replace(out / path, content)
@@ -47,40 +48,40 @@ def gather(
     name: str, entries: Sequence[Entry], searches: Sequence[breaking_points.BreakingPoint] = ()
 ) -> dict[str, Any]:
     """All that is said of a suite as a whole."""
-    methods = scores.by_method(entries)
+    book = Scorebook(entries)
+    methods = cells.by_method(entries)
+    curves = robustness.curves(entries, book)
     return {
         "suite": name,
         "entries": entries,
-        "settings": list(scores.by_setting(entries)),
+        "book": book,
+        "settings": list(cells.by_setting(entries)),
         "protocols": sorted({entry.result.protocol for entry in entries}),
         "efforts": sorted({entry.result.cell.effort for entry in entries}),
-        "scenes": list(scores.by_scene(entries)),
-        "degradations": list(scores.by_degradation(entries)),
+        "scenes": list(cells.by_scene(entries)),
+        "degradations": list(cells.by_degradation(entries)),
         "methods": list(methods),
-        "seeds": sorted({entry.result.cell.seed for entry in entries}),
-        "tally": Counter(entry.result.status for entry in entries),
-        "given": scores.given_by_method(entries),
-        "told": {method for method, each in methods.items() if scores.is_told(each)},
-        "verdict": verdict(entries),
-        "boards": [(question, tables.leaderboard(question, each)) for question, each in questions(entries)],
-        "across": aggregates.across(entries),
-        "robustness": families.families(_frame(entries)),
+        "seeds": sorted({entry.seed for entry in entries}),
+        "tally": Counter(entry.outcome for entry in entries),
+        "given": {method: cells.describe_given(each) for method, each in methods.items()},
+        "given_in_full": {method: details.given_in_full(each) for method, each in methods.items()},
+        "given_poses": {method for method, each in methods.items() if each[0].given_poses},
+        "verdict": verdict(entries, book, curves),
+        "boards": [(q, leaderboard.of_question(q, each, book)) for q, each in cells.by_question(entries).items()],
+        "across": leaderboard.across_scenes(entries, book),
+        "families": robustness.by_family(curves),
         "searches": searches,
-        "heats": heat.heats(entries),
-        "curves": severities.curves(entries),
-        "bargains": tradeoff.bargains(entries),
-        "comparisons": paired.comparisons(entries),
+        "heats": heat.heats(entries, book),
+        "curves": curves,
+        "costs": tradeoff.costs(entries, book),
+        "comparisons": paired.comparisons(entries, book),
         "shared": details.shared_provenance(entries),
         "commands": sorted({str(entry.result.provenance.get("command", "")) for entry in entries} - {""}),
         "repeat": details.command(entry.result.cell for entry in entries),
         "definitions": _definitions(entries),
         "constants": _constants(entries),
-        "statuses": scores.STATUSES,
+        "outcomes": OUTCOMES,
     }
-
-
-def questions(entries: Sequence[Entry]) -> list[tuple[scores.Question, list[Entry]]]:
-    return list(scores.by_question(entries).items())
 
 
 def _definitions(entries: Sequence[Entry]) -> list[Any]:
@@ -88,20 +89,11 @@ def _definitions(entries: Sequence[Entry]) -> list[Any]:
     held: set[str] = set()
     for entry in entries:
         held |= {*entry.result.metrics, *entry.result.absent, *(f"cost/{key}" for key in entry.result.cost)}
-        for row in entry.result.per_view.values():
-            held |= row.keys()
+        held |= {name for row in entry.result.per_view.values() for name in row}
+    stages = {name for name in held if any(each.startswith(name + "/") for each in COLUMNS)}  # absent as a whole
     return [COLUMNS[name] for name in COLUMNS if name in held] + [
-        column(name) for name in sorted(held - COLUMNS.keys()) if not _is_stage(name)
+        column(name) for name in sorted(held - COLUMNS.keys() - stages)
     ]
-
-
-def _is_stage(name: str) -> bool:
-    """`nvs/refined`, absent as a whole, is no column."""
-    return any(each.startswith(name + "/") for each in COLUMNS)
-
-
-def _frame(entries: Sequence[Entry]) -> Any:
-    return record.table(entry.result for entry in entries)
 
 
 def _constants(entries: Sequence[Entry]) -> list[tuple[str, str]]:

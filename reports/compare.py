@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.analysis import scores, stats
-from reports.analysis.aggregates import by_scene
+from bench.record import ROTATION
+from reports.analysis import entries as cells
+from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.scores import Entry, Question
+from reports.analysis.entries import Entry, Question
+from reports.analysis.leaderboard import show_interval
 
 QUALITY = {
     "pose/rotation_deg_median": 0.1, "pose/registered": 0.01, "nvs/aligned/psnr": 0.1, "nvs/aligned/iou": 0.005,
@@ -62,7 +64,7 @@ class Change:
     a: float  # median
     b: float
     mean: float  # of the differences
-    interval: stats.Interval | None  # of the mean, stratified by scene; None for fewer than two cells
+    interval: stats.Interval | None  # of the mean, as leaderboards have it; None for fewer than two cells
     better: int
     worse: int
     worst: tuple[tuple[str, float, float], ...]  # name, a, b of the cells that lost most
@@ -73,7 +75,7 @@ class Change:
     def lost(self) -> bool:
         """Whether it is worse beyond its tolerance, and beyond chance where there are cells enough to say so."""
         sign = 1 if self.column.better == "low" else -1
-        ends = sorted(sign * end for end in (self.interval or (self.mean, self.mean)))
+        ends = sorted(sign * end for end in (self.interval or (self.mean, self.mean))[:2])
         return self.counts and ends[0] > self.tolerance
 
 
@@ -101,7 +103,7 @@ class Compared:
         ):  # fmt: skip
             if count:
                 found.append(f"{count} {'cell' if count == 1 else 'cells'} {what}")
-        return (*found, *(f"{title(each.column)} {told(each)}" for each in self.changes if each.lost))
+        return (*found, *(f"{title(each.column)} {said(each)}" for each in self.changes if each.lost))
 
 
 def side(label: str) -> Side:
@@ -109,8 +111,8 @@ def side(label: str) -> Side:
     folder, method = label, ""
     if not Path(label).is_dir() and ":" in label:
         folder, _, method = label.rpartition(":")
-    entries = scores.read(Path(folder))
-    known = list(scores.by_method(entries))
+    entries = cells.read(Path(folder))
+    known = list(cells.by_method(entries))
     if method and method not in known:
         raise ValueError(f"compare: {folder} has no method {method!r}; it has {', '.join(known)}")
     held = tuple(entry for entry in entries if not method or entry.method == method)
@@ -135,17 +137,17 @@ def compare(a: Side, b: Side) -> Compared:
     both = [pair for pair in pairs if pair.a.done and pair.b.done]
     # another method may lack a column by its nature; the same one has it in A, and so should have it in B
     owed = [
-        name for name in QUALITY if not across or any(scores.value(pair.b.result, name) is not None for pair in both)
+        name for name in QUALITY if not across or any(cells.value(pair.b.result, name) is not None for pair in both)
     ]
     return Compared(
         a=a, b=b, pairs=pairs, only_b=len(right) - len(shared),
-        lacking=tuple((_name(entry, across), f"{scores.STATUSES[entry.result.status]} in A")
+        lacking=tuple((_name(entry, across), f"{cells.OUTCOMES[entry.outcome]} in A")
                       for key, entry in left.items() if key not in right),
         changes=tuple(change for change in changes if change is not None),
-        newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: scores.ended(pair.b)),
-        newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: scores.ended(pair.a)),
-        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) and not _solved(pair.b) and _turned(pair), _rotations),
-        newly_solved=_cells(both, lambda pair: _solved(pair.b) and not _solved(pair.a) and _turned(pair), _rotations),
+        newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: cells.ended(pair.b)),
+        newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: cells.ended(pair.a)),
+        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) > _solved(pair.b) and _turned(pair), _rotations),
+        newly_solved=_cells(both, lambda pair: _solved(pair.a) < _solved(pair.b) and _turned(pair), _rotations),
         newly_missing=tuple((pair.name, ", ".join(lost)) for pair in both if (lost := _missing(pair, owed))),
     )  # fmt: skip
 
@@ -166,30 +168,30 @@ def _cells(
 
 
 def _solved(entry: Entry) -> bool:
-    return bool(scores.success([entry])[0])
+    return entry.result.solved
 
 
 def _turned(pair: Pair) -> bool:
     """Whether the rotation errors differ by more than what is no change, or one of them is no number."""
-    a, b = (scores.array([each], scores.ROTATION)[0] for each in (pair.a, pair.b))
-    return not abs(b - a) <= QUALITY[scores.ROTATION]
+    a, b = (cells.array([each], ROTATION)[0] for each in (pair.a, pair.b))
+    return not abs(b - a) <= QUALITY[ROTATION]
 
 
 def _missing(pair: Pair, owed: Sequence[str]) -> list[str]:
     """Those of these columns that are a number in A and none in B."""
-    held = [(name, *(scores.array([each], name)[0] for each in (pair.a, pair.b))) for name in owed]
+    held = [(name, *(cells.array([each], name)[0] for each in (pair.a, pair.b))) for name in owed]
     return [title(column(name)) for name, a, b in held if math.isfinite(a) and math.isnan(b)]
 
 
 def _rotations(pair: Pair) -> str:
-    shown = column(scores.ROTATION)
-    values = [scores.value(each.result, scores.ROTATION) for each in (pair.a, pair.b)]
+    shown = column(ROTATION)
+    values = [cells.value(each.result, ROTATION) for each in (pair.a, pair.b)]
     return " -> ".join("?" if value is None else shown.show(value) for value in values) + " deg"
 
 
 def _change(pairs: Sequence[Pair], name: str, tolerance: float, *, share: bool) -> Change | None:
     shown = column(name)
-    held = [(pair, scores.value(pair.a.result, name), scores.value(pair.b.result, name)) for pair in pairs
+    held = [(pair, cells.value(pair.a.result, name), cells.value(pair.b.result, name)) for pair in pairs
             if pair.a.done and pair.b.done]  # fmt: skip
     kept = [(pair, a, b) for pair, a, b in held if a is not None and b is not None and math.isfinite(b - a)]
     if not kept:
@@ -199,7 +201,7 @@ def _change(pairs: Sequence[Pair], name: str, tolerance: float, *, share: bool) 
     allowed = tolerance * np.abs(before) if share else np.full(len(kept), tolerance)
     gain = -difference if shown.better == "low" else difference
     ranked = sorted(range(len(kept)), key=lambda k: gain[k])
-    strata = by_scene([pair.a for pair, _, _ in kept], difference)
+    scenes = np.array([pair.a.scene for pair, _, _ in kept])
 
     def named(places: Sequence[int]) -> tuple[tuple[str, float, float], ...]:
         return tuple((kept[k][0].name, float(before[k]), float(after[k])) for k in places)
@@ -207,16 +209,11 @@ def _change(pairs: Sequence[Pair], name: str, tolerance: float, *, share: bool) 
     return Change(
         column=shown, tolerance=tolerance, n=len(kept), counts=not share,
         a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
-        interval=stats.bootstrap(strata, stats.mean) if max(map(len, strata)) > 1 else _over_scenes(strata),
+        interval=stats.interval([difference[scenes == scene] for scene in sorted(set(scenes.tolist()))], stats.mean),
         better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
         worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
         best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),
     )  # fmt: skip
-
-
-def _over_scenes(strata: Sequence[stats.Scores]) -> stats.Interval | None:
-    """One cell a scene: the scenes themselves are drawn from."""
-    return stats.bootstrap([np.concatenate(strata)], stats.mean) if len(strata) > 1 else None
 
 
 def title(shown: Column) -> str:
@@ -224,10 +221,10 @@ def title(shown: Column) -> str:
     return f"{shown.label} {stage}".strip()
 
 
-def told(change: Change) -> str:
+def said(change: Change) -> str:
     shown = change.column
-    interval = f" [{shown.show(change.interval.low)}, {shown.show(change.interval.high)}]" if change.interval else ""
-    return f"{signed(change.mean, shown)}{interval} {shown.unit}".rstrip() + f" over {change.n} cells"
+    parts = (signed(change.mean, shown), show_interval(change.interval, shown), shown.unit, f"over {change.n} cells")
+    return " ".join(filter(None, parts))
 
 
 def signed(value: float, shown: Column) -> str:

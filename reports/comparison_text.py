@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from reports.analysis.leaderboard import show_interval
 from reports.compare import Change, Compared, signed, title
 
 LISTED = 10  # cells named of each kind
@@ -18,10 +18,11 @@ def lines(compared: Compared) -> list[str]:
     """What `unposed compare` prints."""
     sides = (("A", compared.a), ("B", compared.b))
     said = [f"{name}  {each.label}  {len(each.entries)} cells, git {each.revisions}" for name, each in sides]
-    statuses = [Counter(entry.result.status for entry in (pair.a for pair in compared.pairs)),
-                Counter(entry.result.status for entry in (pair.b for pair in compared.pairs))]  # fmt: skip
+    solved = [
+        sum(entry.result.solved for entry in side) for side in zip(*((p.a, p.b) for p in compared.pairs), strict=True)
+    ]
     said.append(
-        f"{len(compared.pairs)} pairs ({statuses[0]['done']} done in A, {statuses[1]['done']} in B); "
+        f"{len(compared.pairs)} pairs ({solved[0]} solved in A, {solved[1]} in B); "
         f"{len(compared.lacking)} cells only in A, {compared.only_b} only in B"
     )
     said += ["", *_table(compared.changes)]
@@ -54,9 +55,7 @@ def _table(changes: Sequence[Change]) -> list[str]:
     rows: list[tuple[str, ...]] = [heads]
     for each in changes:
         shown = each.column
-        interval = (
-            f"[{shown.show(each.interval.low)}, {shown.show(each.interval.high)}]" if each.interval else "one cell"
-        )
+        interval = show_interval(each.interval, shown) or "one cell"
         unit = f" ({shown.unit})" if shown.unit else ""
         same = each.n - each.better - each.worse
         rows.append((f"{title(shown)}{unit} {shown.arrow}", str(each.n), shown.show(each.a), shown.show(each.b),
@@ -82,7 +81,8 @@ def as_json(compared: Compared) -> dict[str, Any]:
         "changes": {
             each.column.name: {
                 "n": each.n, "a": each.a, "b": each.b, "mean": each.mean,
-                "interval": list(each.interval) if each.interval else None,
+                "interval": list(each.interval[:2]) if each.interval else None,
+                "interval_over": each.interval.over if each.interval else None,
                 "better": each.better, "worse": each.worse, "lost": each.lost,
             }
             for each in compared.changes

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reports.analysis import scores
+from reports.analysis import entries as cells
 from reports.analysis.columns import column
-from reports.analysis.scores import IOU, PSNR, Entry, Question
+from reports.analysis.entries import IOU, PSNR, Entry, Question
 from reports.naming import replace, slug
 
 STAGES = ("aligned", "refined", "registered", "depth")
@@ -96,7 +96,7 @@ class Album:
 def make(entries: Sequence[Entry], site: Path) -> Album:
     """Write the pictures of all cells below `site/pictures`."""
     plan = budget(len(entries))
-    questions = scores.by_question(entries)
+    questions = cells.by_question(entries)
     truth, shown, common, jobs = {}, {}, {}, []
     with ThreadPoolExecutor(2) as pool:  # decoding and encoding leave Python's lock
         for question, each in questions.items():
@@ -135,7 +135,7 @@ def spread(n: int, most: int) -> list[int]:
     return list(range(n)) if n <= most else [round((k + 0.5) * n / most - 0.5) for k in range(most)]
 
 
-def quality(row: Mapping[str, float], stage: str = "aligned") -> tuple[str, float] | None:
+def view_quality(row: Mapping[str, float], stage: str = "aligned") -> tuple[str, float] | None:
     """IoU of a silhouette, PSNR otherwise: the column and its value for one view."""
     for name in (IOU, PSNR):
         name = name.replace("aligned", stage)
@@ -148,7 +148,7 @@ def _worst(entry: Entry, held: Sequence[str], most: int) -> tuple[str, ...]:
     """Names of the views that this cell renders worst, the worst first."""
     scored = []
     for name in held:
-        found = quality(entry.result.per_view.get(name, {}))
+        found = view_quality(entry.result.per_view.get(name, {}))
         if found is not None:
             scored.append((-math.inf if math.isnan(found[1]) else found[1], name))
     return tuple(name for _, name in sorted(scored)[:most]) if _kept(entry) else ()
@@ -186,7 +186,7 @@ def _views(
 
 
 def _score(row: Mapping[str, float], stage: str) -> str:
-    found = quality(row, stage)
+    found = view_quality(row, stage)
     if found is None:
         return ""
     shown = column(found[0])
@@ -231,7 +231,7 @@ def typical(entries: Iterable[Entry]) -> Entry | None:
     """The seed in the middle by PSNR (by IoU for silhouettes): neither the best nor the worst stands for a method."""
 
     def middle(entry: Entry) -> float:
-        found = [scores.value(entry.result, name) for name in (IOU, PSNR)]
+        found = [cells.value(entry.result, name) for name in (IOU, PSNR)]
         return next((each for each in found if each is not None and np.isfinite(each)), -np.inf)
 
     ordered = sorted(entries, key=lambda entry: (middle(entry), entry.result.cell.seed))

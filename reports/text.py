@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench import record
-from reports.analysis import scores
-from reports.analysis.scores import Entry
+from reports.analysis import entries as cells
+from reports.analysis import robustness
+from reports.analysis.entries import Entry
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
@@ -22,6 +23,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["md"] = escape
+    environment.globals["show_area"] = robustness.show_area
     return environment.get_template("report.md.j2").render(facts)
 
 
@@ -45,7 +47,7 @@ def table(entries: Sequence[Entry]) -> str:
 
 def _value(entry: Entry, name: str, value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
-        return "" if scores.value(entry.result, name) is None else "nan"
+        return "" if cells.value(entry.result, name) is None else "nan"
     return "" if value is None else value
 
 

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from reports.analysis import scores, severities, stats
+from bench.record import ROTATION, SOLVED_BELOW_DEG
+from reports.analysis import entries as cells
+from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.scores import IOU, PSNR, REGISTERED, ROTATION, STATUSES, Entry, Question
+from reports.analysis.entries import OUTCOMES, REGISTERED, Entry, Question
+from reports.analysis.leaderboard import quality_column, ranking
+from reports.analysis.robustness import SUCCESS, Curve, show_area
+from reports.analysis.scorebook import Scorebook, Scored
 
 
 class Part(NamedTuple):
@@ -28,121 +31,139 @@ Sentence = tuple[Part, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class _Standing:
-    """How a method did on one question: `quality` is PSNR, or IoU for silhouettes."""
+    """How a method did on one question, failures charged: `quality` is IoU, PSNR or rotation, what leaders lead in."""
 
     method: str
     entries: tuple[Entry, ...]
-    rate: float
-    rotation: float
-    quality: float
-    low: float
-    high: float
+    rotation: Scored
+    quality: Scored
     quality_name: str
 
     @property
-    def ceiling(self) -> bool:
-        return any(entry.ceiling for entry in self.entries)
+    def answered(self) -> bool:
+        return any(entry.done for entry in self.entries)
 
     @property
-    def rank(self) -> tuple[float, float]:
-        return self.rate, -math.inf if math.isnan(self.quality) else self.quality
-
-    @property
-    def solved(self) -> str:
-        """`succeeds in 5 of 6 cells, `; nothing for one cell."""
-        return f"succeeds in {self.solved_of} cells, " if len(scores.tried(self.entries)) > 1 else ""
-
-    @property
-    def solved_of(self) -> str:
-        tried = scores.tried(self.entries)
-        return f"{round(self.rate * len(tried))} of {len(tried)}"
+    def success(self) -> str:
+        held = cells.tried(self.entries)
+        return f"{sum(entry.result.solved for entry in held)} of {len(held)}"
 
     @property
     def words(self) -> str:
-        rotation = "is not a number" if math.isnan(self.rotation) else f"{column(ROTATION).show(self.rotation)} deg"
-        return f"median rotation {rotation}" + (
-            f", {self.quality_words} on held-out views" if self.quality_words else ""
-        )
+        """`median rotation 0.12 deg, 31.20 dB on held-out views`."""
+        rotation = self.rotation.at(stats.median)
+        error = "is not known" if math.isnan(rotation) else f"{column(ROTATION).show(rotation)} deg"
+        return f"median rotation {error}" + (f", {self.render} on held-out views" if self.render else "")
 
     @property
-    def quality_words(self) -> str:
-        shown = column(self.quality_name)
-        return "" if math.isnan(self.quality) else f"{shown.show(self.quality)} {shown.unit or shown.label}"
+    def render(self) -> str:
+        """`31.20 dB`, the IQM; nothing where it renders nothing."""
+        middle, shown = self.quality.at(stats.iqm), column(self.quality_name)
+        known = not math.isnan(middle) and self.quality_name != ROTATION
+        return f"{shown.show(middle)} {shown.unit or shown.label}" if known else ""
 
 
-def of_question(question: Question, entries: Sequence[Entry]) -> Sentence:
-    return finding(question.title, entries, agreement=question.agreement)
+def of_question(question: Question, entries: Sequence[Entry], book: Scorebook) -> Sentence:
+    return finding(question.title, entries, book, agreement=question.agreement)
 
 
-def finding(title: str, entries: Sequence[Entry], *, agreement: bool) -> Sentence:
-    """Methods blind to the poses are ranked by success rate, then by quality on held-out views, over shared scenes."""
-    shared, scenes = scores.scenes_of_the_blind(entries)
+def finding(title: str, entries: Sequence[Entry], book: Scorebook, *, agreement: bool) -> Sentence:
+    """Methods blind to the poses are ranked as the leaderboard ranks them, over the scenes that all were tried in."""
+    shared, scenes = cells.scenes_of_the_blind(entries)
     if scenes and not shared:
         return Part(title, strong=True), Part(": methods that see no poses share no scene, so none leads.")
     if shared != scenes:
-        entries = [entry for entry in entries if entry.result.cell.scene in shared]
+        entries = [entry for entry in entries if entry.scene in shared]
         title += f" (the {len(shared)} of {len(scenes)} scenes that all were tried in)"
-    standings = [_standing(method, each) for method, each in scores.by_method(entries).items() if scores.tried(each)]
-    blind = [each for each in standings if not scores.is_told(each.entries)]
-    told = [each for each in standings if scores.is_told(each.entries) and any(e.done for e in each.entries)]
-    answered = sorted((each for each in blind if any(e.done for e in each.entries)), key=lambda e: e.rank, reverse=True)
-    against = " (agreement with COLMAP)" if agreement else ""
-    head = [Part(title, strong=True), Part(f"{against}: ")]
-    oracles = [each for each in told if each.ceiling]
-    tail = _against_oracle(answered[0] if answered and answered[0].rate else None, oracles)
-    tail = (*tail, *_unranked([each for each in told if not each.ceiling]))
+    name = quality_column(entries)
+    standings = {
+        method: _Standing(method=method, entries=tuple(each), rotation=book.penalised(each, ROTATION),
+                          quality=book.penalised(each, name), quality_name=name)
+        for method, each in cells.by_method(entries).items() if cells.tried(each)
+    }  # fmt: skip
+    blind = [each for each in standings.values() if not each.entries[0].given_poses]
+    helped = [each for each in standings.values() if each.entries[0].given_poses and each.answered]
+    leaders = [standings[method] for method in ranking(entries, book) if method in standings]
+    head = [Part(title, strong=True), Part(" (agreement with COLMAP): " if agreement else ": ")]
+    oracles = [each for each in helped if any(entry.is_oracle for entry in each.entries)]
+    tail = (*_against_oracle(leaders, oracles), *_unranked([each for each in helped if each not in oracles]))
     if not blind:
         return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
-    if not answered:
-        ended = Counter(f"{e.method} {STATUSES[e.result.status]}" for each in blind for e in each.entries if e.failed)
-        what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
-        return (*head, Part(f"no method that sees no poses gave an answer ({what})."), *tail)
-    first = answered[0]
-    if first.rate == 0:
-        closest = min(answered, key=lambda each: (math.isnan(each.rotation), each.rotation))
-        none = f"no method that sees no poses recovered the cameras to {stats.SOLVED_BELOW_DEG:g} deg"
-        if math.isnan(closest.rotation):
-            return (*head, Part(f"{none}, or has a rotation error that is a number."), *tail)
-        name = Part(closest.method, strong=True)
-        return (*head, Part(f"{none}; closest is "), name, Part(f" ({closest.words})."), *tail)
+    return (*head, *(_leading(leaders, len(blind)) if leaders else _none_leads(blind)), *tail)
+
+
+def _leading(leaders: Sequence[_Standing], blind: int) -> Sentence:
+    first = leaders[0]
     alone = " is the only method tried that sees no poses"
-    role = alone if len(blind) == 1 else f" leads the {len(blind)} methods that see no poses"
-    name = Part(first.method, strong=True)
-    return (*head, name, Part(f"{role}: {first.solved}{first.words}{_second(answered)}."), *tail)
+    role = alone if blind == 1 else f" leads the {blind} methods that see no poses"
+    solved = f"succeeds in {first.success} cells, " if len(cells.tried(first.entries)) > 1 else ""
+    return Part(first.method, strong=True), Part(f"{role}: {solved}{first.words}{_second(leaders)}.")
 
 
-def bearing(curves: Sequence[severities.Curve]) -> Sentence:
-    """Which methods break under one kind of degradation, and at which severity."""
-    blind = [curve for curve in curves if not curve.told] or list(curves)
+def _second(leaders: Sequence[_Standing]) -> str:
+    if len(leaders) < 2 or not leaders[1].render:
+        return ""
+    first, second = leaders[:2]
+    solved = f"{second.success} cells solved and " if first.success != second.success else ""
+    ranges = [(min(each.quality.values), max(each.quality.values)) for each in (first, second)]
+    overlap = ranges[1][1] >= ranges[0][0] and first.quality.n > 1
+    return f"; {second.method} follows with {solved}{second.render}" + (" (their ranges overlap)" if overlap else "")
+
+
+def _none_leads(blind: Sequence[_Standing]) -> Sentence:
+    """No method that sees no poses solved enough to lead; what came closest."""
+    answered = [each for each in blind if each.answered]
+    if not answered:
+        ended = Counter(f"{e.method} {OUTCOMES[e.outcome]}" for each in blind for e in each.entries if e.failed)
+        what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
+        return (Part(f"no method that sees no poses gave an answer ({what})."),)
+    if any(entry.result.solved for each in answered for entry in each.entries):
+        said = ", ".join(f"{each.method} in {each.success} cells" for each in answered)
+        return (Part(f"no method that sees no poses answered in half of its cells; solved: {said}."),)
+    closest = min(
+        answered, key=lambda each: (math.isnan(each.rotation.at(stats.median)), each.rotation.at(stats.median))
+    )
+    none = f"no method that sees no poses recovered the cameras to {SOLVED_BELOW_DEG:g} deg"
+    if any(entry.outcome == "short" for entry in closest.entries):
+        return (Part(f"{none}; this effort is too short for {closest.method} to converge."),)
+    return Part(f"{none}; closest is "), Part(closest.method, strong=True), Part(f" ({closest.words}).")
+
+
+def bearing(curves: Sequence[Curve]) -> Sentence:
+    """Which methods break under one kind of degradation, and between which severities."""
+    blind = [curve for curve in curves if not curve.given_poses] or list(curves)
     top = max(level.severity for curve in curves for level in curve.levels)
     against = " (agreement with COLMAP)" if curves[0].setting.agreement else ""
-    head = [Part(f"{curves[0].kind}, severity to {top:g}", strong=True), Part(f"{against}: ")]
-    hold = [curve for curve in blind if curve.breaking is None]
-    lost = [curve for curve in blind if curve.breaking == curve.levels[0].severity]
-    broken = [curve for curve in blind if curve not in hold and curve not in lost]
+    hold = [curve for curve in blind if curve.broken.breaks is None]
+    lost = [curve for curve in blind if curve.broken.holds is None]
     said: list[list[Part]] = []
     if hold:
         verb = "holds" if len(hold) == 1 else "hold"
-        said.append([*_names(hold), Part(f" {verb} to the highest severity tried ({_area(hold)})")])
-    for curve in sorted(broken, key=lambda curve: (-(curve.breaking or 0), curve.method)):
-        said.append([*_names([curve]), Part(f" breaks at severity {curve.breaking:g}{_views_left(curve)}")])
+        areas = sorted({show_area(curve, SUCCESS) for curve in hold})
+        area = areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}"
+        said.append(
+            [*_names(hold), Part(f" {verb} to the highest severity tried (area under the success curve {area})")]
+        )
+    broken = [curve for curve in blind if curve not in hold and curve not in lost]
+    for curve in sorted(broken, key=lambda curve: (-(curve.broken.breaks or 0), curve.method)):
+        between = f" breaks between severity {curve.broken.holds:g} and {curve.broken.breaks:g}"
+        said.append([*_names([curve]), Part(between + _views_left(curve))])
     if lost:
         where = "already on the clean capture" if lost[0].levels[0].severity == 0 else "at the lowest severity tried"
         said.append([*_names(lost), Part(f" succeeded in fewer than half of the cells {where}")])
     parts = [part for k, each in enumerate(said) for part in ([Part("; ")] if k else []) + each]
-    return (*head, *parts, Part("."))
+    return Part(f"{curves[0].kind}, severity to {top:g}", strong=True), Part(f"{against}: "), *parts, Part(".")
 
 
-def _views_left(curve: severities.Curve) -> str:
+def _views_left(curve: Curve) -> str:
     """How many views were registered where a method broke, if not all."""
-    level = next(level for level in curve.levels if level.severity == curve.breaking)
-    held = level.points.get(REGISTERED)
+    held = dict(curve.points(REGISTERED)).get(curve.broken.breaks or 0)
     if held is None or held.value == 1:
         return ""
     return f", where it registers {100 * held.value:.0f} % of the views" if held.value else ", where it gives no answer"
 
 
-def _names(curves: Sequence[severities.Curve]) -> list[Part]:
+def _names(curves: Sequence[Curve]) -> list[Part]:
     parts = []
     for k, curve in enumerate(curves):
         if k:
@@ -151,48 +172,14 @@ def _names(curves: Sequence[severities.Curve]) -> list[Part]:
     return parts
 
 
-def _area(curves: Sequence[severities.Curve]) -> str:
-    areas = sorted({curve.shown_area for curve in curves})
-    return "area under the success curve " + (areas[0] if len(areas) == 1 else f"{areas[0]} to {areas[-1]}")
-
-
-def _standing(method: str, entries: Sequence[Entry]) -> _Standing:
-    tried = scores.tried(entries)
-    done = [entry for entry in tried if entry.done]
-    name = IOU if any(scores.value(entry.result, IOU) is not None for entry in done) else PSNR
-    quality, rotation = _finite(done, name), _finite(done, ROTATION)
-    return _Standing(
-        method=method, entries=tuple(entries), rate=float(scores.success(tried).mean()), quality_name=name,
-        rotation=float(stats.median(rotation)) if len(rotation) else math.nan,
-        quality=float(stats.median(quality)) if len(quality) else math.nan,
-        low=float(quality.min(initial=math.inf)), high=float(quality.max(initial=-math.inf)),
-    )  # fmt: skip
-
-
-def _finite(entries: Sequence[Entry], name: str) -> stats.Scores:
-    values = scores.array(entries, name)
-    return values[np.isfinite(values)]
-
-
-def _second(answered: Sequence[_Standing]) -> str:
-    if len(answered) < 2 or not answered[1].quality_words:
-        return ""
-    first, second = answered[:2]
-    overlap = second.high >= first.low and len(first.entries) > 1
-    solved = f"{second.solved_of} cells solved and " if first.rate != second.rate else ""
-    return f"; {second.method} follows with {solved}{second.quality_words}" + (
-        " (their ranges overlap)" if overlap else ""
-    )
-
-
-def _against_oracle(first: _Standing | None, oracles: Sequence[_Standing]) -> Sentence:
-    best = max(oracles, key=lambda each: each.rank, default=None)
-    if best is None or not best.quality_words:
+def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing]) -> Sentence:
+    best = max((each for each in oracles if each.render), key=lambda each: each.quality.at(stats.iqm), default=None)
+    if best is None:
         return ()
-    text = f" Given the true poses, {best.method} reaches {best.quality_words}"
-    if first is None or math.isnan(first.quality) or first.quality_name != best.quality_name:
+    text = f" Given the true poses, {best.method} reaches {best.render}"
+    if not leaders or not leaders[0].render:
         return (Part(text + "."),)
-    gap, shown = best.quality - first.quality, column(best.quality_name)
+    gap, shown = best.quality.at(stats.iqm) - leaders[0].quality.at(stats.iqm), column(best.quality_name)
     side = "above" if gap >= 0 else "below"
     return (Part(f"{text}, {shown.show(abs(gap))} {shown.unit or shown.label} {side}."),)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from reports.analysis import aggregates, scores, stats
+from bench.record import ROTATION
+from reports.analysis import entries as cells
+from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.scores import CLEAN, PSNR, ROTATION, STATUSES, Entry, Question, Setting
+from reports.analysis.entries import CLEAN, OUTCOMES, PSNR, Entry, Setting
+from reports.analysis.scorebook import Scorebook
 
 Hatch = Literal["", "some", "all"]
 MEASURES = {"success": "success rate", "rotation": "rotation error", "psnr": "held-out PSNR"}
@@ -32,10 +34,12 @@ class Square:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeatRow:
+class Line:
+    """The squares of one method."""
+
     method: str
     given: str
-    told: bool
+    given_poses: bool
     squares: tuple[Square, ...]
 
 
@@ -45,95 +49,73 @@ class Heat:
     across: str  # "degradation" or "scene"
     scope: str  # what all squares share: "3 scenes", "clean"
     columns: tuple[tuple[str, str], ...]  # (kind, severity) of degradations, (scene, "") of scenes
-    rows: tuple[HeatRow, ...]
+    rows: tuple[Line, ...]
 
 
-def heats(entries: Sequence[Entry]) -> list[Heat]:
+def heats(entries: Sequence[Entry], book: Scorebook) -> list[Heat]:
     """For each setting, methods by degradations; and where there are several scenes, methods by scenes as they are."""
-    levels = scores.mean_colour(entries)
     found = []
-    for setting, each in scores.by_setting(entries).items():
-        n = len(scores.by_scene(each))
+    for setting, each in cells.by_setting(entries).items():
+        n = len(cells.by_scene(each))
+        names = {name: (kind, level) for name in cells.by_degradation(each) for kind, _, level in [name.partition("@")]}
+        scope = f"{n} scene{'s' if n > 1 else ''}"
         found.append(
-            _heat(
-                setting, "degradation", f"{n} scene{'s' if n > 1 else ''}",
-                each, lambda entry: entry.result.cell.degradation, list(scores.by_degradation(each)), levels,
-            )
+            _heat(setting, "degradation", scope, each, lambda entry: entry.result.cell.degradation, names, book)
         )  # fmt: skip
         clean = [entry for entry in each if entry.result.cell.degradation == CLEAN]
-        scenes = list(scores.by_scene(clean))
+        scenes = {name: (name, "") for name in cells.by_scene(clean)}
         if len(scenes) > 1:
-            found.append(
-                _heat(setting, "scene", CLEAN, clean, lambda entry: entry.result.cell.scene, scenes, levels)
-            )  # fmt: skip
+            found.append(_heat(setting, "scene", CLEAN, clean, lambda entry: entry.scene, scenes, book))
     return found
 
 
 def _heat(
     setting: Setting, across: str, scope: str, entries: Sequence[Entry], key: Callable[[Entry], str],
-    columns: Sequence[str], levels: dict[Question, float],
+    columns: Mapping[str, tuple[str, str]], book: Scorebook,
 ) -> Heat:  # fmt: skip
     rows = []
-    for method, each in scores.by_method(entries).items():
-        held: dict[str, list[Entry]] = {name: [] for name in columns}
-        for entry in each:
-            held[key(entry)].append(entry)
+    for method, each in cells.by_method(entries).items():
         common = {"method": method} | ({"degradation": CLEAN} if across == "scene" else {})
-        squares = tuple(_square(found, common | {across: name}, levels) for name, found in held.items())
+        squares = tuple(
+            _square([entry for entry in each if key(entry) == name], common | {across: name}, book) for name in columns
+        )  # fmt: skip
         rows.append(
-            HeatRow(
-                method=method, given=scores.describe_given(each), told=scores.is_told(each), squares=squares
+            Line(
+                method=method, given=cells.describe_given(each), given_poses=each[0].given_poses, squares=squares
             )
         )  # fmt: skip
-    titles = [_split(name) if across == "degradation" else (name, "") for name in columns]
-    return Heat(setting=setting, across=across, scope=scope, columns=tuple(titles), rows=tuple(rows))
+    return Heat(setting=setting, across=across, scope=scope, columns=tuple(columns.values()), rows=tuple(rows))
 
 
-def _split(degradation: str) -> tuple[str, str]:
-    kind, _, severity = degradation.partition("@")
-    return kind, severity
-
-
-def _square(entries: Sequence[Entry], query: Mapping[str, str], levels: dict[Question, float]) -> Square:
+def _square(entries: Sequence[Entry], query: Mapping[str, str], book: Scorebook) -> Square:
     if not entries:
         return Square(n=0, detail="not in this run")
-    tried = scores.tried(entries)
+    tried = cells.tried(entries)
     page = entries[0].page if len(entries) == 1 else ""
     if not tried:
-        reason = entries[0].result.reason or "no reason was recorded"
-        return Square(n=0, detail=f"skipped: {reason}", query=query, page=page)
-    success = scores.success(tried)
-    failed = [entry for entry in tried if entry.failed]
-    rotation, psnr = (_iqm(tried, name, levels) for name in (ROTATION, PSNR))
-    ended = ", ".join(
-        f"{sum(entry.result.status == status for entry in tried)} {name}"
-        for status, name in STATUSES.items()
-        if any(entry.result.status == status for entry in tried)
-    )
+        return Square(n=0, detail=f"skipped: {cells.reason(entries[0])}", query=query, page=page)
+    counts = Counter(entry.outcome for entry in tried)
+    solved, failed = counts["solved"], sum(entry.failed for entry in tried)
+    rotation, psnr = (book.penalised(tried, name).at(stats.iqm) for name in (ROTATION, PSNR))
+    ended = ", ".join(f"{counts[outcome]} {name}" for outcome, name in OUTCOMES.items() if counts[outcome])
     return Square(
         n=len(tried),
         texts={
-            "success": f"{int(success.sum())}/{len(tried)}",
+            "success": f"{solved}/{len(tried)}",
             "rotation": "—" if math.isnan(rotation) else f"{column(ROTATION).show(rotation)}°",
             "psnr": "—" if math.isnan(psnr) else column(PSNR).show(psnr),
         },
         shade={
-            "success": float(success.mean()),
+            "success": solved / len(tried),
             "rotation": _shade(math.log10(max(rotation, 0.05)), math.log10(90), math.log10(0.1)),
             "psnr": _shade(psnr, 10, 35),
         },
-        hatch="all" if len(failed) == len(tried) else "some" if failed else "",
-        lost=len(failed) / len(tried),
-        detail=f"{int(success.sum())} of {len(tried)} succeeded; {ended}",
+        hatch="all" if failed == len(tried) else "some" if failed else "",
+        lost=failed / len(tried),
+        detail=ended,
         query=query,
         page=page,
     )
-
-
-def _iqm(entries: Sequence[Entry], name: str, levels: dict[Question, float]) -> float:
-    """Of penalised scores; NaN where there is none, or a charge is not known."""
-    _, values = aggregates.charge(entries, name, levels)
-    return float(stats.iqm(values)) if len(values) and np.isfinite(values).all() else math.nan
 
 
 def _shade(value: float, worst: float, best: float) -> float | None:

@@ -15,9 +15,12 @@ from typing import cast
 import numpy as np
 from scipy.stats import chi2, rankdata, studentized_range, wilcoxon
 
-from reports.analysis import aggregates, scores, stats
+from bench.record import ROTATION
+from reports.analysis import entries as cells
+from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.scores import PSNR, ROTATION, Entry, Setting
+from reports.analysis.entries import PSNR, Entry, Setting
+from reports.analysis.scorebook import Scorebook
 
 ALPHA = 0.05
 RANKED_FROM = 6
@@ -30,7 +33,8 @@ class Difference:
 
     first: str
     second: str
-    n: int
+    n: int  # blocks in which they differ: what the test rests on
+    ties: int  # and in which they do not
     median: float
     interval: stats.Interval | None  # of the mean difference, bootstrap over blocks
     mean: float
@@ -80,33 +84,27 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def comparisons(entries: Sequence[Entry]) -> list[Comparison]:
+def comparisons(entries: Sequence[Entry], book: Scorebook) -> list[Comparison]:
     """Of rotation and of PSNR, for each setting and degradation that has two methods to compare."""
-    levels = scores.mean_colour(entries)
     found = []
-    for setting, each in scores.by_setting(entries).items():
-        for degradation, held in scores.by_degradation(each).items():
+    for setting, each in cells.by_setting(entries).items():
+        for degradation, held in cells.by_degradation(each).items():
             for name in (ROTATION, PSNR):
-                table = _scores(held, name, levels)
+                table = _scores(held, name, book)
                 if any(table[a].keys() & table[b].keys() for a, b in combinations(table, 2)):
                     found.append(_compare(setting, degradation, column(name), table))
     return found
 
 
-def _scores(entries: Sequence[Entry], name: str, levels: dict[scores.Question, float]) -> dict[str, dict[str, float]]:
+def _scores(entries: Sequence[Entry], name: str, book: Scorebook) -> dict[str, dict[str, float]]:
     """Method -> scene -> median over seeds; a scene without a finite score is left out."""
-    table: dict[str, dict[str, float]] = {}
-    for method, each in scores.by_method(entries).items():
-        if scores.is_told(each):
-            continue
-        row = {}
-        for scene, cells in scores.by_scene(scores.tried(each)).items():
-            _, values = aggregates.charge(cells, name, levels)
-            if len(values) and np.isfinite(values).all():
-                row[scene] = float(stats.median(values))
-        if row:
-            table[method] = row
-    return table
+    blind = [entry for entry in entries if not entry.given_poses]
+    table = {
+        method: {scene: book.penalised(held, name).at(stats.median) for scene, held in cells.by_scene(each).items()}
+        for method, each in cells.by_method(blind).items()
+    }
+    kept = {method: {k: v for k, v in row.items() if math.isfinite(v)} for method, row in table.items()}
+    return {method: row for method, row in kept.items() if row}
 
 
 def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[str, Mapping[str, float]]) -> Comparison:
@@ -122,10 +120,11 @@ def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[s
     paired = {method for each in differences for method in (each.first, each.second)}
     warnings = [f"{each} shares no scene with another method, and is left out." for each in table if each not in paired]
     table = {method: row for method, row in table.items() if method in paired}
-    n, pairs = max(each.n for each in differences), len(differences)
+    n, pairs = max(each.n for each in differences), len(differences)  # n: without ties, which the test drops
     if least(n) > ALPHA / pairs:
+        differing = " in which they differ" if any(each.ties for each in differences) else ""
         warnings.append(
-            f"{'At most ' if n < len(blocks) else ''}{n} scene{'s' if n > 1 else ''} and {pairs} "
+            f"{'At most ' if n < len(blocks) else ''}{n} scene{'s' if n != 1 else ''}{differing} and {pairs} "
             f"comparison{'s' if pairs > 1 else ''}: no difference, however large, can reach p < {ALPHA:g}; "
             f"{enough(pairs)} scenes could."
         )
@@ -148,13 +147,13 @@ def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[s
 def difference(first: str, second: str, values: stats.Scores, *, low: bool) -> Difference:
     """Of one pair: `values` (blocks,) are first minus second, `low` says that less is better."""
     ahead = -values if low else values
-    told = ahead[ahead != 0]  # as Wilcoxon's test, which drops ties
+    unequal = ahead[ahead != 0]  # as Wilcoxon's test, which drops ties
     return Difference(
-        first=first, second=second, n=len(values),
+        first=first, second=second, n=len(unequal), ties=len(values) - len(unequal),
         median=float(np.median(values)), mean=float(np.mean(values)),
-        interval=stats.bootstrap([values], stats.mean) if len(values) > 1 else None,
+        interval=stats.interval(values[:, None].tolist(), stats.mean),
         better=int((ahead > 0).sum()), worse=int((ahead < 0).sum()),
-        lead=float((np.sign(told) * rankdata(np.abs(told))).sum()),
+        lead=float((np.sign(unequal) * rankdata(np.abs(unequal))).sum()),
         p=signed_rank(values), holm=math.nan,
     )  # fmt: skip
 

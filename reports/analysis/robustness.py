@@ -1,207 +1,279 @@
-"""How methods bear a degradation: a curve over its severities, the area under it, where it breaks (posefree/1, sec. 6).
+"""How methods bear a degradation: curves over severities, areas under them, where they break (posefree/2, section 8).
 
-Works on the table of results (`bench.record.table`) alone. A curve is of one method and one kind, over all scenes and
-seeds in which the kind was run; severity 0 is the clean cells of those same scenes and seeds. A severity that was run
-in some of them alone (a bisection asks each scene for others) is no point of the curve: it would be another mean.
+A curve is of one method and one kind, over all scenes and seeds in which the kind was run; severity 0 is the clean
+cells of those same scenes and seeds. A severity that was run in some of them alone (a bisection asks each scene for
+others) is no point of the curve: it would be another mean. Nothing is claimed of a severity that was not run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import NamedTuple
 
 from bench.degrade import CLEAN, KINDS
-from bench.task import Effort
+from bench.record import ROTATION
+from reports.analysis import entries as cells
 from reports.analysis import stats
-from reports.analysis.scores import IOU, MEAN_COLOUR, PSNR, REGISTERED, ROTATION
-
-if TYPE_CHECKING:
-    import pandas as pd
+from reports.analysis.columns import column
+from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Setting
+from reports.analysis.scorebook import Scorebook
 
 SUCCESS = "success"
-METRICS = (SUCCESS, ROTATION, REGISTERED, PSNR)
-"""What a curve is drawn of: the success rate, and penalised medians."""
+QUANTITIES = (SUCCESS, ROTATION, REGISTERED, PSNR, IOU)
+"""What a curve is drawn of: the success rate, and medians with failures charged."""
 
-QUESTION = ["scene", "degradation", "effort", "protocol", "reference"]
-TOGETHER = ["agreement", "effort", "protocol"]  # numbers of two of these never meet
-TABLE = (
+BROKEN_BELOW = 0.5
+"""The success rate below which a method is broken (posefree/2, section 8)."""
+
+FAMILIES = tuple(dict.fromkeys(kind.family for kind in KINDS.values()))
+OTHER = "other"  # a kind that this version does not know
+NOTHING = 1e-6  # a rotation error of rounding alone
+CSV = (
     "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "partial",
-    "clean", "area", "relative", "breaks", "curve", "successes",
+    "clean", "area", "area_low", "area_high", "relative", "holds", "breaks", "curve", "successes",
 )  # fmt: skip
 """Columns of `robustness.csv`."""
 
-NOTHING = 1e-6  # a rotation error of rounding alone
-OTHER = "other"  # a kind that this version does not know
+
+class Point(NamedTuple):
+    """Of one quantity: the success rate, or a median with failures charged, and its 95 % interval."""
+
+    value: float
+    interval: stats.Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """One severity: `value` is the success rate, or the median with failures charged; they registered no view."""
+class Level:
+    """All cells of one severity; 0 is the clean capture. `points` are keyed by quantity."""
 
     severity: float
-    value: float
-    successes: int
     n: int
-    interval: stats.Interval | None = None  # 95 %: Wilson's, or the bootstrap's with scenes as strata
+    solved: int
+    points: Mapping[str, Point]
+
+    @property
+    def broken(self) -> bool:
+        return self.solved < BROKEN_BELOW * self.n
+
+
+class Area(NamedTuple):
+    """The mean height of a curve over the severities run, by the trapezoidal rule.
+
+    Between two neighbouring severities nothing was run: there the curve is taken to lie between its ends. `low` and
+    `high` are the areas if it is as low, or as high, as either of them all the way.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class Break(NamedTuple):
+    """Where fewer than half of the cells begin to succeed: after `holds` (None: nothing held), by `breaks` (None: they
+    still do at the highest severity run, which is `holds`)."""
+
+    holds: float | None
+    breaks: float | None
+
+    def __str__(self) -> str:
+        match self:
+            case (None, 0):
+                return "clean"
+            case (None, breaks):
+                return f"≤ {breaks:g}"
+            case (holds, None):
+                return f"> {holds:g}"
+            case (holds, breaks):
+                return f"{holds:g}–{breaks:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One metric of one method under one kind; points by severity."""
+    """One method under one kind of degradation, level by level."""
 
+    setting: Setting
     family: str
     kind: str
     method: str
-    metric: str
-    effort: Effort
-    protocol: str
-    agreement: bool
+    given: str
+    given_poses: bool
     scenes: tuple[str, ...]
     seeds: tuple[int, ...]
     even: bool  # every severity rests on the same scenes and seeds
     partial: tuple[float, ...]  # severities left out, run in some of these scenes and seeds alone
-    points: tuple[Point, ...]
+    levels: tuple[Level, ...]  # by severity
 
-    @property
-    def clean(self) -> float | None:
+    def points(self, name: str) -> list[tuple[float, Point]]:
+        """(severity, point) of one quantity, where it is known."""
+        return [(level.severity, level.points[name]) for level in self.levels if name in level.points]
+
+    def clean(self, name: str) -> float | None:
         """The value at severity 0."""
-        return self.points[0].value if self.points and self.points[0].severity == 0 else None
+        return next((point.value for severity, point in self.points(name) if severity == 0), None)
 
-    @property
-    def area(self) -> float | None:
-        """Under the curve, over the width of the severities run: its mean height. None for a single point."""
-        if len(self.points) < 2:
+    def area(self, name: str) -> Area | None:
+        """None for fewer than two points."""
+        found = self.points(name)
+        if len(found) < 2:
             return None
-        x, y = ([getattr(point, name) for point in self.points] for name in ("severity", "value"))
-        return float(np.trapezoid(y, x) / (x[-1] - x[0]))
+        x, y = [severity for severity, _ in found], [point.value for _, point in found]
+        steps = [(b - a, left, right) for a, b, left, right in zip(x, x[1:], y, y[1:], strict=False)]
+        wide = x[-1] - x[0]
+        return Area(
+            sum(w * (a + b) / 2 for w, a, b in steps) / wide,
+            sum(w * min(a, b) for w, a, b in steps) / wide,
+            sum(w * max(a, b) for w, a, b in steps) / wide,
+        )
 
-    @property
-    def relative(self) -> float | None:
+    def relative(self, name: str) -> float | None:
         """Area over the clean value: 1 for what the degradation does nothing to. None where clean is 0 or unknown."""
-        if self.area is None or self.clean is None or abs(self.clean) < NOTHING:
-            return None
-        return self.area / self.clean
+        area, clean = self.area(name), self.clean(name)
+        return None if area is None or clean is None or abs(clean) < NOTHING else area.value / clean
 
     @property
-    def breaks(self) -> float | None:
-        """The first severity at which the success rate falls below one half; None where it never does."""
-        return next((point.severity for point in self.points if 2 * point.successes < point.n), None)
+    def broken(self) -> Break:
+        held = None
+        for level in self.levels:
+            if level.broken:
+                return Break(held, level.severity)
+            held = level.severity
+        return Break(held, None)
+
+    def loss(self, name: str) -> float:
+        """What the highest severity costs against the clean capture, in the column's unit; NaN where one is missing."""
+        found = dict(self.points(name))
+        first, last = found.get(0), found.get(self.levels[-1].severity)
+        return last.value - first.value if first and last else math.nan
+
+    @property
+    def remark(self) -> str:
+        """What it does not rest on."""
+        if self.partial:
+            some = ", ".join(f"{severity:g}" for severity in self.partial)
+            return f"left out, run in some scenes and seeds alone: {some}"
+        return "" if self.even else "not the same cells at each"
+
+    @property
+    def successes(self) -> str:
+        return ", ".join(f"{level.severity:g}: {level.solved}/{level.n}" for level in self.levels)
 
 
-def curves(results: pd.DataFrame, metrics: Iterable[str] = METRICS) -> list[Curve]:
-    """All curves that a table of results holds, by family, kind and method. Skipped cells are not in them."""
-    tried = _scored(results)
-    found = []
-    for one in tried.loc[tried.kind != CLEAN, [*TOGETHER, "kind", "method"]].drop_duplicates().to_dict("records"):
-        kind, shared = one["kind"], {name: one[name] for name in (*TOGETHER, "method")}
-        mine = tried[np.logical_and.reduce([tried[name] == value for name, value in shared.items()])]
-        cells = mine[mine.kind == kind]
-        whole = mine[mine.kind.isin([CLEAN, kind]) & _pairs(mine).isin(_pairs(cells))]
-        groups, partial = _whole(dict(list(whole.groupby("severity", sort=True))), set(_pairs(cells)))
-        for metric in metrics:
-            points = [_point(severity, group, metric) for severity, group in groups.items()]
-            if metric.startswith("nvs/") and _changes_scene(kind):
-                points = [point for point in points if point and point.severity > 0]  # of other images altogether
-            found.append(
-                Curve(
-                    **shared, kind=kind, family=KINDS[kind].family if kind in KINDS else OTHER, metric=metric,
-                    scenes=tuple(sorted(set(cells.scene))), seeds=tuple(sorted(set(cells.seed))),
-                    even=len({frozenset(_pairs(group)) for group in groups.values()}) == 1, partial=partial,
-                    points=tuple(point for point in points if point),
-                )
-            )  # fmt: skip
+def curves(entries: Sequence[Entry], book: Scorebook) -> list[Curve]:
+    """One a setting, kind of degradation and method, in the order of the kinds; methods that were given poses last."""
+    found: list[Curve] = []
+    for setting, each in cells.by_setting(entries).items():
+        masked = {_kind(entry) for entry in each if IOU in entry.result.metrics}
+        for method, held in cells.by_method(cells.tried(each)).items():
+            for kind in dict.fromkeys(map(_kind, held)):
+                if kind != CLEAN:  # a mask's PSNR is another quantity than a photograph's: IoU stands for both
+                    names = [name for name in QUANTITIES if name != (PSNR if kind in masked else IOU)]
+                    found.append(_curve(setting, method, kind, held, book, names))
     order = {name: k for k, name in enumerate((*KINDS, *sorted({curve.kind for curve in found} - KINDS.keys())))}
-    return sorted(found, key=lambda c: (c.agreement, c.effort, c.protocol, order[c.kind], c.method))
+    return sorted(found, key=lambda c: (c.setting, order[c.kind], c.given_poses, c.method))
 
 
-def _whole(
-    groups: Mapping[float, pd.DataFrame], pairs: set[tuple[str, int]]
-) -> tuple[dict[float, pd.DataFrame], tuple[float, ...]]:
-    """The cells of each severity that was run in all of `pairs`, and of clean; and the severities left out. All are
-    kept, unevenly, where none was run in all."""
-    complete = {severity for severity, group in groups.items() if set(_pairs(group)) == pairs}
-    kept = {severity: group for severity, group in groups.items() if severity in complete | {0}}
-    if not any(severity > 0 for severity in complete):
-        return dict(groups), ()
-    return kept, tuple(severity for severity in groups if severity not in kept)
+def quality(found: Iterable[Curve]) -> str:
+    """What renders are scored by under a kind: IoU of silhouettes, PSNR of images."""
+    return IOU if any(curve.points(IOU) for curve in found) else PSNR
 
 
-def _pairs(cells: pd.DataFrame) -> pd.Series:
-    """(scene, seed) of each cell."""
-    return cells[["scene", "seed"]].apply(tuple, axis=1)
+def by_kind(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
+    groups: dict[tuple[Setting, str], list[Curve]] = {}
+    for curve in found:
+        groups.setdefault((curve.setting, curve.kind), []).append(curve)
+    return groups
 
 
-def _scored(results: pd.DataFrame) -> pd.DataFrame:
-    """The cells tried, with columns `success` and `floor`: the PSNR that a failure is charged, of the mean-colour image
-    of its question; where no cell of the question states it, of its scene's other severities, or of the scene."""
-    frame = results.reindex(columns=list(dict.fromkeys([*results.columns, *METRICS[1:], IOU, MEAN_COLOUR])))
-    floor = frame.groupby(QUESTION)[MEAN_COLOUR].transform("median")
-    scene = [name for name in QUESTION if name != "degradation"]
-    floor = floor.fillna(frame.groupby([*scene, "kind"])[MEAN_COLOUR].transform("median"))
-    another = frame.kind.map(_changes_scene)
-    floor = floor.fillna(frame[~another].groupby(scene)[MEAN_COLOUR].transform("median").where(~another))
-    frame = frame.assign(
-        agreement=frame.reference == "colmap",
-        success=stats.solved((frame.status == "done").to_numpy(), frame[ROTATION].to_numpy(float)),
-        floor=floor,
-    )
-    return frame[frame.status != "skipped"]
+def by_family(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
+    """A group is one table of a report; families in their order."""
+    groups: dict[tuple[Setting, str], list[Curve]] = {}
+    for curve in found:
+        groups.setdefault((curve.setting, curve.family), []).append(curve)
+    place = {family: k for k, family in enumerate((*FAMILIES, OTHER))}
+    return dict(sorted(groups.items(), key=lambda item: (item[0][0], place[item[0][1]])))
 
 
-def _changes_scene(kind: str) -> bool:
-    return kind in KINDS and KINDS[kind].changes_scene
+def _kind(entry: Entry) -> str:
+    return cells.split_degradation(entry.result.cell.degradation)[0]
 
 
-def _point(severity: Any, cells: pd.DataFrame, metric: str) -> Point | None:
-    """None where no cell can have this metric (a method without a field has no PSNR)."""
-    success = cells.success.to_numpy()
-    successes, n = int(success.sum()), len(cells)
-    if metric == SUCCESS:
-        value, interval = float(success.mean()), stats.wilson(successes, n)
-    else:
-        scores, scenes = _charged(cells, metric)
-        if not len(scores):
-            return None
-        strata = [scores[scenes == scene] for scene in sorted(set(scenes))]
-        spread = max(map(len, strata)) > 1 and bool(np.isfinite(scores).all())
-        value = float(stats.median(scores))
-        interval = stats.bootstrap(strata, stats.median) if spread else None
-    return Point(severity=float(severity), value=value, successes=successes, n=n, interval=interval)
+def _pair(entry: Entry) -> tuple[str, int]:
+    return entry.scene, entry.seed
 
 
-def _charged(cells: pd.DataFrame, metric: str) -> tuple[stats.Scores, Any]:
-    """Scores of the cells that count, and their scenes. posefree/1 charges failures in rotation and PSNR alone; what
-    gave no answer registered no view."""
-    done, found = (cells.status == "done").to_numpy(), cells[metric].to_numpy(float)
-    penalties = {ROTATION: stats.FAILED_ROTATION_DEG, REGISTERED: 0.0, PSNR: cells.floor.to_numpy(float)}
-    penalty = penalties.get(metric, np.nan)
-    match metric:
-        case _ if metric == ROTATION:
-            counts = np.ones(len(cells), dtype=bool)
-        case _ if metric in (REGISTERED, PSNR):
-            counts = ~(done & np.isnan(found))
-        case _:
-            counts = ~np.isnan(found)
-    return stats.penalised(found, done, penalty)[counts], cells.scene.to_numpy()[counts]
+def _curve(
+    setting: Setting, method: str, kind: str, held: Sequence[Entry], book: Scorebook, names: Sequence[str]
+) -> Curve:  # fmt: skip
+    mine = [entry for entry in held if _kind(entry) == kind]
+    pairs = {_pair(entry) for entry in mine}
+    groups: dict[float, list[Entry]] = {}
+    for entry in [entry for entry in held if _kind(entry) == CLEAN and _pair(entry) in pairs] + mine:
+        groups.setdefault(cells.split_degradation(entry.result.cell.degradation)[1], []).append(entry)
+    kept = {severity: each for severity, each in groups.items() if severity == 0 or set(map(_pair, each)) == pairs}
+    if not any(severity > 0 for severity in kept):
+        kept = groups  # none was run in all: all are kept, unevenly
+    return Curve(
+        setting=setting, kind=kind, family=KINDS[kind].family if kind in KINDS else OTHER, method=method,
+        given=cells.describe_given(held), given_poses=held[0].given_poses,
+        scenes=tuple(sorted({entry.scene for entry in mine})), seeds=tuple(sorted({entry.seed for entry in mine})),
+        even=len({frozenset(map(_pair, each)) for each in kept.values()}) == 1,
+        partial=tuple(sorted(groups.keys() - kept.keys())),
+        levels=tuple(_level(severity, kept[severity], names, book, kind) for severity in sorted(kept)),
+    )  # fmt: skip
 
 
-def table(results: pd.DataFrame) -> pd.DataFrame:
-    """`robustness.csv`: one row a curve, its points as `severity:value` and `severity:successes/n`."""
-    import pandas as pd
+def _level(severity: float, entries: Sequence[Entry], names: Sequence[str], book: Scorebook, kind: str) -> Level:
+    solved = sum(entry.result.solved for entry in entries)
+    points = {SUCCESS: Point(solved / len(entries), stats.wilson(solved, len(entries)))}
+    for name in names[1:]:
+        if name.startswith("nvs/") and severity == 0 and cells.changes_scene(kind):
+            continue  # of other images altogether
+        scored = book.penalised(entries, name)
+        if scored.n:
+            points[name] = Point(scored.at(stats.median), scored.interval(stats.median))
+    return Level(severity=severity, n=len(entries), solved=solved, points=points)
 
-    rows = [
-        {
-            "family": curve.family, "kind": curve.kind, "method": curve.method, "metric": curve.metric,
-            "effort": curve.effort, "protocol": curve.protocol, "agreement": curve.agreement,
-            "scenes": " ".join(curve.scenes), "seeds": " ".join(map(str, curve.seeds)), "even": curve.even,
-            "partial": " ".join(f"{severity:g}" for severity in curve.partial),
-            "clean": curve.clean, "area": curve.area, "relative": curve.relative, "breaks": curve.breaks,
-            "curve": " ".join(f"{point.severity:g}:{point.value:.6g}" for point in curve.points),
-            "successes": " ".join(f"{point.severity:g}:{point.successes}/{point.n}" for point in curve.points),
-        }
-        for curve in curves(results)
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(TABLE))
+
+def show_area(curve: Curve, name: str) -> str:
+    """`0.60 [0.40, 0.80]`."""
+    area = curve.area(name)
+    if area is None:
+        return "—"
+    bounds = f" [{area.low:.2f}, {area.high:.2f}]" if area.high - area.low >= 0.01 else ""
+    return f"{area.value:.2f}{bounds}"
+
+
+def show(name: str, point: Point) -> str:
+    """`31.20 [30.90, 31.40]`, shares in percent."""
+
+    def text(value: float) -> str:
+        return f"{100 * value:.0f} %" if name in (SUCCESS, REGISTERED) else column(name).show(value)
+
+    return text(point.value) + (
+        f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
+    )  # fmt: skip
+
+
+def table(found: Iterable[Curve]) -> str:
+    """`robustness.csv`: one row a curve and quantity, its points as `severity:value` and `severity:successes/n`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV)
+    for curve in found:
+        for name in QUANTITIES:
+            if name == IOU and not curve.points(IOU):
+                continue
+            area = curve.area(name) or (None, None, None)
+            writer.writerow([
+                curve.family, curve.kind, curve.method, name, curve.setting.effort, curve.setting.protocol,
+                curve.setting.agreement, " ".join(curve.scenes), " ".join(map(str, curve.seeds)), curve.even,
+                " ".join(f"{severity:g}" for severity in curve.partial), curve.clean(name), *area,
+                curve.relative(name), *curve.broken,
+                " ".join(f"{severity:g}:{point.value:.6g}" for severity, point in curve.points(name)),
+                " ".join(f"{level.severity:g}:{level.solved}/{level.n}" for level in curve.levels),
+            ])  # fmt: skip
+    return text.getvalue()

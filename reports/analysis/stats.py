@@ -1,30 +1,28 @@
-"""What is said of many scores: one-line functions of arrays, their intervals, and what a failure is charged.
+"""What is said of many scores: one-line functions of arrays, and their intervals.
 
-Scores are float64 arrays, one value a cell; `done` and `solved` are boolean arrays beside them.
-Aggregation follows posefree/1 section 6 and Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice".
+Scores are float64 arrays, one value a cell. Aggregation follows posefree/2 section 8 and Agarwal et al. 2021, "Deep RL
+at the edge of the statistical precipice".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, trim_mean
 
-from bench.record import SOLVED_BELOW_DEG
-
 Scores = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 LEVEL = 0.95
-FAILED_ROTATION_DEG = 180.0
+DRAWS = 2000
 
 
 class Interval(NamedTuple):
     low: float
     high: float
+    over: Literal["seeds", "scenes", ""] = ""  # what was resampled: seeds within each scene, or whole scenes
 
 
 class Statistic(Protocol):
@@ -44,40 +42,40 @@ def iqm(scores: ArrayLike, axis: int = 0) -> Scores:
     return np.asarray(trim_mean(np.asarray(scores, float), proportiontocut=0.25, axis=axis))
 
 
-def bootstrap(
-    strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, level: float = LEVEL, draws: int = 2000, seed: int = 0
-) -> Interval:
-    """Percentile interval of `statistic` over all scores, resampled within each stratum (scene) by itself.
+def interval(strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, seed: int = 0) -> Interval | None:
+    """95 % percentile bootstrap interval of `statistic` over all scores, `strata` being those of each scene.
 
-    The same scores and seed give the same interval; constant scores give an interval of no width.
+    Seeds are resampled within each scene where every scene has two or more: the interval is then of these scenes.
+    Else whole scenes are, for a scene that cannot vary would make the interval too narrow; None for a single score.
+    The same scores give the same interval; equal scores give one of no width.
     Raises ValueError where there is no score, or one that is not finite.
     """
     groups = [np.asarray(scores, float) for scores in strata if np.size(scores)]
     if not groups:
-        raise ValueError("bootstrap: no scores")
+        raise ValueError("interval: no scores")
     if not all(np.isfinite(scores).all() for scores in groups):
-        raise ValueError("bootstrap: scores must be finite; charge failures first (`penalised`)")
+        raise ValueError("interval: scores must be finite; charge failures first (reports.analysis.scorebook)")
     rng = np.random.default_rng(seed)
-    resampled = [scores[rng.integers(len(scores), size=(draws, len(scores)))] for scores in groups]  # each (draws, n)
-    estimates = statistic(np.concatenate(resampled, axis=1), axis=1)  # (draws,)
-    tail = 50 * (1 - level)
-    low, high = np.percentile(estimates, [tail, 100 - tail])
-    return Interval(float(low), float(high))
+    if min(map(len, groups)) > 1:
+        drawn = [scores[rng.integers(len(scores), size=(DRAWS, len(scores)))] for scores in groups]  # each (draws, n)
+        return _percentiles(statistic(np.concatenate(drawn, axis=1), axis=1), "seeds")
+    if len(groups) == 1:
+        return None
+    chosen = rng.integers(len(groups), size=(DRAWS, len(groups)))
+    if max(map(len, groups)) == 1:
+        return _percentiles(statistic(np.concatenate(groups)[chosen], axis=1), "scenes")
+    return _percentiles([float(statistic(np.concatenate([groups[k] for k in row]))) for row in chosen], "scenes")
 
 
-def wilson(successes: int, n: int, *, level: float = LEVEL) -> Interval:
-    """Wilson's score interval of a proportion. Raises ValueError for n < 1."""
+def _percentiles(estimates: ArrayLike, over: Literal["seeds", "scenes"]) -> Interval:
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(np.asarray(estimates), [tail, 100 - tail])
+    return Interval(float(low), float(high), over)
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson's 95 % score interval of a proportion. Raises ValueError for n < 1."""
     if n < 1:
         raise ValueError("wilson: no trials")
-    interval = binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
-
-
-def solved(done: Mask, rotation_deg: Scores) -> Mask:
-    """Success: done, and the median rotation error below 5 deg. A NaN is no success."""
-    return done & (np.nan_to_num(rotation_deg, nan=np.inf) < SOLVED_BELOW_DEG)
-
-
-def penalised(scores: Scores, done: Mask, penalty: ArrayLike) -> Scores:
-    """Every score, with `penalty` (one, or one a score) where the cell failed or its score is not a number."""
-    return np.where(done & ~np.isnan(scores), scores, penalty)
+    found = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return Interval(float(found.low), float(found.high))

@@ -7,60 +7,72 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.analysis import aggregates, scores, stats
-from reports.analysis.scores import PSNR, Entry, Setting
+from reports.analysis import entries as cells
+from reports.analysis import stats
+from reports.analysis.entries import PSNR, Entry, Setting
+from reports.analysis.marks import may_lead
+from reports.analysis.scorebook import Scorebook
 
 SECONDS = "cost/fit_seconds"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bargain:
+class Cost:
     """Median seconds of a fit against penalised PSNR (IQM), each with the range that half of the cells lie in."""
 
     method: str
     given: str
-    told: bool
+    given_poses: bool
     n: int
     rate: float  # of success
     seconds: float
     seconds_range: stats.Interval
     psnr: float
     psnr_range: stats.Interval
-    best: bool = False  # no other method that sees no poses is both faster and better
+    machine: str  # "cpu, 2 threads"
+    eligible: bool  # may lead
+    best: bool = False  # no other that may lead, on the same machine, is both faster and better
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bargains:
+class Costs:
     setting: Setting
     degradation: str
-    points: tuple[Bargain, ...]
+    points: tuple[Cost, ...]
+
+    @property
+    def machines(self) -> str:
+        return "; ".join(dict.fromkeys(point.machine for point in self.points))
 
 
-def bargains(entries: Sequence[Entry]) -> list[Bargains]:
+def costs(entries: Sequence[Entry], book: Scorebook) -> list[Costs]:
     """For each setting, on its first degradation (clean where it was run)."""
-    levels = scores.mean_colour(entries)
     found = []
-    for setting, each in scores.by_setting(entries).items():
-        degradation, held = next(iter(scores.by_degradation(each).items()))
-        points = []
-        for method, cells in scores.by_method(held).items():
-            tried = scores.tried(cells)
-            kept, psnr = aggregates.charge(tried, PSNR, levels)
-            seconds = scores.array(kept, SECONDS)
-            timed = seconds[np.isfinite(seconds) & (seconds > 0)]
-            if not len(timed) or not np.isfinite(psnr).all():
-                continue
-            points.append(
-                Bargain(
-                    method=method, given=scores.describe_given(cells), told=scores.is_told(cells),
-                    n=len(kept), rate=float(scores.success(tried).mean()),
-                    seconds=float(stats.median(timed)), seconds_range=_middle(timed),
-                    psnr=float(stats.iqm(psnr)), psnr_range=_middle(psnr),
-                )
-            )  # fmt: skip
+    for setting, each in cells.by_setting(entries).items():
+        degradation, held = next(iter(cells.by_degradation(each).items()))
+        points = [point for method in cells.by_method(held).values() if (point := _cost(method, book))]
         if points:
-            found.append(Bargains(setting=setting, degradation=degradation, points=_front(points)))
+            found.append(Costs(setting=setting, degradation=degradation, points=_front(points)))
     return found
+
+
+def _cost(entries: Sequence[Entry], book: Scorebook) -> Cost | None:
+    scored = book.penalised(entries, PSNR)
+    seconds = cells.array(scored.entries, SECONDS)
+    timed = seconds[np.isfinite(seconds) & (seconds > 0)]
+    if not len(timed) or not np.isfinite(scored.values).all():
+        return None
+    tried = cells.tried(entries)
+    machines = {entry.machine for entry in scored.entries}
+    return Cost(
+        method=entries[0].method, given=cells.describe_given(entries), given_poses=entries[0].given_poses,
+        n=scored.n, rate=sum(entry.result.solved for entry in tried) / len(tried),
+        seconds=float(stats.median(timed)), seconds_range=_middle(timed),
+        psnr=scored.at(stats.iqm), psnr_range=_middle(scored.values),
+        machine=" and ".join(sorted(f"{device}, {threads} thread{'s' if threads != 1 else ''}"
+                                    for device, threads in machines)),
+        eligible=may_lead(entries),
+    )  # fmt: skip
 
 
 def _middle(values: stats.Scores) -> stats.Interval:
@@ -68,17 +80,14 @@ def _middle(values: stats.Scores) -> stats.Interval:
     return stats.Interval(float(low), float(high))
 
 
-def _front(points: Sequence[Bargain]) -> tuple[Bargain, ...]:
-    blind = [point for point in points if not point.told]
+def _front(points: Sequence[Cost]) -> tuple[Cost, ...]:
+    def beats(other: Cost, point: Cost) -> bool:
+        as_good = other.seconds <= point.seconds and other.psnr >= point.psnr
+        return as_good and (other.seconds < point.seconds or other.psnr > point.psnr)
+
+    rivals = [point for point in points if point.eligible]
     return tuple(
-        replace(
-            point,
-            best=not point.told
-            and not any(
-                other.seconds <= point.seconds and other.psnr >= point.psnr
-                and (other.seconds < point.seconds or other.psnr > point.psnr)
-                for other in blind
-            ),
-        )
+        replace(point, best=point.eligible and not any(
+            beats(other, point) for other in rivals if other.machine == point.machine))
         for point in points
     )  # fmt: skip

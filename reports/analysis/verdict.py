@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis import scores, severities
+from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
+from reports.analysis.entries import OUTCOMES, Entry
 from reports.analysis.findings import Part, Sentence, bearing, finding
-from reports.analysis.scores import STATUSES, Entry, Setting
+from reports.analysis.robustness import Curve, by_kind
+from reports.analysis.scorebook import Scorebook
 
 OPTIONAL = frozenset(name for name in HEADLINE if name.split("/")[1] in CORRECTED)
 """Columns that a method may lack by its nature: footnotes of the tables say why."""
@@ -30,34 +32,26 @@ class Failures:
 class Verdict:
     findings: tuple[Sentence, ...]
     failures: tuple[Failures, ...]  # the commonest first
-    failed_of: str  # "2 of 9 cells gave no answer (1 failed, 1 timeout); 1 was skipped."
+    tally: str  # "6 of 9 cells solved, 1 answered, not solved; 2 gave no answer (1 failed, 1 timeout)."
     caveats: tuple[Sentence, ...]
 
 
-def verdict(entries: Sequence[Entry]) -> Verdict:
+def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) -> Verdict:
     """Of a whole suite: who leads on captures as they are, who bears which degradation, and what to beware of."""
     findings: list[Sentence] = []
-    curves = severities.curves(entries)
-    for setting, each in scores.by_setting(entries).items():
-        for degradation, held in scores.by_degradation(each).items():
-            kind, severity = scores.split_degradation(degradation)
-            if not severity or not any(curve.setting == setting and curve.kind == kind for curve in curves):
-                findings.append(finding(_title(setting, degradation, held), held, agreement=setting.agreement))
-        kinds = dict.fromkeys(curve.kind for curve in curves if curve.setting == setting)
-        for kind in kinds:
-            findings.append(bearing([curve for curve in curves if curve.setting == setting and curve.kind == kind]))
+    kinds = by_kind(curves)
+    for setting, each in cells.by_setting(entries).items():
+        for degradation, held in cells.by_degradation(each).items():
+            kind, severity = cells.split_degradation(degradation)
+            if not severity or (setting, kind) not in kinds:
+                scenes = list(cells.by_scene(held))
+                where = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
+                findings.append(finding(f"{where} · {degradation}", held, book, agreement=setting.agreement))
+        findings += [bearing(held) for (other, _), held in kinds.items() if other == setting]
     return Verdict(
-        findings=tuple(findings),
-        failures=tuple(_failures(entries)),
-        failed_of=_tally(entries),
+        findings=tuple(findings), failures=tuple(_failures(entries)), tally=_tally(entries),
         caveats=tuple(_caveats(entries)),
-    )
-
-
-def _title(setting: Setting, degradation: str, entries: Sequence[Entry]) -> str:
-    scenes = list(scores.by_scene(entries))
-    where = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
-    return f"{where} · {degradation}"
+    )  # fmt: skip
 
 
 def _failures(entries: Sequence[Entry]) -> list[Failures]:
@@ -65,61 +59,78 @@ def _failures(entries: Sequence[Entry]) -> list[Failures]:
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in entries:
         if entry.failed:
-            alike = re.sub(r"\d+(\.\d+)?", "#", scores.reason(entry))
-            groups.setdefault((entry.result.status, entry.result.stage or "", alike), []).append(entry)
+            alike = re.sub(r"\d+(\.\d+)?", "#", cells.reason(entry))
+            groups.setdefault((entry.outcome, entry.result.stage or "", alike), []).append(entry)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     found = []
     for (status, stage, _), each in ordered:
-        reasons = list(dict.fromkeys(scores.reason(entry) for entry in each))
+        reasons = list(dict.fromkeys(map(cells.reason, each)))
         reason = reasons[0] + (", or the like" if len(reasons) > 1 else "")
         found.append(Failures(status=status, stage=stage, reason=reason, entries=tuple(each)))
     return found
 
 
 def _tally(entries: Sequence[Entry]) -> str:
-    counts = Counter(entry.result.status for entry in entries)
-    kinds = [f"{counts[status]} {name}" for status, name in STATUSES.items() if status not in ("done", "skipped")]
-    gone, skipped = sum(entry.failed for entry in entries), counts["skipped"]
-    text = f"{counts['done']} of {len(entries)} {_plural(len(entries), 'cell')} gave an answer"
-    text += f"; {gone} did not ({', '.join(kind for kind in kinds if kind[0] != '0')})" if gone else "; none failed"
+    counts = Counter(entry.outcome for entry in entries)
+    skipped = counts.pop("skipped", 0)
+    said = {name: f"{counts[name]} {title}" for name, title in OUTCOMES.items() if counts[name]}
+    answers = [said.pop(name) for name in ("solved", "answered", "short", "done") if name in said]
+    gone, kinds = sum(entry.failed for entry in entries), said.values()
+    text = f"Of {len(entries)} {_plural(len(entries), 'cell')}: " + (", ".join(answers) or "none gave an answer")
+    text += (
+        f"; {gone} gave no answer ({', '.join(kinds)})"
+        if gone and answers
+        else f" ({', '.join(kinds)})"
+        if gone
+        else ""
+    )
     return text + (f"; {skipped} {'was' if skipped == 1 else 'were'} skipped." if skipped else ".")
 
 
 def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     found: list[Sentence] = []
     done = [entry for entry in entries if entry.done]
-    flagged = [entry for entry in entries if entry.result.flags]
-    if flagged:
+
+    def say(*parts: str | Part) -> None:
+        found.append(tuple(Part(part) if isinstance(part, str) else part for part in parts))
+
+    if flagged := [entry for entry in entries if entry.result.flags]:
         counted = Part(f"{len(flagged)} {_plural(len(flagged), 'cell')}", page="cells.html#status=flagged")
-        kinds = Counter(re.sub(r"\d+", "#", flag) for entry in flagged for flag in entry.result.flags)
+        kinds = Counter(re.sub(r"\d+(\.\d+)?", "#", flag) for entry in flagged for flag in entry.result.flags)
         commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
-        found.append((Part("Flags stand beside numbers of "), counted, Part(f", most often “{commonest}”.")))
+        verb = "carries a flag: a doubt" if len(flagged) == 1 else "carry flags: doubts"
+        say(counted, f" {verb} about a number, most often “{commonest}”.")
+    if tuned := sorted({f"{entry.method} on {entry.scene}" for entry in entries if entry.result.tuned_here}):
+        say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †). Those rows flatter.")
+    if learnt := sorted({entry.method for entry in entries if entry.result.pretrained_on}):
+        say(f"Trained on other data before: {', '.join(learnt)}.")
+    if short := sorted({entry.method for entry in entries if entry.outcome == "short"}):
+        say(f"Too short to converge at this effort: {', '.join(short)}. Those rows say that it runs.")
     if brought := sorted({entry.method for entry in entries if entry.submitted}):
         text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
-        found.append((Part(f"{text} not known to the suite, which only judged them."),))
+        say(f"{text} not known to the suite, which only judged them.")
     seeds = Counter((entry.question, entry.method) for entry in done)
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())
         count = f"{low} {_plural(low, 'seed')}" if low == high else f"{low} to {high} seeds"
-        found.append((Part(f"A number here rests on {count}: small differences may be chance."),))
+        say(f"A number here rests on {count}: small differences may be chance.")
+    if len({entry.machine for entry in done}) > 1:
+        say("Fits ran with different numbers of CPU threads or kinds of device: their times are not ranked together.")
     reasons: dict[str, set[str]] = {}
     for entry in done:
         for name, reason in entry.result.absent.items():
-            if any(each == name or each.startswith(name + "/") for each in HEADLINE if each not in OPTIONAL):
+            if any(f"{each}/".startswith(name + "/") for each in HEADLINE if each not in OPTIONAL):
                 reasons.setdefault(reason, set()).add(name)
     for reason, names in sorted(reasons.items()):
-        found.append((Part(f"Absent, not faked: {', '.join(sorted(names))} ({reason})."),))
+        say(f"Not measured: {', '.join(sorted(names))} ({reason}).")
     for what, values in (
         ("protocols", {entry.result.protocol for entry in entries}),
         ("efforts", {entry.result.cell.effort for entry in entries}),
     ):
         if len(values) > 1:
-            found.append(
-                (Part(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never in one table."),)
-            )
+            say(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never in one table.")
     if any(entry.question.agreement for entry in entries):
-        text = "Where the reference is COLMAP's own estimate, scores are agreement with COLMAP, in tables of their own."
-        found.append((Part(text),))
+        say("Where the reference is COLMAP's own estimate, scores are agreement with COLMAP, in tables of their own.")
     return found
 
 

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.analysis import aggregates, heat, paired, scores, severities, tradeoff
+from reports.analysis import entries as cells
+from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis.columns import STAGES
-from reports.analysis.scores import CLEAN, Entry
+from reports.analysis.entries import CLEAN, Entry, read
+from reports.analysis.scorebook import Scorebook
+from reports.analysis.table import Table
 from reports.naming import replace, slug, sweep
 from reports.paper import figures, latex, matplotlib_style, methods, plain, scenes
 from reports.paper.published import Library, library
-from reports.paper.table import Table
 from reports.pictures import ERROR_FULL
 
 if TYPE_CHECKING:
@@ -29,10 +31,10 @@ def build(suite: Path, out: Path | None = None) -> Path:
 
     Default `<suite>/paper`. Returns the path of `main.tex`. Raises ValueError where there is no result.
     """
-    entries = scores.read(suite)
+    entries = read(suite)
     out = out or suite / "paper"
-    held = library()
-    made = list(tables(entries, held))
+    held, book = library(), Scorebook(entries)
+    made = list(tables(entries, book, held))
     written: set[str] = set()
 
     def write(path: str, content: str | bytes) -> None:
@@ -45,7 +47,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
         write(f"tables/{table.name}.csv", plain.table(table))
     drawn = []
     with matplotlib_style.style():
-        for name, caption, figure in pictures(entries):
+        for name, caption, figure in pictures(entries, book):
             for kind, content in matplotlib_style.files(figure).items():
                 write(f"figures/{name}.{kind}", content)
             drawn.append((name, caption))
@@ -55,37 +57,37 @@ def build(suite: Path, out: Path | None = None) -> Path:
     return out / "main.tex"
 
 
-def tables(entries: Sequence[Entry], held: Library) -> Iterator[Table]:
+def tables(entries: Sequence[Entry], book: Scorebook, held: Library) -> Iterator[Table]:
     """In the order of the paper: novel views by stage, pose errors, summary, ablations, robustness, published noise."""
-    across = aggregates.across(entries)
+    boards = leaderboard.across_scenes(entries, book)
     for stage in STAGES:
-        yield from scenes.novel_views(entries, held, stage)
-    yield from scenes.pose_errors(entries, held)
-    yield from methods.summary(across)
-    yield from methods.ablations(across, held)
-    yield from methods.bearing(severities.curves(entries), held)
+        yield from scenes.novel_views(entries, book, held, stage)
+    yield from scenes.pose_errors(entries, book, held)
+    yield from methods.summary(boards)
+    yield from methods.ablations(boards, held)
+    yield from methods.bearing(robustness.curves(entries, book), held)
     yield from methods.noise(held)
 
 
-def pictures(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Figure]]:
+def pictures(entries: Sequence[Entry], book: Scorebook) -> Iterator[tuple[str, str, Figure]]:
     """(name, caption, figure) of all that the results allow."""
-    colours = {method: k for k, method in enumerate(scores.by_method(entries))}
-    groups = scores.by_setting(entries)
+    colours = {method: k for k, method in enumerate(cells.by_method(entries))}
+    groups = cells.by_setting(entries)
     for setting, each in groups.items():
         suffix, where = setting.suffix(groups), setting.title
-        curves = severities.curves(each)
+        curves = robustness.curves(each, book)
         for k, page in enumerate(figures.pages(curves), 1):
             part, more = (f"_{k}", ", continued") if k > 1 else ("", "")
-            caption = f"Robustness{more}, {where}. Whiskers: 95 % intervals; a cross marks the breaking point."
+            caption = f"Robustness{more}, {where}. Whiskers: 95 % intervals; a bar with a cross: where it breaks."
             yield f"robustness{suffix}{part}", caption, figures.robustness(page, colours)
-        for table in heat.heats(each):
+        for table in heat.heats(each, book):
             what = f"Success rate, method by {table.across}"
             caption = f"{what}, {where}, {table.scope}. Hatched: no answer. *: {GIVEN}."
             yield f"heat_{table.across}{suffix}", caption, figures.heat(table)
-        for bargains in tradeoff.bargains(each):
-            caption = f"Cost against quality, {bargains.degradation}, {where}. Hollow: {GIVEN}."
-            yield f"cost{suffix}", caption, figures.tradeoff(bargains, colours)
-        for comparison in paired.comparisons(each):
+        for costs in tradeoff.costs(each, book):
+            caption = f"Cost against quality, {costs.degradation}, {where}; {costs.machines}. Hollow: {GIVEN}."
+            yield f"cost{suffix}", caption, figures.tradeoff(costs, colours)
+        for comparison in paired.comparisons(each, book):
             figure = figures.ranks(comparison)
             if figure is not None:
                 what = f"{comparison.column.label}, {comparison.degradation}"
@@ -100,7 +102,7 @@ def _renders(
 ) -> Iterator[tuple[str, str, Figure]]:
     """Of the clean captures."""
     clean = scenes.main_methods([entry for entry in entries if entry.result.cell.degradation == CLEAN])
-    for scene, each in scores.by_scene(clean).items():
+    for scene, each in cells.by_scene(clean).items():
         figure = figures.renders(each, colours)
         if figure is not None:
             caption = (

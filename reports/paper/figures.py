@@ -13,16 +13,15 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.analysis import scores
+from reports.analysis import entries as cells
 from reports.analysis.columns import column
+from reports.analysis.entries import Entry
 from reports.analysis.heat import Heat
 from reports.analysis.paired import Comparison
-from reports.analysis.robustness import SUCCESS
-from reports.analysis.scores import IOU, PSNR, Entry
-from reports.analysis.severities import BROKEN_BELOW, Curve
-from reports.analysis.tradeoff import Bargains
+from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve, quality
+from reports.analysis.tradeoff import Costs
 from reports.paper import matplotlib_style
-from reports.pictures import ERROR_FULL, quality, spread, typical
+from reports.pictures import ERROR_FULL, spread, typical, view_quality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +50,7 @@ def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
     above, below = ([panel for row in axes[half::2] for panel in row] for half in (0, 1))
     for k, (kind, upper, lower) in enumerate(zip(kinds, above, below, strict=False)):  # the last row may be short
         held = [curve for curve in curves if curve.kind == kind]
-        name = IOU if any(IOU in level.points for curve in held for level in curve.levels) else PSNR
+        name = quality(held)
         _severities(upper, held, SUCCESS, colours)
         _severities(lower, held, name, colours)
         upper.set_title(kind)
@@ -69,25 +68,23 @@ def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
 
 def _severities(axes: Axes, curves: Sequence[Curve], name: str, colours: Mapping[str, int]) -> None:
     for k, curve in enumerate(curves):
-        held = [(level.severity, level.points[name]) for level in curve.levels if name in level.points]
+        held = curve.points(name)
         if not held:
             continue
         aside = 0.03 * (k - (len(curves) - 1) / 2)
+        ink = matplotlib_style.ink(colours[curve.method])
         x = np.array([severity for severity, _ in held]) + aside
         y = np.array([point.value for _, point in held])
-        ends = np.array([point.interval or (point.value, point.value) for _, point in held])  # (n, 2)
+        ends = np.array([(point.interval or (point.value,) * 2)[:2] for _, point in held])  # (n, 2)
         reach = np.abs(np.stack([y - ends[:, 0], ends[:, 1] - y]))
         axes.errorbar(x, y, yerr=reach, elinewidth=0.5, capsize=1.5, capthick=0.5, label=curve.method,
-                      **matplotlib_style.ink(colours[curve.method]))  # pyright: ignore[reportArgumentType]  # fmt: skip
-        if name == SUCCESS and curve.breaking is not None:
-            at = [severity for severity, _ in held].index(curve.breaking)
-            axes.plot(
-                x[at],
-                y[at],
-                marker="x",
-                markersize=7,
-                color=matplotlib_style.COLOURS[colours[curve.method] % len(matplotlib_style.COLOURS)],
-            )
+                      **ink)  # pyright: ignore[reportArgumentType]  # fmt: skip
+        holds, breaks = curve.broken
+        if name == SUCCESS and breaks is not None:
+            span = np.array([breaks if holds is None else holds, breaks]) + aside
+            level = BROKEN_BELOW + 0.03 * (k - (len(curves) - 1) / 2)
+            axes.plot(span, [level] * 2, color=ink["color"], linewidth=2, alpha=0.5)
+            axes.plot(span.mean(), level, marker="x", markersize=6, color=ink["color"])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -121,7 +118,7 @@ def _squares(axes: Axes, table: Heat, shown: range, wide: int) -> None:
                       "linewidth": 0, "pad": 1})  # fmt: skip
     labels = [" ".join(table.columns[k]).strip() for k in shown]
     axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
-    axes.set_yticks(range(len(table.rows)), [f"{row.method}{' *' if row.told else ''}" for row in table.rows])
+    axes.set_yticks(range(len(table.rows)), [f"{row.method}{' *' if row.given_poses else ''}" for row in table.rows])
     axes.set_xlim(-0.5, wide - 0.5)
     axes.set_ylim(len(table.rows) - 0.5, -0.5)
     axes.tick_params(length=0)
@@ -134,16 +131,16 @@ def _blend(share: float) -> tuple[float, ...]:
     return tuple(float(v) for v in cold + share * (warm - cold))
 
 
-def tradeoff(bargains: Bargains, colours: Mapping[str, int]) -> Figure:
+def tradeoff(costs: Costs, colours: Mapping[str, int]) -> Figure:
     """Seconds of a fit against PSNR; hollow: given poses, true, rough or submitted."""
     figure, [[axes]] = matplotlib_style.panels(1, 1, 2.4)
-    for point in bargains.points:
+    for point in costs.points:
         ink = matplotlib_style.ink(colours[point.method])
-        (left, right), (low, high) = point.seconds_range, point.psnr_range
+        (left, right), (low, high) = point.seconds_range[:2], point.psnr_range[:2]
         axes.errorbar(
             point.seconds, point.psnr, xerr=_reach(point.seconds, left, right), yerr=_reach(point.psnr, low, high),
             elinewidth=0.6, marker=ink["marker"], color=ink["color"], label=point.method, linestyle="none",
-            markerfacecolor="white" if point.told else ink["color"], markersize=5,
+            markerfacecolor="white" if point.given_poses else ink["color"], markersize=5,
         )  # pyright: ignore[reportArgumentType]  # fmt: skip
     axes.set_xscale("log")
     marks = _one_two_five(*axes.get_xlim())
@@ -203,7 +200,7 @@ def renders(entries: Sequence[Entry], colours: Mapping[str, int]) -> Figure | No
     names = [sorted(truth)[k] for k in spread(len(truth), VIEWS)]
     pictures = [_read(truth[name]) for name in names]
     rows = [("truth", "black", pictures, names)]
-    for method, each in scores.by_method(entries).items():
+    for method, each in cells.by_method(entries).items():
         entry = typical([e for e in each if e.done and (e.folder / "renders").is_dir()])
         if entry is None:
             continue
@@ -238,7 +235,7 @@ def _montage(rows: Sequence[tuple[str, str, Sequence[Picture | None], Sequence[s
 
 
 def _score(entry: Entry, view: str) -> str:
-    found = quality(entry.result.per_view.get(view, {}))
+    found = view_quality(entry.result.per_view.get(view, {}))
     return f"{column(found[0]).show(found[1])} {column(found[0]).unit}" if found else ""
 
 

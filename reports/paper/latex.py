@@ -1,11 +1,11 @@
-"""A table as LaTeX: booktabs, best in bold, second underlined, published in italics, a dagger for a failure."""
+"""A table as LaTeX: booktabs, best in bold, second underlined, published in italics, failed or tuned by signs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from reports.paper.table import Cell, Head, Table
+from reports.analysis.table import Head, Number, Table
 
 PREAMBLE = r"""\providecommand{\unposedspread}[2]{\shortstack[r]{#1\\[-1pt]{\tiny #2}}}
 """
@@ -44,19 +44,17 @@ def table(made: Table) -> str:
     ]
     for row in made.rows:
         lines += [r"\midrule"] if row.apart else []
-        start = [escape(row.label), *([rf"{{\scriptsize {escape(row.detail)}}}"] if made.detailed else [])]
-        lines.append(" & ".join([*start, *map(_cell, row.cells, made.heads)]) + r" \\")
+        start = [
+            escape(row.label) + _raised("†" if row.tuned_on else ""),
+            *([rf"{{\scriptsize {escape(row.given)}}}"] if made.detailed else []),
+        ]
+        lines.append(" & ".join([*start, *map(_cell, row.numbers, made.heads)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}"]
     notes = [rf"$^{{{letter}}}$ {escape(text)}." for letter, text in made.notes]
-    if failed(made):
-        notes.insert(0, r"$^\dagger$ failed, with the note.")
-    if told := [*notes, *map(escape, made.remarks)]:
-        lines.append(r"\par\vspace{3pt}\parbox{\linewidth}{\scriptsize " + " ".join(told) + "}")
+    notes = [rf"{_raised(sign)} {escape(text)}." for sign, text in made.symbols] + notes
+    if below := [*notes, *map(escape, made.remarks)]:
+        lines.append(r"\par\vspace{3pt}\parbox{\linewidth}{\scriptsize " + " ".join(below) + "}")
     return "\n".join([*lines, r"\end{table*}", ""])
-
-
-def failed(made: Table) -> bool:
-    return any(cell.failed for row in made.rows for cell in row.cells)
 
 
 def _heading(made: Table) -> list[str]:
@@ -74,13 +72,13 @@ def _heading(made: Table) -> list[str]:
 def _head(head: Head) -> str:
     lines = [_italic(escape(line), head) for line in head.text.split("\n")]
     text = lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r"\\".join(lines) + "}"
-    return text + _raised(False, head.notes)
+    return text + _raised("", head.notes)
 
 
-def _cell(cell: Cell, head: Head) -> str:
+def _cell(cell: Number, head: Head) -> str:
     text = _italic(escape(cell.text), head)
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
-    text += _raised(cell.failed, cell.notes)
+    text += _raised(cell.signs, cell.notes)
     return rf"\unposedspread{{{text}}}{{{escape(cell.spread)}}}" if cell.spread else text
 
 
@@ -88,8 +86,8 @@ def _italic(text: str, head: Head) -> str:
     return rf"\textit{{{text}}}" if head.source != "ours" and text else text
 
 
-def _raised(dagger: bool, notes: Sequence[str]) -> str:
-    mark = (r"\dagger " if dagger else "") + ",".join(dict.fromkeys(notes))
+def _raised(signs: str, notes: Sequence[str] = ()) -> str:
+    mark = "".join({"†": r"\dagger ", "×": r"\times "}[sign] for sign in signs) + ",".join(dict.fromkeys(notes))
     return f"$^{{{mark}}}$" if mark else ""
 
 

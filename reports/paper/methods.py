@@ -3,181 +3,147 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bench.cell import split_label
-from reports.analysis.aggregates import Across, AcrossRow, Aggregate
-from reports.analysis.aggregates import Head as Aggregated
-from reports.analysis.columns import SHORT, column
+from bench.record import ROTATION
+from reports.analysis.columns import column
+from reports.analysis.entries import CLEAN, IOU, PSNR, REGISTERED, Setting
 from reports.analysis.footnotes import Footnotes
-from reports.analysis.robustness import SUCCESS
-from reports.analysis.scores import CLEAN, IOU, PSNR, REGISTERED, ROTATION, Setting
-from reports.analysis.severities import Curve, Level
+from reports.analysis.leaderboard import Board
+from reports.analysis.robustness import SUCCESS, Curve, Level, by_kind, show, show_area
+from reports.analysis.table import Head, Number, Row, Table
 from reports.naming import slug
 from reports.paper.published import Library
-from reports.paper.table import Cell, Head, Row, Table
 
 COLUMNS = (
     ROTATION, "pose/auc_15", IOU, PSNR, "nvs/refined/psnr", "nvs/half/psnr", "nvs/registered/psnr", "cost/fit_seconds",
 )  # fmt: skip
 """What fits on a page; the report has the rest."""
 
-INTERVALS = "IQM over cells with its stratified bootstrap interval (95 %); success with Wilson's"
+INTERVALS = (
+    "IQM over cells with its 95 % bootstrap interval, of seeds within scenes, or over scenes where it says so; success "
+    "with Wilson's. Penalised: a cell without an answer is charged 180 deg, an IoU of 0, the PSNR of the mean colour"
+)
 
 
-def summary(across: Sequence[Across]) -> list[Table]:
+def summary(boards: Sequence[Board]) -> list[Table]:
     """The leaderboard of every setting and degradation."""
-    settings = {table.setting for table in across}
-    return [_aggregated(table, f"summary_{_file(table, settings)}", "Summary", table.rows) for table in across]
+    settings = {board.setting for board in boards}
+    return [_aggregated(board, f"summary_{_file(board, settings)}", "Summary", board.rows) for board in boards]
 
 
-def ablations(across: Sequence[Across], library: Library) -> list[Table]:
+def ablations(boards: Sequence[Board], library: Library) -> list[Table]:
     """Variants of a method, by the options in its label, beside the method itself; of the clean captures."""
-    settings = {table.setting for table in across}
+    settings = {board.setting for board in boards}
     found = []
-    for table in across:
-        bases = sorted({split_label(row.method)[0] for row in table.rows if split_label(row.method)[1]})
-        for base in bases if table.degradation == CLEAN else ():
-            rows = [row for row in table.rows if split_label(row.method)[0] == base]
-            made = _aggregated(table, f"ablation_{base}_{_file(table, settings)}", f"Ablation of {base}", rows,
-                               library.missing["ablation"] if base == "gnerf" else "")  # fmt: skip
-            found.append(made)
+    for board in boards:
+        bases = sorted({split_label(row.label)[0] for row in board.rows if split_label(row.label)[1]})
+        for base in bases if board.degradation == CLEAN else ():
+            rows = [row for row in board.rows if split_label(row.label)[0] == base]
+            made = _aggregated(board, f"ablation_{base}_{_file(board, settings)}", f"Ablation of {base}", rows)
+            found.append(replace(made, remarks=(library.missing["ablation"],)) if base == "gnerf" else made)
     return found
 
 
-def _file(table: Across, settings: Iterable[Setting]) -> str:
-    return slug(table.degradation.replace("@", "_")) + table.setting.suffix(settings)
+def _file(board: Board, settings: Iterable[Setting]) -> str:
+    return slug(board.degradation.replace("@", "_")) + board.setting.suffix(settings)
 
 
-def _aggregated(table: Across, file: str, what: str, rows: Sequence[AcrossRow], remark: str = "") -> Table:
+def _aggregated(board: Board, file: str, what: str, rows: Sequence[Row]) -> Table:
     notes = Footnotes()
-    shown = [k for k, head in enumerate(table.heads) if head.column.name in COLUMNS]
-    heads = [Head(group="", text="n"), Head(group="", text="success\n(%) ↑"), *(_head(table.heads[k]) for k in shown)]
-    against = ", agreement with COLMAP" if table.setting.agreement else ""
-    caption = (
-        f"{what}, {table.degradation}{against}. Protocol {table.setting.protocol}, {table.setting.effort}; "
-        f"{len(table.scenes)} scene{'s' if len(table.scenes) > 1 else ''}; {INTERVALS}. Penalised: a failed cell is "
-        "charged 180 deg and the PSNR of the mean-colour image."
-    )
-    first_told = next((row.method for row in rows[1:] if row.told and not rows[0].told), None)
+    shown = [k for k, head in enumerate(board.heads) if head.column and head.column.name in COLUMNS]
+    against = ", agreement with COLMAP" if board.setting.agreement else ""
+    scenes = f"{len(board.scenes)} scene{'s' if len(board.scenes) > 1 else ''}"
     return Table(
-        name=file, caption=caption, stub="method", heads=tuple(heads), detailed=True,
+        name=file, detailed=True,
+        caption=f"{what}, {board.degradation}{against}. Protocol {board.setting.protocol}, {board.setting.effort}; "
+        f"{scenes}; {INTERVALS}.",
+        heads=(Head(text="n"), Head(text="success\n(%) ↑"), *(board.heads[k] for k in shown)),
         rows=tuple(
-            Row(label=row.method, detail=row.given, cells=_cells(row, shown, notes), apart=row.method == first_told)
-            for row in rows
+            replace(row, numbers=_numbers(row, shown, notes), apart=row.apart and row is not rows[0]) for row in rows
         ),
-        notes=tuple(notes), remarks=(remark,) if remark else (),
+        notes=tuple(notes),
     )  # fmt: skip
 
 
-def _head(head: Aggregated) -> Head:
-    group = SHORT.get(head.column.group, head.column.group)
-    lines = (head.column.label, head.cells, f"{head.column.unit} {head.column.arrow}".strip())
-    return Head(group=group, text="\n".join(filter(None, lines)))
+def _numbers(row: Row, shown: Sequence[int], notes: Footnotes) -> tuple[Number, ...]:
+    why = (notes.letter(f"{row.label}: {row.failed} of {row.n} cells failed"),) if row.failed else ()
+    why += (notes.letter(f"{row.label}: {row.skipped} cells skipped"),) if row.skipped else ()
+    first = Number.plain(str(row.n), failed=row.failed > 0, notes=why)
+    if row.rate is None or row.success is None:
+        return first, Number(), *(Number() for _ in shown)
+    success = Number.plain(f"{100 * row.rate:.0f}", f"[{100 * row.success.low:.0f}, {100 * row.success.high:.0f}]")
+    numbers = [row.numbers[k] if row.numbers else Number(why="no cell gave an answer") for k in shown]
+    return first, success, *(replace(number, notes=_notes(number, row, notes)) for number in numbers)
 
 
-def _cells(row: AcrossRow, shown: Sequence[int], notes: Footnotes) -> tuple[Cell, ...]:
-    why = (notes.letter(f"{row.method}: {row.failed} of {row.n} cells failed"),) if row.failed else ()
-    why += (notes.letter(f"{row.method}: {row.skipped} cells skipped"),) if row.skipped else ()
-    first = Cell(text=str(row.n), failed=row.failed > 0, notes=why)
-    if row.rate is None or row.interval is None:
-        return first, Cell(text="—"), *(Cell(text="—") for _ in shown)
-    low, high = (100 * end for end in row.interval)
-    success = Cell(text=f"{100 * row.rate:.0f}", spread=f"[{low:.0f}, {high:.0f}]")
-    return first, success, *(_aggregate(row.aggregates[k], row, notes) for k in shown)
-
-
-def _aggregate(aggregate: Aggregate, row: AcrossRow, notes: Footnotes) -> Cell:
-    if not aggregate.figures:
-        return Cell(text="—", notes=(notes.letter(f"{row.method}: {aggregate.why}"),))
-    figure = aggregate.figures["iqm"]
-    short = (notes.letter(f"over {aggregate.n} cells"),) if aggregate.n != row.n else ()
-    flags = (notes.letter(f"{row.method}: {aggregate.flagged} cells flagged"),) if aggregate.flagged else ()
-    return Cell(text=figure.text, spread=figure.spread, mark=figure.mark, notes=(*short, *flags))
+def _notes(number: Number, row: Row, notes: Footnotes) -> tuple[str, ...]:
+    texts = [f"{row.label}: {number.why}"] if number.why else [f"over {number.n} cells"] if number.n != row.n else []
+    texts += [f"{row.label}: {number.flagged} cells flagged"] if number.flagged else []
+    return tuple(map(notes.letter, texts))
 
 
 def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
     """One a setting and kind of degradation: success and quality by severity, area, breaking point."""
-    settings = {curve.setting for curve in curves}
+    groups = by_kind(curves)
+    settings = {setting for setting, _ in groups}
     found = []
-    for setting, kind in dict.fromkeys((curve.setting, curve.kind) for curve in curves):
-        held = [curve for curve in curves if (curve.setting, curve.kind) == (setting, kind)]
+    for (setting, kind), held in groups.items():
         severities = sorted({level.severity for curve in held for level in curve.levels})
-        names = [name for name in (SUCCESS, ROTATION, PSNR, IOU) if any(_has(curve, name) for curve in held)]
-        if any(_lost(curve) for curve in held):
+        names = [name for name in (SUCCESS, ROTATION, PSNR, IOU) if any(curve.points(name) for curve in held)]
+        if any(point.value < 1 for curve in held for _, point in curve.points(REGISTERED)):
             names.insert(1, REGISTERED)
-        titles = {SUCCESS: "success (%) ↑"} | {
-            name: f"{column(name).heading} {column(name).arrow}" for name in names[1:]
-        }
+        titles = {SUCCESS: "success ↑"} | {name: f"{column(name).heading} {column(name).arrow}" for name in names[1:]}
         heads = [Head(group=titles[name], text=f"{severity:g}") for name in names for severity in severities]
-        heads += [Head(group="success", text="area ↑"), Head(group="success", text="breaks at")]
-        scenes = sorted({scene for curve in held for scene in curve.scenes})
+        heads += [Head(group="success", text="area ↑"), Head(group="success", text="breaks between")]
         numbers = [level.n for curve in held for level in curve.levels]
         few, many = min(numbers), max(numbers)
-        cells = f"{few if few == many else f'{few} to {many}'} cell{'s' if many > 1 else ''}"
         lost = ", and counted as 0 % in registered" if REGISTERED in names else ""
+        scenes = len({scene for curve in held for scene in curve.scenes})
         notes = Footnotes()
+        rows = tuple(_bearing(curve, names, severities, notes) for curve in held)
         found.append(
             Table(
-                name=f"robustness_{slug(kind)}{setting.suffix(settings)}",
-                caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {len(scenes)} "
-                f"scene{'s' if len(scenes) > 1 else ''}, {cells} a severity; "
-                "medians with their stratified bootstrap interval (95 %), success with Wilson's; failures charged "
-                f"in rotation and PSNR{lost}. A method breaks at the first severity at which fewer than half of its "
-                "cells succeed.",
-                stub="method", heads=tuple(heads), detailed=True,
-                rows=tuple(_bearing(curve, names, severities, notes) for curve in held), notes=tuple(notes),
-                remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
+                name=f"robustness_{slug(kind)}{setting.suffix(settings)}", detailed=True, heads=tuple(heads),
+                caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {scenes} "
+                f"scene{'s' if scenes > 1 else ''}, {few if few == many else f'{few} to {many}'} "
+                f"cell{'s' if many > 1 else ''} a severity; medians with their 95 % bootstrap interval, success with "
+                f"Wilson's; failures charged{lost}. A method breaks between the last severity at which half of its "
+                "cells succeed and the first at which fewer do. Below an area: what it would be if the curve were as "
+                "low, or as high, between two severities as at either of them.",
+                rows=rows, notes=tuple(notes), remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
             )
         )  # fmt: skip
     return found
-
-
-def _has(curve: Curve, name: str) -> bool:
-    return any(name in level.points for level in curve.levels)
-
-
-def _lost(curve: Curve) -> bool:
-    """Whether it registered fewer than all views somewhere."""
-    return any(level.points[REGISTERED].value < 1 for level in curve.levels if REGISTERED in level.points)
 
 
 def _bearing(curve: Curve, names: Sequence[str], severities: Sequence[float], notes: Footnotes) -> Row:
     levels = {level.severity: level for level in curve.levels}
-    cells = [_level(levels.get(severity), name, notes) for name in names for severity in severities]
-    breaking = "—" if curve.breaking is None else f"{curve.breaking:g}"
-    cells += [Cell(text=curve.shown_area), Cell(text=breaking)]
-    return Row(label=curve.method, detail=curve.given, cells=tuple(cells))
+    numbers = [_level(levels.get(severity), name, notes) for name in names for severity in severities]
+    area, _, bounds = show_area(curve, SUCCESS).partition(" ")
+    numbers += [Number.plain(area, bounds), Number.plain(str(curve.broken))]
+    return Row(label=curve.method, given=curve.given, given_poses=curve.given_poses, numbers=tuple(numbers))
 
 
-def _level(level: Level | None, name: str, notes: Footnotes) -> Cell:
-    """A success rate below 1 is a dagger with the number of cells."""
+def _level(level: Level | None, name: str, notes: Footnotes) -> Number:
     if level is None or name not in level.points:
-        return Cell(text="—")
-    point = level.points[name]
-
-    def text(value: float) -> str:
-        return f"{100 * value:.0f}" if name == SUCCESS else column(name).show(value)
-
-    interval = f"[{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
-    short = point.n - point.successes if name == SUCCESS else 0
-    why = (notes.letter(f"{short} of {point.n} cells did not succeed"),) if short else ()
-    return Cell(text=text(point.value), spread=interval, notes=why, failed=short > 0)
+        return Number()
+    text, _, interval = show(name, level.points[name]).partition(" [")
+    short = level.n - level.solved if name == SUCCESS else 0
+    why = (notes.letter(f"{short} of {level.n} cells did not succeed"),) if short else ()
+    return Number.plain(text, f"[{interval}" if interval else "", notes=why, failed=short > 0)
 
 
 def noise(library: Library) -> list[Table]:
     """What others published under image noise: severities of their own, so nothing of ours stands beside it."""
-    found = []
-    for each in library.noise:
-        found.append(
-            Table(
-                name=f"published_noise_{each.method.lower()}",
-                caption=f"Published: {each.method} on {each.scene} under image noise, rotation error (deg). Given "
-                f"{each.given}. Source ({each.read}): {each.source}.",
-                stub="method", notes=(),
-                heads=tuple(
-                    Head(group="standard deviation", text=str(sigma), source="published") for sigma in each.sigma
-                ),
-                rows=(Row(label=each.method, cells=tuple(Cell(text=str(v)) for v in each.rotation)),),
-            )
-        )  # fmt: skip
-    return found
+    return [
+        Table(
+            name=f"published_noise_{each.method.lower()}",
+            caption=f"Published: {each.method} on {each.scene} under image noise, rotation error (deg). Given "
+            f"{each.given}. Source ({each.read}): {each.source}.",
+            heads=tuple(Head(group="standard deviation", text=str(sigma), source="published") for sigma in each.sigma),
+            rows=(Row(label=each.method, numbers=tuple(Number.plain(str(value)) for value in each.rotation)),),
+        )
+        for each in library.noise
+    ]  # fmt: skip

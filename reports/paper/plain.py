@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.paper.table import Cell, Head, Row, Table
+from reports.analysis.table import Head, Number, Row, Table
 from reports.text import escape
 
 
@@ -15,11 +15,16 @@ def markdown(made: Table) -> str:
     lines = [f"**{escape(made.caption)}**", "", _line(titles), _line(["---"] * len(titles))]
     for row in made.rows:
         lines.append(
-            _line([escape(row.label), *([escape(row.detail)] if made.detailed else []), *map(_cell, row.cells)])
+            _line(
+                [
+                    escape(row.label) + _raised("†" if row.tuned_on else ""),
+                    *([escape(row.given)] if made.detailed else []),
+                    *map(_cell, row.numbers),
+                ]
+            )
         )
     notes = [f"{letter}: {escape(text)}" for letter, text in made.notes]
-    if any(cell.failed for row in made.rows for cell in row.cells):
-        notes.insert(0, "†: failed, with the note")
+    notes = [f"{sign}: {text}" for sign, text in made.symbols] + notes
     lines += ["", *(f"- {note}" for note in notes), *(f"- {escape(remark)}" for remark in made.remarks)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -31,16 +36,16 @@ def _line(cells: list[str]) -> str:
 def _title(head: Head) -> str:
     words = head.text.replace("\n", " ")
     text = f"{head.group}: {words}" if head.group else words
-    return escape(text + (", published" if head.source == "published" else "")) + _raised(False, head.notes)
+    return escape(text + (", published" if head.source == "published" else "")) + _raised("", head.notes)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Number) -> str:
     text = {"best": f"**{cell.text}**", "second": f"*{cell.text}*", "": cell.text}[cell.mark]
-    return " ".join(filter(None, [text + _raised(cell.failed, cell.notes), escape(cell.spread)]))
+    return " ".join(filter(None, [text + _raised(cell.signs, cell.notes), escape(cell.spread)]))
 
 
-def _raised(dagger: bool, notes: tuple[str, ...]) -> str:
-    mark = ("†" if dagger else "") + ",".join(dict.fromkeys(notes))
+def _raised(signs: str, notes: tuple[str, ...] = ()) -> str:
+    mark = signs + ",".join(dict.fromkeys(notes))
     return f"<sup>{mark}</sup>" if mark else ""
 
 
@@ -51,7 +56,7 @@ def table(made: Table) -> str:
     writer.writerow([made.stub, "given", "quantity", "column", "number", "spread", "mark", "source", "failed", "notes"])
     said = dict(made.notes)
     for row in made.rows:
-        for head, cell in zip(made.heads, row.cells, strict=True):
+        for head, cell in zip(made.heads, row.numbers, strict=True):
             writer.writerow(_values(row, head, cell, said))
     return text.getvalue()
 
@@ -61,10 +66,10 @@ def _number(text: str) -> str:
     return text.replace("−", "-").replace("∞", "inf")
 
 
-def _values(row: Row, head: Head, cell: Cell, said: dict[str, str]) -> list[str]:
+def _values(row: Row, head: Head, cell: Number, said: dict[str, str]) -> list[str]:
     words = head.text.replace("\n", " ")
     notes = [said[letter] for letter in (*head.notes, *cell.notes)]
     return [
-        row.label, row.detail, head.group, words, _number(cell.text), _number(cell.spread), cell.mark,
+        row.label, row.given, head.group, words, _number(cell.text), _number(cell.spread), cell.mark,
         head.source, "yes" if cell.failed else "", "; ".join(notes),
     ]  # fmt: skip

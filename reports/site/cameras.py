@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from bench.geometry import mean_up
 from bench.record import read_cameras
-from reports.analysis import scores
-from reports.analysis.scores import Entry
+from reports.analysis.entries import Entry, ended
 
 SIDE = 1000  # of a camera panel's view box
 MARGIN = 1.3
@@ -63,7 +62,7 @@ def cameras(entry: Entry) -> CameraPlot:
     if held is None or not held.get("truth"):
         reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
         if not entry.done:
-            reason = f"the cell is {scores.ended(entry)}"
+            reason = f"the cell is {ended(entry)}"
         return _no_cameras(entry, reason)
     truth = {view: np.asarray(pose, dtype=float) for view, pose in sorted(held["truth"].items())}
     answered = {view: np.asarray(pose, dtype=float) for view, pose in (held.get("estimate") or {}).items()}

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, split_label
-from reports.analysis import scores
+from bench.record import ROTATION
+from reports.analysis import entries as analysed
 from reports.analysis.columns import COLUMNS, STAGES, Column, column
+from reports.analysis.entries import IOU, PSNR, Entry
 from reports.analysis.footnotes import Footnotes
-from reports.analysis.scores import IOU, PSNR, ROTATION, Entry
 
 WORST = 5
 LOG_ROWS = 5
@@ -53,6 +54,7 @@ class Stages:
 class Detail:
     entry: Entry
     given: str
+    in_full: Pairs
     ended: str  # "timeout in fit: killed after 900 s"; empty when done
     numbers: tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]  # group -> (column, value, remark)
     stages: Stages | None
@@ -70,8 +72,9 @@ def detail(entry: Entry, log: Sequence[Mapping[str, Any]]) -> Detail:
     result = entry.result
     return Detail(
         entry=entry,
-        given=scores.describe_given([entry]),
-        ended="" if entry.done else scores.ended(entry),
+        given=analysed.describe_given([entry]),
+        in_full=given_in_full([entry]),
+        ended="" if entry.done else analysed.ended(entry),
         numbers=_numbers(entry),
         stages=_stages(entry),
         per_view=tuple(found for name in PER_VIEW if (found := _per_view(entry, name))),
@@ -82,6 +85,19 @@ def detail(entry: Entry, log: Sequence[Mapping[str, Any]]) -> Detail:
         stderr=_tail(entry.folder / "stderr.txt"),
         command=command([result.cell]),
     )
+
+
+def given_in_full(entries: Iterable[Entry]) -> Pairs:
+    """What a method was given, in words: prior, intrinsics, masks, start; then what its makers had seen."""
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        told = dict(entry.result.given_in_full)
+        told["tuned on"] = ", ".join(entry.result.tuned_on)
+        told["pretrained on"] = ", ".join(entry.result.pretrained_on)
+        for what, words in told.items():
+            if words:
+                found.setdefault(what, set()).add(words)
+    return tuple((what, "; or ".join(sorted(words))) for what, words in found.items())
 
 
 def provenance(entry: Entry) -> Pairs:
@@ -108,7 +124,7 @@ def command(cells: Iterable[Cell]) -> str:
                 [
                     "unposed", "run",
                     "-s", ",".join(sorted({cell.scene for cell in held})),
-                    "-d", ",".join(sorted({cell.degradation for cell in held}, key=scores.degradation_order)),
+                    "-d", ",".join(sorted({cell.degradation for cell in held}, key=analysed.degradation_order)),
                     "-m", ",".join(sorted({cell.method for cell in held})),
                     "--seeds", ",".join(map(str, sorted({cell.seed for cell in held}))),
                     "--effort", effort,
@@ -136,8 +152,8 @@ def _numbers(entry: Entry) -> tuple[tuple[str, tuple[tuple[Column, str, str], ..
     ordered = [name for name in COLUMNS if name in names] + sorted(names - COLUMNS.keys())
     rows = []
     for name in ordered:
-        number = scores.value(result, name)
-        remark = "; ".join(scores.flags_of(result, name)) if number is not None else scores.absence(result, name)
+        number = analysed.value(result, name)
+        remark = "; ".join(analysed.flags_of(result, name)) if number is not None else analysed.absence(result, name)
         rows.append((column(name), "—" if number is None else column(name).show(number), remark))
     return tuple((group, tuple(each)) for group, each in groupby(rows, key=lambda row: row[0].group))
 
@@ -151,7 +167,7 @@ def _stages(entry: Entry) -> Stages | None:
     footnotes = Footnotes()
     rows = []
     for quantity in dict.fromkeys(name.rpartition("/")[2] for name in COLUMNS if _stage(name)):
-        held = [(f"nvs/{stage}/{quantity}", scores.value(result, f"nvs/{stage}/{quantity}")) for stage in names]
+        held = [(f"nvs/{stage}/{quantity}", analysed.value(result, f"nvs/{stage}/{quantity}")) for stage in names]
         known = [name for name, _ in held if name in result.metrics or name in result.absent]
         if known:
             numbers = tuple(_of_stage(entry, name, number, footnotes) for name, number in held)
@@ -164,9 +180,9 @@ def _stages(entry: Entry) -> Stages | None:
 
 def _of_stage(entry: Entry, name: str, number: float | None, footnotes: Footnotes) -> tuple[str, bool, str]:
     if number is not None:
-        return column(name).show(number), bool(scores.flags_of(entry.result, name)), ""
+        return column(name).show(number), bool(analysed.flags_of(entry.result, name)), ""
     if name in COLUMNS:
-        return "—", False, footnotes.letter(f"{column(name).label}: {scores.absence(entry.result, name)}")
+        return "—", False, footnotes.letter(f"{column(name).label}: {analysed.absence(entry.result, name)}")
     return "", False, ""
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.analysis.columns import column
+from bench.record import ROTATION
+from reports.analysis.entries import IOU, PSNR, REGISTERED, Setting
 from reports.analysis.paired import Comparison
-from reports.analysis.robustness import SUCCESS, Point
-from reports.analysis.scores import IOU, PSNR, REGISTERED, ROTATION, Setting
-from reports.analysis.severities import BROKEN_BELOW, Curve, Level
-from reports.analysis.tradeoff import Bargain, Bargains
+from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve, by_kind, show, show_area
+from reports.analysis.tradeoff import Cost, Costs
 from reports.site import chart
 from reports.site.chart import Chart, Mark, Series
 
@@ -28,61 +27,40 @@ ASIDE, LIFT = 4.0, 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of degradation: a chart a quantity, and a table of what the curves amount to."""
+    """One kind of degradation: a chart a quantity."""
 
     setting: Setting
     kind: str
     scenes: tuple[str, ...]
     cells: tuple[int, int]  # cells a severity: fewest and most
-    severities: tuple[str, ...]  # of the table
     charts: Mapping[str, Chart]
-    rows: tuple[KindRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KindRow:
-    method: str
-    given: str
-    told: bool
-    area: str
-    breaking: str
-    levels: tuple[tuple[str, str], ...]  # at each severity of the table: "5/6", "31.20 [..]"; "—" where it was not run
-    loss: str
 
 
 def robustness(curves: Sequence[Curve]) -> list[Kind]:
     """One a setting and kind; charts of one quantity share their vertical axis within a setting."""
     found = []
-    for setting in dict.fromkeys(curve.setting for curve in curves):
-        within = [curve for curve in curves if curve.setting == setting]
-        spans = {name: _span(within, name) for name in TITLES}
-        for kind in dict.fromkeys(curve.kind for curve in within):
-            held = [curve for curve in within if curve.kind == kind]
-            numbers = [level.n for curve in held for level in curve.levels]
-            severities = sorted({level.severity for curve in held for level in curve.levels})
-            drawn = {name: _severity_chart(held, name, span) for name, span in spans.items() if span}
-            found.append(
-                Kind(
-                    setting=setting, kind=kind, cells=(min(numbers), max(numbers)),
-                    severities=tuple(f"{severity:g}" for severity in severities),
-                    scenes=tuple(sorted({scene for curve in held for scene in curve.scenes})),
-                    charts={name: each for name, each in drawn.items() if each.series},
-                    rows=tuple(_row(curve, severities) for curve in held),
-                )
-            )  # fmt: skip
+    for (setting, kind), held in by_kind(curves).items():
+        spans = {name: _span([curve for curve in curves if curve.setting == setting], name) for name in TITLES}
+        numbers = [level.n for curve in held for level in curve.levels]
+        drawn = {name: _severity_chart(held, name, span) for name, span in spans.items() if span}
+        found.append(
+            Kind(
+                setting=setting, kind=kind, cells=(min(numbers), max(numbers)),
+                scenes=tuple(sorted({scene for curve in held for scene in curve.scenes})),
+                charts={name: each for name, each in drawn.items() if each.series},
+            )
+        )  # fmt: skip
     return found
 
 
 def _span(curves: Sequence[Curve], name: str) -> tuple[float, float] | None:
     if name in SHARES:
         return 0.0, 1.0
-    points = [level.points[name] for curve in curves for level in curve.levels if name in level.points]
+    points = [point for curve in curves for _, point in curve.points(name)]
     if not points:
         return None
-    values = [point.value for point in points] + [end for point in points if point.interval for end in point.interval]
-    if name == ROTATION:
-        return max(min(values), 0.05), 180.0
-    return min(values), max(values)
+    values = [value for point in points for value in (point.value, *(point.interval or ())[:2])]
+    return (max(min(values), 0.05), 180.0) if name == ROTATION else (min(values), max(values))
 
 
 def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float]) -> Chart:
@@ -93,23 +71,22 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
     for k, curve in enumerate(curves):
         aside = (k - (len(curves) - 1) / 2) * min(ASIDE, 16 / len(curves))
         drop = aside * LIFT if name in SHARES else 0.0  # many a method stands at 0 or at 1
-        levels = [(level.severity, level.n, level.points[name]) for level in curve.levels if name in level.points]
-        if not levels:
-            continue
+        numbers = {level.severity: level.n for level in curve.levels}
         marks = []
-        for severity, n, point in levels:
-            broken = name == SUCCESS and severity == curve.breaking
-            says = f"{curve.method}, severity {severity:g}: {_show(name, point)} ({n} cells)"
-            says += "; breaks here" if broken else ""
+        for severity, point in curve.points(name):
+            says = f"{curve.method}, severity {severity:g}: {show(name, point)} ({numbers[severity]} cells)"
             at = round(x.at(severity) + aside, 1), round(y.at(point.value) + drop, 1)
-            ends = [y.at(end) for end in point.interval] if point.interval else []
+            ends = [y.at(end) for end in point.interval[:2]] if point.interval else []
             whiskers = f"M{at[0]:g} {ends[0]:g}V{ends[1]:g}" if ends and ends[0] - ends[1] > FIRM else ""
-            marks.append(Mark(x=at[0], y=at[1], says=says, kind="break" if broken else "dot", whiskers=whiskers))
+            marks.append(Mark(x=at[0], y=at[1], says=says, whiskers=whiskers))
+        if not marks:
+            continue
         line = "M" + "L".join(f"{mark.x:g} {mark.y:g}" for mark in marks)
+        marks += [_break(curve, x, y, aside, drop)] if name == SUCCESS and curve.broken.breaks is not None else []
         series.append(
             Series(method=curve.method, given=curve.given, marks=tuple(marks), says=curve.method, line=line)
         )  # fmt: skip
-    says = "; ".join(f"{curve.method}: area {curve.shown_area}, {_breaking(curve)}" for curve in curves)
+    says = "; ".join(f"{curve.method}: area {show_area(curve, SUCCESS)}, breaks {curve.broken}" for curve in curves)
     return Chart(
         title=curves[0].kind, x=x, y=y, series=tuple(series),
         rule=y.at(BROKEN_BELOW) if name == SUCCESS else None,
@@ -117,43 +94,20 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
     )  # fmt: skip
 
 
-def _show(name: str, point: Point) -> str:
-    def text(value: float) -> str:
-        return f"{100 * value:.0f} %" if name in SHARES else column(name).show(value)
-
-    interval = f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
-    return text(point.value) + interval
-
-
-def _breaking(curve: Curve) -> str:
-    if curve.breaking is None:
-        return f"not to {curve.levels[-1].severity:g}"
-    return f"at {curve.breaking:g}" if curve.breaking else "clean"
+def _break(curve: Curve, x: chart.Axis, y: chart.Axis, aside: float, drop: float) -> Mark:
+    """A bar over the severities between which it breaks, nothing having been run there; a cross in the middle."""
+    holds, breaks = curve.broken
+    ends = [round(x.at(end or 0.0) + aside, 1) for end in (breaks if holds is None else holds, breaks)]
+    at = round(y.at(BROKEN_BELOW) + drop, 1)
+    where = f"between severity {holds:g} and {breaks:g}" if holds is not None else f"at severity {breaks:g} or before"
+    says = f"{curve.method} breaks {where}"
+    return Mark(x=sum(ends) / 2, y=at, says=says, kind="break", whiskers=f"M{ends[0]:g} {at:g}H{ends[1]:g}")
 
 
-def _row(curve: Curve, severities: Sequence[float]) -> KindRow:
-    name = IOU if any(IOU in level.points for level in curve.levels) else PSNR
-    loss = curve.loss(name)
-    levels = {level.severity: level for level in curve.levels}
-    return KindRow(
-        method=curve.method, given=curve.given, told=curve.told, area=curve.shown_area,
-        breaking=_breaking(curve),
-        levels=tuple(_cell(levels.get(severity), name) for severity in severities),
-        loss="—" if loss != loss else f"{'+' if loss > 0 else ''}{column(name).show(loss)} {column(name).unit}".strip(),
-    )  # fmt: skip
-
-
-def _cell(level: Level | None, name: str) -> tuple[str, str]:
-    if level is None:
-        return "—", ""
-    success = level.points[SUCCESS]
-    return f"{success.successes}/{level.n}", _show(name, level.points[name]) if name in level.points else "—"
-
-
-def tradeoff(bargains: Bargains) -> Chart:
+def tradeoff(costs: Costs) -> Chart:
     """Seconds of a fit (logarithmic) against PSNR, one point a method."""
     width, height = 620, 300
-    points = bargains.points
+    points = costs.points
     x = chart.horizontal(
         "wall time of a fit (s), median", min(p.seconds_range.low for p in points),
         max(p.seconds_range.high for p in points), log=True, width=width,
@@ -164,21 +118,21 @@ def tradeoff(bargains: Bargains) -> Chart:
     labels = chart.place([(x.at(p.seconds), y.at(p.psnr), p.method) for p in points], width)
     says = "; ".join(f"{p.method}: {p.seconds:.0f} s, {p.psnr:.2f} dB" for p in points)
     return Chart(
-        title=f"{bargains.degradation} · {bargains.setting.title}", x=x, y=y, width=width, height=height,
-        series=tuple(_bargain(point, label, x, y) for point, label in zip(points, labels, strict=True)),
+        title=f"{costs.degradation} · {costs.setting.title}", x=x, y=y, width=width, height=height,
+        series=tuple(_cost(point, label, x, y) for point, label in zip(points, labels, strict=True)),
         alt=f"Seconds of a fit against held-out PSNR: {says}.",
     )  # fmt: skip
 
 
-def _bargain(point: Bargain, label: chart.Label, x: chart.Axis, y: chart.Axis) -> Series:
+def _cost(point: Cost, label: chart.Label, x: chart.Axis, y: chart.Axis) -> Series:
     at = x.at(point.seconds), y.at(point.psnr)
     wide = f"M{x.at(point.seconds_range.low):g} {at[1]:g}H{x.at(point.seconds_range.high):g}"
     tall = f"M{at[0]:g} {y.at(point.psnr_range.low):g}V{y.at(point.psnr_range.high):g}"
     says = (
-        f"{point.method} ({point.given}): median {point.seconds:.0f} s, {point.psnr:.2f} dB, "
+        f"{point.method} ({point.given}): median {point.seconds:.0f} s on {point.machine}, {point.psnr:.2f} dB, "
         f"n = {point.n}, success {100 * point.rate:.0f} %"
     )
-    kind = "hollow" if point.told else "dot"
+    kind = "hollow" if point.given_poses else "dot"
     mark = Mark(x=at[0], y=at[1], says=says, whiskers=wide + tall, label=label, kind=kind)
     return Series(method=point.method, given=point.given, marks=(mark,), says=point.method)
 

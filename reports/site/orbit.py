@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from bench.geometry import mean_up
 from bench.record import read_cameras
-from reports.analysis import scores
-from reports.analysis.scores import Entry
+from reports.analysis.entries import Entry, ended
 
 Array = NDArray[np.float64]
 NOWHERE = np.full((4, 4), np.nan)
@@ -30,7 +29,7 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
         return "cameras.json cannot be read"
     if held is None or not held.get("truth"):
         reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
-        return reason if entry.done else f"the cell is {scores.ended(entry)}"
+        return reason if entry.done else f"the cell is {ended(entry)}"
     views = sorted(held["truth"])
     truth = np.array([held["truth"][view] for view in views], dtype=float)  # (N, 4, 4)
     answered: Mapping[str, Any] = held.get("estimate") or {}

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import read_log
-from reports.analysis import aggregates, heat, scores, tables
+from bench.record import ROTATION, read_log
+from reports.analysis import entries as cells
+from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
+from reports.analysis.entries import Entry, Question
 from reports.analysis.findings import of_question
-from reports.analysis.scores import Entry, Question
+from reports.analysis.scorebook import Scorebook
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical
 from reports.site import cameras, chart, curves, details, figures, template_environment
@@ -41,30 +43,30 @@ def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
     yield render("statistics", **_statistics(facts))
     yield render("protocol")
     relatives = Relatives(entries)
-    for held in scores.by_scene(entries).values():
+    for held in cells.by_scene(entries).values():
         learnt: Learnt = {}
         for entry in held:
             log = read_log(entry.folder)
             series = curves.series(log)
             learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
             yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
-        for question, each in scores.by_question(held).items():
+        for question, each in cells.by_question(held).items():
             yield render(
                 "scene",
                 path=places[question],
-                kin=list(scores.by_question(held)),
-                **_scene(question, each, album, learnt),
+                kin=list(cells.by_question(held)),
+                **_scene(question, each, facts["book"], album, learnt),
             )
 
 
 def _places(entries: Sequence[Entry]) -> dict[Question, str]:
     """A page for each question; the first of a scene bears the scene's own name."""
     found: dict[Question, str] = {}
-    for scene, each in scores.by_scene(entries).items():
-        for k, question in enumerate(scores.by_question(each)):
+    for scene, each in cells.by_scene(entries).items():
+        for k, question in enumerate(cells.by_question(each)):
             name = "/".join((scene, question.degradation, question.effort, question.protocol, question.reference))
             short = f"{scene}/{question.degradation}"
-            alone = sum(other.degradation == question.degradation for other in scores.by_question(each)) == 1
+            alone = sum(other.degradation == question.degradation for other in cells.by_question(each)) == 1
             found[question] = f"scenes/{slug(scene if k == 0 else short if alone else name)}.html"
     return found
 
@@ -73,16 +75,16 @@ def _overview(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "tiers": list(dict.fromkeys(facts["given"].values())),
         "measures": heat.MEASURES,
-        "statistics": list(aggregates.STATISTICS),
+        "statistics": list(leaderboard.STATISTICS),
         "kinds": figures.robustness(facts["curves"]),
         "quantities": figures.TITLES,
-        "tradeoffs": [(each, figures.tradeoff(each)) for each in facts["bargains"]],
+        "tradeoffs": [(each, figures.tradeoff(each)) for each in facts["costs"]],
     }
 
 
 def _statistics(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "statistics": list(aggregates.STATISTICS),
+        "statistics": list(leaderboard.STATISTICS),
         "compared": [(each, figures.rank_diagram(each)) for each in facts["comparisons"]],
     }
 
@@ -90,8 +92,8 @@ def _statistics(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _covers(entries: Sequence[Entry], album: Album) -> dict[str, Picture | None]:
     """A held-out view that stands for each scene."""
     covers: dict[str, Picture | None] = {}
-    for scene, each in scores.by_scene(entries).items():
-        truth = [picture for question in scores.by_question(each) for picture in album.truth[question].values()]
+    for scene, each in cells.by_scene(entries).items():
+        truth = [picture for question in cells.by_question(each) for picture in album.truth[question].values()]
         covers[scene] = next((picture for picture in truth if picture.path), None)
     return covers
 
@@ -102,28 +104,30 @@ def _glance(entries: Sequence[Entry]) -> list[Column]:
         "pose/rotation_deg_median", "pose/registered", "nvs/aligned/iou", "nvs/aligned/psnr", "nvs/refined/psnr",
         "nvs/registered/psnr", "cost/fit_seconds",
     )  # fmt: skip
-    return [COLUMNS[name] for name in names if any(scores.value(entry.result, name) is not None for entry in entries)]
+    return [COLUMNS[name] for name in names if any(cells.value(entry.result, name) is not None for entry in entries)]
 
 
 def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """What the table of cells can be filtered by."""
     return {
-        "status": [name for name in scores.STATUSES if any(entry.result.status == name for entry in entries)],
-        "scene": list(scores.by_scene(entries)),
-        "degradation": list(scores.by_degradation(entries)),
-        "method": list(scores.by_method(entries)),
-        "given": sorted({scores.describe_given([entry]) for entry in entries}),
+        "status": [name for name in cells.OUTCOMES if any(entry.outcome == name for entry in entries)],
+        "scene": list(cells.by_scene(entries)),
+        "degradation": list(cells.by_degradation(entries)),
+        "method": list(cells.by_method(entries)),
+        "given": sorted({cells.describe_given([entry]) for entry in entries}),
     }
 
 
-def _scene(question: Question, entries: Sequence[Entry], album: Album, learnt: Learnt) -> dict[str, Any]:
+def _scene(
+    question: Question, entries: Sequence[Entry], book: Scorebook, album: Album, learnt: Learnt
+) -> dict[str, Any]:  # fmt: skip
     """One scene under one degradation: its table, renders, cameras and curves."""
-    methods = scores.by_method(entries)
+    methods = cells.by_method(entries)
     return {
         "question": question,
-        "finding": of_question(question, entries),
-        "board": tables.leaderboard(question, entries),
-        "cells": tables.cells(question, entries),
+        "finding": of_question(question, entries, book),
+        "board": leaderboard.of_question(question, entries, book),
+        "cells": leaderboard.every_cell(question, entries, book),
         "views": album.common[question],
         "truth": album.truth[question],
         "shown": album.shown[question],
@@ -138,7 +142,7 @@ def _strip(entries: Sequence[Entry], album: Album) -> tuple[Entry, tuple[View, .
     entry = typical([entry for entry in entries if album.views[entry.page]])
     if entry is not None:
         return entry, tuple(view for view in album.views[entry.page] if view.common), ""
-    ended = {scores.ended(entry) for entry in entries if not entry.done}
+    ended = {cells.ended(entry) for entry in entries if not entry.done}
     why = "no renders, " + "; ".join(sorted(ended)) if ended else "no renders were kept"
     return entries[0], (), why
 
@@ -147,21 +151,21 @@ def _for_cameras(entries: Sequence[Entry]) -> Entry:
     """The seed whose cameras stand for a method: the middle one by rotation error, of those done."""
 
     def error(entry: Entry) -> float:
-        found = scores.value(entry.result, scores.ROTATION)
+        found = cells.value(entry.result, ROTATION)
         return np.inf if found is None or np.isnan(found) else found
 
     done = [entry for entry in entries if entry.done]
-    ordered = sorted(done or entries, key=lambda entry: (error(entry), entry.result.cell.seed))
+    ordered = sorted(done or entries, key=lambda entry: (error(entry), entry.seed))
     return ordered[(len(ordered) - 1) // 2]
 
 
 def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
     """PSNR and loss of all fits of a question."""
-    held = [(entry, learnt[entry.page]) for each in scores.by_method(entries).values() for entry in each]
+    held = [(entry, learnt[entry.page]) for each in cells.by_method(entries).values() for entry in each]
     found = []
     for name, title in (("psnr", "Training PSNR (dB)"), ("loss", "Training loss")):
         series = {
-            f"{entry.method}, seed {entry.result.cell.seed}": (entry.method, points[name])
+            f"{entry.method}, seed {entry.seed}": (entry.method, points[name])
             for entry, points in held
             if name in points
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reports.analysis import scores
-from reports.analysis.scores import Entry
+from reports.analysis import entries as analysed
+from reports.analysis.entries import Entry
 
 
 class Relatives:
@@ -15,9 +15,9 @@ class Relatives:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.cells = {self._key(entry): entry for entry in entries}
         self.names = {
-            "method": list(scores.by_method(entries)),
-            "degradation": list(scores.by_degradation(entries)),
-            "scene": list(scores.by_scene(entries)),
+            "method": list(analysed.by_method(entries)),
+            "degradation": list(analysed.by_degradation(entries)),
+            "scene": list(analysed.by_scene(entries)),
             "seed": sorted({entry.result.cell.seed for entry in entries}),
         }
         order = list(entries)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -12,9 +11,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports.analysis import aggregates, scores
+from reports.analysis import entries as analysed
+from reports.analysis import robustness
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
-from reports.analysis.scores import Question
+from reports.analysis.entries import Question
+from reports.analysis.table import spans
 from reports.pictures import ERROR_FULL
 from reports.site import cameras
 
@@ -44,33 +45,23 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
         "colour": {method: k for k, method in enumerate(facts["methods"])},
         "palette": PALETTE,
         "scene_page": first.__getitem__,
-        "reason": scores.reason,
-        "value": scores.value, "zip": zip,
-        "describe_given": scores.describe_given,
+        "reason": analysed.reason,
+        "value": analysed.value, "zip": zip,
+        "describe_given": analysed.describe_given,
         "short": SHORT,
         "stages": STAGES,
         "magma": _magma(), "error_full": ERROR_FULL, "camera_side": cameras.SIDE,
-        "groups": _groups,
-        "kinds_of": lambda columns: _spans(kind for kind, _ in columns),
+        "kinds_of": lambda columns: spans(kind for kind, _ in columns),
+        "show_area": robustness.show_area,
         "headline": [COLUMNS[name] for name in HEADLINE],
     }  # fmt: skip
     made.filters |= {"soft": _breakable}
     return made
 
 
-def _spans(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Headings that span columns: runs of equal names, and their lengths."""
-    return [(name, len(list(run))) for name, run in groupby(names)]
-
-
 def _breakable(name: str) -> Markup:
     """A long name, escaped, with places where a line may end."""
     return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
-
-
-def _groups(heads: Sequence[aggregates.Head]) -> list[tuple[str, int]]:
-    """Headings over the columns of an aggregated table."""
-    return _spans(SHORT.get(head.column.group, head.column.group) for head in heads)
 
 
 def _magma() -> dict[str, Any]:

@@ -8,7 +8,8 @@ from scipy.stats import friedmanchisquare, wilcoxon
 from synthetic_suite import done, ended, write_cell
 
 from reports.analysis import paired
-from reports.analysis.scores import read
+from reports.analysis.entries import read
+from reports.analysis.scorebook import Scorebook
 from reports.build import build
 
 # Demsar 2006, Table 6: AUC of four variants of C4.5 on 14 data sets. The paper ranks the two 0.975 of the 13th apart.
@@ -20,6 +21,11 @@ DEMSAR = np.array([
     [0.972, 0.981, 0.9751, 0.975], [0.957, 0.978, 0.946, 0.970],
 ]).T  # fmt: skip
 NAMES = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
+
+
+def comparisons(folder):
+    entries = read(folder)
+    return paired.comparisons(entries, Scorebook(entries))
 
 
 def test_mean_ranks_and_the_critical_difference_are_those_of_the_published_example():
@@ -68,7 +74,7 @@ def test_a_method_that_ran_elsewhere_takes_nothing_from_the_others(tmp_path):
                 tmp_path, done(f"s{k}", "clean", method, 0, rotation=1 + k, psnr=30 + (method == "a")), files=False
             )
     write_cell(tmp_path, done("elsewhere", "clean", "c", 0, rotation=1, psnr=30), files=False)
-    found = paired.comparisons(read(tmp_path))
+    found = comparisons(tmp_path)
     psnr = next(each for each in found if each.column.name == "nvs/aligned/psnr")
     assert [(each.first, each.second, each.n) for each in psnr.differences] == [("a", "b", 8)]
     assert psnr.blocks == tuple(f"s{k}" for k in range(8))
@@ -78,7 +84,7 @@ def test_a_method_that_ran_elsewhere_takes_nothing_from_the_others(tmp_path):
 def test_ranks_of_methods_without_a_scene_in_common_are_said_to_be_none(tmp_path):
     for method, tried in (("a", (0, 1, 2, 3)), ("b", (0, 1, 2)), ("c", (3,))):
         for k in tried:
-            write_cell(tmp_path, done(f"s{k}", "clean", method, 0, rotation=1 + k, psnr=30), files=False)
+            write_cell(tmp_path, done(f"s{k}", "clean", method, 0, rotation=1 + k, psnr=ord(method)), files=False)
     found = comparison(tmp_path, "nvs/aligned/psnr")
     assert [(each.first, each.second, each.n) for each in found.differences] == [("a", "b", 3), ("a", "c", 1)]
     assert found.warnings == (
@@ -143,7 +149,7 @@ def six_scenes(tmp_path):
 
 
 def comparison(folder, name):
-    return next(each for each in paired.comparisons(read(folder)) if each.column.name == name)
+    return next(each for each in comparisons(folder) if each.column.name == name)
 
 
 def test_a_consistent_difference_over_six_scenes_is_told_and_oracles_are_left_out(six_scenes):
@@ -161,7 +167,7 @@ def test_a_scene_that_a_method_failed_in_counts_with_the_charge(six_scenes):
     for seed in range(3):
         write_cell(six_scenes, ended("s0", "clean", "good", seed, "failed", "broke"), files=False)
     (only,) = comparison(six_scenes, "pose/rotation_deg_median").differences
-    assert (only.n, only.better, only.worse) == (6, 1, 0)
+    assert (only.n, only.ties, only.better, only.worse) == (1, 5, 1, 0)  # equal in the five others
     assert only.mean == pytest.approx((2 - 180) / 6)
 
 

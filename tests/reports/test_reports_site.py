@@ -17,7 +17,7 @@ from bench.record import read_json, read_log, write_json
 from bench.task import look_at
 from reports import naming, pictures
 from reports.analysis.columns import COLUMNS, HEADLINE, column
-from reports.analysis.scores import read
+from reports.analysis.entries import read
 from reports.build import build
 from reports.site import cameras, curves, details, orbit
 
@@ -215,7 +215,7 @@ def test_a_markdown_table_has_as_many_fields_in_every_line(report):
 
 
 def test_an_empty_or_missing_suite_is_one_clear_sentence(tmp_path):
-    with pytest.raises(ValueError, match="holds no results; `unposed run"):
+    with pytest.raises(ValueError, match="holds no results yet: `unposed run"):
         build(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         build(tmp_path / "nowhere")

@@ -120,7 +120,7 @@ if (filters) {
   const { state, draw } = arranged.get(document.getElementById("cells"));
   const texts = new Map(state.rows.map((row) => [row, row.textContent.toLowerCase()]));
   const shown = document.getElementById("shown"), more = document.getElementById("more");
-  const isStatus = (asked, held) => asked === "failures" ? !["done", "skipped"].includes(held.status)
+  const isStatus = (asked, held) => asked === "failures" ? ["collapsed", "failed", "timeout", "out_of_memory"].includes(held.status)
     : asked === "flagged" ? held.flags !== "0" : held.status === asked;
   state.drawn = (count) => {
     shown.textContent = `${count} of ${texts.size}`;

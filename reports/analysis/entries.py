@@ -1,0 +1,308 @@
+"""A suite's cells as questions and answers: which rows may stand in one table, and how each cell ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bench.degrade import CLEAN, KINDS
+from bench.record import ROTATION, Result, cells_of
+from bench.task import Effort
+from reports.analysis import stats
+from reports.naming import slug
+
+K = TypeVar("K")
+
+REGISTERED, PSNR, IOU = "pose/registered", "nvs/aligned/psnr", "nvs/aligned/iou"
+MEAN_COLOUR = "nvs/mean_colour/psnr"
+INPUTS = {
+    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
+    "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
+}  # fmt: skip
+"""What a method may be given beside images, in a fixed order."""
+
+POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
+"""Inputs that say where cameras are. A prior says only where they may be."""
+
+OUTCOMES = {
+    "solved": "solved", "answered": "not solved", "short": "too short to converge", "done": "answered",
+    "collapsed": "collapsed", "failed": "failed", "timeout": "timeout", "out_of_memory": "out of memory",
+    "skipped": "skipped",
+}  # fmt: skip
+"""How a cell ended. One that gave an answer is solved, or not, where there are true poses to tell (`done`: there are
+none)."""
+
+TOO_SHORT = "too short to converge"
+"""Begins the flag of a fit whose effort cannot be enough for its method."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Setting:
+    """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
+
+    agreement: bool
+    effort: Effort
+    protocol: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.protocol} · {self.effort}" + (" · agreement with COLMAP" if self.agreement else "")
+
+    def suffix(self, among: Iterable[Setting]) -> str:
+        """What the name of a file must end with, where it is written for each of several settings: `_full_colmap`."""
+        others = {self, *among}
+        parts = [self.effort] if len({each.effort for each in others}) > 1 else []
+        parts += [slug(self.protocol)] if len({each.protocol for each in others}) > 1 else []
+        return "".join(f"_{part}" for part in [*parts, *(["colmap"] if self.agreement else [])])
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Question:
+    """What rows of one scene's table share. Numbers of two efforts, protocols or kinds of truth never meet."""
+
+    scene: str
+    degradation: str
+    effort: Effort
+    protocol: str
+    reference: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.scene} · {self.degradation}"
+
+    @property
+    def agreement(self) -> bool:
+        """Whether the reference is itself an estimate."""
+        return self.reference == "colmap"
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        return self.agreement, self.scene, degradation_order(self.degradation), self
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(agreement=self.agreement, effort=self.effort, protocol=self.protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One cell: its result and the folder of its files.
+
+    `given_poses`: its method is given poses in any form, true, rough or submitted, so that it is no competitor of
+    those that see none; known from the method's other cells even where this one was skipped or failed before.
+    """
+
+    folder: Path
+    result: Result
+    given_poses: bool
+
+    @cached_property
+    def slug(self) -> str:
+        """Its name among the site's files."""
+        return slug(str(self.result.cell.folder))
+
+    @property
+    def page(self) -> str:
+        """Its page, from the site's root."""
+        return f"cells/{self.slug}.html"
+
+    @property
+    def method(self) -> str:
+        return self.result.cell.method
+
+    @property
+    def scene(self) -> str:
+        return self.result.cell.scene
+
+    @property
+    def seed(self) -> int:
+        return self.result.cell.seed
+
+    @property
+    def done(self) -> bool:
+        return self.result.status == "done"
+
+    @property
+    def skipped(self) -> bool:
+        return self.result.status == "skipped"
+
+    @property
+    def failed(self) -> bool:
+        """Tried, and gave no answer."""
+        return not self.done and not self.skipped
+
+    @cached_property
+    def outcome(self) -> str:
+        """A key of OUTCOMES."""
+        if not self.done or ROTATION not in self.result.metrics:
+            return self.result.status
+        if self.result.solved:
+            return "solved"
+        return "short" if any(flag.startswith(TOO_SHORT) for flag in self.result.flags) else "answered"
+
+    @property
+    def is_oracle(self) -> bool:
+        """Given the true poses of all views: what a field is worth where there is nothing to find."""
+        return "start" in self.result.given
+
+    @property
+    def submitted(self) -> bool:
+        """Its poses were made elsewhere: the suite vouches for their judgement alone."""
+        return "estimate" in self.result.given
+
+    @property
+    def machine(self) -> tuple[Any, Any]:
+        """What times of fits depend on: kind of device, CPU threads."""
+        threads = self.result.cost.get("threads", self.result.provenance.get("threads"))
+        return self.result.provenance.get("device"), threads
+
+    @cached_property
+    def question(self) -> Question:
+        cell = self.result.cell
+        return Question(
+            scene=cell.scene, degradation=cell.degradation, effort=cell.effort,
+            protocol=self.result.protocol, reference=self.result.reference,
+        )  # fmt: skip
+
+
+def read(suite: Path) -> list[Entry]:
+    """All cells of a suite, in a fixed order. Raises ValueError where there is none."""
+    if not suite.is_dir():
+        raise ValueError(f"report: {suite} is not a folder; name the folder that `unposed run` wrote")
+    found = cells_of(suite)
+    places: dict[PurePath, Path] = {}
+    for folder, result in found:
+        if (other := places.setdefault(result.cell.folder, folder)) != folder:
+            raise ValueError(f"report: {other} and {folder} are one cell of two suites; name the folder of one suite")
+    given_poses = {result.cell.method for _, result in found if not POSES.isdisjoint(result.given)}
+    return [
+        Entry(folder=folder, result=result, given_poses=result.cell.method in given_poses) for folder, result in found
+    ]
+
+
+def value(result: Result, name: str) -> float | None:
+    """A column's value, `cost/` included; None where the result has none."""
+    kind, _, rest = name.partition("/")
+    found = result.cost.get(rest) if kind == "cost" else result.metrics.get(name)
+    return None if found is None else float(found)
+
+
+def array(entries: Iterable[Entry], name: str) -> stats.Scores:
+    """One value an entry, NaN where there is none."""
+    values = [value(entry.result, name) for entry in entries]
+    return np.array([math.nan if each is None else each for each in values], dtype=float)
+
+
+def absence(result: Result, name: str) -> str:
+    """Why a column has no value here."""
+    covering = [key for key in result.absent if f"{name}/".startswith(key.rstrip("*/") + "/")]  # "nvs": all of it
+    if covering:
+        return result.absent[max(covering, key=len)]
+    return "not recorded by this run" if result.status == "done" else f"the cell is {OUTCOMES[result.status]}"
+
+
+def reason(entry: Entry) -> str:
+    return entry.result.reason or "no reason was recorded"
+
+
+def ended(entry: Entry) -> str:
+    """`timeout in fit: killed after 900 s`."""
+    stage = f" in {entry.result.stage}" if entry.result.stage else ""
+    return f"{OUTCOMES[entry.outcome]}{stage}: {reason(entry)}"
+
+
+def flags_of(result: Result, name: str) -> list[str]:
+    """The flags that concern a column: `nvs/aligned: constant image` concerns `nvs/aligned/psnr`."""
+    return [flag for flag in result.flags if f"{name}/".startswith(flag.partition(":")[0].strip() + "/")]
+
+
+def describe_given(entries: Iterable[Entry]) -> str:
+    """`intrinsics + pose prior`, of those cells that got as far as being given anything."""
+    begun = [entry.result for entry in entries if not entry.skipped and entry.result.stage != "load"]
+    held = {each for result in begun for each in result.given}
+    named = [INPUTS.get(each, each) for each in (*INPUTS, *sorted(held - INPUTS.keys())) if each in held]
+    return " + ".join(named) or ("images only" if begun else "not run")
+
+
+def split_degradation(name: str) -> tuple[str, float]:
+    """`gaussian_noise@3` (or `@3#7`, of one draw) -> kind and severity; `clean` is its own kind, at severity 0."""
+    kind, _, rest = name.partition("@")
+    return kind, float(rest.partition("#")[0] or 0)
+
+
+def degradation_order(name: str) -> tuple[bool, str, float, str]:
+    """Clean first, then by kind and severity."""
+    kind, severity = split_degradation(name)
+    return kind != CLEAN, kind, severity, name
+
+
+def changes_scene(kind: str) -> bool:
+    """Whether a kind of degradation is judged by other images than the clean ones."""
+    return kind in KINDS and KINDS[kind].changes_scene
+
+
+def _grouped(
+    entries: Iterable[Entry], key: Callable[[Entry], K], order: Callable[[K], Any] = lambda key: key
+) -> dict[K, list[Entry]]:
+    groups: dict[K, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(key(entry), []).append(entry)
+    return {key: groups[key] for key in sorted(groups, key=order)}
+
+
+def by_setting(entries: Iterable[Entry]) -> dict[Setting, list[Entry]]:
+    return _grouped(entries, lambda entry: entry.question.setting)
+
+
+def by_degradation(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Clean first, then by kind and severity."""
+    return _grouped(entries, lambda entry: entry.result.cell.degradation, degradation_order)
+
+
+def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    return _grouped(entries, lambda entry: entry.scene)
+
+
+def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
+    """Scenes with exact or measured truth first, agreement with COLMAP last."""
+    return _grouped(entries, lambda entry: entry.question, lambda question: question.order)
+
+
+def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Methods that see no poses first, those that were given some last; seeds in order."""
+    ordered = sorted(entries, key=lambda entry: (entry.given_poses, entry.method, entry.result.cell))
+    groups: dict[str, list[Entry]] = {}
+    for entry in ordered:
+        groups.setdefault(entry.method, []).append(entry)
+    return groups
+
+
+def tried(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if not entry.skipped]
+
+
+def scenes_of_the_blind(entries: Iterable[Entry]) -> tuple[set[str], set[str]]:
+    """Scenes in which all of the methods that see no poses were tried, and those in which any was.
+
+    Means over scenes compare methods where the two are the same, and over the first.
+    """
+    blind = by_method(entry for entry in tried(entries) if not entry.given_poses)
+    found = [{entry.scene for entry in each} for each in blind.values()]
+    return (set.intersection(*found), set.union(*found)) if found else (set(), set())
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """[0, 1, 2, 7] -> `0-2, 7`."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

@@ -1,0 +1,236 @@
+"""Leaderboards: a line a method over all scenes of a degradation, or over the seeds of one scene; a line a cell."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.record import ROTATION
+from reports.analysis import entries as cells
+from reports.analysis import stats
+from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
+from reports.analysis.entries import IOU, OUTCOMES, PSNR, REGISTERED, Entry, Question, Setting, ranges
+from reports.analysis.footnotes import Footnotes
+from reports.analysis.marks import marked, may_lead
+from reports.analysis.scorebook import CHARGED, Scorebook, Scored
+from reports.analysis.table import Figure, Head, Number, Row, Table
+
+STATISTICS = {"iqm": stats.iqm, "median": stats.median, "mean": stats.mean}
+"""By name, the first being the protocol's. What stands below each: bootstrap interval; range; standard deviation."""
+
+INTERVAL_FROM = 5
+"""Seeds of a scene from which a spread is shown as a bootstrap interval of the median; below, as the range."""
+
+RANKED_BY = (IOU, PSNR, ROTATION)
+"""The first of these that the cells have decides, failures charged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board(Table):
+    """A leaderboard, or a list of cells. Methods that may lead are ranked and come first, the best on top."""
+
+    setting: Setting
+    degradation: str
+    scenes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.degradation} · {self.setting.title}"
+
+
+def across_scenes(entries: Sequence[Entry], book: Scorebook) -> list[Board]:
+    """A leaderboard for each setting and degradation present, over scenes and seeds; clean first."""
+    return [
+        _leaderboard(held, book, HEADLINE, tuple(STATISTICS), Footnotes(), setting=setting, degradation=degradation)
+        for setting, each in cells.by_setting(entries).items()
+        for degradation, held in cells.by_degradation(each).items()
+    ]
+
+
+def of_question(
+    question: Question, entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE
+) -> Board:  # fmt: skip
+    """Of one scene: medians over seeds, with a note for each flag and each number that is missing."""
+    notes = Footnotes()
+    return _leaderboard(entries, book, names, ("seeds",), notes, question.setting, question.degradation)
+
+
+def every_cell(question: Question, entries: Sequence[Entry], book: Scorebook) -> Board:
+    """One row a cell, seeds side by side, nothing marked."""
+    notes, heads = Footnotes(), _heads(entries, HEADLINE, twice=False)
+    ordered = [entry for each in cells.by_method(entries).values() for entry in each]
+    rows = tuple(_row([entry], heads, book, ("seeds",), notes) for entry in ordered)
+    return Board(
+        name=question.title, heads=heads, rows=rows, notes=tuple(notes), setting=question.setting,
+        degradation=question.degradation, scenes=(question.scene,),
+    )  # fmt: skip
+
+
+def ranking(entries: Sequence[Entry], book: Scorebook) -> list[str]:
+    """Methods that see no poses and may lead, the best first, by penalised IQM; none where not all of those that see
+    no poses were tried in the same scenes, for means over other scenes say nothing."""
+    shared, scenes = cells.scenes_of_the_blind(entries)
+    if shared != scenes:
+        return []
+    name = quality_column(entries)
+    better = -1 if column(name).better == "high" else 1
+    keyed = {
+        method: better * book.penalised(each, name).at(stats.iqm)
+        for method, each in cells.by_method(entries).items()
+        if may_lead(each)
+    }
+    known = {method: score for method, score in keyed.items() if not math.isnan(score)}
+    return sorted(known, key=lambda method: known[method])
+
+
+def quality_column(entries: Sequence[Entry]) -> str:
+    """What decides who leads: IoU of silhouettes, PSNR of images; rotation where nothing was rendered."""
+    held = {name for entry in entries if entry.done for name in entry.result.metrics}
+    return next((name for name in RANKED_BY if name in held), PSNR)
+
+
+def _leaderboard(
+    entries: Sequence[Entry], book: Scorebook, names: Sequence[str], statistics: Sequence[str], notes: Footnotes,
+    setting: Setting, degradation: str,
+) -> Board:  # fmt: skip
+    held = cells.tried(entries)
+    heads = _heads(entries, names, twice=any(not entry.result.solved for entry in held))
+    order = ranking(entries, book)
+    methods = cells.by_method(entries)
+    ranked = {method: k for k, method in enumerate(order, 1)}
+    placed = sorted(methods, key=lambda m: (methods[m][0].given_poses, ranked.get(m, len(methods)), m))
+    rows = [replace(_row(methods[m], heads, book, statistics, notes), rank=ranked.get(m)) for m in placed]
+    rows = marked(rows, heads, [methods[m] if m in ranked else () for m in placed])
+    first = next((k for k, row in enumerate(rows) if row.given_poses), 0)
+    return Board(
+        name=f"{degradation} · {setting.title}", heads=heads, notes=tuple(notes),
+        rows=tuple(replace(row, apart=0 < k == first) for k, row in enumerate(rows)),
+        setting=setting, degradation=degradation, scenes=tuple(cells.by_scene(entries)),
+    )  # fmt: skip
+
+
+def _heads(entries: Sequence[Entry], names: Sequence[str], *, twice: bool) -> tuple[Head, ...]:
+    """Columns that some result has, or says it lacks. Those in which a failure has a price stand twice wherever a cell
+    did not succeed; registered views once, for of the successes it says little."""
+    heads: list[Head] = []
+    for name in names:
+        if not any(_spoken_of(entry, name) for entry in entries):
+            continue
+        if name in CHARGED and twice:
+            heads.append(Head.of(COLUMNS[name], "penalised"))
+            heads += [Head.of(COLUMNS[name], "successes")] if name != REGISTERED else []
+        else:
+            heads.append(Head.of(COLUMNS[name]))
+    return tuple(heads)
+
+
+def _spoken_of(entry: Entry, name: str) -> bool:
+    """Of a stage that is wholly absent, its PSNR."""
+    stage, _, metric = name.rpartition("/")
+    absent = entry.result.absent
+    return cells.value(entry.result, name) is not None or name in absent or (metric == "psnr" and stage in absent)
+
+
+def _row(
+    entries: Sequence[Entry], heads: Sequence[Head], book: Scorebook, statistics: Sequence[str], notes: Footnotes
+) -> Row:  # fmt: skip
+    first, held = entries[0], cells.tried(entries)
+    counts = Counter(entry.outcome for entry in entries)
+    solved, single = counts["solved"], len(entries) == 1
+    return Row(
+        label=first.method,
+        given=cells.describe_given(entries),
+        given_poses=first.given_poses,
+        tuned_on=tuple(sorted({entry.scene for entry in entries if entry.result.tuned_here})),
+        page=first.page,
+        seeds=ranges([entry.seed for entry in entries]),
+        tally=tuple((o, name if single else f"{counts[o]} {name}") for o, name in OUTCOMES.items() if counts[o]),
+        reasons=_reasons(entries),
+        n=len(held), solved=solved, failed=sum(entry.failed for entry in held), skipped=counts["skipped"],
+        success=stats.wilson(solved, len(held)) if held else None,
+        numbers=tuple(_number(entries, head, book, statistics, notes) for head in heads) if held else (),
+    )  # fmt: skip
+
+
+def _reasons(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Why cells of a row are not done; seeds that ended alike share a line."""
+    endings: dict[str, list[int]] = {}
+    for entry in entries:
+        if not entry.done:
+            endings.setdefault(cells.ended(entry), []).append(entry.seed)
+    return tuple(text if len(entries) == 1 else f"seed {ranges(seeds)} {text}" for text, seeds in endings.items())
+
+
+def _number(
+    entries: Sequence[Entry], head: Head, book: Scorebook, statistics: Sequence[str], notes: Footnotes
+) -> Number:  # fmt: skip
+    assert head.column
+    name, shown = head.column.name, head.column
+    scored = book.scores(entries, name, head.population)
+    doubtful = [entry for entry in scored.entries if cells.flags_of(entry.result, name) or _is_odd(entry, name)]
+    return Number(
+        n=scored.n, why=scored.why, flagged=len(doubtful),
+        notes=_notes(entries, scored, head, notes) if statistics == ("seeds",) else (),
+        figures={kind: _figure(kind, scored, shown) for kind in statistics} if scored.n else {},
+    )  # fmt: skip
+
+
+def _is_odd(entry: Entry, name: str) -> bool:
+    """Whether an answer has a number that is none."""
+    found = cells.value(entry.result, name)
+    return found is not None and not math.isfinite(found)
+
+
+def _notes(entries: Sequence[Entry], scored: Scored, head: Head, notes: Footnotes) -> tuple[str, ...]:
+    """Of flags, of numbers that are not finite, and of those that are missing: these once, not for both populations."""
+    assert head.column
+    name, shown, method = head.column.name, head.column, entries[0].method
+    label = f"{SHORT[shown.group]} {shown.label}" if shown.group in SHORT else shown.label
+    texts = []
+    for flag in sorted({flag for entry in scored.entries for flag in cells.flags_of(entry.result, name)}):
+        seeds = ranges([entry.seed for entry in entries if flag in entry.result.flags])
+        texts.append(f"{method}{f' (seed {seeds})' if len(entries) > 1 else ''} flagged: {flag}")
+    if not any("finite" in text for text in texts) and any(_is_odd(entry, name) for entry in scored.entries):
+        texts.append(f"{label} is not finite for {method}")
+    if head.population != "successes":
+        lacking = [entry for entry in entries if entry.done and cells.value(entry.result, name) is None]
+        texts += sorted({f"no {label}: {cells.absence(entry.result, name)}" for entry in lacking})
+    return tuple(sorted(map(notes.letter, texts), key=notes.place))
+
+
+def _figure(kind: str, scored: Scored, shown: Column) -> Figure:
+    middle = scored.at(STATISTICS.get(kind, stats.median))
+    return Figure(
+        text=shown.show(middle), spread=_spread(kind, scored, shown), sort=middle if math.isfinite(middle) else None
+    )  # fmt: skip
+
+
+def _spread(kind: str, scored: Scored, shown: Column) -> str:
+    values = scored.values
+    if scored.n < 2:
+        return ""
+    if not np.isfinite(values).all():
+        return f"{int((~np.isfinite(values)).sum())} of {scored.n} not finite"
+    match kind:
+        case "iqm":
+            return show_interval(scored.interval(stats.iqm), shown)
+        case "seeds" if scored.n >= INTERVAL_FROM:
+            return show_interval(scored.interval(stats.median), shown)
+        case "seeds" | "median":
+            return show_interval(stats.Interval(float(values.min()), float(values.max())), shown, " … ")
+        case _:
+            return f"± {shown.show(float(np.std(values, ddof=1)))}"
+
+
+def show_interval(found: stats.Interval | None, shown: Column, between: str = ", ") -> str:
+    """`[22.00, 31.50] over scenes`: seeds are resampled within scenes where nothing is said."""
+    if found is None:
+        return ""
+    low, high = shown.show(found.low), shown.show(found.high)
+    if low == high:
+        return "all equal"
+    return f"[{low}{between}{high}]" + (" over scenes" if found.over == "scenes" else "")

@@ -1,0 +1,109 @@
+"""What each cell scored, failures charged: the one place where a failure has a price (posefree/2, section 8).
+
+Tables, curves, sentences, tests and costs select from what is made here and aggregate it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.degrade import CLEAN
+from bench.record import ROTATION
+from reports.analysis import entries as cells
+from reports.analysis import stats
+from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry, Question
+
+CHARGES = {ROTATION: 180.0, REGISTERED: 0.0, IOU: 0.0}
+"""What a cell without an answer scores, in the column's unit. In PSNR it is the mean-colour level of its scene."""
+
+CHARGED = (*CHARGES, PSNR)
+
+Population = Literal["penalised", "successes", ""]
+"""Whose scores: all cells tried; those that succeeded; those that gave an answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """The cells that count in one column, and what each scored."""
+
+    entries: tuple[Entry, ...] = ()
+    values: stats.Scores = field(default_factory=lambda: np.zeros(0))  # (n,), one an entry, in the column's unit
+    why: str = ""  # there is none
+
+    @property
+    def n(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def strata(self) -> list[stats.Scores]:
+        """The scores of each scene."""
+        scenes = np.array([entry.scene for entry in self.entries])
+        return [self.values[scenes == scene] for scene in sorted(set(scenes.tolist()))]
+
+    def at(self, statistic: stats.Statistic) -> float:
+        """NaN where no cell counts."""
+        return float(statistic(self.values)) if self.n else math.nan
+
+    def interval(self, statistic: stats.Statistic) -> stats.Interval | None:
+        """95 %; None where there is one cell, or a score that is not finite."""
+        return stats.interval(self.strata, statistic) if np.isfinite(self.values).all() else None
+
+
+class Scorebook:
+    """Scores of the cells of one suite."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        """The mean-colour level of a scene is said by any of its cells, for they are judged by the same images
+        whatever was shown; by a clean one where there is one, for earlier protocols took it from what was shown."""
+        self.levels: dict[Any, float] = {}
+        for question, held in cells.by_question(entries).items():
+            for level in cells.array(held, MEAN_COLOUR).tolist():
+                if math.isfinite(level):
+                    self.levels.setdefault(_images(question), level)
+
+    def level(self, entry: Entry) -> float:
+        """dB that one colour scores on the held-out images of an entry; NaN where no cell says it."""
+        return self.levels.get(_images(entry.question), math.nan)
+
+    def scores(self, entries: Sequence[Entry], name: str, population: Population) -> Scored:
+        """Of one column, over a population of these cells."""
+        match population:
+            case "penalised" if name in CHARGED:
+                return self.penalised(entries, name)
+            case "successes":
+                return _held([entry for entry in entries if entry.result.solved], name, "no success")
+            case _:
+                return _held([entry for entry in entries if entry.done], name, "no cell gave an answer")
+
+    def penalised(self, entries: Sequence[Entry], name: str) -> Scored:
+        """Over all cells tried. An answer that is worse than the charge, or no number, scores the charge: giving no
+        answer never pays. An answer that lacks the column (a method without a field has no PSNR) does not count."""
+        kept = [e for e in cells.tried(entries) if not e.done or cells.value(e.result, name) is not None]
+        charges = np.array([CHARGES.get(name, self.level(entry)) for entry in kept])
+        found = cells.array(kept, name)
+        found = np.where([entry.done for entry in kept], found, math.nan)
+        worse = np.fmin if name == ROTATION else np.fmax  # which pass over a NaN
+        values = worse(found, charges)
+        if (np.isnan(charges) & np.isnan(found)).any():
+            return Scored(why="a cell failed, and no cell of its scene states the PSNR of the mean-colour image")
+        return Scored(entries=tuple(kept), values=values) if kept else _held(entries, name, "no cell gave an answer")
+
+
+def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:
+    """Those that have the column, as they scored."""
+    kept = [entry for entry in entries if cells.value(entry.result, name) is not None]
+    if kept:
+        return Scored(entries=tuple(kept), values=cells.array(kept, name))
+    return Scored(why="; ".join(sorted({cells.absence(entry.result, name) for entry in entries})) or missing)
+
+
+def _images(question: Question) -> tuple[Any, ...]:
+    """What held-out images depend on: the clean ones, unless the kind of degradation changes the scene itself."""
+    kind = cells.split_degradation(question.degradation)[0]
+    return question.scene, kind if cells.changes_scene(kind) else CLEAN, question.setting, question.reference
