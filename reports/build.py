@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.record import OUTCOMES
 from bench.stress import breaking_points
 from reports import pictures, text
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis.columns import COLUMNS, column
-from reports.analysis.entries import OUTCOMES, Entry, read
+from reports.analysis.entries import Entry, read
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.verdict import verdict
 from reports.naming import replace, sweep

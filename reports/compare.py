@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.record import ROTATION
+from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
@@ -141,7 +141,7 @@ def compare(a: Side, b: Side) -> Compared:
     ]
     return Compared(
         a=a, b=b, pairs=pairs, only_b=len(right) - len(shared),
-        lacking=tuple((_name(entry, across), f"{cells.OUTCOMES[entry.outcome]} in A")
+        lacking=tuple((_name(entry, across), f"{OUTCOMES[entry.outcome]} in A")
                       for key, entry in left.items() if key not in right),
         changes=tuple(change for change in changes if change is not None),
         newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: cells.ended(pair.b)),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.degrade import CLEAN, KINDS
-from bench.record import ROTATION, Result, cells_of
+from bench.record import OUTCOMES, Outcome, Result, cells_of
 from bench.task import Effort
 from reports.analysis import stats
 from reports.naming import slug
@@ -29,17 +29,6 @@ INPUTS = {
 
 POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
 """Inputs that say where cameras are. A prior says only where they may be."""
-
-OUTCOMES = {
-    "solved": "solved", "answered": "not solved", "short": "too short to converge", "done": "answered",
-    "collapsed": "collapsed", "failed": "failed", "timeout": "timeout", "out_of_memory": "out of memory",
-    "skipped": "skipped",
-}  # fmt: skip
-"""How a cell ended. One that gave an answer is solved, or not, where there are true poses to tell (`done`: there are
-none)."""
-
-TOO_SHORT = "too short to converge"
-"""Begins the flag of a fit whose effort cannot be enough for its method."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -138,13 +127,8 @@ class Entry:
         return not self.done and not self.skipped
 
     @cached_property
-    def outcome(self) -> str:
-        """A key of OUTCOMES."""
-        if not self.done or ROTATION not in self.result.metrics:
-            return self.result.status
-        if self.result.solved:
-            return "solved"
-        return "short" if any(flag.startswith(TOO_SHORT) for flag in self.result.flags) else "answered"
+    def outcome(self) -> Outcome:
+        return self.result.outcome
 
     @property
     def is_oracle(self) -> bool:
@@ -159,8 +143,7 @@ class Entry:
     @property
     def machine(self) -> tuple[Any, Any]:
         """What times of fits depend on: kind of device, CPU threads."""
-        threads = self.result.cost.get("threads", self.result.provenance.get("threads"))
-        return self.result.provenance.get("device"), threads
+        return self.result.provenance.get("device"), self.result.threads
 
     @cached_property
     def question(self) -> Question:

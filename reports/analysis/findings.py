@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.record import ROTATION, SOLVED_BELOW_DEG
+from bench.record import OUTCOMES, ROTATION, SOLVED_BELOW_DEG
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import OUTCOMES, REGISTERED, Entry, Question
+from reports.analysis.entries import REGISTERED, Entry, Question
 from reports.analysis.leaderboard import quality_column, ranking
 from reports.analysis.robustness import SUCCESS, Curve, show_area
 from reports.analysis.scorebook import Scorebook, Scored

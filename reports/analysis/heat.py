@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.record import ROTATION
+from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import CLEAN, OUTCOMES, PSNR, Entry, Setting
+from reports.analysis.entries import CLEAN, PSNR, Entry, Setting
 from reports.analysis.scorebook import Scorebook
 
 Hatch = Literal["", "some", "all"]

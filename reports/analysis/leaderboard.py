@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.record import ROTATION
+from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
-from reports.analysis.entries import IOU, OUTCOMES, PSNR, REGISTERED, Entry, Question, Setting, ranges
+from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Question, Setting, ranges
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.record import OUTCOMES
 from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
-from reports.analysis.entries import OUTCOMES, Entry
+from reports.analysis.entries import Entry
 from reports.analysis.findings import Part, Sentence, bearing, finding
 from reports.analysis.robustness import Curve, by_kind
 from reports.analysis.scorebook import Scorebook

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import ROTATION, read_log
+from bench.record import OUTCOMES, ROTATION, read_log
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
@@ -110,7 +110,7 @@ def _glance(entries: Sequence[Entry]) -> list[Column]:
 def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """What the table of cells can be filtered by."""
     return {
-        "status": [name for name in cells.OUTCOMES if any(entry.outcome == name for entry in entries)],
+        "status": [name for name in OUTCOMES if any(entry.outcome == name for entry in entries)],
         "scene": list(cells.by_scene(entries)),
         "degradation": list(cells.by_degradation(entries)),
         "method": list(cells.by_method(entries)),

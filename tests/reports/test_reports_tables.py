@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
-from bench.record import ROTATION
+from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import footnotes, heat, leaderboard, robustness, tradeoff
 from reports.analysis.entries import MEAN_COLOUR, PSNR, read
@@ -76,7 +76,7 @@ def test_a_failure_is_a_row_with_its_status_and_reason(suite):
     assert rows["colmap_nerf"].reasons == ("collapsed in fit: no model: too few matches",)
     assert numbers(board_of(read(suite), "blocks-plain"), "colmap_nerf")[ROTATION].text == "180.00"
     gnerf = next(row for row in board_of(read(suite), "blocks").rows if row.label == "gnerf")
-    assert gnerf.tally == (("solved", "3 solved"), ("answered", "2 not solved"), ("timeout", "1 timeout"))
+    assert gnerf.tally == (("solved", "3 solved"), ("answered", "2 answered, not solved"), ("timeout", "1 timeout"))
     assert gnerf.reasons == ("seed 5 timeout in fit: killed after 900 s",)
 
 
@@ -290,7 +290,9 @@ def test_the_verdict_names_the_winner_the_ceiling_and_the_failures(suite):
     assert "no method that sees no poses gave an answer (colmap_nerf collapsed, gnerf out of memory)" in none
     assert any("agreement with COLMAP" in sentence for sentence in sentences(entries))
     assert sum(len(failure.entries) for failure in told(entries).failures) == 4
-    assert told(entries).tally.startswith("Of 20 cells: 11 solved, 4 not solved; 4 gave no answer (1 collapsed,")
+    assert told(entries).tally.startswith(
+        "Of 20 cells: 11 solved, 4 answered, not solved; 4 gave no answer (1 collapsed,"
+    )
 
 
 def test_failures_that_differ_in_their_numbers_alone_are_told_once(tmp_path):
@@ -331,7 +333,8 @@ def test_no_failure_is_cheaper_than_an_answer(tmp_path):
         answered, metrics=answered.metrics | {MEAN_COLOUR: 7.55}
     )  # of the images shown, as posefree/1 had it
     entries = entries_of(tmp_path, [
-        done("s", "clean", "answers", 0, rotation=1, psnr=30), shown, ended("s", "contrast@5", "gives up", 0, "timeout", "x"),
+        done("s", "clean", "answers", 0, rotation=1, psnr=30), shown,
+        ended("s", "contrast@5", "gives up", 0, "timeout", "killed"),
     ])  # fmt: skip
     book = Scorebook(entries)
     spoilt = [entry for entry in entries if entry.result.cell.degradation != "clean"]
@@ -362,7 +365,7 @@ def test_what_solved_nothing_is_neither_bold_nor_ranked_nor_follows(tmp_path):
     assert {point.method: point.best for point in tradeoff.costs(entries, Scorebook(entries))[0].points}[
         "pretty"
     ] is False
-    assert row_of(board, "pretty").tally == (("answered", "not solved"),)
+    assert row_of(board, "pretty").tally == (("answered", "answered, not solved"),)
 
 
 def test_an_effort_that_is_too_short_is_no_failure_of_the_method(tmp_path):
@@ -430,6 +433,6 @@ def test_seeds_are_listed_as_ranges_and_notes_lettered_past_z():
 
 def test_every_status_and_a_nan_occur_in_the_suite_of_these_tests():
     results = suite_results()
-    assert {result.status for result in results} == set(cells.OUTCOMES) - {"solved", "answered", "short"}
+    assert {result.status for result in results} == set(OUTCOMES) - {"solved", "answered", "short"}
     assert any(math.isnan(value) for result in results for value in result.metrics.values())
     assert np.isinf([value for result in results for value in result.metrics.values()]).any()
