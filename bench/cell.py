@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Cell:
     """`method` is the label as typed, options sorted: `colmap_nerf[mapper=global]`."""
 
     scene: str
-    degradation: str  # "clean" or "kind@severity"
+    degradation: str  # "clean", "kind@severity", or "kind@severity#draw" where one draw is for all seeds
     method: str
     seed: int
     effort: Effort
@@ -37,7 +38,8 @@ class Cell:
         name, options = split_label(self.method)
         method = "+".join([name, *(f"{key}={value}" for key, value in options.items())])
         scene = PurePosixPath(*(quote(part, safe=" ,=+@") for part in self.scene.split("/")))
-        return scene / quote(self.degradation, safe="@") / quote(method, safe="=+") / f"seed{self.seed}"
+        degradation = quote(self.degradation.replace("#", "+draw"), safe="@+")
+        return scene / degradation / quote(method, safe="=+") / f"seed{self.seed}"
 
 
 def split_label(label: str) -> tuple[str, dict[str, str]]:
@@ -54,6 +56,21 @@ def split_label(label: str) -> tuple[str, dict[str, str]]:
             raise ValueError(f"method {label!r}: option {key!r} is given twice")
         options[key] = value
     return match["name"].strip(), dict(sorted(options.items()))
+
+
+def split_degradation(label: str) -> tuple[str, float | None, int | None]:
+    """`gaussian_noise@3#7` -> kind, severity, draw; None for what it does not name. Raises ValueError."""
+    head, mark, draw = (part.strip() for part in label.partition("#"))
+    kind, at, number = (part.strip() for part in head.partition("@"))
+    try:
+        severity = float(number) if at else None
+    except ValueError:
+        severity = math.nan
+    if severity is not None and math.isnan(severity):
+        raise ValueError(f"degradation {label!r}: write it as kind@severity, the severity a number from 0 to 5")
+    if mark and not (draw.isascii() and draw.isdigit()):
+        raise ValueError(f"degradation {label!r}: after # stands a draw, a whole number, as in {head}#7")
+    return kind, severity, int(draw) if mark else None
 
 
 def join_label(name: str, options: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.cell import Cell
+from bench.cell import Cell, split_degradation
 from bench.credentials import without_credentials
 from bench.files import replacing
 
@@ -96,6 +96,11 @@ class Result:
     def tuned_here(self) -> bool:
         """Whether this is a scene that its method was tuned on: the number flatters."""
         return self.cell.scene in self.tuned_on
+
+
+def drawn(result: Result) -> int:
+    """The draw of the degradation that a cell was shown. Earlier versions had one for all seeds, 0."""
+    return result.ingredients.get("fit", {}).get("degradation", {}).get("seed", 0)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -241,13 +246,14 @@ def table(results: Iterable[Result]) -> pd.DataFrame:
 
     rows = []
     for result in results:
-        kind, _, severity = result.cell.degradation.partition("@")
+        kind, severity, draw = split_degradation(result.cell.degradation)
         rows.append(
             {
                 "scene": result.cell.scene,
                 "degradation": result.cell.degradation,
                 "kind": kind,
-                "severity": float(severity or 0),
+                "severity": severity or 0.0,
+                "draw": drawn(result) if draw is None else draw,
                 "method": result.cell.method,
                 "config": json.dumps(_encode(result.config), sort_keys=True),
                 "seed": result.cell.seed,

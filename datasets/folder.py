@@ -47,11 +47,11 @@ def sources(roots: Sequence[Path]) -> Iterable[FolderScene | AbsentScene]:
     return list(found.values())
 
 
-def open_folder(path: Path) -> FolderScene:
-    """The scene in any folder. Raises SceneError with every loader's reason where it is not one."""
+def open_folder(path: Path, name: str | None = None) -> FolderScene:
+    """The scene in any folder, called `name`, or after the folder. Raises SceneError, with every loader's reason."""
     if not path.is_dir():
         raise SceneError(f"{path}: there is no such folder")
-    name = named_by_card(path)
+    name = name or named_by_card(path)
     card = card_for(name, path)
     return FolderScene(name=name, folder=path, card=card, layout=_layout(path, card))
 

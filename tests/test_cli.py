@@ -70,6 +70,8 @@ def test_info_has_every_option_with_type_default_and_comment(unposed):
 def test_info_knows_scenes_and_degradations_and_what_is_near(unposed):
     assert "can give camera, masks, prior" in unposed("info", "blocks")[1]
     assert re.search(r"severity +0 +1", unposed("info", "low_texture")[1])
+    assert "the same at every seed" in unposed("info", "low_texture")[1]
+    assert "gaussian_noise@3#7 is draw 7 at every seed" in unposed("info", "gaussian_noise")[1]
     code, text = unposed("info", "gnerff")
     assert code == 2
     assert "did you mean gnerf" in text
@@ -164,6 +166,34 @@ def test_an_answer_goes_out_and_comes_back(unposed, tmp_path):
     assert code == 0, text
     written = np.loadtxt(tmp_path / "out" / "poses.tum")
     assert written[:, 1:4] == pytest.approx(np.array([truth[f"v{int(k):03d}"][:3, 3] for k in written[:, 0]]))
+
+
+def test_an_export_has_the_draw_of_its_seed_and_says_how_to_come_back(unposed, tmp_path):
+    images = {}
+    for name, more in {"tied": ["noise@3", "--seed", 2], "fixed": ["noise@3#2"], "first": ["noise@3"]}.items():
+        kind = f"gaussian_{more[0]}"
+        code, text = unposed(
+            "data", "export", "blocks", "-d", kind, *more[1:], "--effort", "smoke", "--to", tmp_path / name
+        )
+        assert code == 0, text
+        images[name] = {path.name: path.read_bytes() for path in (tmp_path / name / "images").iterdir()}
+    assert images["tied"] == images["fixed"] != images["first"]
+    assert "-d gaussian_noise@3 --seeds 2 --effort smoke" in (tmp_path / "tied" / "README.txt").read_text()
+    assert "-d gaussian_noise@3#2 --effort smoke" in (tmp_path / "fixed" / "README.txt").read_text()
+    code, text = unposed(
+        "submit",
+        tmp_path / "tied" / "images",
+        "-s",
+        "blocks",
+        "-d",
+        "gaussian_noise@3",
+        "--name",
+        "x",
+        "--seeds",
+        "0-1",
+    )
+    assert code == 2
+    assert "one scene's under one degradation and draw" in text
 
 
 def test_why_says_what_changed(unposed, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from collections.abc import Mapping
@@ -38,6 +39,12 @@ class Refusals(LazyGroup):
                 raise
             click.echo(f"unposed: {error}", err=True)
             ctx.exit(2)
+        except OSError as error:  # a full disk, a folder that may not be read: the machine's, and no fault of ours
+            if os.environ.get("UNPOSED_TRACEBACK") or error.errno == errno.EPIPE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"unposed: {place}{error.strerror or error}; what is settled is kept", err=True)
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("unposed: stopped; what is settled is kept, and the same command goes on from here", err=True)
             ctx.exit(130)
@@ -47,6 +54,7 @@ VERBS = {
     "run": "bench.cli.run:run",
     "plan": "bench.cli.run:plan",
     "stress": "bench.cli.run:stress",
+    "judge": "bench.cli.judge:judge",
     "submit": "bench.cli.poses:submit",
     "export": "bench.cli.poses:export",
     "status": "bench.cli.results:status",

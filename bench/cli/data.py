@@ -49,16 +49,17 @@ def verify(names: str, data: tuple[Path, ...]) -> None:
 @click.argument("scene")
 @click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
 @degradation_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Whose draw of the degradation.")
 @effort_option
 @data_option
-def export(scene: str, to: Path, degradation: str, effort: Effort, data: tuple[Path, ...]) -> None:
+def export(scene: str, to: Path, degradation: str, seed: int, effort: Effort, data: tuple[Path, ...]) -> None:
     """Write SCENE as methods are shown it, without its truth.
 
     For a pose estimator outside of the suite: `unposed submit` takes its answer.
     """
     from bench.poses_io.capture_export import hand_out
 
-    capture = hand_out(scene, to, degradation=degradation, effort=effort, roots=data)
+    capture = hand_out(scene, to, degradation=degradation, seed=seed, effort=effort, roots=data)
     click.echo(f"{len(capture.images)} images; how to come back is in {to / 'README.txt'}")
 
 

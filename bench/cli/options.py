@@ -37,10 +37,10 @@ lpips_option = click.option(
 )  # fmt: skip
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
-degradation_option = click.option("-d", "--degradation", default="clean", show_default=True, help="As noise@3.")
+degradation_option = click.option("-d", "--degradation", default="clean", show_default=True, help="As jpeg@3.")
 degradations_option = click.option(
     "-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
-    help="As clean,jpeg@3,noise@1-5: a kind, a family, a glob, `all`.",
+    help="As clean,jpeg@3,noise@1-5: a kind, a family, a glob, `all`; noise@3#7 by one draw for all seeds.",
 )  # fmt: skip
 kinds_option = click.option(
     "-d", "--degradations", required=True, metavar="KINDS", help="As low_texture,noise: kinds or families alone."

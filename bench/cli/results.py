@@ -35,8 +35,8 @@ def status(suite: SuiteOptions) -> None:
 @data_option
 @suite_options
 @lpips_option
-@click.option("-m", "--methods", metavar="PATH", help="The method's file, where CELL's method came from one.")
-def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | None, methods: str | None) -> None:
+@click.option("-m", "--method", metavar="PATH", help="The method's file, where it lies elsewhere now.")
+def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | None, method: str | None) -> None:
     """Say what changed since CELL was settled.
 
     CELL is scene/degradation/method/seedK, as `unposed status` writes it.
@@ -48,7 +48,7 @@ def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | No
 
     _, result = find_cell(suite.folder, cell)
     settings = Settings(suite=suite.folder, lpips=lpips or backbone_below(data))
-    changes, verdict = explain(result, settings, roots=data, methods=methods)
+    changes, verdict = explain(result, settings, roots=data, method=method)
     for change in changes:
         click.echo(change)
     click.echo(f"{cell} {verdict}")

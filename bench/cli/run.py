@@ -22,13 +22,13 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
     from bench.matrix.plan import Plan
     from bench.record import Result
-    from bench.runner.run import Settings
+    from bench.runner.run import Listener, Settings
 
 
 @click.command()
@@ -50,7 +50,7 @@ def plan(matrix: MatrixOptions, as_json: bool) -> None:
     for row in rows:
         click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
     for line in made.absent:
-        click.echo(f"not here: {line}")
+        click.echo(f"left out: {line}")
     click.echo(f"\n{summary(rows, settings)}; suite {settings.suite}")
 
 
@@ -78,6 +78,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     into the suite.
     """
     from bench.matrix.plan import plan as read
+    from bench.runner.run import run as settle_all
     from bench.stress.breaking_points import keep, table_lines, undone
     from bench.stress.search import parse_kinds
     from bench.stress.search import stress as search
@@ -86,7 +87,11 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
     console = console_of_run(clean)
     with tracking(settings.suite, tracked, console) as store:
-        rows = search(clean, kinds, tolerance, lambda made: settle_shown(made, settings, store, console))
+
+        def settle_round(made: Plan) -> list[Result]:
+            return shown(made, settings, store, console, lambda listen: settle_all(made, settings, listen))
+
+        rows = search(clean, kinds, tolerance, settle_round)
     keep(settings.suite, rows)
     click.echo("\n" + "\n".join(table_lines(rows)))
     click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
@@ -97,11 +102,20 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
 
 def settle(made: Plan, settings: Settings, tracked: TrackOptions) -> Sequence[Result]:
     """Settle a plan while a person watches, and say how it went."""
+    from bench.runner.run import run as settle_all
+
+    return watched(made, settings, tracked, lambda listen: settle_all(made, settings, listen))
+
+
+def watched(
+    made: Plan, settings: Settings, tracked: TrackOptions, work: Callable[[Listener], list[Result]]
+) -> list[Result]:
+    """The results of `work` on a plan, which a person watches and MLflow is sent; and how it went."""
     from bench.runner.progress import closing
 
     console = console_of_run(made)
     with tracking(settings.suite, tracked, console) as store:
-        results = settle_shown(made, settings, store, console)
+        results = shown(made, settings, store, console, work)
     *methods, total = closing(results)
     for line in ("", *methods, f"{total}; {settings.suite}/results.csv"):
         console.print(line, soft_wrap=True, markup=False)
@@ -118,12 +132,12 @@ def finish(results: Sequence[Result]) -> None:
 
 
 def console_of_run(made: Plan) -> Console:
-    """The console of a run, told what was asked for and is not here."""
+    """The console of a run, which says what was asked for and cannot be had."""
     from rich.console import Console
 
     console = Console(highlight=False)
     for line in made.absent:
-        console.print(f"not here: {line}", style="dim", soft_wrap=True)
+        console.print(f"left out: {line}", style="dim", soft_wrap=True, markup=False)
     return console
 
 
@@ -135,16 +149,17 @@ def tracking(suite: Path, tracked: TrackOptions, console: Console) -> Any:
     return nullcontext() if tracked.no_track else Tracking(suite, tracked.track, warn)
 
 
-def settle_shown(made: Plan, settings: Settings, store: Any, console: Console) -> list[Result]:
+def shown(
+    made: Plan, settings: Settings, store: Any, console: Console, work: Callable[[Listener], list[Result]]
+) -> list[Result]:
     """Results of a plan, shown and tracked as they come."""
     from bench.runner.progress import display
-    from bench.runner.run import run as settle_all
 
-    with display(console, len(made.cells)) as shown:
+    with display(console, len(made.cells)) as show:
 
         def listen(planned: Any, stage: Any, result: Any) -> None:
-            shown(planned, stage, result)
+            show(planned, stage, result)
             if store and stage == "ended":
                 store.send(settings.suite / planned.cell.folder, result)
 
-        return settle_all(made, settings, listen)
+        return work(listen)

@@ -30,6 +30,9 @@ def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
 @click.option("--port", default=5000, show_default=True)
 def ui(out: Path | None, port: int) -> None:
     """Open MLflow's own pages over a suite, on 127.0.0.1."""
-    from bench.tracking.tracker import ui_command
+    from bench.tracking.tracker import default_store, ui_command
 
-    sys.exit(subprocess.call(ui_command(suite_folder(out, "quick"), port)))
+    suite = suite_folder(out, "quick")
+    if not default_store(suite).is_file():
+        raise ValueError(f"{default_store(suite)}: there is no store yet; `unposed run` makes it, or `track --replay`")
+    sys.exit(subprocess.call(ui_command(suite, port)))

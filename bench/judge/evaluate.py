@@ -33,6 +33,9 @@ from bench.task import Camera, Capture, Collapsed, Fit
 SHOWN_VIEWS = 6
 """Degraded training views kept for a person to see what the method saw."""
 
+_SHOWING = threading.Lock()
+"""Cells side by side may have two draws of a degradation, whose pictures must not be mixed."""
+
 
 class Judge:
     """The protocol over fits saved in folders. `judge(...)` returns the fields of a Result.
@@ -182,6 +185,11 @@ def _show(folder: Path, capture: Capture, truth: Truth) -> None:
 
     They are those of the cell judged last: another effort or draw takes their place, pictures and ids.
     """
+    with _SHOWING:
+        _keep_pictures(folder, capture, truth)
+
+
+def _keep_pictures(folder: Path, capture: Capture, truth: Truth) -> None:
     for name, images in (
         ("truth", dict(zip(truth.heldout.ids, truth.heldout.images, strict=True))),
         ("shown", dict(sorted(capture.images.items())[:SHOWN_VIEWS])),

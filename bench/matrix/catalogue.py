@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.degrade import KINDS
+from bench.degrade import KINDS, is_random
 from bench.degrade.kind import Kind
 from bench.matrix.registry import (
     ConfiguredMethod,
@@ -69,6 +69,11 @@ def page(row: Row) -> Iterator[str]:
         yield f"not here: {row['missing']}" if row["missing"] else f"try it: unposed run -s {row['name']} -m nerf"
     elif row["what"] == "degradation":
         yield f"{row['note']}; changes {', '.join(row['touches'])}"
+        yield (
+            f"drawn by the cell's seed, alike for all methods; {row['name']}@3#7 is draw 7 at every seed"
+            if row["random"]
+            else "nothing is drawn: it is the same at every seed"
+        )
         yield from _levels(row)
         yield f"look at it: unposed data preview blocks -d {row['name']}"
     else:
@@ -117,6 +122,7 @@ def _method(name: str, found: ConfiguredMethod) -> Row:
 def _degradation(kind: Kind) -> Row:
     return {
         "name": kind.name, "summary": kind.summary, "family": kind.family, "levels": kind.levels,
-        "view_consistent": kind.view_consistent, "touches": sorted(kind.touches), "needs": sorted(kind.needs),
+        "view_consistent": kind.view_consistent, "random": is_random(kind), "touches": sorted(kind.touches),
+        "needs": sorted(kind.needs),
         "note": f"{kind.family}; {'alike in all views' if kind.view_consistent else 'each view by itself'}",
     }  # fmt: skip

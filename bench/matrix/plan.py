@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import get_args
 
 from bench.cell import Cell
@@ -23,7 +22,7 @@ class Planned:
 
     cell: Cell
     source: SceneSource
-    degradation: Degradation
+    degradation: Degradation  # by the draw of the cell's seed, unless its label fixes one
     method: ConfiguredMethod
     skip: str | None = None
     submission: Submission | None = None  # the estimate, for a method that lives on one made elsewhere
@@ -50,7 +49,8 @@ def plan(asked: Selection) -> Plan:
                     cell = Cell(
                         scene=source.name, degradation=degradation.label, method=method.label, seed=seed, effort=effort
                     )
-                    cells.append(Planned(cell=cell, source=source, degradation=degradation, method=method, skip=skip))
+                    drawn = degradation.at(seed)
+                    cells.append(Planned(cell=cell, source=source, degradation=drawn, method=method, skip=skip))
     missing = {source.name: source.missing for source in absent} | broken
     return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
 
@@ -60,21 +60,9 @@ def at(planned: Planned, degradation: Degradation) -> Planned:
     return replace(
         planned,
         cell=replace(planned.cell, degradation=degradation.label),
-        degradation=degradation,
+        degradation=degradation.at(planned.cell.seed),
         skip=skip_reason(planned.source, degradation, planned.method),
     )
-
-
-def plan_again(cell: Cell, roots: Sequence[Path], method: str | None = None) -> Planned:
-    """The plan of a cell that was recorded; `method` names its method's file, where it came from one.
-
-    Raises ValueError where its scene or method are gone.
-    """
-    selection = Selection(
-        scenes=cell.scene, methods=method or cell.method, degradations=cell.degradation, seeds=str(cell.seed),
-        effort=cell.effort, roots=tuple(roots),
-    )  # fmt: skip
-    return plan(selection).cells[0]
 
 
 def skip_reason(

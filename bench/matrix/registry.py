@@ -18,7 +18,7 @@ from bench.task import METHOD_NAME
 
 __all__ = [
     "BrokenMethod", "ConfiguredMethod", "MethodRef", "UnknownName", "find_method", "find_scene", "method_refs",
-    "nearest", "scene_providers", "scene_sources",
+    "nearest", "open_scene", "scene_providers", "scene_sources",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -103,12 +103,18 @@ def find_scene(name: str, roots: Sequence[Path]) -> SceneSource:
     if name in sources:
         return sources[name]
     if Path(name).is_dir():
-        for provider in scene_providers():
-            if hasattr(provider, "open_folder"):
-                return provider.open_folder(Path(name))
+        return open_scene(Path(name))
     if ".." in Path(name).parts:
         raise SceneError(f"scene {name!r}: '..' is not allowed in a scene's name, and no folder has this path")
     raise UnknownName(f"no scene named {name!r}" + nearest(name, sources))
+
+
+def open_scene(folder: Path, name: str | None = None) -> SceneSource:
+    """The scene in any folder, called `name`, or after the folder. Raises SceneError."""
+    for provider in scene_providers():
+        if hasattr(provider, "open_folder"):
+            return provider.open_folder(folder, name)
+    raise SceneError(f"{folder}: no provider of scenes that reads folders is installed")
 
 
 def _ref_of_path(path: Path) -> MethodRef:

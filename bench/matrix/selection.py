@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from bench.matrix.registry import (
     method_refs,
     scene_sources,
 )
-from bench.scene import SceneSource
+from bench.scene import SceneError, SceneSource
 from bench.task import Effort
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -72,7 +73,9 @@ def select_scenes(text: str, roots: Sequence[Path]) -> tuple[list[SceneSource], 
             source = find_scene(part, roots)
             if source.missing:
                 raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
-            present[source.name] = source
+            other = present.setdefault(source.name, source)
+            if (places := [getattr(each, "folder", None) for each in (other, source)])[0] != places[1]:
+                raise SceneError(f"two scenes are called {source.name!r}: {places[0]} and {places[1]}; rename a folder")
     if not present:
         raise UnknownName(f"no scene that {text!r} names is present; `unposed list scenes` says how to get each")
     return list(present.values()), list(absent.values())
@@ -125,23 +128,30 @@ def select_kinds(text: str) -> list[str]:
 
 
 def select_degradations(text: str) -> list[Degradation]:
-    """`clean,noise@1-5` -> degradations: kinds as `select_kinds` has them, each at a severity or a range of them."""
+    """`clean,noise@1-5` -> degradations: kinds as `select_kinds` has them, each at a severity or a range of them, and
+    by the draws that `noise@3#7` or `noise@3#0-4` fix."""
     chosen: dict[str, Degradation] = {}
     for part in split_list(text):
-        names, at, severities = (word.strip() for word in part.partition("@"))
-        span = _range(severities)
-        if span is not None and not span:
-            raise ValueError(f"degradation {part!r}: the range {severities!r} runs backwards")
-        for kind in [CLEAN] if names == CLEAN else select_kinds(names):
-            for severity in span or [severities]:
-                try:
-                    degradation = parse(f"{kind}{at}{severity}")
-                except ValueError as error:
-                    raise ValueError(f"{error}; a range is of whole severities, as in {kind}@1-5") from error
-                chosen[degradation.label] = degradation
+        head, mark, draws = (word.strip() for word in part.partition("#"))
+        names, at, severities = (word.strip() for word in head.partition("@"))
+        kinds = [CLEAN] if names == CLEAN else select_kinds(names)
+        for kind, severity, draw in itertools.product(kinds, _span(part, severities), _span(part, draws)):
+            try:
+                degradation = parse(f"{kind}{at}{severity}{mark}{draw}")
+            except ValueError as error:
+                raise ValueError(f"{error}; a range is of whole severities, as in {kind}@1-5") from error
+            chosen[degradation.label] = degradation
     if not chosen:
         raise ValueError("no degradation is named; `clean` is the scene as it is")
     return list(chosen.values())
+
+
+def _span(part: str, text: str) -> Sequence[int | str]:
+    """The numbers of a range within `part`, or the text itself where it is none. Raises ValueError."""
+    span = _range(text)
+    if span is not None and not span:
+        raise ValueError(f"degradation {part!r}: the range {text!r} runs backwards")
+    return span or [text]
 
 
 def _range(text: str) -> range | None:

@@ -39,14 +39,17 @@ your own come back with `--renders`, made at the cameras that `unposed submit` w
 """
 
 
-def hand_out(scene: str, to: Path, *, degradation: str, effort: Effort, roots: Sequence[Path]) -> Capture:
+def hand_out(
+    scene: str, to: Path, *, degradation: str, effort: Effort, roots: Sequence[Path], seed: int = 0
+) -> Capture:  # fmt: skip
     """Write `images/`, `capture.json` and `README.txt` into the folder `to`, whole or not at all.
 
-    Returns what was handed out. Raises ValueError where the scene is not here, or the folder holds something.
+    It is the capture of the cells of this `seed`, whose draw of the degradation it has. Returns what was handed out.
+    Raises ValueError where the scene is not here, or the folder holds something.
     """
     to = to.resolve()
     refuse_full(to)
-    source, spoilt = find_scene(scene, roots), parse(degradation)
+    source, spoilt = find_scene(scene, roots), parse(degradation).at(seed)
     if source.missing:
         raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
     loaded = source.load(SIDE[effort])
@@ -55,13 +58,14 @@ def hand_out(scene: str, to: Path, *, degradation: str, effort: Effort, roots: S
     shutil.rmtree(draft, ignore_errors=True)
     write_images(draft, capture)
     write_json(draft / "capture.json", {
-        "scene": source.name, "degradation": spoilt.label, "effort": effort,
+        "scene": source.name, "degradation": spoilt.label, "draw": spoilt.seed, "effort": effort,
         "views": list(capture.images),
         "camera": asdict(capture.camera) if capture.camera else None,
         "prior": asdict(capture.prior) if capture.prior else None,
         "background": capture.background,
     })  # fmt: skip
     degraded = "" if spoilt.is_identity else f" -d {spoilt.label}"
+    degraded += f" --seeds {seed}" if seed else ""
     height, width = capture.shape[:2]
     (draft / "README.txt").write_text(README.format(
         title=f"{source.name}, {spoilt.label}, {effort}: what every method of Unposed is shown.",

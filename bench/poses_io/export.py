@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from bench.degrade import degrade, parse
-from bench.matrix.registry import find_scene
+from bench.matrix.again import scene_of
 from bench.poses_io import FORMS
 from bench.poses_io.capture_export import put_in_place, refuse_full, write_images
 from bench.poses_io.pose_format import IMAGES
-from bench.record import Result, read_cameras
+from bench.record import Result, drawn, read_cameras
 from bench.runner import worker_io
 from bench.scene import SIDE
 from bench.task import Camera, Capture, Pose, ViewId
@@ -86,12 +86,12 @@ class _Shown:
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self.roots = roots
-        self._held: dict[tuple[str, str, str], Capture | str] = {}
+        self._held: dict[tuple[str, str, int, str], Capture | str] = {}
 
     def to(self, result: Result) -> Capture | str:
         """The capture of a cell, or why it cannot be shown again."""
         cell = result.cell
-        key = (cell.scene, cell.degradation, cell.effort)
+        key = (cell.scene, cell.degradation, drawn(result), cell.effort)
         if key not in self._held:
             self._held = {key: self._read(result)}  # one at a time: cells come scene by scene
         return self._held[key]
@@ -99,12 +99,11 @@ class _Shown:
     def _read(self, result: Result) -> Capture | str:
         cell = result.cell
         try:
-            source = find_scene(cell.scene, self.roots)
-            if source.missing:
-                return source.missing
+            source = scene_of(result, self.roots)
             if source.digest(SIDE[cell.effort]) != result.ingredients["fit"]["scene"]["digest"]:
                 return f"scene {cell.scene!r} has changed since"
             scene = source.load(SIDE[cell.effort])
-            return degrade(replace(scene.capture, start=scene.truth.poses), parse(cell.degradation), cell.scene)
+            degradation = replace(parse(cell.degradation), seed=drawn(result))
+            return degrade(replace(scene.capture, start=scene.truth.poses), degradation, cell.scene)
         except ValueError as error:
             return str(error)

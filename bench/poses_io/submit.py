@@ -38,7 +38,10 @@ def plan_submission(
         seeds=seeds, effort=effort, roots=tuple(roots)))  # fmt: skip
     first = made.cells[0]
     if any(each.cell.scene != first.cell.scene or each.degradation != first.degradation for each in made.cells):
-        raise ValueError("submit: an answer is one scene's under one degradation; submit it to each in turn")
+        raise ValueError(
+            "submit: an answer is one scene's under one degradation and draw; submit it to each in turn, or fix the "
+            "draw, as noise@3#0"
+        )
     loaded = first.source.load(SIDE[effort])
     capture = degrade(loaded.capture, first.degradation, loaded.name)
     truth = degrade_truth(loaded.truth, first.degradation).only(capture.images)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.matrix.again import plan_again
 from bench.matrix.fingerprint_diff import changes, completed
-from bench.matrix.plan import Plan, estimate_seconds, plan_again
+from bench.matrix.plan import Plan, estimate_seconds
 from bench.record import OUTCOMES, Result, read_suite
 from bench.runner.progress import counted
 from bench.runner.run import Runner, Settings
@@ -57,14 +58,15 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
 
 
 def explain(
-    result: Result, settings: Settings, *, roots: Sequence[Path], methods: str | None = None
+    result: Result, settings: Settings, *, roots: Sequence[Path], method: str | None = None
 ) -> tuple[list[str], str]:
     """Which parts of a settled cell's fingerprints have changed, a line each, and what a run would do with it.
 
-    `methods` names the method's file, where it came from one. Raises ValueError where scene or method are gone.
+    `method` is the method's file, where it came from one and lies elsewhere now. Raises ValueError where scene or
+    method are gone.
     """
     runner = Runner(settings, lambda *_: None)
-    now = runner.resolved(plan_again(result.cell, roots, methods))
+    now = runner.resolved(plan_again(result, roots, method))
     parts = runner.fingerprints.ingredients(now)
     earlier = dict(result.ingredients)
     if "fit" in earlier:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bench.cell import Cell
+from bench.matrix.again import plan_again
 from bench.matrix.plan import Planned
 from bench.record import Result, read_result, read_suite, write_tables
 from bench.runner.fit_client import finished_fit
+from bench.runner.refusals import check_device, make_suite
 from bench.runner.run import Listener, Runner, Settings, hold
 
 
 def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> list[Result]:
     """Judge the fits of these cells anew, whatever stands, and rewrite the suite's tables. Nothing is fitted.
 
-    Of the settings `lpips`, `refine`, `render_limit`, `device` and `workers` count; `bench.matrix.plan.plan_again`
+    Of the settings `lpips`, `refine`, `render_limit`, `device` and `workers` count; `bench.matrix.again.plan_again`
     makes the plan of a recorded cell. Raises ValueError before anything is judged where a cell has no fit, or one that
     was made by other code, another configuration or on another device than it would be now; SceneError, SuiteBusy.
     """
@@ -24,7 +27,9 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
     for planned in cells:
         if refusal := why_not(runner, planned):
             raise ValueError(f"{planned.cell.id} cannot be judged again: {refusal}")
+    check_device(settings.device)
     runner.read_scenes(cells)
+    make_suite(settings.suite)
     results: dict[Cell, Result] = {}
     with hold(settings.suite):
         try:
@@ -32,6 +37,29 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
         finally:
             write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
     return [results[planned.cell] for planned in cells]
+
+
+def judgeable(
+    suite: Sequence[tuple[Path, Result]], settings: Settings, roots: Sequence[Path], method: str | None = None
+) -> tuple[list[Planned], list[str]]:
+    """The cells of a suite whose fits can be judged as they lie, and a line for each that cannot: why.
+
+    Cells that were skipped have nothing to judge, and are in neither. `method`: see `bench.matrix.again.plan_again`.
+    """
+    runner = Runner(settings, lambda *_: None)
+    cells, left_out = [], []
+    for _, result in suite:
+        if result.status == "skipped":
+            continue
+        try:
+            planned = runner.resolved(plan_again(result, roots, method))
+            refusal = why_not(runner, planned)
+        except ValueError as error:
+            refusal = str(error)
+        else:
+            cells += [] if refusal else [planned]
+        left_out += [f"{result.cell.id}: {refusal}"] if refusal else []
+    return cells, left_out
 
 
 def why_not(runner: Runner, planned: Planned) -> str | None:

@@ -15,6 +15,7 @@ from bench.cell import Cell
 from bench.files import sweep_drafts
 from bench.judge.evaluate import Judge
 from bench.judge.inputs import inputs_in_full
+from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
@@ -24,6 +25,7 @@ from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, rename, request_fit, shown_to
 from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.provenance import cpu_count, provenance
+from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, key_folder, sealed
 from bench.scene import SIDE
 from bench.task import Effort
@@ -73,13 +75,16 @@ class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     """Settle every cell of the plan, in its order, and rewrite the suite's tables.
 
-    A scene that cannot be read is bad input: SceneError, before anything is written or run. On KeyboardInterrupt the
+    A scene that cannot be read is bad input: SceneError, before anything is written or run; so is a device that is not
+    here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
+    check_device(settings.device)
     runner = Runner(settings, listen)
+    check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]
     runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
-    settings.suite.mkdir(parents=True, exist_ok=True)
+    make_suite(settings.suite)
     with hold(settings.suite):
         results: dict[Cell, Result] = {}
         try:
@@ -110,6 +115,7 @@ class Runner:
     """What the cells of one run share."""
 
     def __init__(self, settings: Settings, listen: Listener) -> None:
+        check_place(settings.suite)
         self.settings, self.listen = settings, listen
         hidden = (settings.suite, *settings.data, key_folder())
         self.executor: Executor = LocalExecutor(threads=settings.threads, secrets=hidden)
@@ -253,7 +259,8 @@ class Runner:
             ingredients=self.fingerprints.ingredients(planned),
             provenance=provenance(
                 threads=self.settings.threads, device=self.settings.device, isolation=self.executor.isolation
-            ),
+            )
+            | places(planned.source, planned.method),
             **facts,
         )
         if (self.folder(planned) / "previous" / REWRITTEN).exists():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 from bench.credentials import without_credentials
 from bench.record import Result, read_json, read_log, read_suite, write_json
@@ -29,9 +30,14 @@ PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
 """What one request to MLflow holds at most; the rest of a longer one is refused."""
 
 
+def default_store(suite: Path) -> Path:
+    """The sqlite file beside the suites, shared by all of them."""
+    return suite.resolve().parent / "mlflow.db"
+
+
 def default_uri(suite: Path) -> str:
-    """A sqlite store beside the suites, shared by all of them."""
-    return f"sqlite:///{suite.resolve().parent / 'mlflow.db'}"
+    """The URI of the default store. SQLAlchemy and MLflow both read it as a URI: `%`, `?` and `#` are quoted."""
+    return f"sqlite:///{quote(str(default_store(suite)))}"
 
 
 class Tracker:

@@ -286,7 +286,7 @@ def test_a_handed_out_folder_holds_what_methods_are_shown_and_no_truth(tmp_path,
             digits = f"{number:.8g}"
             assert len(digits) < 8 or digits not in text
     assert set(read_json(to / "capture.json")) == {
-        "scene", "degradation", "effort", "views", "camera", "prior", "background",
+        "scene", "degradation", "draw", "effort", "views", "camera", "prior", "background",
     }  # fmt: skip
     with pytest.raises(ValueError, match="not an empty folder"):
         hand_out("blocks", to, degradation="clean", effort="smoke", roots=())

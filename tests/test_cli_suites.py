@@ -1,0 +1,171 @@
+"""Suites from the command line: judged again, kept apart, and refused where they cannot be had."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from bench.cli import main
+from bench.record import cells_of, read_result
+
+SCRIPTED = str(Path(__file__).parent / "plugins" / "scripted.py")
+
+
+@pytest.fixture
+def unposed(monkeypatch, tmp_path):
+    """Call `unposed ...` in this process, in an empty folder: exit code and all that was printed."""
+    monkeypatch.delenv("UNPOSED_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
+
+    return call
+
+
+def fits(suite):
+    """When each fit of a suite was finished."""
+    return {path: path.stat().st_mtime_ns for path in Path(suite).rglob("fit/outcome.json")}
+
+
+def test_a_suite_is_judged_again_and_nothing_is_fitted(unposed):
+    methods = f"{SCRIPTED},{SCRIPTED}[behaviour=collapse]"
+    assert unposed("run", "-m", methods, "--effort", "smoke", "-o", "s", "--no-track")[0] == 0
+    before, made = {str(f): r for f, r in cells_of(Path("s"))}, fits("s")
+    code, text = unposed("judge", "s", "--no-refine", "--render-limit", 60, "--no-track")
+    assert code == 0, text
+    assert "2 cells: 1 solved · 1 collapsed" in text
+    assert fits("s") == made
+    after = {str(f): r for f, r in cells_of(Path("s"))}
+    assert before.keys() == after.keys()
+    for folder, result in after.items():
+        assert result.fingerprints["fit"] == before[folder].fingerprints["fit"]
+        assert result.fingerprints["judgement"] != before[folder].fingerprints["judgement"]
+        assert result.ingredients["judgement"]["refine"] is False
+    assert unposed("judge", "s", "--no-track")[0] == 0
+    code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", "s", "--no-track")
+    assert text.count("(cached)") == 2  # as a run would have judged them
+
+
+def test_where_there_is_no_fit_judge_says_so(unposed):
+    assert unposed("run", "-m", "gnerf", "-d", "start_noise@3", "--effort", "smoke", "-o", "s", "--no-track")[0] == 0
+    code, text = unposed("judge", "s", "--no-track")
+    assert (code, text) == (2, "unposed: s holds no fit to judge\n")
+    assert unposed("judge", "nowhere")[0] == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("device", ["cuda", "cuda:3", "warp9"])
+def test_a_device_that_is_not_here_is_refused_before_anything_starts(unposed, device):
+    code, text = unposed("run", "-m", SCRIPTED, "--effort", "smoke", "-o", "s", "--device", device, "--no-track")
+    assert code == 2
+    assert text.startswith(f"unposed: --device {device}: torch ")
+    assert text.count("\n") == 1
+    assert not Path("s").exists()
+
+
+@pytest.mark.parametrize("out", ["file/suite", "/proc/suite", "/sys/suite"])
+@pytest.mark.parametrize("verb", ["run", "submit", "stress"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_starts(unposed, out, verb):
+    Path("file").write_text("not a folder")
+    Path("one.tum").write_text("".join(f"{k} {k} {k % 3} 0 0 0 0 1\n" for k in range(9)))
+    arguments = {
+        "run": ["-m", SCRIPTED], "stress": ["-m", SCRIPTED, "-d", "jpeg"],
+        "submit": ["one.tum", "-s", "blocks", "--name", "x"],
+    }  # fmt: skip
+    code, text = unposed(verb, *arguments[verb], "--effort", "smoke", "-o", out, "--no-track")
+    assert code == 2
+    assert f"unposed: --out {out}: cannot be written to: " in text
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "-o", "nowhere"], ["report", "-o", "nowhere"], ["judge", "nowhere"], ["compare", "nowhere", "s"],
+        ["compare", "nowhere:nerf", "s"], ["track", "--replay", "-o", "nowhere"], ["ui", "-o", "nowhere/s"],
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_not_there_is_named_in_a_sentence(unposed, arguments):
+    code, text = unposed(*arguments)
+    assert code == 2
+    assert "nowhere" in text
+    assert text.count("\n") == 1
+    assert list(Path().iterdir()) == []
+
+
+def a_capture(folder, *, shade):
+    """Ten views of a coloured square, on a circle."""
+    folder.mkdir(parents=True)
+    frames = []
+    for k in range(10):
+        Image.new("RGB", (32, 32), (shade, 20 * k, 60)).save(folder / f"f_{k:02d}.png")
+        c, s = np.cos(0.6 * k), np.sin(0.6 * k)
+        pose = [[c, 0, s, 4 * s], [0, 1, 0, 0.1 * k], [-s, 0, c, 4 * c], [0, 0, 0, 1]]
+        frames.append({"file_path": f"f_{k:02d}.png", "transform_matrix": pose})
+    (folder / "transforms.json").write_text(json.dumps({"fl_x": 40.0, "w": 32, "h": 32, "frames": frames}))
+    return folder
+
+
+def settle(unposed, scenes, *more):
+    return unposed("run", "-s", scenes, "-m", SCRIPTED, "--effort", "smoke", "-o", "s", "--no-track", *more)
+
+
+def test_two_folders_of_one_last_name_are_two_scenes(unposed):
+    for k, home in enumerate(("kitchen", "garden")):
+        a_capture(Path(home) / "vase", shade=90 * k)
+    assert "2 cells" in unposed("plan", "-s", "kitchen/vase,garden/vase", "-m", SCRIPTED, "--effort", "smoke")[1]
+    for home in ("kitchen", "garden"):
+        code, text = settle(unposed, f"{home}/vase")
+        assert code == 0, text
+    assert sorted(result.cell.scene for _, result in cells_of(Path("s"))) == ["garden/vase", "kitchen/vase"]
+
+
+def test_two_scenes_that_share_both_names_are_refused_together_and_one_after_the_other(unposed):
+    for k, home in enumerate(("a", "b")):
+        a_capture(Path(home) / "kitchen" / "vase", shade=90 * k)
+    code, text = settle(unposed, "a/kitchen/vase,b/kitchen/vase")
+    assert code == 2
+    assert "two scenes are called 'kitchen/vase'" in text
+    assert settle(unposed, "a/kitchen/vase")[0] == 0
+    before = read_result(cells_of(Path("s"))[0][0])
+    code, text = settle(unposed, "b/kitchen/vase")
+    assert code == 2
+    assert "another scene called 'kitchen/vase'" in text
+    assert str(Path("a/kitchen/vase").resolve()) in text
+    assert read_result(cells_of(Path("s"))[0][0]) == before
+
+
+def test_a_scene_that_was_moved_or_copied_is_the_same_scene(unposed):
+    first = a_capture(Path("a") / "kitchen" / "vase", shade=0)
+    assert settle(unposed, first)[0] == 0
+    shutil.copytree("a", "b")
+    assert "(cached)" in settle(unposed, "b/kitchen/vase")[1]
+    shutil.rmtree("a")
+    assert "(cached)" in settle(unposed, "b/kitchen/vase")[1]
+
+
+def test_a_suite_remembers_where_its_scenes_and_methods_were(unposed):
+    shutil.copy(SCRIPTED, "mine.py")
+    scene = a_capture(Path("kitchen") / "vase", shade=0)
+    code, text = unposed("run", "-s", scene, "-m", "mine.py[behaviour=partial]", "--effort", "smoke", "-o", "s",
+                         "--no-track")  # fmt: skip
+    assert code == 0, text
+    cell = "kitchen/vase/clean/scripted[behaviour=partial]/seed0"
+    code, text = unposed("why", cell, "-o", "s")
+    assert (code, text) == (0, f"{cell} stands: nothing has changed\n")
+    code, text = unposed("export", cell, "-o", "s", "--to", "out", "--format", "transforms")
+    assert code == 0 and "without images" not in text
+    assert len(list(Path("out/images").iterdir())) == 8
+    shutil.move("kitchen", "cellar")
+    code, text = unposed("why", cell, "-o", "s")
+    assert code == 2
+    assert f"it was at {Path('kitchen/vase').resolve()}" in text
