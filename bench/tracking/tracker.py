@@ -36,8 +36,22 @@ def default_store(suite: Path) -> Path:
 
 
 def default_uri(suite: Path) -> str:
-    """The URI of the default store. SQLAlchemy and MLflow both read it as a URI: `%`, `?` and `#` are quoted."""
-    return f"sqlite:///{quote(str(default_store(suite)))}"
+    """The URI of the default store, quoted where a folder's name asks for it, as it does below `feature%2Fx`.
+
+    There it names its driver: of what begins with `sqlite:///` MLflow makes the folders, and does so without unquoting.
+    """
+    path = str(default_store(suite))
+    return f"sqlite:///{path}" if quote(path) == path else f"sqlite+pysqlite:///{quote(path)}"
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file of a sqlite store."""
+    from sqlalchemy import make_url
+
+    if not uri.startswith("sqlite"):
+        return None
+    file = make_url(uri).database
+    return Path(file).resolve() if file and file != ":memory:" else None
 
 
 class Tracker:
@@ -89,15 +103,15 @@ class Tracker:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        local = self.uri.startswith("sqlite:///")
-        place = Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" if local else None
-        return self.client.create_experiment(name, artifact_location=place.as_uri() if place else None)
+        place = _file_of(self.uri)
+        artifacts = (place.parent / "mlartifacts").as_uri() if place else None
+        return self.client.create_experiment(name, artifact_location=artifacts)
 
     def _parent(self) -> str:
         suite = str(self.suite.resolve())
-        found = self.client.search_runs([self.experiment], f"tags.`unposed.suite` = '{_quoted(suite)}'", max_results=1)
-        if found:
-            return found[0].info.run_id
+        for run in self.client.search_runs([self.experiment], _has_tag("unposed.suite", suite)):
+            if run.data.tags["unposed.suite"] == suite:
+                return run.info.run_id
         tags = {"unposed.suite": suite, "mlflow.runName": self.suite.name}
         return self.client.create_run(self.experiment, tags=tags).info.run_id
 
@@ -120,8 +134,9 @@ class Tracker:
         }
 
     def _forget(self, cell: str) -> None:
-        for run in self._children(f" and tags.`unposed.cell` = '{_quoted(cell)}'"):
-            self.client.delete_run(run.info.run_id)
+        for run in self._children(f" and {_has_tag('unposed.cell', cell)}"):
+            if run.data.tags["unposed.cell"] == cell:
+                self.client.delete_run(run.info.run_id)
 
     def _write(self, folder: Path, result: Result, print_: str) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -175,8 +190,9 @@ def _name(name: str) -> str:
     return re.sub(r"[^\w\-./ :]", "_", name)
 
 
-def _quoted(text: str) -> str:
-    return text.replace("'", "\\'")
+def _has_tag(tag: str, text: str) -> str:
+    """A query for runs with this tag. MLflow has no way to write an apostrophe: it finds any other sign there, too."""
+    return f"tags.`{tag}` LIKE '{text.replace(chr(39), '_')}'" if "'" in text else f"tags.`{tag}` = '{text}'"
 
 
 def _finite(value: float) -> bool:
