@@ -26,8 +26,11 @@ def test_scenes_are_named_by_their_path_below_a_root(transforms_folder, tmp_path
     assert "mine" in again and "set/mine" not in again
 
 
-def test_a_root_that_is_itself_a_scene_has_its_folders_name(transforms_folder):
-    assert "scene" in {source.name for source in sources([transforms_folder()])}
+def test_a_root_that_is_itself_a_scene_has_the_name_that_it_has_by_path(transforms_folder):
+    folder = transforms_folder()
+    assert folder.name == "scene"
+    assert open_folder(folder).name == f"{folder.parent.name}/scene"
+    assert f"{folder.parent.name}/scene" in {source.name for source in sources([folder])}
 
 
 def test_a_root_that_is_not_there_hides_nothing_and_is_said(tmp_path, caplog):

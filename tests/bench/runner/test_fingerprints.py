@@ -86,6 +86,6 @@ def test_why_names_what_changed(tmp_path, change, said):
     (first,) = run(make_plan("answer"), Settings(suite=tmp_path), lambda *_: None)
     to_old_form(tmp_path / first.cell.folder, **change)
     result = read_result(tmp_path / first.cell.folder)
-    lines, verdict = explain(result, Settings(suite=tmp_path), roots=(), methods=f"{SCRIPTED}[behaviour=answer]")
+    lines, verdict = explain(result, Settings(suite=tmp_path), roots=())
     assert verdict == f"will be {said} again"
     assert ("fit > device: cuda -> cpu" in lines) == bool(change)
