@@ -11,8 +11,8 @@ from bench.cell import Cell
 from bench.degrade import KINDS, Degradation
 from bench.matrix.registry import ConfiguredMethod
 from bench.matrix.selection import Selection, parse_seeds, select_degradations, select_methods, select_scenes
-from bench.poses_io.submission import HANDED_OUT, Submission
 from bench.scene import SceneSource
+from bench.submission import HANDED_OUT, Submission
 from bench.task import Gift
 
 

@@ -13,9 +13,9 @@ from bench.degrade import degrade, parse
 from bench.matrix.registry import UnknownName, find_scene
 from bench.poses_io import FORMS
 from bench.poses_io.pose_format import IMAGES
-from bench.poses_io.submission import HANDED_OUT
 from bench.record import write_json
 from bench.scene import SIDE
+from bench.submission import HANDED_OUT
 from bench.task import Capture, Effort
 
 README = """\

@@ -15,8 +15,8 @@ from bench.matrix.again import scene_of
 from bench.poses_io import FORMS
 from bench.poses_io.capture_export import put_in_place, refuse_full, write_images
 from bench.poses_io.pose_format import IMAGES
+from bench.poses_io.saved_fit import read_fit
 from bench.record import Result, drawn, read_cameras
-from bench.runner import worker_io
 from bench.scene import SIDE
 from bench.task import Camera, Capture, Pose, ViewId
 
@@ -62,7 +62,7 @@ def export(
 
 def _write(folder: Path, place: Path, forms: Sequence[str], *, aligned: bool, truth: bool) -> int:
     """All files but the images; returns how many views have a pose."""
-    cameras, fit = read_cameras(folder) or {}, worker_io.read_fit(folder / "fit")
+    cameras, fit = read_cameras(folder) or {}, read_fit(folder / "fit")
     true_camera = Camera(**cameras["camera"])
     poses = _poses(cameras["estimate"])
     if not aligned:

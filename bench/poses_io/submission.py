@@ -5,29 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
 
 from bench import poses_io
-from bench.cell import fingerprint
 from bench.files import read_arrays, remove, replacing, write_arrays
 from bench.record import read_json, write_json
 from bench.scene import Truth
-from bench.task import Camera, Capture, Estimate, Gift, Image, ViewId
-
-HANDED_OUT: frozenset[Gift] = frozenset({"camera", "prior"})
-"""What `unposed data export` gives beside the images."""
+from bench.submission import Submission, plain
+from bench.task import Camera, Capture, Estimate, Image, ViewId
 
 SUBMISSION = "submission"
-HELDOUT = "heldout.transforms.json"
-"""Beside it: the held-out cameras in the submitter's own frame, for renders."""
-
 UNKNOWN_COST = "the poses were submitted: what it took to find them is not known"
 ASPECT = 0.01
 """Relative difference of width over height that rounding to whole pixels explains."""
@@ -35,28 +26,6 @@ ASPECT = 0.01
 
 GIVEN = 1e-5
 """Relative difference of intrinsics below which they are those that were handed out, written and read again."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Submission:
-    """What was brought, and where it came from."""
-
-    estimate: Estimate
-    source: str  # name of the file or folder, and its form
-    notes: Mapping[str, str | float | int | bool] = field(default_factory=dict)  # what its reader should know
-    renders: Mapping[ViewId, Image] | None = None  # of the held-out views, by their ids
-
-    @property
-    def digest(self) -> str:
-        """sha256 of poses and camera."""
-        return fingerprint(_plain(self.estimate))
-
-    @property
-    def renders_digest(self) -> str | None:
-        """sha256 of the pixels, by view; None where none were brought."""
-        if self.renders is None:
-            return None
-        return fingerprint({view: sha256(image.tobytes()).hexdigest() for view, image in self.renders.items()})
 
 
 def bring(path: Path, renders: Path | None, capture: Capture, truth: Truth) -> Submission:
@@ -129,7 +98,7 @@ def _read_render(path: Path, shape: tuple[int, ...]) -> Image:
 def keep(folder: Path, submission: Submission) -> None:
     """Write it below a cell's folder, in the place of an earlier one."""
     place = folder / SUBMISSION
-    description = {**_plain(submission.estimate), "source": submission.source, "notes": dict(submission.notes)}
+    description = {**plain(submission.estimate), "source": submission.source, "notes": dict(submission.notes)}
     with replacing(place) as draft:
         draft.mkdir(parents=True)
         if submission.renders is not None:
@@ -164,10 +133,3 @@ def kept(folder: Path) -> Submission | None:
         notes=raw["notes"],
         renders={ViewId(v): image for v, image in read_arrays(renders).items()} if renders.exists() else None,
     )
-
-
-def _plain(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "poses": {view: np.asarray(pose).tolist() for view, pose in estimate.poses.items()},
-        "camera": asdict(estimate.camera) if estimate.camera else None,
-    }

@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.degrade import degrade, degrade_truth
 from bench.matrix.plan import Plan, plan, skip_reason
 from bench.matrix.selection import Selection
-from bench.poses_io.submission import HELDOUT, bring
+from bench.poses_io.submission import bring
 from bench.record import Result
 from bench.scene import SIDE
+from bench.submission import HELDOUT
 from bench.task import Effort
 
 JUDGED, TRAINED = "poses", "poses+nerf"

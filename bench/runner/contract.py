@@ -23,7 +23,7 @@ from bench.matrix import method_class
 from bench.matrix.plan import Planned
 from bench.matrix.registry import ConfiguredMethod, find_method, find_scene
 from bench.poses_io.convention_check import mistaken
-from bench.runner import worker_io
+from bench.poses_io.saved_fit import read_fit
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fit_client import request_fit
 from bench.runner.provenance import cpu_count
@@ -94,7 +94,7 @@ def _fitted(
     if first["status"] != "done":
         return
     fit_folder = folder / "first" / "fit"
-    fit = worker_io.read_fit(fit_folder)
+    fit = read_fit(fit_folder)
     yield "its poses are rigid motions of views that it was shown", _fault(lambda: _poses(fit))
     yield "its poses are world_from_camera in OpenCV axes", mistaken(fit.poses, scene.truth.poses)
     second = _request(method, capture, folder / "second", limit)

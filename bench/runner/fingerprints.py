@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bench.cell import Cell, fingerprint
-from bench.judge.evaluate import Judge
 from bench.matrix.fingerprint_diff import completed
 from bench.matrix.plan import Planned
 from bench.record import Result
+from bench.runner.evaluate import Judge
 from bench.runner.fit_client import fit_ingredients
 from bench.scene import SIDE
 

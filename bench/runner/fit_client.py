@@ -14,7 +14,6 @@ from bench.degrade import HOMES, Degradation, degrade
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
-from bench.poses_io.submission import HELDOUT
 from bench.record import read_json, write_json
 from bench.runner import worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
@@ -22,6 +21,7 @@ from bench.runner.method_probe import code_of
 from bench.runner.provenance import versions
 from bench.runner.scratch import forget, make, note, noted, place
 from bench.scene import Scene
+from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
 PICTURES = frozenset({"numpy", "scipy", "PIL"})

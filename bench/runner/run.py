@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from bench.cell import Cell
 from bench.files import sweep_drafts
-from bench.judge.evaluate import Judge
 from bench.judge.inputs import inputs_in_full
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
+from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints

@@ -83,16 +83,6 @@ def write_fit(folder: Path, fit: Fit) -> None:
     )
 
 
-def read_fit(folder: Path) -> Fit:
-    """The poses, camera and notes of a saved fit; its field stays where it is."""
-    raw = read_json(folder / "poses.json")
-    return Fit(
-        poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
-        camera=Camera(**raw["camera"]) if raw["camera"] else None,
-        notes=raw["notes"],
-    )
-
-
 def write_request(folder: Path, request: Mapping[str, Any]) -> None:
     """What the judge asks a worker for: `in/request.json` of its folder. Written last, it makes the folder complete."""
     write_json(folder / "in" / "request.json", request)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bench.files import read_arrays, write_arrays
 from bench.geometry import nearest_to_axes
 from bench.matrix.method_ref import MethodRef
+from bench.poses_io.saved_fit import read_fit
 from bench.record import read_json
 from bench.runner import scratch, worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
@@ -131,7 +132,7 @@ def render(
 
     Raises ValueError where there is no field, or where it cannot be rendered.
     """
-    fit = worker_io.read_fit(cell / "fit")
+    fit = read_fit(cell / "fit")
     camera = fit.camera or _shown_camera(cell / "fit")
     poses = path(worker_io.stacked(fit.poses, list(fit.poses)), kind, frames)
     scale = side / max(camera.width, camera.height)

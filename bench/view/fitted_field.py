@@ -8,8 +8,8 @@ import numpy as np
 
 from bench.judge.similarity import Similarity
 from bench.matrix.method_class import made
+from bench.poses_io.saved_fit import read_fit
 from bench.record import read_cameras, read_json
-from bench.runner import worker_io
 from bench.task import Field, Pose
 
 
@@ -33,7 +33,7 @@ def truth_from_field(cell: Path) -> Similarity:
     held = read_cameras(cell)
     if held is None or len(held["estimate"]) < 2:
         raise ValueError(f"{cell} keeps no cameras of truth and estimate; `unposed run` makes them")
-    fit = worker_io.read_fit(cell / "fit")
+    fit = read_fit(cell / "fit")
     shared = sorted(view for view in held["estimate"] if view in fit.poses)
     return between(
         np.stack([fit.poses[view] for view in shared]), np.array([held["estimate"][view] for view in shared])

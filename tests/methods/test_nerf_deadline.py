@@ -10,7 +10,7 @@ from bench.degrade import parse
 from bench.degrade.initial_poses import generator_of, perturbed
 from bench.matrix.plan import Planned
 from bench.matrix.registry import find_method, find_scene
-from bench.runner import worker_io
+from bench.poses_io.saved_fit import read_fit
 from bench.runner.contract import small
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fit_client import request_fit
@@ -103,7 +103,7 @@ def test_a_tight_limit_is_no_timeout(name, scene, tmp_path):
         planned, shown(scene, method), folder, LocalExecutor(threads=2), fit="x", limit=20.0, device="cpu", retries=0
     )
     assert outcome["status"] == "done", outcome["reason"]
-    fit = worker_io.read_fit(folder)
+    fit = read_fit(folder)
     assert fit.notes["stopped_early"] is True
     assert fit.poses.keys() == scene.capture.images.keys()
     assert (folder / "field" / "field.safetensors").exists()

@@ -89,7 +89,7 @@ def test_a_new_protocol_judges_again_and_fits_nothing_whatever_the_cell_came_to(
     made = make_plan("answer", "coincide", "collapse", "raise")
     before, *_ = execute(tmp_path, made)
     monkeypatch.setattr(protocol, "ID", "posefree/test")
-    monkeypatch.setattr("bench.judge.evaluate.Judge.protocol", "posefree/test")
+    monkeypatch.setattr("bench.runner.evaluate.Judge.protocol", "posefree/test")
     after, fitted, cached = execute(tmp_path, made)
     assert (fitted, cached) == ([], [])
     assert {result.protocol for result in after} == {"posefree/test"}

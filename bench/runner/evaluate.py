@@ -21,13 +21,13 @@ from bench.judge.poses import PoseJudgement, judge_poses
 from bench.judge.protocol import STAGES
 from bench.judge.views import judge_floor, judge_views, mean_colour
 from bench.matrix.plan import Planned
-from bench.poses_io.submission import HELDOUT, Submission
+from bench.poses_io.saved_fit import read_fit
 from bench.poses_io.transforms import describe
 from bench.record import write_json
-from bench.runner import worker_io
 from bench.runner.executors.base import Executor
 from bench.runner.render_client import HeldOutRenders, RenderClient, RenderError, SavedField
 from bench.scene import Scene, Truth
+from bench.submission import HELDOUT, Submission
 from bench.task import Camera, Capture, Collapsed, Fit
 
 SHOWN_VIEWS = 6
@@ -69,7 +69,7 @@ class Judge:
         A render that fails leaves the poses judged: `done`, stopped at stage `judge` for that reason.
         """
         start = time.monotonic()
-        fit = worker_io.read_fit(folder / "fit")
+        fit = read_fit(folder / "fit")
         truth = degrade_truth(scene.truth, planned.degradation).only(capture.images)
         colour = _mean_colour(scene, truth)
         _show(folder.parent.parent, capture, truth)
