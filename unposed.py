@@ -139,7 +139,7 @@ class RecordedCell:
     @property
     def poses(self) -> Mapping[ViewId, Pose]:
         """Estimated poses in the field's frame, as the method returned them. Raises ValueError where there are none."""
-        from bench.runner.worker_io import read_fit
+        from bench.poses_io.saved_fit import read_fit
 
         if not (self.folder / "fit" / "poses.json").is_file():
             raise ValueError(f"{self.id} has no poses: it is {self._ending}")

@@ -89,13 +89,10 @@ def card_for(name: str, folder: Path) -> Card:
 
 
 def named_by_card(folder: Path) -> str:
-    """The name of a folder given by its path: the longest tail of it that a card knows, or its last two parts.
-
-    Two, because captures lie in folders of one name: `kitchen/undistorted`, `garden/undistorted`.
-    """
+    """The name of a folder given by its path: the longest tail of it that a card knows, or the last part alone."""
     parts = folder.resolve().parts[1:]
     tails = ["/".join(parts[-n:]) for n in (3, 2, 1) if n <= len(parts)]
-    return next((tail for tail in tails if any(card.fits(tail) for card in cards())), tails[max(len(tails) - 2, 0)])
+    return next((tail for tail in tails if any(card.fits(tail) for card in cards())), tails[-1])
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import main
-from bench.record import cells_of, read_result
+from bench.matrix.plan import plan
+from bench.matrix.selection import Selection
+from bench.record import cells_of
+from bench.runner.run import Settings, run
 
 SCRIPTED = str(Path(__file__).parent / "plugins" / "scripted.py")
 
@@ -119,29 +122,35 @@ def settle(unposed, scenes, *more):
     return unposed("run", "-s", scenes, "-m", SCRIPTED, "--effort", "smoke", "-o", "s", "--no-track", *more)
 
 
+def scenes_of(suite):
+    return {result.cell.scene: result.provenance["scene_folder"] for _, result in cells_of(Path(suite))}
+
+
 def test_two_folders_of_one_last_name_are_two_scenes(unposed):
-    for k, home in enumerate(("kitchen", "garden")):
-        a_capture(Path(home) / "vase", shade=90 * k)
-    assert "2 cells" in unposed("plan", "-s", "kitchen/vase,garden/vase", "-m", SCRIPTED, "--effort", "smoke")[1]
-    for home in ("kitchen", "garden"):
-        code, text = settle(unposed, f"{home}/vase")
-        assert code == 0, text
-    assert sorted(result.cell.scene for _, result in cells_of(Path("s"))) == ["garden/vase", "kitchen/vase"]
+    places = [a_capture(Path(home) / "vase", shade=90 * k).resolve() for k, home in enumerate(("a", "b"))]
+    both = "a/vase,b/vase"
+    assert "2 cells" in unposed("plan", "-s", both, "-m", SCRIPTED, "--effort", "smoke", "-o", "s")[1]
+    assert settle(unposed, both)[0] == 0
+    assert scenes_of("s") == {"a/vase": str(places[0]), "b/vase": str(places[1])}
+    for one in ("a/vase", "b/vase", both):  # a name stays, whoever else is asked for
+        assert "(cached)" in settle(unposed, one)[1]
 
 
-def test_two_scenes_that_share_both_names_are_refused_together_and_one_after_the_other(unposed):
-    for k, home in enumerate(("a", "b")):
-        a_capture(Path(home) / "kitchen" / "vase", shade=90 * k)
-    code, text = settle(unposed, "a/kitchen/vase,b/kitchen/vase")
-    assert code == 2
-    assert "two scenes are called 'kitchen/vase'" in text
-    assert settle(unposed, "a/kitchen/vase")[0] == 0
-    before = read_result(cells_of(Path("s"))[0][0])
-    code, text = settle(unposed, "b/kitchen/vase")
-    assert code == 2
-    assert "another scene called 'kitchen/vase'" in text
-    assert str(Path("a/kitchen/vase").resolve()) in text
-    assert read_result(cells_of(Path("s"))[0][0]) == before
+def test_a_folder_whose_last_name_is_taken_in_the_suite_has_a_longer_one(unposed):
+    places = [a_capture(Path(home) / "at" / "vase", shade=90 * k).resolve() for k, home in enumerate("abc")]
+    for place in places:
+        assert settle(unposed, place)[0] == 0
+    assert scenes_of("s") == {"vase": str(places[0]), "at/vase": str(places[1]), "c/at/vase": str(places[2])}
+    assert settle(unposed, ",".join(map(str, places)))[1].count("(cached)") == 3
+
+
+def test_a_plan_that_does_not_know_the_suite_cannot_take_a_name_in_it(unposed):
+    places = [a_capture(Path(home) / "vase", shade=90 * k).resolve() for k, home in enumerate("ab")]
+    assert settle(unposed, places[0])[0] == 0
+    made = plan(Selection(scenes=str(places[1]), methods=SCRIPTED, effort="smoke"))
+    with pytest.raises(ValueError, match="another scene called 'vase'"):
+        run(made, Settings(suite=Path("s")), lambda *_: None)
+    assert scenes_of("s") == {"vase": str(places[0])}
 
 
 def test_a_scene_that_was_moved_or_copied_is_the_same_scene(unposed):
@@ -159,7 +168,7 @@ def test_a_suite_remembers_where_its_scenes_and_methods_were(unposed):
     code, text = unposed("run", "-s", scene, "-m", "mine.py[behaviour=partial]", "--effort", "smoke", "-o", "s",
                          "--no-track")  # fmt: skip
     assert code == 0, text
-    cell = "kitchen/vase/clean/scripted[behaviour=partial]/seed0"
+    cell = "vase/clean/scripted[behaviour=partial]/seed0"
     code, text = unposed("why", cell, "-o", "s")
     assert (code, text) == (0, f"{cell} stands: nothing has changed\n")
     code, text = unposed("export", cell, "-o", "s", "--to", "out", "--format", "transforms")

@@ -100,7 +100,7 @@ class MatrixOptions:
 
         return Selection(
             scenes=self.scenes, methods=self.methods, degradations=degradations or self.degradations,
-            seeds=self.seeds, effort=self.effort, roots=self.data,
+            seeds=self.seeds, effort=self.effort, roots=self.data, suite=suite_folder(self.out, self.effort),
         )  # fmt: skip
 
     def settings(self, running: RunOptions | None = None) -> Settings:

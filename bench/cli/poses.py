@@ -53,7 +53,7 @@ def submit(
 
     made = plan_submission(
         answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=suite.effort, renders=renders,
-        train=train, roots=data,
+        train=train, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
     results = settle(made, Settings(suite=suite.folder, device=device, lpips=backbone, retry_failed=True), tracked)

@@ -38,7 +38,7 @@ def plan(asked: Selection) -> Plan:
     """The matrix, scene by scene. Raises ValueError (UnknownName, SceneError) for what it cannot read."""
     seeds, effort = parse_seeds(asked.seeds), asked.effort
     chosen_degradations = select_degradations(asked.degradations)
-    present, absent = select_scenes(asked.scenes, asked.roots)
+    present, absent = select_scenes(asked.scenes, asked.roots, asked.suite)
     chosen_methods, broken = select_methods(asked.methods)
     cells = []
     for source in present:

@@ -19,7 +19,7 @@ from bench.matrix.registry import (
     method_refs,
     scene_sources,
 )
-from bench.scene import SceneError, SceneSource
+from bench.scene import SceneSource
 from bench.task import Effort
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -35,6 +35,7 @@ class Selection:
     seeds: str = "0"
     effort: Effort = "quick"
     roots: tuple[Path, ...] = ()  # folders of real scenes
+    suite: Path | None = None  # where scenes given by path have names already
 
 
 def split_list(text: str) -> list[str]:
@@ -57,25 +58,35 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def select_scenes(text: str, roots: Sequence[Path]) -> tuple[list[SceneSource], list[SceneSource]]:
-    """Scenes present, and scenes named by a pattern but absent. A scene named outright must be present."""
+def select_scenes(
+    text: str, roots: Sequence[Path], suite: Path | None = None
+) -> tuple[list[SceneSource], list[SceneSource]]:
+    """Scenes present, and scenes named by a pattern but absent. A scene named outright must be present.
+
+    Folders of one last name are told apart by those above, with the names that a `suite` has for them already.
+    """
+    known = scene_sources(tuple(roots))
     present: dict[str, SceneSource] = {}
     absent: dict[str, SceneSource] = {}
+    folders: list[Path] = []
     for part in split_list(text):
         if part == "all" or _is_pattern(part):
-            known = scene_sources(tuple(roots)).values()
-            matching = [source for source in known if part == "all" or fnmatchcase(source.name, part)]
+            matching = [source for source in known.values() if part == "all" or fnmatchcase(source.name, part)]
             if not matching:
                 raise UnknownName(f"no scene matches {part!r}; `unposed list scenes` shows what is known")
             for source in matching:
                 (absent if source.missing else present)[source.name] = source
+        elif part not in known and Path(part).is_dir():
+            folders.append(Path(part))
         else:
             source = find_scene(part, roots)
             if source.missing:
                 raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
-            other = present.setdefault(source.name, source)
-            if (places := [getattr(each, "folder", None) for each in (other, source)])[0] != places[1]:
-                raise SceneError(f"two scenes are called {source.name!r}: {places[0]} and {places[1]}; rename a folder")
+            present[source.name] = source
+    if folders:
+        from bench.matrix.scene_names import named_apart
+
+        present |= {source.name: source for source in named_apart(folders, present, suite)}
     if not present:
         raise UnknownName(f"no scene that {text!r} names is present; `unposed list scenes` says how to get each")
     return list(present.values()), list(absent.values())

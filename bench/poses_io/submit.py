@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def plan_submission(
     path: Path, *, scene: str, name: str, degradation: str, seeds: str, effort: Effort, renders: Path | None,
-    train: bool, roots: Sequence[Path],
+    train: bool, roots: Sequence[Path], suite: Path | None = None,
 ) -> Plan:  # fmt: skip
     """Cells that judge the estimate in `path` as an answer to one scene and degradation.
 
@@ -36,7 +36,7 @@ def plan_submission(
         raise ValueError("--train renders with the field that it trains; leave out --renders, or --train")
     method = TRAINED if train else JUDGED
     made = plan(Selection(scenes=scene, methods=f"{method}[name={name}]", degradations=degradation,
-        seeds=seeds, effort=effort, roots=tuple(roots)))  # fmt: skip
+        seeds=seeds, effort=effort, roots=tuple(roots), suite=suite))  # fmt: skip
     first = made.cells[0]
     if any(each.cell.scene != first.cell.scene or each.degradation != first.degradation for each in made.cells):
         raise ValueError(

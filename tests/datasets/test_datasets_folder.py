@@ -28,9 +28,9 @@ def test_scenes_are_named_by_their_path_below_a_root(transforms_folder, tmp_path
 
 def test_a_root_that_is_itself_a_scene_has_the_name_that_it_has_by_path(transforms_folder):
     folder = transforms_folder()
-    assert folder.name == "scene"
-    assert open_folder(folder).name == f"{folder.parent.name}/scene"
-    assert f"{folder.parent.name}/scene" in {source.name for source in sources([folder])}
+    assert folder.name == open_folder(folder).name == "scene"
+    assert "scene" in {source.name for source in sources([folder])}
+    assert open_folder(folder, "mine/scene").name == "mine/scene"
 
 
 def test_a_root_that_is_not_there_hides_nothing_and_is_said(tmp_path, caplog):
