@@ -51,6 +51,7 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
 
     return {
         "views": views,
+        "caption": _caption(truth, {k: answered[view] for k, view in enumerate(views) if view in answered}),
         "truth": numbers(truth),
         "estimate": numbers(np.array([answered.get(view, NOWHERE) for view in views], dtype=float)),
         "heldout": numbers(np.array([heldout[view] for view in sorted(heldout)], dtype=float).reshape(-1, 4, 4)),
@@ -62,6 +63,18 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
             for side, focal in (("width", "fx"), ("height", "fy"))
         ],
     }
+
+
+def _caption(truth: Array, answered: Mapping[int, Any]) -> str:
+    """`29 of 30 views registered; median centre error 0.012 scene units`."""
+    estimate = {k: np.asarray(pose, dtype=float) for k, pose in answered.items()}
+    errors = [float(np.linalg.norm(pose[:3, 3] - truth[k, :3, 3])) for k, pose in estimate.items()]
+    known = [error for error in errors if math.isfinite(error)]
+    text = f"{len(known)} of {len(truth)} views registered"
+    middle = float(np.median(known)) if known else 0.0
+    return text + (
+        f"; median centre error {f'{middle:.3g}' if middle >= 1e-6 else 'below 1e-6'} scene units" if known else ""
+    )
 
 
 def _up(poses: Array) -> Array:

@@ -18,7 +18,7 @@ from reports.analysis.findings import of_question
 from reports.analysis.scorebook import Scorebook
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical
-from reports.site import cameras, chart, curves, details, figures, template_environment
+from reports.site import chart, curves, details, figures, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
 from reports.site.template_environment import Render
@@ -132,7 +132,7 @@ def _scene(
         "truth": album.truth[question],
         "shown": album.shown[question],
         "strips": [_strip(each, album) for each in methods.values()],
-        "cameras": [cameras.cameras(_for_cameras(each)) for each in methods.values()],
+        "cameras": [(entry, orbit(entry)) for entry in map(_for_cameras, methods.values())],
         "curves": _learning(entries, learnt),
     }
 

@@ -17,7 +17,6 @@ from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
 from reports.analysis.entries import Question
 from reports.analysis.table import spans
 from reports.pictures import ERROR_FULL
-from reports.site import cameras
 
 PALETTE = 7  # colours of methods before dashes tell them apart
 
@@ -50,7 +49,7 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
         "describe_given": analysed.describe_given,
         "short": SHORT,
         "stages": STAGES,
-        "magma": _magma(), "error_full": ERROR_FULL, "camera_side": cameras.SIDE,
+        "magma": _magma(), "error_full": ERROR_FULL,
         "kinds_of": lambda columns: spans(kind for kind, _ in columns),
         "show_area": robustness.show_area,
         "headline": [COLUMNS[name] for name in HEADLINE],

@@ -168,7 +168,7 @@ def brightness(locator) -> float:
 
 def test_the_cameras_turn_under_the_mouse_and_the_keys(page, run):
     page.goto((run / "cells" / "blocks--clean--scripted+behaviour=partial--seed0.html").as_uri())
-    canvas = page.locator("#orbit canvas")
+    canvas = page.locator(".orbit canvas")
     canvas.scroll_into_view_if_needed()
 
     def drawn() -> str:
@@ -186,12 +186,12 @@ def test_the_cameras_turn_under_the_mouse_and_the_keys(page, run):
     for key in ("ArrowLeft", "+"):
         canvas.press(key)
         seen.append(drawn())
-    page.locator("#orbit label", has_text="estimate").click()
+    page.locator(".orbit label", has_text="estimate").click()
     seen.append(drawn())
     assert len(set(seen)) == len(seen)
-    page.locator("#orbit label", has_text="estimate").click()
+    page.locator(".orbit label", has_text="estimate").click()
     page.mouse.move(0, 0)
-    page.locator("#orbit button").click()
+    page.locator(".orbit button").click()
     page.mouse.move(0, 0)
     assert drawn() == seen[0]
 

@@ -14,12 +14,11 @@ import pytest
 from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_results, write_cell
 
 from bench.record import read_json, read_log, write_json
-from bench.task import look_at
 from reports import naming, pictures
 from reports.analysis.columns import COLUMNS, HEADLINE, column
 from reports.analysis.entries import read
 from reports.build import build
-from reports.site import cameras, curves, details, orbit
+from reports.site import curves, details, orbit
 
 
 class Page(HTMLParser):
@@ -287,51 +286,6 @@ def test_the_viewer_is_told_every_stage_that_was_kept_in_order(tmp_path):
     assert all((tmp_path / "report" / stage["path"]).is_file() for stage in first["stages"])
 
 
-def plot_of(suite: Path, scene: str, method: str) -> cameras.CameraPlot:
-    return cameras.cameras(next(e for e in read(suite) if e.result.cell.scene == scene and e.method == method))
-
-
-def test_the_camera_plot_marks_unregistered_views_and_joins_errors(suite):
-    plot = plot_of(suite, "blocks", "gnerf")
-    assert plot.caption.startswith(f"{len(TRUTH_VIEWS) - 3} of {len(TRUTH_VIEWS)} views registered")
-    for panel in plot.panels:
-        assert panel.truth.count("M") == len(TRUTH_VIEWS)
-        assert panel.estimate.count("M") == len(TRUTH_VIEWS) - 3
-        assert panel.unregistered.count("l28") == 3
-        spots = np.array(re.findall(r"M(-?\d+) (-?\d+)h0", panel.truth), dtype=int)
-        assert spots.min() > 0
-        assert spots.max() < cameras.SIDE
-
-
-def test_seen_from_the_side_a_higher_camera_is_drawn_higher(tmp_path):
-    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
-    turn = np.radians(np.arange(0, 360, 45))
-    circle = np.stack([np.cos(turn), np.sin(turn), np.zeros(8)], axis=1)
-    low, high = (look_at(4 * circle + [0, 0, z], np.zeros(3), np.array([0.0, 0.0, 1.0])) for z in (0, 2))
-    poses = np.concatenate([low, high])
-    write_json(folder / "cameras.json", {"truth": {f"v{k:02d}": pose for k, pose in enumerate(poses)}, "estimate": {}})
-    plot = cameras.cameras(read(tmp_path)[0])
-    side = next(panel for panel in plot.panels if panel.name == "from the side")
-    above = next(panel for panel in plot.panels if panel.name == "from above")
-    heights = np.array([int(y) for _, y in re.findall(r"M(\d+) (\d+)h0", side.truth)])  # of y pointing down
-    assert (heights[8:] < heights[:8]).all()
-    spots = np.array(re.findall(r"M(\d+) (\d+)h0", above.truth), dtype=float)
-    drawn = np.linalg.norm(spots[:, None] - spots[None], axis=-1)
-    true = np.linalg.norm(poses[:, None, :2, 3] - poses[None, :, :2, 3], axis=-1)
-    scale = drawn.sum() / true.sum()
-    assert np.abs(drawn - scale * true).max() < 1.5  # distances in the plan are kept, but for rounding
-
-
-def test_estimates_far_off_are_counted_and_a_single_camera_is_drawn(tmp_path):
-    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
-    held = read_json(folder / "cameras.json")
-    held["estimate"] = {view: (np.array(pose) + 1e6).tolist() for view, pose in list(held["truth"].items())[:2]}
-    write_json(folder / "cameras.json", held)
-    assert "2 estimated centres lie outside the drawing" in cameras.cameras(read(tmp_path)[0]).caption
-    write_json(folder / "cameras.json", {"truth": {"v0": ring(2)[0]}, "estimate": {"v0": np.full((4, 4), np.nan)}})
-    assert cameras.cameras(read(tmp_path)[0]).caption.startswith("0 of 1 views registered")
-
-
 def test_the_drawing_in_three_dimensions_keeps_every_camera_where_it_is(suite):
     entry = next(e for e in read(suite) if e.result.cell.scene == "blocks" and e.method == "gnerf")
     drawn = orbit.orbit(entry)
@@ -347,6 +301,18 @@ def test_the_drawing_in_three_dimensions_keeps_every_camera_where_it_is(suite):
     assert np.linalg.norm(numbers[:, :3], axis=1).max() == pytest.approx(1, abs=1e-3)
     assert numbers[:, 3:6] == pytest.approx(truth[:, :3, 0], abs=5.1e-4)
     assert sum(each is None for each in drawn["estimate"]) == len(truth) - len(held["estimate"])
+    assert drawn["caption"].startswith(
+        f"{len(TRUTH_VIEWS) - 3} of {len(TRUTH_VIEWS)} views registered; median centre error"
+    )
+
+
+def test_a_single_camera_and_estimates_that_are_no_numbers_are_drawn(tmp_path):
+    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
+    write_json(folder / "cameras.json", {"truth": {"v0": ring(2)[0]}, "estimate": {"v0": np.full((4, 4), np.nan)}})
+    drawn = orbit.orbit(read(tmp_path)[0])
+    assert (drawn["caption"], drawn["estimate"]) == ("0 of 1 views registered", [None])
+    write_json(folder / "cameras.json", {"truth": {}, "estimate": {}})
+    assert orbit.orbit(read(tmp_path)[0]) == "no true cameras were recorded"
 
 
 def test_the_middle_seed_stands_for_a_method(site, suite):

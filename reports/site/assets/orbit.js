@@ -1,9 +1,7 @@
 "use strict";
 // Cameras of truth and estimate, turned about the middle of the scene: a few hundred lines on a canvas.
-(() => {
-  const figure = document.getElementById("orbit");
-  if (!figure) return;
-  const data = JSON.parse(document.getElementById("orbit-data").textContent);
+for (const figure of document.querySelectorAll("figure.orbit")) {
+  const data = JSON.parse(figure.querySelector("script").textContent);
   const canvas = figure.querySelector("canvas"), pen = canvas.getContext("2d"), output = figure.querySelector("output");
   const draws = () => new Set([...figure.querySelectorAll(".controls input:checked")].map((input) => input.value));
 
@@ -158,4 +156,4 @@
   for (const name of ["themechange"]) addEventListener(name, redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   redraw();
-})();
+}
