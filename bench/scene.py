@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.task import Camera, Capture, Effort, Gift, Image, Pose, ViewId
+from bench.task import Camera, Capture, Effort, Image, Input, Pose, ViewId
 
 SIDE: Mapping[Effort, int] = {"smoke": 64, "quick": 200, "full": 400}
 """Longest side, in pixels, of every image shown and judged at an effort: the same pixels for every method."""
@@ -73,7 +73,7 @@ class SceneSource(Protocol):
         ...
 
     @property
-    def gifts(self) -> frozenset[Gift]:
+    def inputs(self) -> frozenset[Input]:
         """What its capture can give, known without reading it; `start` always can, for its truth is known."""
         ...
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bench.cell import fingerprint
-from bench.task import Estimate, Gift, Image, ViewId
+from bench.task import Estimate, Image, Input, ViewId
 
-HANDED_OUT: frozenset[Gift] = frozenset({"camera", "prior"})
+HANDED_OUT: frozenset[Input] = frozenset({"camera", "prior"})
 """What `unposed data export` gives beside the images."""
 
 HELDOUT = "heldout.transforms.json"

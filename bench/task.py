@@ -39,8 +39,9 @@ __all__ = [
     "Estimate",
     "Field",
     "Fit",
-    "Gift",
     "Image",
+    "InitialPoses",
+    "Input",
     "Job",
     "Method",
     "Pose",
@@ -48,7 +49,6 @@ __all__ = [
     "RegisteringField",
     "Rendering",
     "Sink",
-    "Start",
     "Traits",
     "ViewId",
     "look_at",
@@ -64,7 +64,7 @@ Image = NDArray[np.uint8]
 """(H, W, 3) sRGB, or (H, W, 1) in a silhouette capture."""
 
 Effort = Literal["smoke", "quick", "full"]
-Gift = Literal["camera", "prior", "start", "masks", "estimate"]
+Input = Literal["camera", "prior", "start", "masks", "estimate"]
 """What a capture may hold beside its images. What a method was given is printed beside its numbers."""
 
 
@@ -114,34 +114,34 @@ class Capture:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """What was given, as a result records it: gifts, and of start poses how true they are."""
+        """What was given, as a result records it: inputs, and of start poses how true they are."""
         about_start = "start" if len(self.exact) == len(self.images) else "some_start" if self.exact else "rough_start"
-        return tuple(sorted(about_start if gift == "start" else gift for gift in self.gifts))
+        return tuple(sorted(about_start if name == "start" else name for name in self.inputs))
 
     @property
-    def gifts(self) -> frozenset[Gift]:
+    def inputs(self) -> frozenset[Input]:
         """What this capture holds beside its images."""
-        held: dict[Gift, object] = {
+        held: dict[Input, object] = {
             "camera": self.camera, "prior": self.prior, "start": self.start, "masks": self.masks,
             "estimate": self.estimate,
         }  # fmt: skip
-        return frozenset(gift for gift, value in held.items() if value is not None)
+        return frozenset(name for name, value in held.items() if value is not None)
 
-    def only(self, gifts: frozenset[Gift]) -> Capture:
-        """This capture without what is not in `gifts`."""
+    def only(self, inputs: frozenset[Input]) -> Capture:
+        """This capture without what is not in `inputs`."""
         return replace(
             self,
-            camera=self.camera if "camera" in gifts else None,
-            prior=self.prior if "prior" in gifts else None,
-            start=self.start if "start" in gifts else None,
-            exact=self.exact if "start" in gifts else frozenset(),
-            masks=self.masks if "masks" in gifts else None,
-            estimate=self.estimate if "estimate" in gifts else None,
+            camera=self.camera if "camera" in inputs else None,
+            prior=self.prior if "prior" in inputs else None,
+            start=self.start if "start" in inputs else None,
+            exact=self.exact if "start" in inputs else frozenset(),
+            masks=self.masks if "masks" in inputs else None,
+            estimate=self.estimate if "estimate" in inputs else None,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class InitialPoses:
     """How far from the truth a method wants its start poses: by default they are the truth.
 
     The suite moves them, keyed by scene, view and seed, and keeps with the fit what it gave. Lengths are in quarters
@@ -166,9 +166,9 @@ class Start:
 class Traits:
     """What a method asks for and what it can do, declared once and checked by the suite before anything runs."""
 
-    needs: frozenset[Gift] = frozenset()  # cannot run without
-    uses: frozenset[Gift] = frozenset()  # takes it where there is one
-    start: Start = Start()  # what its start poses are like, if it takes some
+    needs: frozenset[Input] = frozenset()  # cannot run without
+    uses: frozenset[Input] = frozenset()  # takes it where there is one
+    start: InitialPoses = InitialPoses()  # what its start poses are like, if it takes some
     estimates_camera: bool = False  # returns intrinsics of its own
     silhouettes: bool = False  # accepts one-channel captures
     seconds: Mapping[Effort, float] = dataclasses.field(
@@ -178,21 +178,21 @@ class Traits:
     pretrained_on: tuple[str, ...] = ()  # data that its weights had seen before the fit
 
     def __post_init__(self) -> None:
-        if unknown := sorted((self.needs | self.uses) - set(get_args(Gift))):
-            raise ValueError(f"traits: {unknown[0]!r} is nothing that is given; known are {', '.join(get_args(Gift))}")
+        if unknown := sorted((self.needs | self.uses) - set(get_args(Input))):
+            raise ValueError(f"traits: {unknown[0]!r} is nothing that is given; known are {', '.join(get_args(Input))}")
 
-    def lack(self, gifts: frozenset[Gift]) -> str | None:
-        """What is missing where only `gifts` can be given, or None."""
+    def lack(self, inputs: frozenset[Input]) -> str | None:
+        """What is missing where only `inputs` can be given, or None."""
         names = {
             "camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks",
             "estimate": "poses that `unposed submit` brought under this name",
         }  # fmt: skip
-        missing = sorted(self.needs - gifts)
-        return "needs " + " and ".join(names[gift] for gift in missing) if missing else None
+        missing = sorted(self.needs - inputs)
+        return "needs " + " and ".join(names[name] for name in missing) if missing else None
 
     def unmet_by(self, capture: Capture) -> str | None:
         """Why this method cannot run on `capture`, or None when it can."""
-        if lacking := self.lack(capture.gifts):
+        if lacking := self.lack(capture.inputs):
             return lacking
         if "start" in self.needs and self.start.exact > 0 and not capture.exact:
             return "needs true poses of some views"

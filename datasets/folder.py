@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
-from bench.task import Capture, Gift, ViewId
+from bench.task import Capture, Input, ViewId
 from datasets.card import Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
 from datasets.images.decode import Darkroom, darkroom, is_transparent
@@ -73,7 +73,7 @@ class AbsentScene:
         return self.card.reference or "colmap"
 
     @property
-    def gifts(self) -> frozenset[Gift]:
+    def inputs(self) -> frozenset[Input]:
         return frozenset({"camera", "prior"} if self.card.prior else {"camera"})
 
     def digest(self, side: int) -> str:
@@ -105,13 +105,13 @@ class FolderScene:
         return None
 
     @property
-    def gifts(self) -> frozenset[Gift]:
+    def inputs(self) -> frozenset[Input]:
         """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
         try:
             masks = self._background is not None or any(frame.mask for frame in self.recording.frames)
         except SceneError:
             masks = False
-        held: dict[Gift, bool] = {"camera": True, "prior": self.card.prior is not None, "masks": masks}
+        held: dict[Input, bool] = {"camera": True, "prior": self.card.prior is not None, "masks": masks}
         return frozenset(gift for gift, given in held.items() if given)
 
     @cached_property

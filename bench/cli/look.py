@@ -42,11 +42,11 @@ def render(
     folder = find_fitted_cell(suite.folder, cell)
     file = film or folder / f"{kind}{camera_path.default_suffix()}"
     camera_path.check_film(file)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"{cell} {kind}", total=frames)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{cell} {kind}", total=frames)
         seen = camera_path.render(
             folder, kind, frames=frames, side=side, device=device, executor=LocalExecutor(threads=cpu_count()),
-            told=lambda count: progress.update(task, completed=count),
+            progress=lambda count: bar.update(task, completed=count),
         )  # fmt: skip
         camera_path.write_film(seen, file, fps)
     click.echo(file.resolve())

@@ -119,7 +119,7 @@ def degrade(capture: Capture, degradation: Degradation, scene: str) -> Capture:
     if degradation.is_identity:
         return capture
     kind = KINDS[degradation.kind]
-    if missing := sorted(kind.needs - capture.gifts):
+    if missing := sorted(kind.needs - capture.inputs):
         raise ValueError(f"{degradation.label}: scene {scene!r} has no {' and no '.join(missing)}; leave it out here")
 
     def rng_of(view: ViewId) -> np.random.Generator:

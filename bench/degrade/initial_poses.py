@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.geometry import nearest_to_axes
-from bench.task import Capture, Pose, Start, ViewId
+from bench.task import Capture, InitialPoses, Pose, ViewId
 
 Vector = NDArray[np.float64]
 
 
 def perturbed(
-    capture: Capture, start: Start, rng_of: Callable[[ViewId], np.random.Generator],
+    capture: Capture, start: InitialPoses, rng_of: Callable[[ViewId], np.random.Generator],
     scale: tuple[Vector, float] | None = None,
 ) -> Capture:  # fmt: skip
     """The capture with its start poses moved as `start` says; the share that stays exact is `capture.exact` now.
@@ -40,7 +40,7 @@ def perturbed(
     return replace(capture, start=moved, exact=capture.exact & frozenset(kept))
 
 
-def moved_pose(pose: Pose, start: Start, rng: np.random.Generator, pivot: Vector, unit: float) -> Pose:
+def moved_pose(pose: Pose, start: InitialPoses, rng: np.random.Generator, pivot: Vector, unit: float) -> Pose:
     """One pose, moved: by a twist of the world about `pivot`, and by a turn and a shift of the camera itself."""
     from scipy.spatial.transform import RigidTransform, Rotation  # heavy: not for those who only list
 

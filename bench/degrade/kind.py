@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import Truth
-from bench.task import Capture, Gift, Image, ViewId
+from bench.task import Capture, Image, Input, ViewId
 
 Family = Literal["texture", "noise", "blur", "light", "digital", "masks", "views", "pose", "camera"]
 """Reports group by family: some families (blur, digital) move edges, and so spoil the pose signal itself."""
@@ -46,7 +46,7 @@ class Kind:
     levels: Mapping[str, Levels]
     apply: Apply
     apply_truth: Callable[[Truth, Mapping[str, float]], Truth] = _unchanged  # only where the scene itself changes
-    needs: frozenset[Gift] = frozenset()  # what the capture must hold
+    needs: frozenset[Input] = frozenset()  # what the capture must hold
     touches: frozenset[Part] = frozenset({"images"})  # all else is passed on as it is
     once: bool = False  # drawn once for all severities: the same accident, made worse; else anew for each
 

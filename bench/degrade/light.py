@@ -49,7 +49,7 @@ def _encoded(light: Floats) -> Floats:
 
 
 def _recoloured(change: Callable[..., Floats]) -> Apply:
-    """A colour's new colour does not depend on where it is: the background's, which is told, goes with the others."""
+    """A colour's new colour does not depend on where it is: the background's, which is given, goes with the others."""
 
     def apply(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
         images = {view: to_bytes(change(to_floats(image), **parameters)) for view, image in capture.images.items()}

@@ -90,11 +90,11 @@ def _photographs(scene: Scene, kind: Kind, views: int) -> _Table:
 def _viewpoints(scene: Scene, kind: Kind) -> _Table:
     """Distance from the vertical through the look-at point against height above it, of true and declared cameras."""
     priors = [capture.prior for capture in _at_severities(scene, kind, scene.capture)]
-    told = [prior for prior in priors if prior is not None]
+    given = [prior for prior in priors if prior is not None]
     true = np.stack(list(scene.truth.poses.values()))
-    reach = 1.3 * max(prior.radius[1] for prior in told)
-    pictures = [_scatter(prior, true, reach) for prior in told]
-    heads = [(_head(kind, k), f"near {prior.near:.3g}, far {prior.far:.3g}") for k, prior in enumerate(told)]
+    reach = 1.3 * max(prior.radius[1] for prior in given)
+    pictures = [_scatter(prior, true, reach) for prior in given]
+    heads = [(_head(kind, k), f"near {prior.near:.3g}, far {prior.far:.3g}") for k, prior in enumerate(given)]
     return _Table(heads=heads, rows=[("", pictures)], note="height over distance: true cameras blue, declared grey")
 
 

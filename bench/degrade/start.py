@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bench.degrade.initial_poses import perturbed
 from bench.degrade.kind import Kind, RngOf
-from bench.task import Capture, Start
+from bench.task import Capture, InitialPoses
 
 
 def start_noise(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf) -> Capture:
@@ -14,7 +14,7 @@ def start_noise(capture: Capture, parameters: Mapping[str, float], rng_of: RngOf
 
     It comes on top of the noise that a method asks for itself: `barf[start_noise=0]` shows the axis alone.
     """
-    return perturbed(capture, Start(noise=parameters["std"]), rng_of)
+    return perturbed(capture, InitialPoses(noise=parameters["std"]), rng_of)
 
 
 KINDS = (

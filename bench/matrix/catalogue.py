@@ -65,7 +65,7 @@ def page(row: Row) -> Iterator[str]:
     """The lines of `unposed info`."""
     yield f"{row['name']} ({row['what']}): {row['summary']}"
     if row["what"] == "scene":
-        yield f"truth: {row['reference']}; can give {', '.join(row['gifts']) or 'images alone'}"
+        yield f"truth: {row['reference']}; can give {', '.join(row['inputs']) or 'images alone'}"
         yield f"not here: {row['missing']}" if row["missing"] else f"try it: unposed run -s {row['name']} -m nerf"
     elif row["what"] == "degradation":
         yield f"{row['note']}; changes {', '.join(row['touches'])}"
@@ -105,7 +105,7 @@ def _levels(row: Row) -> Iterator[str]:
 def _scene(source: SceneSource) -> Row:
     return {
         "name": source.name, "summary": source.summary, "reference": source.reference,
-        "gifts": sorted(source.gifts), "missing": source.missing,
+        "inputs": sorted(source.inputs), "missing": source.missing,
         "note": f"not here: {source.missing}" if source.missing else f"truth: {source.reference}",
     }  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import TREE, code_digests, code_files, libraries
-from bench.task import Start, Traits
+from bench.task import InitialPoses, Traits
 
 KERNELS = "methods/nerf/backends/numba_cpu/jit.py"
 
@@ -89,7 +89,7 @@ def described(raw: Mapping[str, Any]) -> MethodDescription:
         traits[name] = frozenset(traits[name])
     for name in ("tuned_on", "pretrained_on"):
         traits[name] = tuple(traits[name])
-    traits["start"] = Start(**traits["start"])
+    traits["start"] = InitialPoses(**traits["start"])
     return MethodDescription(**{**raw, "traits": Traits(**traits), "options": tuple(raw["options"])})
 
 

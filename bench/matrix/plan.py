@@ -13,7 +13,7 @@ from bench.matrix.registry import ConfiguredMethod
 from bench.matrix.selection import Selection, parse_seeds, select_degradations, select_methods, select_scenes
 from bench.scene import SceneSource
 from bench.submission import HANDED_OUT, Submission
-from bench.task import Gift
+from bench.task import Input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +69,22 @@ def skip_reason(
     source: SceneSource, degradation: Degradation, method: ConfiguredMethod, *, submitted: bool = False
 ) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
-    always: set[Gift] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
-    gifts = source.gifts | always
+    always: set[Input] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
+    inputs = source.inputs | always
     traits = method.method.traits
-    if lacking := traits.lack(gifts):
+    if lacking := traits.lack(inputs):
         return lacking
     if degradation.is_identity:
         return None
     kind = KINDS[degradation.kind]
-    if missing := kind.needs - gifts:
+    if missing := kind.needs - inputs:
         return f"{kind.name} needs " + " and ".join(sorted(missing))
     if kind.changes_scene and not traits.silhouettes:
         return "needs colour images, not silhouettes"
     if "start" in kind.touches and traits.start.exact > 0:
         return f"needs true poses of some views, and {kind.name} moves all of them"
     taken = traits.needs | traits.uses | (HANDED_OUT if submitted else set())
-    if kind.touches <= set(get_args(Gift)) and not kind.touches & taken:
+    if kind.touches <= set(get_args(Input)) and not kind.touches & taken:
         return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"
     return None
 

@@ -61,7 +61,7 @@ class BreakingPoint:
     verdict: str  # see Search.verdict
     holds: float | None
     breaks: float | None
-    reason: str | None  # why there is none: the method cannot run, or is not told what is spoilt
+    reason: str | None  # why there is none: the method cannot run, or is not given what is spoilt
     cells: int  # that were looked at
     saved: int  # against all severities of the same grid
     trials: tuple[Trial, ...]  # by severity
@@ -78,8 +78,8 @@ def table_lines(rows: Sequence[BreakingPoint]) -> list[str]:
     width = max(map(len, names))
     lines = [f"{'':<{width}}  {'breaks at':<16}  cells  saved  severity: successes"]
     for name, row in zip(names, rows, strict=True):
-        told = row.reason or "  ".join(map(_trial_text, row.trials))
-        lines.append(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {told}")
+        text = row.reason or "  ".join(map(_trial_text, row.trials))
+        lines.append(f"{name:<{width}}  {row.verdict:<16}  {row.cells:>5}  {row.saved:>5}  {text}")
     return lines
 
 

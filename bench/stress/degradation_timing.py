@@ -44,7 +44,7 @@ def main(kinds: Sequence[str]) -> int:
     for kind in kinds:
         shown, slow = [], False
         for each in (capture, full):
-            lacking = KINDS[kind].needs - each.gifts
+            lacking = KINDS[kind].needs - each.inputs
             seconds = [] if lacking else measure(each, kind)
             shown += [f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}"] if seconds else ["-", "-"]
             slow |= max(seconds, default=0) > BUDGET

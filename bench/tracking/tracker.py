@@ -216,7 +216,7 @@ def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows[::-step][::-1]  # counted from the end, so that the last point is always there
 
 
-def _told(error: Exception, uri: str | None) -> str:
+def _message(error: Exception, uri: str | None) -> str:
     """What a store had to say, on one line, without what opens it: some quote the whole URI, some a part of it."""
     text = " ".join(str(error).split())
     if uri:
@@ -232,7 +232,7 @@ def replay(suite: Path, uri: str | None) -> tuple[int, str]:
         tracker.close()
     except Exception as error:
         at = without_credentials(uri or default_uri(suite))
-        raise ValueError(f"MLflow at {at}: {_told(error, uri)[:200]}") from error
+        raise ValueError(f"MLflow at {at}: {_message(error, uri)[:200]}") from error
     return sent, tracker.shown_uri
 
 
@@ -268,7 +268,7 @@ class Tracking:
             action()
         except Exception as error:  # noqa: BLE001 - whatever a tracking store does must not cost a result
             self._down = True
-            text = _told(error, self.uri)[:160]
+            text = _message(error, self.uri)[:160]
             self.warn(f"MLflow: {text}; results are safe in {self.suite}, `unposed track --replay` sends them later")
 
 

@@ -126,9 +126,9 @@ class Frames:
 
 
 def render(
-    cell: Path, kind: Kind, *, frames: int, side: int, device: str, executor: Executor, told: Callable[[int], None]
+    cell: Path, kind: Kind, *, frames: int, side: int, device: str, executor: Executor, progress: Callable[[int], None]
 ) -> Frames:
-    """Have a worker render a path round the fit in a cell's folder; `told` hears how many frames are there.
+    """Have a worker render a path round the fit in a cell's folder; `progress` hears how many frames are there.
 
     Raises ValueError where there is no field, or where it cannot be rendered.
     """
@@ -146,7 +146,7 @@ def render(
         })  # fmt: skip
         end = _watched(executor, Request(
             verb="path", folder=folder, code=code_of(method), limit=LIMIT, inputs={"field": cell / "fit" / "field"},
-        ), told)  # fmt: skip
+        ), progress)  # fmt: skip
         answer = worker_io.read_outcome(folder) or {}
         if answer.get("status") != "done":
             raise ValueError(f"render: {answer.get('reason') or end.reason}")
@@ -162,7 +162,7 @@ def _shown_camera(fit: Path) -> Camera:
     return Camera(**given)
 
 
-def _watched(executor: Executor, request: Request, told: Callable[[int], None]) -> WorkerEnd:
+def _watched(executor: Executor, request: Request, progress: Callable[[int], None]) -> WorkerEnd:
     """Run the worker while counting its frames."""
     found: list[WorkerEnd | BaseException] = []
 
@@ -177,7 +177,7 @@ def _watched(executor: Executor, request: Request, told: Callable[[int], None]) 
     try:
         while thread.is_alive():
             thread.join(timeout=0.1)
-            told(len(list((request.folder / "out" / "frames").glob("[0-9]*.npz"))))
+            progress(len(list((request.folder / "out" / "frames").glob("[0-9]*.npz"))))
     except BaseException:
         executor.stop()
         thread.join()

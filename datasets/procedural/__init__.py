@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.scene import HeldOut, Reference, Scene, Truth, shuffled_ids
-from bench.task import Capture, Gift, ViewId
+from bench.task import Capture, Input, ViewId
 from datasets import cache
 from datasets.fingerprint import code_digest, digest_of
 from datasets.procedural import rig
@@ -44,7 +44,7 @@ class EmbeddedScene:
         return None
 
     @property
-    def gifts(self) -> frozenset[Gift]:
+    def inputs(self) -> frozenset[Input]:
         return frozenset({"camera", "prior", "masks"})
 
     def digest(self, side: int) -> str:

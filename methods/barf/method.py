@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Field, Fit, Job, Start, Traits
+from bench.task import Capture, Effort, Field, Fit, InitialPoses, Job, Traits
 from methods.barf.config import BarfConfig
 
 
@@ -34,7 +34,7 @@ class Barf:
         tuned_on = ("nerf_synthetic/chair", *schedule.radiance.tuned_on) if self.config.field == "grid" else ()
         return Traits(
             needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
-            start=Start(noise=self.config.start_noise),
+            start=InitialPoses(noise=self.config.start_noise),
             tuned_on=tuned_on,
         )  # fmt: skip
 

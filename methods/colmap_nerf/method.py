@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Field, Fit, Gift, Job, Traits
+from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
 from methods.colmap_nerf.config import ColmapNerfConfig
 
 
@@ -29,8 +29,8 @@ class ColmapNerf:
     def traits(self) -> Traits:
         """What it is given follows from what it was asked to do without."""
         known = self.config.intrinsics == "given"
-        needs: set[Gift] = {"camera"} if known else set()
-        uses: set[Gift] = {"masks"} if self.config.masks else set()
+        needs: set[Input] = {"camera"} if known else set()
+        uses: set[Input] = {"masks"} if self.config.masks else set()
         seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
         if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
             seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}

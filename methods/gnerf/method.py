@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Field, Fit, Gift, Job, Traits
+from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
 from methods.gnerf.config import GnerfConfig
 
 
@@ -28,7 +28,7 @@ class Gnerf:
     @property
     def traits(self) -> Traits:
         """What it is given follows from what it was asked to do without."""
-        needs: set[Gift] = {"prior"}
+        needs: set[Input] = {"prior"}
         if self.config.intrinsics == "given":
             needs.add("camera")
         seconds: dict[Effort, float] = {"smoke": 10.0, "quick": 90.0, "full": 900.0}

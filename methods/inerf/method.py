@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Field, Fit, Job, Start, Traits
+from bench.task import Capture, Effort, Field, Fit, InitialPoses, Job, Traits
 from methods.inerf.config import InerfConfig
 
 
@@ -31,7 +31,7 @@ class Inerf:
         if self.config.field == "mlp":  # that of `nerf`, and then some
             seconds = {"smoke": 20.0, "quick": 3e4, "full": 8e6}
         config = self.config
-        start = Start(turn=config.start_turn, shift=config.start_shift, exact=config.known)
+        start = InitialPoses(turn=config.start_turn, shift=config.start_shift, exact=config.known)
         return Traits(
             needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
             start=start, tuned_on=("blocks", *self.config.radiance.tuned_on),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Field, Fit, Gift, Job, Start, Traits
+from bench.task import Capture, Effort, Field, Fit, InitialPoses, Input, Job, Traits
 from methods.nerfmm.config import NerfmmConfig
 
 
@@ -30,14 +30,14 @@ class Nerfmm:
         seconds: dict[Effort, float] = {"smoke": 8.0, "quick": 80.0, "full": 300.0}
         if self.config.field == "mlp":  # beyond smoke by arithmetic: nobody has waited for it
             seconds = {"smoke": 10.0, "quick": 1e5, "full": 1e6}
-        needs: set[Gift] = set()
+        needs: set[Input] = set()
         if self.config.start == "given":
             needs.add("start")
         if self.config.intrinsics == "given":
             needs.add("camera")
         return Traits(
             needs=frozenset(needs), uses=frozenset({"prior"} if "start" in needs else set()), silhouettes=True,
-            estimates_camera="camera" not in needs, seconds=seconds, start=Start(noise=self.config.start_noise),
+            estimates_camera="camera" not in needs, seconds=seconds, start=InitialPoses(noise=self.config.start_noise),
             tuned_on=("nerf_llff_data/fern", *self.config.schedule.radiance.tuned_on),
         )  # fmt: skip
 

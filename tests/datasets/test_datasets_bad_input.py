@@ -396,4 +396,4 @@ def test_a_wrong_card_is_refused_and_hides_no_other_scene(transforms_folder, car
 def test_gifts_can_be_listed_of_a_scene_that_cannot_be_read(transforms_folder):
     folder = transforms_folder()
     (folder / "transforms.json").write_text(json.dumps({"frames": []}))
-    assert open_folder(folder).gifts == {"camera"}
+    assert open_folder(folder).inputs == {"camera"}

@@ -53,8 +53,8 @@ def test_real_scenes_are_found_with_their_cards(data_root):
     assert [source.missing for source in (chair, fox, dtu)] == [None] * 3
     assert [source.reference for source in (chair, fox, dtu)] == ["exact", "colmap", "measured"]
     assert found["nerf_llff_data/fern"].reference == "colmap" and found["nerf_llff_data/trex"].missing
-    assert chair.gifts == {"camera", "prior", "masks"}
-    assert fox.gifts == {"camera"} and dtu.gifts == {"camera", "prior"}
+    assert chair.inputs == {"camera", "prior", "masks"}
+    assert fox.inputs == {"camera"} and dtu.inputs == {"camera", "prior"}
     assert found["nerf_synthetic/lego"].missing
 
 
@@ -87,7 +87,7 @@ def test_a_folders_own_card_wins_field_by_field(transforms_folder, tmp_path):
     scene = source.load(64)
     assert len(scene.truth.heldout.ids) == 3 and len(scene.capture.images) == 6
     assert scene.capture.prior == PosePrior(radius=(2.0, 5.0), up="y")
-    assert source.gifts == scene.capture.gifts
+    assert source.inputs == scene.capture.inputs
 
 
 def test_a_card_chooses_the_colour_behind_transparent_pixels(blender_folder):

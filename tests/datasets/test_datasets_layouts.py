@@ -53,7 +53,7 @@ def test_images_without_alpha_have_no_masks_and_a_background_of_their_own(transf
     source = open_folder(transforms_folder())
     scene = source.load(400)
     assert scene.capture.masks is None and scene.capture.background is None and scene.truth.heldout.masks is None
-    assert source.gifts == scene.capture.gifts == {"camera"}
+    assert source.inputs == scene.capture.inputs == {"camera"}
 
 
 def test_transparent_images_are_composited_on_white_and_give_masks(blender_folder):
@@ -65,7 +65,7 @@ def test_transparent_images_are_composited_on_white_and_give_masks(blender_folde
     assert np.abs(scene.capture.images[view] - (rgba[..., :3] * alpha + 255 * (1 - alpha))).max() <= 0.51
     assert (scene.capture.masks[view] == rgba[..., 3]).all()
     assert scene.capture.background == (1.0, 1.0, 1.0)
-    assert source.gifts == scene.capture.gifts == {"camera", "masks"}
+    assert source.inputs == scene.capture.inputs == {"camera", "masks"}
 
 
 def test_the_focal_length_of_blender_is_half_the_width_over_the_tangent_of_half_the_angle(blender_folder):
@@ -383,7 +383,7 @@ def test_fern_is_what_nerfs_own_reader_makes_of_it(data_root):
     assert np.allclose(mine[:, :3], nerf[::8])
     assert len(scene.capture.images) == 17 and scene.capture.shape == (300, 400, 3)
     assert scene.truth.camera.fx == pytest.approx(raw[0, 2, 4] * 400 / 4032)
-    assert scene.capture.gifts == {"camera"} and scene.capture.background is None
+    assert scene.capture.inputs == {"camera"} and scene.capture.background is None
 
 
 def test_dtu_has_one_truth_in_both_of_its_layouts(data_root):

@@ -24,7 +24,7 @@ def test_three_scenes_are_embedded_and_need_no_data_root():
 def test_a_scene_has_100_training_and_25_heldout_views_and_all_gifts_it_announces(blocks):
     assert len(blocks.capture.images) == len(blocks.truth.poses) == 100
     assert blocks.truth.heldout.images.shape == (25, 64, 64, 3)
-    assert blocks.capture.gifts == EmbeddedScene(name="blocks").gifts == {"camera", "prior", "masks"}
+    assert blocks.capture.inputs == EmbeddedScene(name="blocks").inputs == {"camera", "prior", "masks"}
     assert findings(blocks) == []
 
 

@@ -124,7 +124,7 @@ def test_a_huge_photograph_is_read_and_shrunk(transforms_folder):
         lambda raw: raw.update(frames=[{**f, "file_path": f["file_path"][:-4]} for f in raw["frames"][:2]]),
     )
     source = open_folder(folder)
-    assert source.gifts == {"camera"}
+    assert source.inputs == {"camera"}
     assert source.load(64).capture.shape == (48, 64, 3)
 
 
@@ -274,7 +274,7 @@ def neus_folder(folder, masks=True):
 
 def test_neus_is_read_in_the_frame_of_its_unit_sphere_with_its_masks(tmp_path):
     source = open_folder(neus_folder(tmp_path / "neus"))
-    assert source.gifts == {"camera", "masks"}
+    assert source.inputs == {"camera", "masks"}
     recording = source.recording
     assert np.allclose([frame.pose for frame in recording.frames], POSES, atol=1e-9)
     camera = recording.optics.camera

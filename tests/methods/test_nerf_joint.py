@@ -11,7 +11,7 @@ from bench.degrade.initial_poses import generator_of, perturbed
 from bench.geometry_torch import exp_se3
 from bench.judge.poses import judge_poses
 from bench.matrix.registry import find_scene
-from bench.task import Camera, Job, Start
+from bench.task import Camera, InitialPoses, Job
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.cameras.rays import view_rays
@@ -46,7 +46,7 @@ def town():
     """`blocks` at 64 px, its poses as rough as BARF has them."""
     scene = find_scene("blocks", ()).load(64)
     capture = replace(scene.capture, start=scene.truth.poses, masks=None)
-    return replace(scene, capture=perturbed(capture, Start(noise=0.15), generator_of("blocks", 0)))
+    return replace(scene, capture=perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", 0)))
 
 
 def trained(scene, plan, folder, *, free=False, log=None):

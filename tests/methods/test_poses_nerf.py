@@ -45,7 +45,7 @@ def test_the_scenes_intrinsics_serve_where_none_were_submitted(scene, elsewhere,
     capture = replace(scene.capture, estimate=Estimate(poses=elsewhere)).only(
         PosesNerf().traits.needs | PosesNerf().traits.uses
     )
-    assert capture.gifts == {"camera", "estimate"}
+    assert capture.inputs == {"camera", "estimate"}
     fit = brief(PosesNerf).fit(capture, Job(seed=0, workdir=tmp_path, effort="smoke"))
     assert fit.camera is None  # it is the one that was given: nothing was estimated
 

@@ -12,7 +12,7 @@ from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
 from bench.matrix.selection import Selection
 from bench.runner.fit_client import shown_to
-from bench.task import Collapsed, Start, Traits
+from bench.task import Collapsed, InitialPoses, Traits
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +27,29 @@ def turns(before, after) -> np.ndarray:
 
 
 def test_without_noise_the_start_is_the_truth(capture):
-    assert perturbed(capture, Start(), generator_of("blocks", 0)) is capture
+    assert perturbed(capture, InitialPoses(), generator_of("blocks", 0)) is capture
 
 
 def test_barfs_noise_turns_cameras_by_its_published_mean(capture):
     """Lin et al. 2021, sec. 4.2: std 0.15 on all six components; the mean length of three normals is 1.596."""
     angles = np.concatenate(
-        [turns(capture, perturbed(capture, Start(noise=0.15), generator_of("blocks", seed))) for seed in range(5)]
+        [
+            turns(capture, perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", seed)))
+            for seed in range(5)
+        ]
     )
     assert angles.mean() == pytest.approx(np.degrees(0.15 * 1.596), rel=0.05)  # n = 500, its own spread is 2 %
 
 
 def test_barfs_noise_turns_the_world_so_cameras_go_on_looking_at_the_scene(capture):
-    moved = perturbed(capture, Start(noise=0.3), generator_of("blocks", 0))
+    moved = perturbed(capture, InitialPoses(noise=0.3), generator_of("blocks", 0))
     pivot, unit = scale_of(capture)
     aims = [np.linalg.norm(p[:3, 3] + (pivot - p[:3, 3]) @ p[:3, 2] * p[:3, 2] - pivot) for p in moved.start.values()]
     assert np.mean(aims) < 3 * 0.3 * unit  # off by the translation alone, not by the angle times the radius (1.9)
 
 
 def test_inerfs_half_stays_exact_and_the_rest_starts_within_its_bounds(capture):
-    moved = perturbed(capture, Start(turn=20, shift=0.2, exact=0.5), generator_of("blocks", 1))
+    moved = perturbed(capture, InitialPoses(turn=20, shift=0.2, exact=0.5), generator_of("blocks", 1))
     assert len(moved.exact) == 50
     for view, angle in zip(capture.images, turns(capture, moved), strict=True):
         offset = np.abs(moved.start[view][:3, 3] - capture.start[view][:3, 3]).max()
@@ -73,7 +76,7 @@ def test_the_order_of_the_views_decides_nothing(capture):
         capture,
         start=dict(reversed(capture.start.items())), images=dict(reversed(capture.images.items())),
     )  # fmt: skip
-    spec, rng_of = Start(noise=0.1, turn=5, exact=0.3), generator_of("blocks", 2)
+    spec, rng_of = InitialPoses(noise=0.1, turn=5, exact=0.3), generator_of("blocks", 2)
     one, other = perturbed(capture, spec, rng_of), perturbed(turned, spec, rng_of)
     assert one.exact == other.exact
     assert all(np.array_equal(one.start[view], other.start[view]) for view in one.start)
@@ -89,16 +92,16 @@ def test_without_a_prior_the_scene_is_where_the_cameras_look(capture):
 
 def test_what_was_given_says_how_true_the_start_is(capture):
     assert "start" in capture.given
-    assert "rough_start" in perturbed(capture, Start(noise=0.1), generator_of("blocks", 0)).given
-    assert "some_start" in perturbed(capture, Start(turn=5, exact=0.5), generator_of("blocks", 0)).given
+    assert "rough_start" in perturbed(capture, InitialPoses(noise=0.1), generator_of("blocks", 0)).given
+    assert "some_start" in perturbed(capture, InitialPoses(turn=5, exact=0.5), generator_of("blocks", 0)).given
     assert not [gift for gift in capture.only(frozenset({"camera"})).given if "start" in gift]
 
 
 def test_a_method_that_rests_on_true_poses_is_skipped_where_there_are_none(capture):
-    asks = Start(turn=5, exact=0.5)
+    asks = InitialPoses(turn=5, exact=0.5)
     traits = Traits(needs=frozenset({"start"}), start=asks)
     assert traits.unmet_by(perturbed(capture, asks, generator_of("blocks", 0))) is None
-    noisy = perturbed(capture, Start(noise=0.1), generator_of("blocks", 0))
+    noisy = perturbed(capture, InitialPoses(noise=0.1), generator_of("blocks", 0))
     assert traits.unmet_by(perturbed(noisy, asks, generator_of("blocks", 0))) == "needs true poses of some views"
 
 
@@ -110,7 +113,7 @@ def test_a_method_is_shown_the_start_that_it_asks_for_by_its_seed():
     for planned in made.cells:
         assert shown_to(planned, scene).start == scene.truth.poses
         said = planned.method.method
-        rough = replace(said, traits=replace(said.traits, start=Start(noise=0.15)))
+        rough = replace(said, traits=replace(said.traits, start=InitialPoses(noise=0.15)))
         shown.append(shown_to(replace(planned, method=replace(planned.method, method=rough)), scene))
     assert not shown[0].exact
     assert turns(*shown).mean() > 5

@@ -188,7 +188,7 @@ def test_every_frame_is_told_of(suite):
     heard = []
     seen = camera_path.render(
         suite / "blocks" / "clean" / "scripted" / "seed0", "spiral", frames=3, side=16, device="cpu",
-        executor=LocalExecutor(threads=1), told=heard.append,
+        executor=LocalExecutor(threads=1), progress=heard.append,
     )  # fmt: skip
     assert seen.rgb.shape == (3, 16, 16, 3)
     assert heard[-1] == 3
