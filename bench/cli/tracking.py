@@ -30,7 +30,8 @@ def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
 @click.option("--port", default=5000, show_default=True)
 def ui(out: Path | None, port: int) -> None:
     """Open MLflow's own pages over a suite, on 127.0.0.1."""
-    from bench.tracking.tracker import default_store, ui_command
+    from bench.tracking.store import default_store
+    from bench.tracking.tracker import ui_command
 
     suite = suite_folder(out, "quick")
     if not default_store(suite).is_file():

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 from bench.credentials import without_credentials
 from bench.record import Result, read_json, read_log, read_suite, write_json
+from bench.tracking.store import default_uri, file_of, make_whole
 from bench.view.contact_sheet import contact_sheet
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -30,30 +30,6 @@ PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
 """What one request to MLflow holds at most; the rest of a longer one is refused."""
 
 
-def default_store(suite: Path) -> Path:
-    """The sqlite file beside the suites, shared by all of them."""
-    return suite.resolve().parent / "mlflow.db"
-
-
-def default_uri(suite: Path) -> str:
-    """The URI of the default store, quoted where a folder's name asks for it, as it does below `feature%2Fx`.
-
-    There it names its driver: of what begins with `sqlite:///` MLflow makes the folders, and does so without unquoting.
-    """
-    path = str(default_store(suite))
-    return f"sqlite:///{path}" if quote(path) == path else f"sqlite+pysqlite:///{quote(path)}"
-
-
-def _file_of(uri: str) -> Path | None:
-    """The file of a sqlite store."""
-    from sqlalchemy import make_url
-
-    if not uri.startswith("sqlite"):
-        return None
-    file = make_url(uri).database
-    return Path(file).resolve() if file and file != ":memory:" else None
-
-
 class Tracker:
     """Sends results of one suite to an MLflow store. Every method raises MlflowException when the store is down."""
 
@@ -64,6 +40,8 @@ class Tracker:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self.suite, self.uri = suite, uri or default_uri(suite)
         self.shown_uri = without_credentials(self.uri)
+        if file := file_of(self.uri):
+            make_whole(file, lambda uri: MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments())
         self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         self.ledger: dict[str, str] = self._read_ledger()
         self.experiment = self._experiment()
@@ -103,7 +81,7 @@ class Tracker:
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return found.experiment_id
-        place = _file_of(self.uri)
+        place = file_of(self.uri)
         artifacts = (place.parent / "mlartifacts").as_uri() if place else None
         return self.client.create_experiment(name, artifact_location=artifacts)
 

@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from mlflow.tracking import MlflowClient
 
-from bench.tracking.tracker import Tracker, default_store, default_uri
+from bench.tracking.store import default_store, default_uri
+from bench.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations are not ours to mend
 
