@@ -57,9 +57,7 @@ def make_whole(file: Path, make: Callable[[str], object]) -> Path | None:
             remove(draft)
         if _has_runs(file):  # by now
             return None
-        draft = file.with_name(
-            f".{file.name}.{secrets.token_hex(4)}.tmp"
-        )  # MLflow remembers by name what it opened
+        draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")  # MLflow remembers by name what it opened
         try:
             make(uri_of(draft))
             if file.exists() and _tables(file) == _tables(draft):
