@@ -244,6 +244,7 @@ class Fit:
     camera: Camera | None = None  # the intrinsics that belong to `field` and `poses`; None: those given
     # what the reader of a result should know: restarts, fallbacks taken, ...
     notes: Mapping[str, str | float | int | bool] = dataclasses.field(default_factory=dict)
+    flags: tuple[str, ...] = ()  # what must be read beside its numbers: "too short to converge: ..."
 
 
 class Method(Protocol):

@@ -15,9 +15,11 @@ SAVE = 'np.save(folder / "colour.npy", fit.field.colour)'
 FOUND, ANSWERS, AXES = "it can be found", "it answers on a tiny scene", "its poses are world_from_camera"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted(method_refs()))
 def test_our_methods_hold_to_it(name):
-    faults = {clause: fault for clause, fault in examine(name) if fault}
+    """With time enough on a busy machine: a fit that stops in time is not the one that had more of it."""
+    faults = {clause: fault for clause, fault in examine(name, limit=800.0) if fault}
     assert not faults
 
 

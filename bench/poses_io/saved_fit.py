@@ -11,10 +11,11 @@ from bench.task import Camera, Fit, ViewId
 
 
 def read_fit(folder: Path) -> Fit:
-    """The poses, camera and notes of a saved fit; its field stays where it is."""
+    """The poses, camera, notes and flags of a saved fit; its field stays where it is."""
     raw = read_json(folder / "poses.json")
     return Fit(
         poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
         camera=Camera(**raw["camera"]) if raw["camera"] else None,
         notes=raw["notes"],
+        flags=tuple(raw.get("flags", ())),  # absent from fits of earlier versions
     )

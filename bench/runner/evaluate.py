@@ -81,6 +81,7 @@ class Judge:
                 "stage": "judge",
                 "reason": str(collapse),
                 "metrics": judge_floor(colour, truth),
+                "flags": fit.flags,
                 "notes": dict(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
@@ -106,7 +107,7 @@ class Judge:
             "reason": failed,
             "metrics": {**poses.metrics, **views.metrics},
             "per_view": {**poses.per_view, **views.per_view},
-            "flags": (*poses.flags, *((f"nvs: {failed}",) if failed else ()), *views.flags),
+            "flags": (*fit.flags, *poses.flags, *((f"nvs: {failed}",) if failed else ()), *views.flags),
             "absent": {**poses.absent, **views.absent},
             "notes": {**fit.notes, **_frame(poses)},
             "cost": {"judge_seconds": time.monotonic() - start},

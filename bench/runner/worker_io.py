@@ -72,13 +72,14 @@ def _estimate(meta: Mapping[str, Any], poses: Pose) -> Estimate:
 
 
 def write_fit(folder: Path, fit: Fit) -> None:
-    """`poses.json`: poses, camera and notes; the field is the method's own to save."""
+    """`poses.json`: poses, camera, notes and flags; the field is the method's own to save."""
     write_json(
         folder / "poses.json",
         {
             "poses": {view: np.asarray(pose, dtype=np.float64) for view, pose in fit.poses.items()},
             "camera": asdict(fit.camera) if fit.camera else None,
             "notes": dict(fit.notes),
+            "flags": list(fit.flags),
         },
     )
 

@@ -16,7 +16,10 @@ from methods.nerf.field.render import render_patches, render_whole
 def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
     """One step of the generator and one of the discriminator (GNeRF sec. 3.2, eq. 4 and 5)."""
     preset, count = model.preset, model.budget.batch
-    smallest = iteration.smallest_scale
+    smallest = iteration.smallest_scale(model.sight.side)
+
+    def augmented(images: Tensor) -> Tensor:
+        return augment(images, rng) if float(torch.rand(1, generator=rng)) < preset.augmented else images
 
     asked = patches.draw(count, SIDE, smallest, rng).to(model.device)
     model.discriminator.requires_grad_(False)
@@ -24,19 +27,16 @@ def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -
         fake = render_patches(
             model.generator.field, model.intrinsics, model.sample(count, rng), asked.points, rng
         )  # fmt: skip
-        fooled = generator_loss(model.discriminator, _augmented(fake, preset.augmented, rng), asked.scale)
+        fooled = generator_loss(model.discriminator, augmented(fake), asked.scale)
         fooled.backward()
     model.generator.step(iteration)
     model.discriminator.requires_grad_(True)
 
-    shown = patches.draw(count, SIDE, smallest, rng).to(model.device)
-    views = torch.randint(len(model.sight.ids), (count,), generator=rng).to(model.device)
-    real = patches.cut(model.sight.at(iteration.side)[views], shown)
+    views = torch.randperm(len(model.sight.ids), generator=rng)[:count].to(model.device)
+    shown = patches.draw(len(views), SIDE, smallest, rng).to(model.device)
+    real = patches.cut(model.sight.at(iteration.side(model.sight.side))[views], shown)
     told_apart = discriminator_loss(
-        model.discriminator,
-        _augmented(real, preset.augmented, rng), shown.scale,
-        _augmented(fake.detach(), preset.augmented, rng), asked.scale,
-        preset.r1,
+        model.discriminator, real, shown.scale, fake, asked.scale, preset.r1, augmented
     )  # fmt: skip
     model.teach_discriminator.param_groups[0]["lr"] = iteration.halved(preset.discriminator_lr, preset.field_halving)
     model.teach_discriminator.zero_grad(set_to_none=True)
@@ -50,8 +50,7 @@ def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> 
     preset = model.preset
     poses = model.sample(model.budget.batch, rng)
     with torch.no_grad(), model.generator.noisy(iteration.noise, rng):
-        side = min(model.budget.inversion_render, preset.inversion_side)
-        side = side if iteration.phase == "B" else min(side, iteration.side)
+        side = min(model.budget.inversion_render, preset.inversion_side, iteration.side(model.sight.side))
         seen = render_whole(model.generator.field, model.intrinsics, poses, side, rng)
     loss = functional.mse_loss(model.inversion(enlarged(seen, preset.inversion_side)), model.family.encode(poses))
     model.teach_inversion.param_groups[0]["lr"] = iteration.halved(preset.inversion_lr, preset.pose_halving)
@@ -79,7 +78,3 @@ def enlarged(images: Tensor, side: int) -> Tensor:
     if images.shape[-1] == side:
         return images
     return functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
-
-
-def _augmented(images: Tensor, often: float, rng: torch.Generator) -> Tensor:
-    return augment(images, rng) if float(torch.rand(1, generator=rng)) < often else images

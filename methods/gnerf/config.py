@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.task import Effort
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.published import Published, PublishedBudget
-from methods.gnerf.schedule import Phase
+from methods.gnerf.schedule import Plan
 from methods.nerf.training.joint_schedule import Count, Share
 
 Preset = Fast | Published
@@ -54,6 +54,12 @@ class GnerfConfig(BaseModel):
     grid: Fast = Fast()
     mlp: Published = Published()
 
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> GnerfConfig:
+        if self.schedule == "B" and not self.photometric:
+            raise ValueError("schedule=B is photometric alone: with photometric=false nothing is trained")
+        return self
+
     @property
     def preset(self) -> Preset:
         return self.grid if self.field == "grid" else self.mlp
@@ -61,13 +67,6 @@ class GnerfConfig(BaseModel):
     def budget(self, effort: Effort) -> PublishedBudget | FastBudget:
         return getattr(self.preset, effort)
 
-    def phases(self, effort: Effort) -> dict[Phase, int]:
-        """Iterations of each phase that the schedule has, in order."""
+    def plan(self, effort: Effort) -> Plan:
         budget = self.budget(effort)
-        lengths: dict[Phase, int] = {"A": budget.a, "AB": budget.ab, "B": budget.b}
-        wanted = self.schedule.split("-")
-        if not self.photometric:
-            wanted = [name for name in wanted if name != "B"]
-        if self.schedule == "AB":
-            lengths["AB"] = budget.a + budget.ab + budget.b
-        return {name: lengths[name] for name in lengths if name in wanted and lengths[name] > 0}
+        return Plan.of(self.schedule, budget.a, budget.ab, budget.b, photometric=self.photometric)

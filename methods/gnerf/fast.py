@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.gnerf.schedule import Phase, halved
+from methods.gnerf.schedule import SIDE, halved
 from methods.nerf.training.joint_schedule import CoarseToFine, Count, Positive, Share
 from methods.nerf.training.rates import decayed
 
@@ -28,7 +29,7 @@ class FastBudget(BaseModel):
 class Fast(CoarseToFine):
     """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
 
-    smoke: FastBudget = FastBudget(a=30, ab=30, b=60, batch=8, rays=2048, side=40, inversion_render=16)
+    smoke: FastBudget = FastBudget(a=80, ab=80, b=100, batch=8, rays=2048, side=40, inversion_render=16)
     quick: FastBudget = FastBudget(a=150, ab=240, b=1000, batch=16)
     full: FastBudget = FastBudget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
 
@@ -36,9 +37,11 @@ class Fast(CoarseToFine):
     side_start: Count = 16  # px, longest side of the real images, which grows ...
     side_a: Count = 36  # ... to this at the end of A ...
     side_ab: Count = 64  # ... and to this at the end of AB
+    side_step: Count = 4  # ... in steps of so many
     anneal: Positive = 3.0  # least patch scale: exp(-anneal * share of A and AB together)
     noise: float = Field(default=3.0, ge=0)  # std on the raw density of the voxels at the start
-    noise_until: Share = 0.25  # share of A and AB by which it has faded
+    noise_until: Share = 0.25  # share of A and AB by which it has faded ...
+    noise_left: Share = 0.0  # ... to this share of it
     discriminator: tuple[Count, Count, Count] = (64, 128, 32)  # channels
     augmented: Share = 0.5  # how often a batch is augmented before it is judged
     r1: float = Field(default=10.0, ge=0)
@@ -61,15 +64,19 @@ class Fast(CoarseToFine):
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
 
-    def pose_rate(self, phase: Phase, number: int, share: float) -> float:
-        """Of iteration `number` of all, `share` of its phase being over; per radius of the prior."""
-        if phase == "B":
-            return decayed(self.pose_lr_b, self.pose_decay, share)
+    def least_scale(self, progress: float, side: int) -> float:
+        """From 0.8 of the image down to one sample a pixel of its `side`."""
+        return min(0.8, max(math.exp(-self.anneal * progress), SIDE / side))
+
+    def pose_rate(self, number: int, fine: float | None) -> float:
+        """Of iteration `number` of all, `fine` of the fine ones being over (None: coarse); per radius of the prior."""
+        if fine is not None:
+            return decayed(self.pose_lr_b, self.pose_decay, fine)
         return halved(self.pose_lr, number, self.pose_halving)
 
-    def focal_rate(self, phase: Phase, share: float) -> float:
-        return decayed(self.focal_lr, self.pose_decay, share) if phase == "B" else self.focal_lr
+    def focal_rate(self, fine: float | None) -> float:
+        return self.focal_lr if fine is None else decayed(self.focal_lr, self.pose_decay, fine)
 
-    def pixels(self, phase: Phase, budget: FastBudget) -> int:
+    def pixels(self, fine: float | None, budget: FastBudget) -> int:
         """How many random pixels of all views a photometric step takes."""
-        return budget.rays if phase == "B" else self.rays_ab
+        return self.rays_ab if fine is None else budget.rays

@@ -76,10 +76,11 @@ class GridGenerator:
         return float(self.grid.learn(batch, rng))
 
     def step(self, iteration: Iteration) -> None:
-        self.grid.step(iteration.share if iteration.phase == "B" else None)
+        self.grid.step(iteration.fine)
 
     def advance(self, iteration: Iteration) -> bool:
-        return iteration.phase == "B" and self.grid.refine(iteration.index, iteration.length)
+        first = iteration.fine_from
+        return iteration.number >= first and self.grid.refine(iteration.number - first, iteration.plan.total - first)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.grid.state()

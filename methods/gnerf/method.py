@@ -31,7 +31,7 @@ class Gnerf:
         needs: set[Input] = {"prior"}
         if self.config.intrinsics == "given":
             needs.add("camera")
-        seconds: dict[Effort, float] = {"smoke": 10.0, "quick": 90.0, "full": 900.0}
+        seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
         if self.config.field == "mlp":  # by arithmetic, from what an iteration costs
             seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}
         return Traits(

@@ -95,7 +95,7 @@ class Model:
                 value[views] = 0.0
 
     def begin_refinement(self) -> None:
-        """Start phase B: variables of their natural size, and an optimiser without a past."""
+        """The field has become finer: variables of their natural size, and an optimiser without a past."""
         with torch.no_grad():
             self.variables.copy_(self.family.settled(self.variables))
         self.move_poses.state.clear()

@@ -41,23 +41,27 @@ def phase_a(run: TrainingRun) -> None:
 def phase_ab(run: TrainingRun) -> None:
     """Both objectives in turn; views that found the wrong side are re-seeded by render and compare (not published).
 
-    With re-seeding it ends when that has nothing left to do, within the config's bounds. Raises Died.
+    With re-seeding it ends when that has nothing left to do, within the config's bounds; B has what is left of the
+    iterations, at least half of its own. Raises Died.
     """
     model, config = run.model, run.model.config
 
     def over(iteration: Iteration) -> bool:
-        if not config.reseed or "B" not in config.schedule.split("-"):
-            return iteration.index >= iteration.length
-        if iteration.index >= config.ab_at_most * iteration.length:
+        length, b = iteration.length, iteration.plan.phases.get("B", 0)
+        if not config.reseed or not b:
+            return iteration.index >= length
+        if iteration.index >= min(config.ab_at_most * length, length + b / 2):
             return True
-        return iteration.index >= config.ab_at_least * iteration.length and run.progress.settled >= SETTLED
+        return iteration.index >= config.ab_at_least * length and run.progress.settled >= SETTLED
 
     for iteration, rng in run.iterations("AB", over):
         moved = None
+        _refine_field(model, iteration)
         if config.reseed and iteration.index % config.reseed_every == 0:
             moved = reseed(model, rng)
             run.progress.settled = run.progress.settled + 1 if moved <= HARDLY * len(model.sight.ids) else 0
-        losses = _adversarial(model, iteration, rng) if iteration.index % model.preset.adversarial_every == 0 else {}
+        due = iteration.index % model.preset.adversarial_every == 0 or not config.photometric
+        losses = _adversarial(model, iteration, rng) if due else {}
         if config.photometric:
             losses |= photometric_step(model, iteration, rng)  # eq. 7
         run.log(iteration, losses, moved)
@@ -75,12 +79,9 @@ def phase_b(run: TrainingRun) -> None:
         moved = None
         first = iteration.index == 0
         due = config.reseed and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
-        if first:
-            model.begin_refinement()
         if due and first:
             moved = reseed(model, rng)
-        if model.generator.advance(iteration):
-            model.move_poses.state.clear()
+        _refine_field(model, iteration)
         if due and not first:
             moved = reconsider(model, rng)
         losses = photometric_step(model, iteration, rng)  # eq. 7
@@ -89,6 +90,12 @@ def phase_b(run: TrainingRun) -> None:
         run.log(iteration, losses, moved)
     if run.begins("B"):
         run.leave("B", lambda: _without_photometric(model))
+
+
+def _refine_field(model: Model, iteration: Iteration) -> None:
+    """Whatever the field is due before an iteration; on a finer one the poses begin anew."""
+    if model.generator.advance(iteration):
+        model.begin_refinement()
 
 
 def _adversarial(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:

@@ -21,10 +21,10 @@ def photometric_step(model: Model, iteration: Iteration, rng: torch.Generator) -
     error = model.generator.learn(
         Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1)), rng
     )  # fmt: skip
-    model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.phase, iteration.number, iteration.share)
+    model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
     model.move_poses.step()
     if model.intrinsics.free:
-        model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.phase, iteration.share)
+        model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.fine)
         model.move_focal.step()
     model.generator.step(iteration)
     return {"loss/photometric": error}
@@ -33,22 +33,12 @@ def photometric_step(model: Model, iteration: Iteration, rng: torch.Generator) -
 def _drawn(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """V different views, K image points (V, K, 2) in [-1, 1]^2 of each, and their colours (V, K, C) in [0, 1]."""
     sight = model.sight
-    pixels = model.preset.pixels(iteration.phase, model.budget)  # type: ignore[arg-type] - the preset's own budget
+    pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
+    side = iteration.side(sight.side)
     if pixels is not None:
-        return sight.draw(side_of(model, iteration), pixels, rng)
+        return sight.draw(side, pixels, rng)
     count = min(model.budget.batch, len(sight.ids))
     views = torch.randperm(len(sight.ids), generator=rng)[:count].to(model.device)
-    chosen = patches.draw(count, SIDE, iteration.smallest_scale, rng).to(model.device)
-    real = patches.cut(sight.at(side_of(model, iteration))[views], chosen)
+    chosen = patches.draw(count, SIDE, iteration.smallest_scale(sight.side), rng).to(model.device)
+    real = patches.cut(sight.at(side)[views], chosen)
     return views, chosen.points.flatten(1, 2), (real.flatten(2).transpose(1, 2) + 1) / 2
-
-
-def side_of(model: Model, iteration: Iteration) -> int:
-    """Longest side of the images of an iteration, px: in B it grows to their own."""
-    if iteration.phase != "B":
-        return iteration.side
-    sharp = model.preset.sharp_at
-    if iteration.share >= sharp:
-        return model.sight.side
-    start = min(model.preset.side_ab, model.sight.side)
-    return int(start + (model.sight.side - start) * iteration.share / sharp) // 8 * 8

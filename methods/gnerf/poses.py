@@ -90,8 +90,9 @@ class Family:
 def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
     """Rotations (N, 3, 3) `world_from_camera` of upright cameras at `position` that look at `target`, both (N, 3)."""
     forward = normalize(target - position, dim=1)
-    right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=1, eps=1e-6)
-    return torch.stack([right, torch.linalg.cross(forward, right), forward], dim=2)
+    right = normalize(torch.linalg.cross(forward, up.expand_as(forward)), dim=1, eps=1e-5)
+    down = normalize(torch.linalg.cross(forward, right), dim=1, eps=1e-5)
+    return torch.stack([right, down, forward], dim=2)
 
 
 def gram_schmidt(first: Tensor, second: Tensor) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.gnerf.schedule import Phase, halved
+from methods.gnerf.schedule import SIDE, halved
 from methods.nerf.config import FieldConfig
 from methods.nerf.training.joint_schedule import Count, Positive, Share
 
@@ -40,9 +41,11 @@ class Published(BaseModel):
     side_start: Count = 16  # px, longest side of the real images, which grows ...
     side_a: Count = 128  # ... to this at the end of A ...
     side_ab: Count = 400  # ... and to this at the end of AB
+    side_step: Count = 1  # ... in steps of so many
     anneal: Positive = 2e-4 * 20_000  # least patch scale: exp(-anneal * share of A and AB together)
     noise: float = Field(default=1.0, ge=0)  # std on the raw density at the start
-    noise_until: Share = 0.25  # share of A and AB by which it has faded: 5,000 of 20,000
+    noise_until: Share = 0.25  # share of A and AB by which it has faded: 5,000 of 20,000 ...
+    noise_left: Share = 2e-4  # ... to this share of it
     discriminator: tuple[Count, Count, Count] = (256, 512, 64)  # channels
     augmented: Share = 0.5  # how often a batch is augmented before it is judged
     r1: float = Field(default=10.0, ge=0)
@@ -65,13 +68,17 @@ class Published(BaseModel):
     pose_halving: Count | None = 4_000
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
 
-    def pose_rate(self, phase: Phase, number: int, share: float) -> float:
-        """Of iteration `number` of all, `share` of its phase being over; per radius of the prior."""
+    def least_scale(self, progress: float, side: int) -> float:
+        """From 0.8 of the image down to one sample a pixel of the largest images: 16 of 400."""
+        return min(0.8, max(math.exp(-self.anneal * progress), SIDE / self.side_ab))
+
+    def pose_rate(self, number: int, fine: float | None) -> float:
+        """Of iteration `number` of all, in scene units."""
         return halved(self.pose_lr, number, self.pose_halving)
 
-    def focal_rate(self, phase: Phase, share: float) -> float:
+    def focal_rate(self, fine: float | None) -> float:
         return self.focal_lr
 
-    def pixels(self, phase: Phase, budget: PublishedBudget) -> None:
+    def pixels(self, fine: float | None, budget: PublishedBudget) -> None:
         """Patches, in every phase, not single pixels."""
         return

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from bench.task import Capture, Collapsed, Fit, Job
+from methods.gnerf.collapse import decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
 from methods.gnerf.model import Model
@@ -16,14 +17,22 @@ from methods.gnerf.training_run import Died, Progress, TrainingRun
 from methods.nerf.backends.select import set_threads
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints
+from methods.nerf.training.deadline import Deadline
+
+FITTED = 4.0
+"""dB over their mean colour above which a short training has found the views' poses, as a rule."""
+
+ENOUGH = 0.5
+"""Share of its iterations after which a fit that is stopped has found poses, as a rule."""
 
 
 def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
-    """Poses and field. Raises Collapsed when every attempt did."""
+    """Poses and field, those found so far where the time is over. Raises Collapsed when every attempt did."""
     set_threads(job.threads)
     sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
     checkpoints = Checkpoints(job, "gnerf", asked)
+    deadline = Deadline(job)
     progress, found = Progress(), checkpoints.resume()
     if found is not None:
         progress = Progress(**found[0]["progress"])
@@ -34,7 +43,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
             model.restore(*found)
             found = None
         started = time.monotonic()
-        run = TrainingRun(model, progress, checkpoints, job, seed)
+        run = TrainingRun(model, progress, checkpoints, job, deadline, seed)
         try:
             phase_a(run)
             phase_ab(run)
@@ -47,17 +56,27 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         lost = progress.lost_seconds + time.monotonic() - started
         progress = Progress(attempt=progress.attempt + 1, restarts=progress.restarts, lost_seconds=lost)
     checkpoints.clear()
+    if progress.restarts and not progress.ran:
+        raise Collapsed(f"{progress.restarts[-1]}, and there was no time to begin again")
     model.generator.field.requires_grad_(False)
-    return _answer(model, progress)
+    return _answer(model, progress, deadline, job)
 
 
-def _answer(model: Model, progress: Progress) -> Fit:
+def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> Fit:
     poses = model.poses().detach().double().cpu().numpy()
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in progress.ran.items()}
     notes |= {"restarts": len(progress.restarts), "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
+    notes |= deadline.notes()
     if progress.restarts:
         notes["collapses"] = "; ".join(progress.restarts)
+    gain = decibels_over_mean(model)
+    notes["training_gain_db"] = round(gain, 2)
+    flags: tuple[str, ...] = ()
+    if deadline.share_done < ENOUGH:
+        flags = (f"too short to converge: stopped after {deadline.share_done:.0%} of its iterations",)
+    elif job.effort == "smoke" and gain < FITTED:
+        flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     config = model.config
     field = GnerfField(
         field=model.generator.field, prior=model.prior, family=model.family.name,
@@ -67,5 +86,5 @@ def _answer(model: Model, progress: Progress) -> Fit:
     )  # fmt: skip
     return Fit(
         poses=dict(zip(model.sight.ids, poses, strict=True)), field=field,
-        camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes,
+        camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes, flags=flags,
     )  # fmt: skip

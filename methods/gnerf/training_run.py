@@ -10,12 +10,11 @@ import torch
 
 from bench.task import Job
 from methods.gnerf.collapse import inversion_spread, opacity, symptom
-from methods.gnerf.config import Phase
 from methods.gnerf.model import Model
-from methods.gnerf.photometric import side_of
-from methods.gnerf.schedule import Iteration
+from methods.gnerf.schedule import Iteration, Phase
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
+from methods.nerf.training.deadline import Deadline
 
 
 class Died(Exception):  # noqa: N818 - an outcome of an attempt
@@ -44,22 +43,25 @@ class TrainingRun:
     progress: Progress
     checkpoints: Checkpoints
     job: Job
+    deadline: Deadline  # of all attempts together
     seed: int  # of this attempt
 
     def __post_init__(self) -> None:
-        self.lengths = self.model.config.phases(self.job.effort)
+        self.plan = self.model.config.plan(self.job.effort)
 
     def iterations(
         self, phase: Phase, over: Callable[[Iteration], bool] | None = None
     ) -> Iterator[tuple[Iteration, torch.Generator]]:
         """The iterations of a phase that are still to be run, each with its own randomness.
 
-        The phase ends after its nominal length, or where `over` says so. Nothing comes of a phase that the schedule
-        does not have, or that ended before a kill.
+        The phase ends after its length, where `over` says so, or at the deadline. Nothing comes of a phase that the
+        schedule does not have, that ended before a kill, or that comes after the deadline.
         """
-        if phase not in self.lengths or phase in self.progress.ran:
+        if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
+            if self.deadline.reached(iteration.number / self.plan.total):
+                return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1
             if self.checkpoints.save_due():
@@ -68,15 +70,21 @@ class TrainingRun:
 
     def begins(self, phase: Phase) -> bool:
         """Whether this phase has been run, as far as it went, and has not been left yet."""
-        return phase in self.lengths and phase not in self.progress.ran
+        reached = self.progress.index > 0 or not self.deadline.stopped
+        return phase in self.plan.phases and phase not in self.progress.ran and reached
 
     def leave(self, phase: Phase, then: Callable[[], None] | None = None) -> None:
-        """The end of a phase: a last look for a collapse, `then` whatever is due, a picture. Raises Died."""
+        """The end of a phase: a last look for a collapse, `then` whatever is due, a picture. Raises Died.
+
+        At the deadline the answer stands as it is: there is no time for another attempt.
+        """
         iteration = self._next(phase)
-        self.check(iteration, generator(self.seed, 2**30 + self.progress.phase), iterations=iteration.index + 1)
+        if not self.deadline.stopped:
+            self.check(iteration, generator(self.seed, 2**30 + self.progress.phase), iterations=iteration.index + 1)
         if then is not None:
             then()
-        self.job.log(iteration.number, {}, {f"phase_{phase}": _sheet(self.model)})
+        if not self.deadline.stopped:
+            self.job.log(iteration.number, {}, {f"phase_{phase}": _sheet(self.model)})
         progress = self.progress
         progress.ran[phase], progress.index, progress.settled = progress.index, 0, 0
         progress.phase += 1
@@ -96,7 +104,7 @@ class TrainingRun:
             values["reseeded"] = float(reseeded)
         if self.checkpoints.log_due(force=reseeded is not None):
             values |= {
-                "side": float(side_of(model, iteration)), "pose_spread": _pose_spread(model),
+                "side": float(iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
                 "attempt": float(self.progress.attempt),
             }  # fmt: skip
@@ -106,9 +114,8 @@ class TrainingRun:
 
     def _next(self, phase: Phase) -> Iteration:
         return Iteration(
-            preset=self.model.preset, phase=phase, index=self.progress.index, length=self.lengths[phase],
+            preset=self.model.preset, plan=self.plan, phase=phase, index=self.progress.index,
             before=sum(self.progress.ran.values()),
-            early=sum(length for name, length in self.lengths.items() if name != "B"),
         )  # fmt: skip
 
     def _over(self, iteration: Iteration, over: Callable[[Iteration], bool] | None) -> bool:

@@ -8,11 +8,12 @@ from bench.task import PosePrior
 from methods.gnerf import patches
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.discriminator import Discriminator, augment, discriminator_loss
-from methods.gnerf.fast import Fast
+from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.generator import GridGenerator
 from methods.gnerf.inversion import Cnn, Vit
 from methods.gnerf.poses import Family, gram_schmidt
 from methods.gnerf.published import Published
-from methods.gnerf.schedule import SIDE, Iteration
+from methods.gnerf.schedule import SIDE, Iteration, Plan
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 
@@ -105,32 +106,90 @@ def test_the_published_schedule_is_the_default_of_the_published_preset():
     assert (preset.pose_lr, preset.inversion_lr, preset.pose_halving) == (5e-3, 1e-4, 4000)
     assert (preset.photometric, preset.pull, preset.r1, preset.augmented) == (50.0, 0.1, 10.0, 0.5)
 
-    def at(phase, index, before, length):
-        return Iteration(preset=preset, phase=phase, index=index, length=length, before=before, early=20_000)
+    def at(phase, index, before):
+        return Iteration(
+            preset=preset, plan=GnerfConfig(field="mlp").plan("quick"), phase=phase, index=index, before=before
+        )  # fmt: skip
 
-    start, end_a = at("A", 0, 0, 12_000), at("A", 11_999, 0, 12_000)
-    end_ab = at("AB", 7_999, 12_000, 8_000)
-    assert (start.side, end_a.side, end_ab.side) == (16, 128, 400)
-    assert start.smallest_scale == 0.8
-    assert at("A", 5_000, 0, 12_000).smallest_scale == pytest.approx(np.exp(-2e-4 * 5_000))
-    assert end_ab.smallest_scale == pytest.approx(16 / 400)
-    assert (start.noise, at("A", 2_500, 0, 12_000).noise, at("A", 5_000, 0, 12_000).noise) == (1.0, 0.5, 0.0)
+    start, end_a = at("A", 0, 0), at("A", 11_999, 0)
+    end_ab = at("AB", 7_999, 12_000)
+    assert (start.side(400), end_a.side(400), end_ab.side(400)) == (16, 127, 399)
+    assert at("AB", 0, 12_000).side(400), at("B", 0, 20_000).side(400) == (128, 400)
+    assert start.smallest_scale(400) == 0.8
+    assert at("A", 5_000, 0).smallest_scale(400) == pytest.approx(np.exp(-2e-4 * 5_000))
+    assert end_ab.smallest_scale(400) == at("B", 0, 20_000).smallest_scale(400) == 16 / 400
+    assert (start.noise, at("A", 2_500, 0).noise, at("A", 5_000, 0).noise) == (1.0, 0.5, 2e-4)
     assert end_ab.halved(preset.field_lr, preset.field_halving) == pytest.approx(5e-4 / 4)
 
 
 def test_the_fast_preset_runs_the_same_phases():
     config = GnerfConfig()
     assert isinstance(config.preset, Fast) and isinstance(GnerfConfig(field="mlp").preset, Published)
-    assert list(config.phases("quick")) == ["A", "AB", "B"]
-    assert list(GnerfConfig(schedule="A-B").phases("quick")) == ["A", "B"]
-    assert list(GnerfConfig(schedule="B").phases("quick")) == ["B"]
-    assert list(GnerfConfig(photometric=False).phases("quick")) == ["A", "AB"]
-    assert GnerfConfig(schedule="AB").phases("quick") == {"AB": sum(config.phases("quick").values())}
+    assert list(config.plan("quick").phases) == ["A", "AB", "B"]
+    assert list(GnerfConfig(schedule="A-B").plan("quick").phases) == ["A", "B"]
+    assert list(GnerfConfig(schedule="B").plan("quick").phases) == ["B"]
+    assert list(GnerfConfig(photometric=False).plan("quick").phases) == ["A", "AB"]
+
+
+def test_a_fit_that_would_train_nothing_is_refused():
+    with pytest.raises(ValueError, match="nothing is trained"):
+        GnerfConfig(schedule="B", photometric=False)
+
+
+ABLATIONS = (
+    {}, {"schedule": "A-B"}, {"schedule": "AB"}, {"schedule": "B"}, {"adversarial": False}, {"inversion": False},
+    {"photometric": False}, {"reseed": False},
+)  # fmt: skip
+
+
+def walk(config, effort, ab=None):
+    """All iterations of a fit in order, AB ending after `ab` where that is given."""
+    plan, before = config.plan(effort), 0
+    for phase in plan.phases:
+        length = ab if ab is not None and phase == "AB" and "B" in plan.phases else plan.length(phase, before)
+        for index in range(length):
+            yield Iteration(preset=config.preset, plan=plan, phase=phase, index=index, before=before)
+        before += length
+
+
+@pytest.mark.parametrize("field", ["grid", "mlp"])
+def test_every_ablation_has_the_same_iterations_and_looks_at_the_same_images(field):
+    rows = [list(walk(GnerfConfig(field=field, **choices), "smoke")) for choices in ABLATIONS]
+    for row in rows:
+        assert [each.number for each in row] == list(range(len(rows[0])))
+        assert [each.side(200) for each in row] == [each.side(200) for each in rows[0]]
+        assert [each.fine for each in row] == [each.fine for each in rows[0]]
+    assert rows[0][-1].side(200) == 200
+
+
+@pytest.mark.parametrize("ab", [None, 2, 6])
+@pytest.mark.parametrize("choices", ABLATIONS, ids=str)
+def test_every_ablation_ends_on_the_same_grid(choices, ab):
+    """However long AB was: B has what it left."""
+    budget = FastBudget(a=4, ab=4, b=12, batch=4, side=24)
+    config = GnerfConfig(grid=Fast(smoke=budget, coarse_side=8), **choices)
+    bounds = Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=2.0, far=6.0)
+    generator = GridGenerator(bounds, torch.ones(3), config.grid, budget, rng())
+    shapes = []
+    for iteration in walk(config, "smoke", ab):
+        generator.advance(iteration)
+        shapes.append(generator.field.shape)
+    assert len(shapes) == 20
+    assert shapes[0] == (8, 8, 8) and shapes[-1] == (24, 24, 24)
+
+
+def test_the_plan_of_a_schedule_deals_out_what_an_effort_has():
+    assert Plan.of("A-AB-B", 12, 8, 20).phases == {"A": 12, "AB": 8, "B": 20}
+    assert Plan.of("A-B", 12, 8, 20).phases == {"A": 12, "B": 28}
+    assert Plan.of("AB", 12, 8, 20).phases == {"AB": 40}
+    assert Plan.of("B", 12, 8, 20).phases == {"B": 40}
+    assert Plan.of("A-AB-B", 12, 8, 20, photometric=False).phases == {"A": 12, "AB": 28}
+    assert Plan.of("A-AB-B", 12, 8, 20).length("B", before=12 + 5) == 23
 
 
 def test_spectral_normalisation_has_settled_before_the_first_step():
     network = Discriminator(3, (64, 128, 32), rng())
-    for layer in (network.look[0], network.judge[0]):
+    for layer in (network.look[0], network.judge[1]):
         network(torch.zeros(2, 3, SIDE, SIDE), torch.ones(2, 1))
         assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1.0, abs=0.02)
 
@@ -139,7 +198,9 @@ def test_the_penalty_is_the_squared_slope_of_the_logits_on_real_patches():
     network = Discriminator(3, (16, 32, 16), rng()).double().eval()
     real, fake = torch.rand(2, 4, 3, SIDE, SIDE, dtype=torch.float64, generator=rng())
     scale = torch.rand(4, 1, dtype=torch.float64, generator=rng())
-    with_it, without = (discriminator_loss(network, real, scale, fake, scale, r1).item() for r1 in (1.0, 0.0))
+    with_it, without = (
+        discriminator_loss(network, real, scale, fake, scale, r1, lambda patches: patches).item() for r1 in (1.0, 0.0)
+    )  # fmt: skip
     direction = torch.randn(real.shape, dtype=torch.float64, generator=rng(1))
     real.requires_grad_()
     (slope,) = torch.autograd.grad(network(real, scale).sum(), real)
@@ -150,12 +211,30 @@ def test_the_penalty_is_the_squared_slope_of_the_logits_on_real_patches():
     assert with_it - without == pytest.approx(slope.square().sum().item() / 4, rel=1e-6)
 
 
-def test_augmentation_is_differentiable_and_cuts_holes():
-    images = torch.rand(8, 3, SIDE, SIDE, generator=rng()).requires_grad_()
+def test_the_penalty_is_on_patches_before_they_are_augmented():
+    """Doubling an image doubles the slope at the image itself, and leaves that at its double."""
+    network = Discriminator(3, (16, 32, 16), rng()).double().eval()
+    real, fake = torch.rand(2, 4, 3, SIDE, SIDE, dtype=torch.float64, generator=rng())
+    scale = torch.rand(4, 1, dtype=torch.float64, generator=rng())
+
+    def penalty(real, augmented):
+        losses = [discriminator_loss(network, real, scale, fake, scale, r1, augmented).item() for r1 in (1.0, 0.0)]
+        return losses[0] - losses[1]
+
+    assert penalty(real, lambda patches: 2 * patches) == pytest.approx(4 * penalty(2 * real, lambda p: p), rel=1e-6)
+
+
+def test_augmentation_is_differentiable_and_cuts_holes_of_half_the_side():
+    images = torch.rand(400, 3, SIDE, SIDE, generator=rng()).requires_grad_()
     changed = augment(images, rng())
     changed.sum().backward()
-    assert ((changed == 0).all(dim=1).flatten(1).sum(dim=1) > 0).all()
     assert images.grad.abs().sum() > 0
+    holes = (changed == 0).all(dim=1)  # (B, SIDE, SIDE)
+    heights, widths = holes.any(dim=2).sum(dim=1), holes.any(dim=1).sum(dim=1)
+    assert (heights * widths == holes.flatten(1).sum(dim=1)).all()  # rectangles
+    for sizes in (heights, widths):  # whole where the middle is 4 px from the border: 9 of 17 places
+        assert sizes.min() == 4 and sizes.max() == 8
+        assert (sizes == 8).float().mean() == pytest.approx(9 / 17, abs=0.08)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -23,6 +23,7 @@ from methods.nerf.field.render_and_compare import RenderedCandidates, render_vie
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
 
 TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
@@ -61,6 +62,7 @@ def converged(town, tmp_path_factory):
 
 def test_random_poses_become_the_true_ones(town, converged):
     found, _ = converged
+    assert found.flags == ()
     judged = judge_poses(found.poses, town.truth)
     assert judged.metrics["pose/inliers_10deg"] == 1
     assert judged.metrics["pose/rotation_deg_median"] < 2  # a pixel is 0.6 degrees
@@ -214,7 +216,38 @@ def test_every_ablation_runs_to_its_end(town, tmp_path, choices):
     found = fit(shown(town), GnerfConfig(**QUICK, restarts=0, **choices), a_job(tmp_path))
     assert np.isfinite(answers(found)).all() and len(found.poses) == len(town.capture.images)
     ran = {name.split("/")[1] for name in found.notes if name.startswith("iterations/")}
-    assert ran == set(GnerfConfig(**choices).phases("smoke"))
+    assert ran == set(GnerfConfig(**choices).plan("smoke").phases)
+    assert sum(found.notes[f"iterations/{phase}"] for phase in ran) == TINY.smoke.a + TINY.smoke.ab + TINY.smoke.b
+    assert max(found.field.field.shape) == 24
+
+
+@pytest.mark.parametrize("phase", ["a", "ab", "b"])
+def test_a_fit_stops_in_time_in_any_phase_and_says_that_it_was_too_short(town, tmp_path, phase):
+    budget = TINY.smoke.model_copy(update={"a": 1, "ab": 1, "b": 4, phase: 10**6})
+    views = dict(list(town.capture.images.items())[:12])
+    config = GnerfConfig(**{**QUICK, "grid": Fast(smoke=budget)})
+    found = fit(shown(town, images=views), config, a_job(tmp_path, seconds=8.0))
+    assert found.notes["stopped_early"] is True and 0 < found.notes["share_done"] < 0.01
+    assert [name for name in found.notes if name.startswith("iterations/")][-1] == f"iterations/{phase.upper()}"
+    assert found.poses.keys() == views.keys() and np.isfinite(answers(found)).all()
+    assert found.flags[0].startswith("too short to converge")
+    Gnerf(config).save(found, tmp_path / "saved")
+    assert Gnerf(config).load(tmp_path / "saved", "cpu") is not None
+
+
+def test_where_no_time_is_left_after_a_collapse_there_is_no_answer(town, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "symptom", lambda *a, **k: "told to")
+    shared = []  # the deadline of all attempts: over as soon as the first of them has collapsed
+    monkeypatch.setattr(Deadline, "reached", lambda self, done: shared and setattr(self, "share_done", done) is None)
+    check = training_run.TrainingRun.check
+
+    def over(*arguments, **options):
+        shared.append(True)
+        check(*arguments, **options)
+
+    monkeypatch.setattr(training_run.TrainingRun, "check", over)
+    with pytest.raises(Collapsed, match="told to, and there was no time to begin again"):
+        fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path))
 
 
 def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path):

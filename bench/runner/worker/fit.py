@@ -115,6 +115,8 @@ def _check(answer: Fit, shown: set[Any]) -> None:
         raise TypeError(
             f"fit returned a field of type {type(answer.field).__name__}, which has no render(poses, camera)"
         )
+    if not all(isinstance(flag, str) for flag in answer.flags):
+        raise TypeError("fit returned flags that are not text")
     for name, note in answer.notes.items():
         if not isinstance(note, str | int | float | np.generic):
             raise TypeError(f"fit returned a note {name!r} of type {type(note).__name__}: it must be text or a number")
