@@ -226,7 +226,7 @@ class Suite:
 
         The columns are those of `results.csv`; the report's page on the protocol says what each means, and its unit.
         """
-        from bench.record import table
+        from bench.results_table import table
 
         return table(cell.result for cell in self.cells)
 

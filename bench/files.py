@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,3 +55,16 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def printable(value: Any) -> Any:
+    """The same with every text such that it can be written and shown: methods raise and note what they like."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        case Mapping():
+            return {printable(key): printable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [printable(item) for item in value]
+        case _:
+            return value

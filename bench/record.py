@@ -6,18 +6,18 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from bench.cell import Cell, split_degradation
+from bench.cell import Cell
 from bench.credentials import without_credentials
 from bench.files import replacing
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pydantic import BaseModel
 
 Status = Literal["done", "skipped", "collapsed", "timeout", "out_of_memory", "failed"]
 RERUNNABLE: frozenset[Status] = frozenset({"timeout", "out_of_memory", "failed"})
@@ -106,7 +106,7 @@ def drawn(result: Result) -> int:
 def write_json(path: Path, value: Any) -> None:
     """Write whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_encode(value), indent=1, allow_nan=False)
+    text = json.dumps(encoded(value), indent=1, allow_nan=False)
     with replacing(path, durable=True) as draft:
         draft.write_text(text + "\n", encoding="utf-8")
 
@@ -115,23 +115,23 @@ def read_json(path: Path) -> Any:
     return _DECODER.decode(path.read_text())
 
 
-def _encode(value: Any) -> Any:
+def encoded(value: Any) -> Any:
     """JSON has no infinity: it is written as {"float": "inf"}, and read back as what it was."""
     match value:
         case float() if not math.isfinite(value):
             return {"float": str(value)}
         case Mapping():
-            return {str(key): _encode(item) for key, item in value.items()}
+            return {str(key): encoded(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_encode(item) for item in value]
+            return [encoded(item) for item in value]
         case _ if hasattr(value, "tolist"):  # numpy arrays and scalars
-            return _encode(value.tolist())
+            return encoded(value.tolist())
         case _:
             return value
 
 
 def _decode(found: dict[str, Any]) -> Any:
-    """What `_encode` made of a number that JSON does not know; every other object as it is."""
+    """What `encoded` made of a number that JSON does not know; every other object as it is."""
     if len(found) == 1 and isinstance(found.get("float"), str):
         return float(found["float"])
     return found
@@ -142,7 +142,7 @@ _DECODER = json.JSONDecoder(object_hook=_decode)
 
 def canonical(result: Result) -> bytes:
     """The same bytes for the same content, before and after it was written and read."""
-    return json.dumps(_encode(asdict(result)), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(encoded(asdict(result)), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -158,9 +158,22 @@ def read_result(folder: Path) -> Result:
         lists = ("given", "flags", "tuned_on", "pretrained_on")
         if command := raw.get("provenance", {}).get("command"):  # earlier versions wrote it as it was typed
             raw["provenance"]["command"] = without_credentials(command)
-        return Result(**raw | {name: tuple(raw[name]) for name in lists if name in raw})
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a result of this version of Unposed ({error})") from error
+        result = Result(**raw | {name: tuple(raw[name]) for name in lists if name in raw})
+        for part in (result, result.cell):
+            _shape(type(part)).model_validate(vars(part))
+        return result
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: not a result of this version of Unposed ({said})") from error
+
+
+@lru_cache(maxsize=2)
+def _shape(kind: type) -> type[BaseModel]:
+    """What the fields of a result, or of its cell, must be: a file may have been written by anybody."""
+    from pydantic import ConfigDict, create_model  # not for who reads no result
+
+    fields: dict[str, Any] = {name: (hint, ...) for name, hint in get_type_hints(kind).items()}
+    return create_model(kind.__name__, __config__=ConfigDict(strict=True), **fields)
 
 
 _SEED = re.compile(r"seed\d+")
@@ -226,62 +239,21 @@ def read_cameras(folder: Path) -> dict[str, Any] | None:
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The fit's curves: one {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped."""
     path = folder / "log.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     try:
-        return _DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
-    except json.JSONDecodeError:
-        return [row for line in lines if (row := _row(line)) is not None]
+        rows = _DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
+    except (json.JSONDecodeError, RecursionError):
+        rows = [_row(line) for line in lines]
+    return [row for row in rows if _is_row(row)]
 
 
-def _row(line: str) -> dict[str, Any] | None:
+def _row(line: str) -> Any:
     try:
         return _DECODER.decode(line)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None
 
 
-def table(results: Iterable[Result]) -> pd.DataFrame:
-    """One row a cell: what it was, how it ended, then every column of the protocol and of the cost."""
-    import pandas as pd
-
-    rows = []
-    for result in results:
-        kind, severity, draw = split_degradation(result.cell.degradation)
-        rows.append(
-            {
-                "scene": result.cell.scene,
-                "degradation": result.cell.degradation,
-                "kind": kind,
-                "severity": severity or 0.0,
-                "draw": drawn(result) if draw is None else draw,
-                "method": result.cell.method,
-                "config": json.dumps(_encode(result.config), sort_keys=True),
-                "seed": result.cell.seed,
-                "effort": result.cell.effort,
-                "given": "+".join(result.given) or "images only",
-                "given_in_full": "; ".join(f"{name}: {text}" for name, text in result.given_in_full.items()),
-                "tuned_on": ", ".join(result.tuned_on),
-                "pretrained_on": ", ".join(result.pretrained_on),
-                "reference": result.reference,
-                "status": result.status,
-                "outcome": result.outcome,
-                "stage": result.stage,
-                "reason": result.reason,
-                "protocol": result.protocol,
-                "flags": "; ".join(result.flags),
-                **{key: float(value) for key, value in result.metrics.items()},
-                **{f"cost/{key}": float(value) for key, value in result.cost.items()},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def write_tables(suite: Path, results: Iterable[Result]) -> None:
-    """`results.parquet` and `results.csv` of a suite, each replaced whole."""
-    frame = table(results)
-    for name, write in (
-        ("results.parquet", lambda path: frame.to_parquet(path, index=False)),
-        ("results.csv", lambda path: frame.to_csv(path, index=False)),
-    ):
-        with replacing(suite / name) as draft:
-            write(draft)
+def _is_row(row: Any) -> bool:
+    """Methods write into their log as they like: what has no step and no time is no point of a curve."""
+    return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ("step", "seconds"))

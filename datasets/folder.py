@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -117,15 +118,17 @@ class FolderScene:
     @cached_property
     def recording(self) -> Recording:
         """Frames, split and world as the card has them. Raises SceneError."""
-        recording = self.layout.read(self.folder)
-        if self.card.split != "own":
-            recording = recording.split_every(self.card.split)
-        return recording.checked()
+        with _reading(self.folder):
+            recording = self.layout.read(self.folder)
+            if self.card.split != "own":
+                recording = recording.split_every(self.card.split)
+            return recording.checked()
 
     @cached_property
     def _background(self) -> tuple[float, float, float] | None:
         """Behind transparent pixels; None where no image has one, and so all show a background of their own."""
-        transparent = any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
+        with _reading(self.folder):
+            transparent = any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
         return (self.card.background or _WHITE) if transparent else None
 
     def digest(self, side: int) -> str:
@@ -143,6 +146,10 @@ class FolderScene:
 
     def load(self, side: int) -> Scene:
         """Decode, composite, undistort and resample. Raises SceneError naming file and frame."""
+        with _reading(self.folder):
+            return self._developed(side)
+
+    def _developed(self, side: int) -> Scene:
         recording = self.recording
         frames = turned(recording.frames, self.card.up) if self.card.up else recording.frames
         room = darkroom(
@@ -151,7 +158,7 @@ class FolderScene:
         )  # fmt: skip
         train = [frame for frame in frames if not frame.heldout]
         order = tuple(shuffled_ids(self.name, len(train)))
-        shown = {view: (frame, *_developed(room, frame)) for view, frame in zip(order, train, strict=True)}
+        shown = {view: (frame, *_develop(room, frame)) for view, frame in zip(order, train, strict=True)}
         shown = dict(sorted(shown.items()))
         return Scene(
             name=self.name,
@@ -173,12 +180,25 @@ class FolderScene:
         )
 
 
-def _developed(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Files from anywhere may be hostile, as JSON nested without end or an array that claims terabytes: whatever they
+    raise is a SceneError."""
+    try:
+        yield
+    except SceneError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise SceneError(f"{folder}: cannot be read ({type(error).__name__}: {said})") from error
+
+
+def _develop(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     return room.develop(frame.image, frame.name, frame.optics, frame.mask)
 
 
 def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
-    developed = [_developed(room, frame) for frame in frames]
+    developed = [_develop(room, frame) for frame in frames]
     masks = [mask for _, mask in developed if mask is not None]
     return HeldOut(
         ids=tuple(ViewId(f"h{k:03d}") for k in range(len(frames))),
@@ -190,13 +210,15 @@ def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
 
 def _layout(folder: Path, card: Card) -> Layout:
     """The layout that the card names, or the first that has no objection. Raises SceneError."""
-    if not any(folder.iterdir()):
-        raise SceneError(f"{folder}: the folder is empty")
+    with _reading(folder):
+        if not any(folder.iterdir()):
+            raise SceneError(f"{folder}: the folder is empty")
     known = {layout.name: layout for layout in LAYOUTS}
     if card.loader is not None and card.loader not in known:
         raise SceneError(f"{folder}: its card asks for loader {card.loader!r}; known are {', '.join(known)}")
     asked = [known[card.loader]] if card.loader else list(LAYOUTS)
-    objections = {layout.name: layout.objection(folder) for layout in asked}
+    with _reading(folder):
+        objections = {layout.name: layout.objection(folder) for layout in asked}
     for layout in asked:
         if objections[layout.name] is None:
             return layout
@@ -213,9 +235,17 @@ def _source(folder: Path, name: str) -> FolderScene | AbsentScene:
         return AbsentScene(name=name, card=Card(), missing=str(error))
 
 
+def _looks_like_a_scene(folder: Path) -> bool:
+    """One that cannot even be looked at counts: it is listed, with the reason."""
+    try:
+        return any(layout.objection(folder) is None for layout in LAYOUTS)
+    except Exception:  # noqa: BLE001 - see _reading
+        return True
+
+
 def _scene_folders(root: Path, depth: int) -> Iterator[Path]:
     """Folders of a known layout, in a fixed order; what is inside of one is its own."""
-    if any(layout.objection(root) is None for layout in LAYOUTS):
+    if _looks_like_a_scene(root):
         yield root
         return
     try:

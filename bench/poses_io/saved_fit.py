@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.files import printable
 from bench.record import read_json
 from bench.task import Camera, Fit, ViewId
 
@@ -16,6 +17,6 @@ def read_fit(folder: Path) -> Fit:
     return Fit(
         poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
         camera=Camera(**raw["camera"]) if raw["camera"] else None,
-        notes=raw["notes"],
-        flags=tuple(raw.get("flags", ())),  # absent from fits of earlier versions
+        notes=printable(raw["notes"]),
+        flags=tuple(printable(raw.get("flags", ()))),  # absent from fits of earlier versions
     )

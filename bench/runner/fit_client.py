@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from typing import Any
 
 from bench.degrade import HOMES, Degradation, degrade
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
+from bench.files import replacing
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
 from bench.record import read_json, write_json
@@ -90,7 +93,10 @@ def request_fit(
     attempts together.
     A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
     """
-    scratch = noted(cell, fit) or _begin(planned, capture, cell, fit)
+    if scratch := noted(cell, fit):
+        wind_back(scratch / "out")
+    else:
+        scratch = _begin(planned, capture, cell, fit)
     request = {
         "fingerprint": fit, "method": asdict(planned.method.ref), "config": planned.method.config, "limit": limit,
         "job": {
@@ -240,6 +246,35 @@ def _spent(folder: Path) -> float:
     """Wall seconds that this fit has used so far, those before a kill included."""
     clock = folder / "clock.json"
     return float(read_json(worker_io.own(clock))["seconds"]) if clock.exists() else 0.0
+
+
+def wind_back(out: Path) -> None:
+    """After a run was killed: set a fit's clock and curves back to its last checkpoint. What came after it is done
+    again, and nobody pays for it twice; a fit without a checkpoint begins anew."""
+    clock, log = out / "clock.json", out / "log.jsonl"
+    if (out / "outcome.json").exists() or not clock.exists():
+        return
+    said = read_json(worker_io.own(clock))
+    written = [path.stat().st_mtime for path in _files_of(out / "work")]
+    age = clock.stat().st_mtime - max(written, default=-math.inf)
+    kept = max(float(said["seconds"]) - age, float(said.get("before", 0.0)) if written else 0.0)
+    write_json(clock, {**said, "seconds": kept})
+    if log.exists():
+        rows = worker_io.own(log).read_text(encoding="utf-8", errors="replace").splitlines()
+        with replacing(log) as draft:
+            draft.write_text("".join(f"{row}\n" for row in rows if _seconds(row) <= kept), encoding="utf-8")
+
+
+def _files_of(work: Path) -> list[Path]:
+    return [path for path in worker_io.own(work).rglob("*") if path.is_file()] if os.path.lexists(work) else []
+
+
+def _seconds(row: str) -> float:
+    """When a line of a log was written; never, for one that says nothing of it."""
+    try:
+        return float(json.loads(row)["seconds"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _outcome_of(end: WorkerEnd) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.cell import Cell
 from bench.matrix.again import plan_again
 from bench.matrix.plan import Planned
-from bench.record import Result, read_result, read_suite, write_tables
+from bench.record import Result, read_result, read_suite
+from bench.results_table import write_tables
 from bench.runner.fit_client import finished_fit
 from bench.runner.refusals import check_device, make_suite
 from bench.runner.run import Listener, Runner, Settings, hold

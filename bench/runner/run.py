@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cell import Cell
-from bench.files import sweep_drafts
+from bench.files import printable, sweep_drafts
 from bench.judge.inputs import inputs_in_full
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
-from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result, write_tables
+from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
+from bench.results_table import write_tables
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
@@ -220,9 +221,9 @@ class Runner:
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
-            with (folder / "stderr.txt").open("a") as log:
+            with (folder / "stderr.txt").open("a", errors="backslashreplace") as log:
                 traceback.print_exc(file=log)
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            reason = printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
             return self.record(planned, status="failed", stage=stage, reason=reason, **facts)
 
     def make_way(self, planned: Planned, fit: str) -> None:

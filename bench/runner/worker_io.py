@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.files import read_arrays, write_arrays
+from bench.files import printable, read_arrays, write_arrays
 from bench.record import read_json, write_json
 from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
 
@@ -97,7 +97,7 @@ def read_request(folder: Path) -> dict[str, Any]:
 def read_outcome(folder: Path) -> dict[str, Any] | None:
     """What a worker says of its end, `out/outcome.json`, or None. It is the worker's word. Raises ForeignFile."""
     path = folder / "out" / "outcome.json"
-    return read_json(own(path)) if path.exists() else None
+    return printable(read_json(own(path))) if path.exists() else None
 
 
 class ForeignFile(ValueError):  # noqa: N818 - reads as what it says

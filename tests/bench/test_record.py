@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import Cell
-from bench.record import Result, read_json, read_log, read_result, read_suite, table, write_json, write_result
+from bench.record import Result, read_json, read_log, read_result, read_suite, write_json, write_result
+from bench.results_table import table
 
 CELL = Cell(scene="blocks", degradation="gaussian_noise@3", method="nerf", seed=1, effort="smoke")
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Literal
@@ -17,9 +19,16 @@ class Config(BaseModel):
 
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
-        "die_once", "killed", "swell", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size",
+        "die_once", "killed", "swell", "unspeakable", "exit",
+        "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
+
+
+def _die_once_there_is(path: Path) -> None:
+    while not path.exists():
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ConstantField:
@@ -60,6 +69,10 @@ class Scripted:
                 raise Collapsed("told to")
             case "coincide":
                 poses = dict.fromkeys(poses, np.eye(4))
+            case "unspeakable":
+                raise RuntimeError("told to, in letters that are none: \udcff")
+            case "exit":
+                raise SystemExit(0)
             case "raise":
                 raise RuntimeError("told\nto")
             case "strangers":
@@ -99,6 +112,11 @@ class Scripted:
             draft.replace(path)
 
     def save(self, fit: Fit, folder: Path) -> None:
+        died = folder.parent / "work" / "died"
+        if self.config.behaviour == "die_with_field" and not died.exists():
+            died.touch()
+            sys.setswitchinterval(1e-6)
+            threading.Thread(target=_die_once_there_is, args=(folder.parent / "field",), daemon=True).start()
         np.save(folder / "colour.npy", fit.field.colour)
 
     def load(self, folder: Path, device: str) -> ConstantField | None:

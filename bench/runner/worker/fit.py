@@ -43,6 +43,7 @@ def fit(folder: Path) -> dict[str, Any]:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         method.save(answer, draft)
+        shutil.rmtree(out / "field", ignore_errors=True)  # of an attempt that was killed here
         draft.replace(out / "field")
     return {
         "status": "done",
@@ -73,7 +74,7 @@ class _Clock:
 
     def _beat(self) -> None:
         while True:
-            write_json(self.path, {"seconds": self.seconds, "sessions": self.sessions})
+            write_json(self.path, {"seconds": self.seconds, "before": self.before, "sessions": self.sessions})
             time.sleep(HEARTBEAT)
 
 

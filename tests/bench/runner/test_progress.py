@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from bench.cell import Cell
-from bench.record import ROTATION, Result, table
+from bench.record import ROTATION, Result
+from bench.results_table import table
 from bench.runner.progress import MARK, PlainLines, closing, fit_cost, tally
 
 

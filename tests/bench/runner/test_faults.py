@@ -1,0 +1,138 @@
+"""What went wrong once: a fault of one cell costs that cell at most, and no second is charged twice."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from scripted_cells import SCRIPTED, execute, make_plan
+
+from bench.cli import main
+from bench.record import read_json, read_log, write_json
+from bench.runner.fit_client import wind_back
+
+
+def unposed(*arguments):
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def test_a_kill_after_the_field_was_saved_leaves_a_fit_that_is_made_again(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("die_with_field"))
+    assert (result.status, result.notes["attempts"]) == ("done", 2), result.reason
+
+
+def test_an_exception_whose_text_cannot_be_encoded_is_a_row_and_the_others_run(tmp_path):
+    methods = f"{SCRIPTED}[behaviour=unspeakable],{SCRIPTED}"
+    code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
+    assert code == 1
+    assert "letters that are none: \\udcff" in text
+    assert "2 cells: 1 solved · 1 failed" in text
+    text.encode()
+    assert unposed("status", "-o", tmp_path / "s")[0] == 0
+
+
+def test_a_method_that_exits_without_a_word_is_a_row(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("exit"))
+    assert (result.status, result.reason) == ("failed", "the worker exited with code 0 and wrote no outcome")
+
+
+def test_a_module_that_exits_when_it_is_imported_is_refused_in_a_sentence(tmp_path):
+    source = tmp_path / "mine.py"
+    source.write_text("import sys\nsys.exit(0)\n")
+    code, text = unposed("run", "-m", f"{source},nerf", "--effort", "smoke", "-o", tmp_path / "s", "--no-track")
+    assert code == 2
+    assert text.startswith("unposed: method ") and "cannot be imported" in text
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_truncated_or_foreign_result_is_kept_aside_and_its_cell_settled_again(tmp_path):
+    made = make_plan("answer")
+    (first,), *_ = execute(tmp_path, made)
+    path = tmp_path / first.cell.folder / "result.json"
+    whole = path.read_text()
+    for text in (whole[: len(whole) // 2], "[]", '{"cell": 3}', "", "\x00" * 50, "[" * 100_000):
+        path.write_text(text)
+        (result,), fitted, _ = execute(tmp_path, made)
+        assert (result.status, fitted) == ("done", [])
+        assert (path.parent / "previous" / "unreadable.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": []}, {"metrics": {"pose/rotation_deg_median": "low"}}, {"status": "fine"}, {"flags": 3},
+        {"cost": None}, {"fingerprints": {}}, {"cell": {"scene": 1, "degradation": "x@y"}}, {"given": [None]},
+        {"config": "none"}, {"provenance": 1}, {"ingredients": [1]}, {"per_view": {"h000": 3}}, {"reason": {"a": 1}},
+    ],
+)  # fmt: skip
+def test_a_result_of_the_wrong_shape_is_left_out_or_read_and_never_a_traceback(tmp_path, change, caplog):
+    (first, _), *_ = execute(tmp_path, make_plan("answer", "collapse"))
+    path = tmp_path / first.cell.folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert unposed("status", "-o", tmp_path)[0] == 0
+    assert unposed("plan", "-m", SCRIPTED, "--effort", "smoke", "-o", tmp_path)[0] == 0
+    assert unposed("why", "blocks/clean/scripted[behaviour=collapse]/seed0", "-o", tmp_path)[0] == 0
+    (result,), *_ = execute(tmp_path, make_plan("answer"))
+    assert result.solved
+
+
+def test_lines_of_a_log_that_are_no_points_of_a_curve_are_left_out(tmp_path):
+    rows = ['{"step": 1, "seconds": 0.5, "loss": 2.0}', "5", "[]", '"x"', '{"loss": 1}', '{"step": "a", "seconds": 1}']
+    (tmp_path / "log.jsonl").write_text(
+        "\n".join([*rows, '{"step": 2, "seconds": 1, "loss": 1.0}', "\ud7ff", "[" * 9**5])
+    )
+    assert [row["step"] for row in read_log(tmp_path)] == [1, 2]
+
+
+def at_work(folder, *, seconds, before, checkpoint):
+    """A fit's `out` folder as a kill leaves it: its clock says `seconds`, `checkpoint` was written at that second."""
+    (folder / "work").mkdir(parents=True)
+    if checkpoint is not None:
+        (folder / "work" / "step").write_text("3")
+    write_json(folder / "clock.json", {"seconds": seconds, "before": before, "sessions": 1})
+    now = time.time()
+    os.utime(folder / "clock.json", (now, now))
+    if checkpoint is not None:
+        os.utime(folder / "work" / "step", (now - seconds + checkpoint,) * 2)
+    rows = [json.dumps({"step": k, "seconds": float(k)}) for k in range(int(seconds) + 1)]
+    (folder / "log.jsonl").write_text("\n".join(rows) + '\n{"step": 9')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("before", "checkpoint", "kept"),
+    [
+        (0.0, None, 0.0),  # nothing to go on from: the fit begins anew
+        (0.0, 4.0, 4.0),
+        (3.0, 6.0, 6.0),
+        (3.0, -500.0, 3.0),  # of the session before the last, an hour ago
+        (0.0, 9.0, 9.0),  # written after the clock was
+    ],
+)
+def test_the_clock_of_a_killed_fit_is_set_back_to_its_last_checkpoint(tmp_path, before, checkpoint, kept):
+    out = at_work(tmp_path / "out", seconds=8.0, before=before, checkpoint=checkpoint)
+    wind_back(out)
+    assert read_json(out / "clock.json")["seconds"] == pytest.approx(kept, abs=0.01)
+    steps = [row["step"] for row in read_log(out)]
+    assert steps == list(range(min(8, int(kept)) + 1))
+
+
+def test_a_fit_that_had_ended_keeps_its_time(tmp_path):
+    out = at_work(tmp_path / "out", seconds=8.0, before=0.0, checkpoint=None)
+    write_json(out / "outcome.json", {"status": "done"})
+    wind_back(out)
+    assert read_json(out / "clock.json")["seconds"] == 8.0
+
+
+def test_a_suite_whose_folder_is_deleted_under_a_plan_is_settled_anew(tmp_path):
+    made = make_plan("answer")
+    execute(tmp_path / "s", made)
+    shutil.rmtree(tmp_path / "s")
+    (result,), fitted, _ = execute(tmp_path / "s", made)
+    assert result.solved and len(fitted) == 1
+    assert Path(tmp_path / "s" / "results.csv").exists()
