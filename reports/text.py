@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bench import record
+from bench import results_table
 from reports.analysis import entries as cells
 from reports.analysis import robustness
 from reports.analysis.entries import Entry
@@ -35,7 +35,7 @@ def escape(text: object) -> str:
 
 def table(entries: Sequence[Entry]) -> str:
     """CSV, one row a cell. An empty number is explained by `absent` or the status; NaN and inf are written out."""
-    frame = record.table(entry.result for entry in entries)
+    frame = results_table.table(entry.result for entry in entries)
     frame.insert(frame.columns.tolist().index("flags") + 1, "absent", [_absent(entry) for entry in entries])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
