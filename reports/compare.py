@@ -8,7 +8,7 @@ that it lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.entries import Entry, Question
+from reports.analysis.entries import Entry, Question, counted
 from reports.analysis.leaderboard import show_interval
 
 QUALITY = {
@@ -29,6 +29,19 @@ QUALITY = {
 
 COST = {"cost/fit_seconds": 0.1, "cost/peak_rss_mb": 0.1}
 """Columns that are told but are no regression, for machines differ; the tolerance is a share of A."""
+
+SMALLER = (
+    "a cell that B lacks counts as worse; where B is smaller on purpose, name less of A: A/SCENE, or one method of both"
+)
+KINDS = {
+    "lacking": (f"only in A; {SMALLER}", "not in B"),
+    "newly_failing": ("without an answer now", "newly without an answer"),
+    "newly_answered": ("answered now", ""),
+    "newly_unsolved": ("no longer solved", "no longer solved"),
+    "newly_solved": ("solved now", ""),
+    "newly_missing": ("without a number that A has", "without a number that A has"),
+}
+"""How a cell of A may have fared in B: over a list of such cells, and in a verdict, which names no gains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +97,15 @@ class Compared:
     a: Side
     b: Side
     pairs: tuple[Pair, ...]
-    lacking: tuple[tuple[str, str], ...]  # name of a cell that only A has, how it ended there
     only_b: int
     changes: tuple[Change, ...]
-    newly_failing: tuple[tuple[str, str], ...]  # name, how it ended
-    newly_answered: tuple[tuple[str, str], ...]
-    newly_unsolved: tuple[tuple[str, str], ...]  # name, "0.3 -> 94 deg"
-    newly_solved: tuple[tuple[str, str], ...]
-    newly_missing: tuple[tuple[str, str], ...]  # done in both, and a number of A is none in B: name, which
+    cells: Mapping[str, Sequence[tuple[str, str]]]  # kind -> name of a cell, and how it ended, turned, or what it lacks
 
     @property
     def regressions(self) -> tuple[str, ...]:
         """What got worse, in words; none is what a continuous check wants."""
-        found = []
-        for count, what in (
-            (len(self.lacking), "not in B"), (len(self.newly_failing), "newly without an answer"),
-            (len(self.newly_unsolved), "no longer solved"), (len(self.newly_missing), "without a number that A has"),
-        ):  # fmt: skip
-            if count:
-                found.append(f"{count} {'cell' if count == 1 else 'cells'} {what}")
+        counts = {what: len(self.cells[kind]) for kind, (_, what) in KINDS.items() if what}
+        found = [f"{counted(n, 'cell')} {what}" for what, n in counts.items() if n]
         return (*found, *(f"{title(each.column)} {said(each)}" for each in self.changes if each.lost))
 
 
@@ -132,43 +135,33 @@ def compare(a: Side, b: Side) -> Compared:
             f"{'' if across else 'method, '}seed, effort, protocol and kind of truth"
         )
     pairs = tuple(Pair(name=_name(left[key], across), a=left[key], b=right[key]) for key in shared)
-    changes = [_change(pairs, name, tolerance, share=False) for name, tolerance in QUALITY.items()]
-    changes += [_change(pairs, name, tolerance, share=True) for name, tolerance in COST.items()]
     both = [pair for pair in pairs if pair.a.done and pair.b.done]
+    changes = (_change(both, name, tolerance) for name, tolerance in (QUALITY | COST).items())
+    turned = [pair for pair in both if _turned(pair)]
     # another method may lack a column by its nature; the same one has it in A, and so should have it in B
-    owed = [
-        name for name in QUALITY if not across or any(cells.value(pair.b.result, name) is not None for pair in both)
-    ]
-    return Compared(
-        a=a, b=b, pairs=pairs, only_b=len(right) - len(shared),
-        lacking=tuple((_name(entry, across), f"{OUTCOMES[entry.outcome]} in A")
-                      for key, entry in left.items() if key not in right),
-        changes=tuple(change for change in changes if change is not None),
-        newly_failing=_cells(pairs, lambda pair: pair.a.done and not pair.b.done, lambda pair: cells.ended(pair.b)),
-        newly_answered=_cells(pairs, lambda pair: pair.b.done and not pair.a.done, lambda pair: cells.ended(pair.a)),
-        newly_unsolved=_cells(both, lambda pair: _solved(pair.a) > _solved(pair.b) and _turned(pair), _rotations),
-        newly_solved=_cells(both, lambda pair: _solved(pair.a) < _solved(pair.b) and _turned(pair), _rotations),
-        newly_missing=tuple((pair.name, ", ".join(lost)) for pair in both if (lost := _missing(pair, owed))),
-    )  # fmt: skip
+    held = [pair.b for pair in both]
+    owed = [name for name in QUALITY if not across or any(cells.value(b.result, name) is not None for b in held)]
+    found = {
+        "lacking": [
+            (_name(left[key], across), f"{OUTCOMES[left[key].outcome]} in A") for key in left if key not in right
+        ],
+        "newly_failing": [(pair.name, cells.ended(pair.b)) for pair in pairs if pair.a.done and not pair.b.done],
+        "newly_answered": [(pair.name, cells.ended(pair.a)) for pair in pairs if pair.b.done and not pair.a.done],
+        "newly_unsolved": [(each.name, _rotations(each)) for each in turned if each.a.solved > each.b.solved],
+        "newly_solved": [(each.name, _rotations(each)) for each in turned if each.a.solved < each.b.solved],
+        "newly_missing": [(pair.name, ", ".join(lost)) for pair in both if (lost := _missing(pair, owed))],
+    }
+    only_b = len(right) - len(shared)
+    return Compared(a=a, b=b, pairs=pairs, only_b=only_b, changes=tuple(filter(None, changes)), cells=found)
 
 
 def _key(entry: Entry, across: bool) -> tuple[Question, str, int]:
-    return entry.question, "" if across else entry.method, entry.result.cell.seed
+    return entry.question, "" if across else entry.method, entry.seed
 
 
 def _name(entry: Entry, across: bool) -> str:
     cell = entry.result.cell
     return f"{cell.scene}/{cell.degradation}/seed{cell.seed}" if across else cell.id
-
-
-def _cells(
-    pairs: Sequence[Pair], chosen: Callable[[Pair], bool], say: Callable[[Pair], str]
-) -> tuple[tuple[str, str], ...]:  # fmt: skip
-    return tuple((pair.name, say(pair)) for pair in pairs if chosen(pair))
-
-
-def _solved(entry: Entry) -> bool:
-    return entry.result.solved
 
 
 def _turned(pair: Pair) -> bool:
@@ -189,27 +182,27 @@ def _rotations(pair: Pair) -> str:
     return " -> ".join("?" if value is None else shown.show(value) for value in values) + " deg"
 
 
-def _change(pairs: Sequence[Pair], name: str, tolerance: float, *, share: bool) -> Change | None:
+def _change(both: Sequence[Pair], name: str, tolerance: float) -> Change | None:
+    """Over pairs that are done on both sides; None where none has a finite number in both."""
     shown = column(name)
-    held = [(pair, cells.value(pair.a.result, name), cells.value(pair.b.result, name)) for pair in pairs
-            if pair.a.done and pair.b.done]  # fmt: skip
-    kept = [(pair, a, b) for pair, a, b in held if a is not None and b is not None and math.isfinite(b - a)]
-    if not kept:
+    before, after = cells.array([pair.a for pair in both], name), cells.array([pair.b for pair in both], name)
+    with np.errstate(invalid="ignore"):  # of two infinite ones
+        kept = np.isfinite(after - before)
+    if not kept.any():
         return None
-    before, after = np.array([a for _, a, _ in kept]), np.array([b for _, _, b in kept])
+    pairs, before, after = [pair for pair, known in zip(both, kept, strict=True) if known], before[kept], after[kept]
     difference = after - before
-    allowed = tolerance * np.abs(before) if share else np.full(len(kept), tolerance)
+    allowed = tolerance * np.abs(before) if name in COST else np.full(len(pairs), tolerance)
     gain = -difference if shown.better == "low" else difference
-    ranked = sorted(range(len(kept)), key=lambda k: gain[k])
-    scenes = np.array([pair.a.scene for pair, _, _ in kept])
+    ranked = np.argsort(gain, kind="stable").tolist()
 
     def named(places: Sequence[int]) -> tuple[tuple[str, float, float], ...]:
-        return tuple((kept[k][0].name, float(before[k]), float(after[k])) for k in places)
+        return tuple((pairs[k].name, float(before[k]), float(after[k])) for k in places)
 
     return Change(
-        column=shown, tolerance=tolerance, n=len(kept), counts=not share,
+        column=shown, tolerance=tolerance, n=len(pairs), counts=name not in COST,
         a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
-        interval=stats.interval([difference[scenes == scene] for scene in sorted(set(scenes.tolist()))], stats.mean),
+        interval=stats.interval(stats.strata(difference, [pair.a.scene for pair in pairs]), stats.mean),
         better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
         worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
         best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),
@@ -223,9 +216,5 @@ def title(shown: Column) -> str:
 
 def said(change: Change) -> str:
     shown = change.column
-    parts = (signed(change.mean, shown), show_interval(change.interval, shown), shown.unit, f"over {change.n} cells")
+    parts = (shown.signed(change.mean), show_interval(change.interval, shown), shown.unit, f"over {change.n} cells")
     return " ".join(filter(None, parts))
-
-
-def signed(value: float, shown: Column) -> str:
-    return ("+" if value > 0 else "") + shown.show(value)

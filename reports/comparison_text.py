@@ -6,33 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.analysis.leaderboard import show_interval
-from reports.compare import Change, Compared, signed, title
+from reports.compare import KINDS, Change, Compared, title
 
 LISTED = 10  # cells named of each kind
-SMALLER = (
-    "a cell that B lacks counts as worse; where B is smaller on purpose, name less of A: A/SCENE, or one method of both"
-)
 
 
 def lines(compared: Compared) -> list[str]:
     """What `unposed compare` prints."""
     sides = (("A", compared.a), ("B", compared.b))
     said = [f"{name}  {each.label}  {len(each.entries)} cells, git {each.revisions}" for name, each in sides]
-    solved = [
-        sum(entry.result.solved for entry in side) for side in zip(*((p.a, p.b) for p in compared.pairs), strict=True)
-    ]
+    pairs = compared.pairs
     said.append(
-        f"{len(compared.pairs)} pairs ({solved[0]} solved in A, {solved[1]} in B); "
-        f"{len(compared.lacking)} cells only in A, {compared.only_b} only in B"
+        f"{len(pairs)} pairs ({sum(p.a.solved for p in pairs)} solved in A, {sum(p.b.solved for p in pairs)} in B); "
+        f"{len(compared.cells['lacking'])} cells only in A, {compared.only_b} only in B"
     )
     said += ["", *_table(compared.changes)]
-    for what, cells in (
-        (f"only in A; {SMALLER}", compared.lacking),
-        ("without an answer now", compared.newly_failing), ("answered now", compared.newly_answered),
-        ("no longer solved", compared.newly_unsolved), ("solved now", compared.newly_solved),
-        ("without a number that A has", compared.newly_missing),
-    ):  # fmt: skip
-        said += _listed(what, cells)
+    for kind, cells in compared.cells.items():
+        said += _listed(KINDS[kind][0], cells)
     for change in compared.changes:
         for what, cells in (("worst", change.worst), ("best", change.best)):
             if cells and change.counts:
@@ -59,7 +49,7 @@ def _table(changes: Sequence[Change]) -> list[str]:
         unit = f" ({shown.unit})" if shown.unit else ""
         same = each.n - each.better - each.worse
         rows.append((f"{title(shown)}{unit} {shown.arrow}", str(each.n), shown.show(each.a), shown.show(each.b),
-                     signed(each.mean, shown), interval, str(each.better), str(same), str(each.worse)))  # fmt: skip
+                     shown.signed(each.mean), interval, str(each.better), str(same), str(each.worse)))  # fmt: skip
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(text.rjust(w) for text, w in zip(row[1:], widths[1:], strict=True))])
@@ -71,13 +61,8 @@ def as_json(compared: Compared) -> dict[str, Any]:
     """For programs; numbers in the units of the columns."""
     return {
         "a": compared.a.label, "b": compared.b.label, "pairs": len(compared.pairs),
-        "only_a": len(compared.lacking), "only_b": compared.only_b, "regressions": list(compared.regressions),
-        "lacking": [list(cell) for cell in compared.lacking],
-        "newly_failing": [list(cell) for cell in compared.newly_failing],
-        "newly_answered": [list(cell) for cell in compared.newly_answered],
-        "newly_unsolved": [list(cell) for cell in compared.newly_unsolved],
-        "newly_solved": [list(cell) for cell in compared.newly_solved],
-        "newly_missing": [list(cell) for cell in compared.newly_missing],
+        "only_a": len(compared.cells["lacking"]), "only_b": compared.only_b, "regressions": compared.regressions,
+        **compared.cells,
         "changes": {
             each.column.name: {
                 "n": each.n, "a": each.a, "b": each.b, "mean": each.mean,

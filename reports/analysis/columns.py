@@ -40,6 +40,14 @@ class Column:
             value = 100 * value
         return f"{value:.{self.digits}f}".replace("-", "−")
 
+    def signed(self, value: float) -> str:
+        """Of a difference: a gain says `+`."""
+        return ("+" if value > 0 else "") + self.show(value)
+
+    def said(self, value: float) -> str:
+        """`31.20 dB`, `0.830 IoU`: a value by itself, in a sentence."""
+        return f"{self.show(value)} {self.unit or self.label}"
+
 
 CAMERAS, COST = "Cameras (training views)", "Cost"
 STAGES = {

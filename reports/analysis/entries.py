@@ -17,6 +17,7 @@ from bench.task import Effort
 from reports.analysis import stats
 from reports.naming import slug
 
+T = TypeVar("T")
 K = TypeVar("K")
 
 REGISTERED, PSNR, IOU = "pose/registered", "nvs/aligned/psnr", "nvs/aligned/iou"
@@ -112,6 +113,14 @@ class Entry:
     @property
     def seed(self) -> int:
         return self.result.cell.seed
+
+    @property
+    def degradation(self) -> str:
+        return self.result.cell.degradation
+
+    @property
+    def solved(self) -> bool:
+        return self.result.solved
 
     @property
     def done(self) -> bool:
@@ -230,40 +239,36 @@ def changes_scene(kind: str) -> bool:
     return kind in KINDS and KINDS[kind].changes_scene
 
 
-def _grouped(
-    entries: Iterable[Entry], key: Callable[[Entry], K], order: Callable[[K], Any] = lambda key: key
-) -> dict[K, list[Entry]]:
-    groups: dict[K, list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(key(entry), []).append(entry)
-    return {key: groups[key] for key in sorted(groups, key=order)}
+def grouped(items: Iterable[T], key: Callable[[T], K], order: Callable[[K], Any] | None = None) -> dict[K, list[T]]:
+    """Items by their key, each group as they came; groups as first met, or in the order of keys that is given."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return {key: groups[key] for key in sorted(groups, key=order)} if order else groups
 
 
 def by_setting(entries: Iterable[Entry]) -> dict[Setting, list[Entry]]:
-    return _grouped(entries, lambda entry: entry.question.setting)
+    return grouped(entries, lambda entry: entry.question.setting, lambda setting: setting)
 
 
 def by_degradation(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Clean first, then by kind and severity."""
-    return _grouped(entries, lambda entry: entry.result.cell.degradation, degradation_order)
+    return grouped(entries, lambda entry: entry.degradation, degradation_order)
 
 
 def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    return _grouped(entries, lambda entry: entry.scene)
+    return grouped(entries, lambda entry: entry.scene, str)
 
 
 def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
     """Scenes with exact or measured truth first, agreement with COLMAP last."""
-    return _grouped(entries, lambda entry: entry.question, lambda question: question.order)
+    return grouped(entries, lambda entry: entry.question, lambda question: question.order)
 
 
 def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Methods that see no poses first, those that were given some last; seeds in order."""
     ordered = sorted(entries, key=lambda entry: (entry.given_poses, entry.method, entry.result.cell))
-    groups: dict[str, list[Entry]] = {}
-    for entry in ordered:
-        groups.setdefault(entry.method, []).append(entry)
-    return groups
+    return grouped(ordered, lambda entry: entry.method)
 
 
 def tried(entries: Iterable[Entry]) -> list[Entry]:
@@ -278,6 +283,11 @@ def scenes_of_the_blind(entries: Iterable[Entry]) -> tuple[set[str], set[str]]:
     blind = by_method(entry for entry in tried(entries) if not entry.given_poses)
     found = [{entry.scene for entry in each} for each in blind.values()]
     return (set.intersection(*found), set.union(*found)) if found else (set(), set())
+
+
+def counted(n: int, word: str) -> str:
+    """`1 cell`, `3 cells`."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def ranges(seeds: Sequence[int]) -> str:

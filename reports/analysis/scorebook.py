@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -40,19 +39,14 @@ class Scored:
     def n(self) -> int:
         return len(self.entries)
 
-    @cached_property
-    def strata(self) -> list[stats.Scores]:
-        """The scores of each scene."""
-        scenes = np.array([entry.scene for entry in self.entries])
-        return [self.values[scenes == scene] for scene in sorted(set(scenes.tolist()))]
-
     def at(self, statistic: stats.Statistic) -> float:
         """NaN where no cell counts."""
         return float(statistic(self.values)) if self.n else math.nan
 
     def interval(self, statistic: stats.Statistic) -> stats.Interval | None:
         """95 %; None where there is one cell, or a score that is not finite."""
-        return stats.interval(self.strata, statistic) if np.isfinite(self.values).all() else None
+        strata = stats.strata(self.values, [entry.scene for entry in self.entries])
+        return stats.interval(strata, statistic) if np.isfinite(self.values).all() else None
 
 
 class Scorebook:
@@ -77,7 +71,7 @@ class Scorebook:
             case "penalised" if name in CHARGED:
                 return self.penalised(entries, name)
             case "successes":
-                return _held([entry for entry in entries if entry.result.solved], name, "no success")
+                return _held([entry for entry in entries if entry.solved], name, "no success")
             case _:
                 return _held([entry for entry in entries if entry.done], name, "no cell gave an answer")
 

@@ -25,6 +25,12 @@ class Interval(NamedTuple):
     over: Literal["seeds", "scenes", ""] = ""  # what was resampled: seeds within each scene, or whole scenes
 
 
+def strata(scores: Scores, scenes: Sequence[str]) -> list[Scores]:
+    """The scores of each scene."""
+    names = np.array(scenes)
+    return [scores[names == name] for name in sorted(set(scenes))]
+
+
 class Statistic(Protocol):
     def __call__(self, scores: ArrayLike, axis: int = 0) -> Scores: ...
 

@@ -46,7 +46,7 @@ def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
     after = write(tmp_path / "after", *cells(psnr=31.5, seeds=[0, 3]))
     found = compared(before, after)
     psnr = change(found, "nvs/aligned/psnr")
-    assert (len(found.pairs), len(found.lacking), found.only_b) == (2, 2, 0)
+    assert (len(found.pairs), len(found.cells["lacking"]), found.only_b) == (2, 2, 0)
     assert (psnr.n, psnr.mean, psnr.better) == (2, pytest.approx(1.5), 2)
     assert psnr.interval[:2] == pytest.approx((1.5, 1.5))
 
@@ -54,9 +54,9 @@ def test_changes_are_of_pairs_and_not_of_means(tmp_path, before):
 def test_a_run_that_died_half_way_is_no_success(tmp_path, before):
     found = compared(before, write(tmp_path / "after", *cells(seeds=[0])))
     assert found.regressions == ("3 cells not in B",)
-    assert found.lacking == tuple((f"s/clean/m/seed{k}", "solved in A") for k in (1, 2, 3))
+    assert found.cells["lacking"] == [(f"s/clean/m/seed{k}", "solved in A") for k in (1, 2, 3)]
     said = comparison_text.lines(found)
-    assert f"only in A; {comparison_text.SMALLER} (3):" in said
+    assert f"only in A; {comparing.SMALLER} (3):" in said
     assert "  s/clean/m/seed3  solved in A" in said
     more = write(tmp_path / "more", *cells(), done("t", "clean", "m", 0, rotation=1, psnr=30))
     assert compared(more, before).regressions == ("1 cell not in B",)
@@ -73,7 +73,7 @@ def test_a_number_that_is_lost_is_a_regression_and_is_named(tmp_path, before, lo
     ]  # fmt: skip
     found = compared(before, write(tmp_path / "after", *poorer))
     assert found.regressions == ("4 cells without a number that A has",)
-    assert found.newly_missing[0] == ("s/clean/m/seed0", "PSNR aligned")
+    assert found.cells["newly_missing"][0] == ("s/clean/m/seed0", "PSNR aligned")
     assert "without a number that A has (4):" in comparison_text.lines(found)
 
 
@@ -87,12 +87,12 @@ def test_what_another_method_lacks_by_its_nature_is_not_lost(tmp_path):
         for each in cells(method="poses")
     ]
     folder = write(tmp_path / "both", *cells(), *poses)
-    assert compared(f"{folder}:m", f"{folder}:poses").newly_missing == ()
+    assert compared(f"{folder}:m", f"{folder}:poses").cells["newly_missing"] == []
 
 
 def test_a_step_over_the_threshold_within_the_tolerance_is_no_change(tmp_path):
     a, b = (write(tmp_path / str(value), *cells(rotation=value, seeds=[0])) for value in (4.9999, 5.0001))
-    assert (compared(a, b).regressions, compared(b, a).newly_solved) == ((), ())
+    assert (compared(a, b).regressions, compared(b, a).cells["newly_solved"]) == ((), [])
 
 
 def test_a_loss_beyond_tolerance_and_chance_is_a_regression_and_a_gain_is_not(tmp_path, before):
@@ -127,11 +127,12 @@ def test_a_cell_that_fails_or_is_no_longer_solved_is_named(tmp_path, before):
         done("s", "clean", "m", 2, rotation=40, psnr=32), *cells(seeds=[3]),
     )  # fmt: skip
     found = compared(before, after)
-    assert found.newly_failing == (("s/clean/m/seed1", "timeout in fit: killed"),)
-    assert found.newly_unsolved == (("s/clean/m/seed2", "1.00 -> 40.00 deg"),)
+    assert found.cells["newly_failing"] == [("s/clean/m/seed1", "timeout in fit: killed")]
+    assert found.cells["newly_unsolved"] == [("s/clean/m/seed2", "1.00 -> 40.00 deg")]
     assert found.regressions[:2] == ("1 cell newly without an answer", "1 cell no longer solved")
     back = compared(after, before)
-    assert (back.newly_answered[0][0], back.newly_solved[0][0]) == ("s/clean/m/seed1", "s/clean/m/seed2")
+    assert back.cells["newly_answered"][0][0] == "s/clean/m/seed1"
+    assert back.cells["newly_solved"][0][0] == "s/clean/m/seed2"
     assert back.regressions == ()
 
 
