@@ -36,7 +36,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     for path, content in (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),
-        ("robustness.csv", robustness.table(facts["curves"])),
+        ("robustness.csv", text.curves(facts["curves"])),
         *pages.site(facts, album),
     ):
         replace(out / path, content)
@@ -68,7 +68,7 @@ def gather(
         "given_in_full": {method: details.given_in_full(each) for method, each in methods.items()},
         "given_poses": {method for method, each in methods.items() if each[0].given_poses},
         "verdict": verdict(entries, book, curves),
-        "boards": [(q, leaderboard.of_question(q, each, book)) for q, each in cells.by_question(entries).items()],
+        "boards": [(q, leaderboard.of_question(each, book)) for q, each in cells.by_question(entries).items()],
         "across": leaderboard.across_scenes(entries, book),
         "families": robustness.by_family(curves),
         "searches": searches,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis.columns import column
 from reports.analysis.entries import IOU, PSNR, Entry, Question
@@ -84,49 +85,43 @@ class Album:
     previews: Mapping[str, tuple[Picture, ...]]
 
     def all(self) -> Iterator[Picture]:
-        for pictures in self.truth.values():
-            yield from pictures.values()
+        stages = [view.stages for views in self.views.values() for view in views]
+        for each in (*self.truth.values(), *stages):
+            yield from each.values()
         for each in (*self.shown.values(), *self.previews.values()):
             yield from each
-        for views in self.views.values():
-            for view in views:
-                yield from view.stages.values()
 
 
 def make(entries: Sequence[Entry], site: Path) -> Album:
     """Write the pictures of all cells below `site/pictures`."""
     plan = budget(len(entries))
-    questions = cells.by_question(entries)
-    truth, shown, common, jobs = {}, {}, {}, []
+    side = plan.side
+    truth, shown, common, jobs = {}, {}, {}, {}
     with ThreadPoolExecutor(2) as pool:  # decoding and encoding leave Python's lock
-        for question, each in questions.items():
+        for question, each in cells.by_question(entries).items():
             home = each[0].folder.parent.parent
-            files = _files(home / "truth")
+            files = pictures_of(home / "truth")
             held = sorted(files.keys() | {name for entry in each for name in _kept(entry)})
             common[question] = tuple(held[k] for k in spread(len(held), plan.common))
             worst = {entry.page: _worst(entry, held, plan.worst) for entry in each}
             wanted = sorted({name for views in worst.values() for name in views} | set(common[question]))
             folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
             truth[question] = {
-                name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", plan.side)
+                name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", side)
                 for name in wanted
             }
             shown[question] = tuple(
-                _write(
-                    path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", plan.side
-                )
-                for name, path in list(_files(home / "shown").items())[: plan.common]
+                _write(path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", side)
+                for name, path in list(pictures_of(home / "shown").items())[: plan.common]
             )
-            jobs += [
-                pool.submit(_views, entry, common[question], worst[entry.page], truth[question], site, plan)
-                for entry in each
-            ]
-        made = [job.result() for job in jobs]
-    ordered = [entry for each in questions.values() for entry in each]
+            for entry in each:
+                chosen = common[question], worst[entry.page], truth[question]
+                jobs[entry.page] = pool.submit(_views, entry, *chosen, site, plan)
+        made = {page: job.result() for page, job in jobs.items()}
     return Album(
         truth=truth, shown=shown, common=common,
-        views={entry.page: views for entry, (views, _) in zip(ordered, made, strict=True)},
-        previews={entry.page: previews for entry, (_, previews) in zip(ordered, made, strict=True)},
+        views={page: views for page, (views, _) in made.items()},
+        previews={page: previews for page, (_, previews) in made.items()},
     )  # fmt: skip
 
 
@@ -159,7 +154,7 @@ def _views(
 ) -> tuple[tuple[View, ...], tuple[Picture, ...]]:
     """The common views and this cell's worst, where it rendered any, and what its fit showed while it learnt."""
     folder = f"pictures/{entry.slug}"
-    label = f"{entry.method}, seed {entry.result.cell.seed}"
+    label = f"{entry.method}, seed {entry.seed}"
     views = []
     for name in dict.fromkeys([*common, *worst]) if entry.done and _kept(entry) else ():
         row = entry.result.per_view.get(name, {})
@@ -168,15 +163,12 @@ def _views(
             path = entry.folder / "renders" / f"{name}.{stage}.png"
             if not path.exists() and stage != "aligned":
                 continue
-            words[stage] = _score(row, stage)
+            words[stage] = score(row, stage)
             alt = f"{label}: {name} {stage}" + (f", {words[stage]}" if words[stage] else "")
             found = path if path.exists() else None
             stages[stage] = _write(found, site, f"{folder}/{slug(name)}.{stage}.jpg", alt, plan.side)
-        views.append(
-            View(
-                name=name, truth=truth[name], stages=stages, scores=words, common=name in common, worst=name in worst
-            )
-        )  # fmt: skip
+        shared, bad = name in common, name in worst
+        views.append(View(name=name, truth=truth[name], stages=stages, scores=words, common=shared, worst=bad))
     kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
     previews = tuple(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
@@ -185,12 +177,10 @@ def _views(
     return tuple(views), previews
 
 
-def _score(row: Mapping[str, float], stage: str) -> str:
+def score(row: Mapping[str, float], stage: str = "aligned") -> str:
+    """`23.10 dB`, of one view; empty where there is none."""
     found = view_quality(row, stage)
-    if found is None:
-        return ""
-    shown = column(found[0])
-    return f"{shown.show(found[1])} {shown.unit or shown.label}"
+    return column(found[0]).said(found[1]) if found else ""
 
 
 def _step(path: Path) -> tuple[int, str]:
@@ -208,17 +198,25 @@ def _kept(entry: Entry) -> list[str]:
     return [path.name.partition(".")[0] for path in sorted((entry.folder / "renders").glob("*.aligned.png"))]
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def pictures_of(folder: Path) -> dict[str, Path]:
+    """By view."""
     return {path.stem: path for path in sorted(folder.glob("*.png"))}
+
+
+def read(path: Path) -> Image.Image | None:
+    """In grey or in colour; None where there is none that can be read."""
+    try:
+        with Image.open(path) as opened:
+            return opened.convert("L" if opened.mode == "L" else "RGB")
+    except (OSError, SyntaxError):  # PIL raises SyntaxError for a broken PNG chunk
+        return None
 
 
 def _write(source: Path | None, site: Path, path: str, alt: str, side: int) -> Picture:
     if source is None:
         return Picture(alt=alt, problem="not kept")
-    try:
-        with Image.open(source) as opened:
-            image = opened.convert("L" if opened.mode == "L" else "RGB")
-    except (OSError, SyntaxError):  # PIL raises SyntaxError for a broken PNG chunk
+    image = read(source)
+    if image is None:
         return Picture(alt=alt, problem=f"{source.name} cannot be read")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -227,12 +225,18 @@ def _write(source: Path | None, site: Path, path: str, alt: str, side: int) -> P
     return Picture(alt=alt, path=path, size=image.size)
 
 
-def typical(entries: Iterable[Entry]) -> Entry | None:
-    """The seed in the middle by PSNR (by IoU for silhouettes): neither the best nor the worst stands for a method."""
+def typical(entries: Sequence[Entry]) -> Entry | None:
+    """The seed in the middle: neither the best nor the worst stands for a method. Of those done, where any is.
 
-    def middle(entry: Entry) -> float:
+    By PSNR (by IoU for silhouettes), and by rotation error where nothing was rendered.
+    """
+
+    def quality(entry: Entry) -> float:
         found = [cells.value(entry.result, name) for name in (IOU, PSNR)]
+        rotation = cells.value(entry.result, ROTATION)
+        found.append(None if rotation is None else -rotation)
         return next((each for each in found if each is not None and np.isfinite(each)), -np.inf)
 
-    ordered = sorted(entries, key=lambda entry: (middle(entry), entry.result.cell.seed))
+    done = [entry for entry in entries if entry.done]
+    ordered = sorted(done or entries, key=lambda entry: (quality(entry), entry.seed))
     return ordered[(len(ordered) - 1) // 2] if ordered else None

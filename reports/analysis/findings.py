@@ -12,7 +12,7 @@ from bench.record import OUTCOMES, ROTATION, SOLVED_BELOW_DEG
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import REGISTERED, Entry, Question
+from reports.analysis.entries import REGISTERED, Entry
 from reports.analysis.leaderboard import quality_column, ranking
 from reports.analysis.robustness import SUCCESS, Curve, show_area
 from reports.analysis.scorebook import Scorebook, Scored
@@ -46,7 +46,7 @@ class _Standing:
     @property
     def success(self) -> str:
         held = cells.tried(self.entries)
-        return f"{sum(entry.result.solved for entry in held)} of {len(held)}"
+        return f"{sum(entry.solved for entry in held)} of {len(held)}"
 
     @property
     def words(self) -> str:
@@ -60,15 +60,12 @@ class _Standing:
         """`31.20 dB`, the IQM; nothing where it renders nothing."""
         middle, shown = self.quality.at(stats.iqm), column(self.quality_name)
         known = not math.isnan(middle) and self.quality_name != ROTATION
-        return f"{shown.show(middle)} {shown.unit or shown.label}" if known else ""
+        return shown.said(middle) if known else ""
 
 
-def of_question(question: Question, entries: Sequence[Entry], book: Scorebook) -> Sentence:
-    return finding(question.title, entries, book, agreement=question.agreement)
-
-
-def finding(title: str, entries: Sequence[Entry], book: Scorebook, *, agreement: bool) -> Sentence:
+def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
     """Methods blind to the poses are ranked as the leaderboard ranks them, over the scenes that all were tried in."""
+    agreement = entries[0].question.agreement
     shared, scenes = cells.scenes_of_the_blind(entries)
     if scenes and not shared:
         return Part(title, strong=True), Part(": methods that see no poses share no scene, so none leads.")
@@ -117,7 +114,7 @@ def _none_leads(blind: Sequence[_Standing]) -> Sentence:
         ended = Counter(f"{e.method} {OUTCOMES[e.outcome]}" for each in blind for e in each.entries if e.failed)
         what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
         return (Part(f"no method that sees no poses gave an answer ({what})."),)
-    if any(entry.result.solved for each in answered for entry in each.entries):
+    if any(entry.solved for each in answered for entry in each.entries):
         said = ", ".join(f"{each.method} in {each.success} cells" for each in answered)
         return (Part(f"no method that sees no poses answered in half of its cells; solved: {said}."),)
     closest = min(
@@ -181,7 +178,7 @@ def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing]) 
         return (Part(text + "."),)
     gap, shown = best.quality.at(stats.iqm) - leaders[0].quality.at(stats.iqm), column(best.quality_name)
     side = "above" if gap >= 0 else "below"
-    return (Part(f"{text}, {shown.show(abs(gap))} {shown.unit or shown.label} {side}."),)
+    return (Part(f"{text}, {shown.said(abs(gap))} {side}."),)
 
 
 def _unranked(standings: Sequence[_Standing]) -> Sentence:

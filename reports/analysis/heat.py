@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +12,7 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import CLEAN, PSNR, Entry, Setting
+from reports.analysis.entries import CLEAN, PSNR, Entry, Setting, counted
 from reports.analysis.scorebook import Scorebook
 
 Hatch = Literal["", "some", "all"]
@@ -56,35 +56,29 @@ def heats(entries: Sequence[Entry], book: Scorebook) -> list[Heat]:
     """For each setting, methods by degradations; and where there are several scenes, methods by scenes as they are."""
     found = []
     for setting, each in cells.by_setting(entries).items():
-        n = len(cells.by_scene(each))
-        names = {name: (kind, level) for name in cells.by_degradation(each) for kind, _, level in [name.partition("@")]}
-        scope = f"{n} scene{'s' if n > 1 else ''}"
-        found.append(
-            _heat(setting, "degradation", scope, each, lambda entry: entry.result.cell.degradation, names, book)
-        )  # fmt: skip
-        clean = [entry for entry in each if entry.result.cell.degradation == CLEAN]
-        scenes = {name: (name, "") for name in cells.by_scene(clean)}
-        if len(scenes) > 1:
-            found.append(_heat(setting, "scene", CLEAN, clean, lambda entry: entry.scene, scenes, book))
+        scope = counted(len(cells.by_scene(each)), "scene")
+        kinds = [(kind, level) for kind, _, level in (name.partition("@") for name in cells.by_degradation(each))]
+        rows = _lines(each, cells.by_degradation, lambda degradation: {"degradation": degradation}, book)
+        found.append(Heat(setting=setting, across="degradation", scope=scope, columns=tuple(kinds), rows=rows))
+        clean = [entry for entry in each if entry.degradation == CLEAN]
+        if len(scenes := cells.by_scene(clean)) > 1:
+            rows = _lines(clean, cells.by_scene, lambda scene: {"degradation": CLEAN, "scene": scene}, book)
+            columns = tuple((scene, "") for scene in scenes)
+            found.append(Heat(setting=setting, across="scene", scope=CLEAN, columns=columns, rows=rows))
     return found
 
 
-def _heat(
-    setting: Setting, across: str, scope: str, entries: Sequence[Entry], key: Callable[[Entry], str],
-    columns: Mapping[str, tuple[str, str]], book: Scorebook,
-) -> Heat:  # fmt: skip
-    rows = []
+def _lines(
+    entries: Sequence[Entry], across: Callable[[Iterable[Entry]], Mapping[str, Sequence[Entry]]],
+    query: Callable[[str], dict[str, str]], book: Scorebook,
+) -> tuple[Line, ...]:  # fmt: skip
+    found = []
     for method, each in cells.by_method(entries).items():
-        common = {"method": method} | ({"degradation": CLEAN} if across == "scene" else {})
-        squares = tuple(
-            _square([entry for entry in each if key(entry) == name], common | {across: name}, book) for name in columns
-        )  # fmt: skip
-        rows.append(
-            Line(
-                method=method, given=cells.describe_given(each), given_poses=each[0].given_poses, squares=squares
-            )
-        )  # fmt: skip
-    return Heat(setting=setting, across=across, scope=scope, columns=tuple(columns.values()), rows=tuple(rows))
+        held = across(each)
+        squares = tuple(_square(held.get(n, []), {"method": method, **query(n)}, book) for n in across(entries))
+        given = cells.describe_given(each)
+        found.append(Line(method=method, given=given, given_poses=each[0].given_poses, squares=squares))
+    return tuple(found)
 
 
 def _square(entries: Sequence[Entry], query: Mapping[str, str], book: Scorebook) -> Square:

@@ -13,7 +13,7 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Question, Setting, ranges
+from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Setting, ranges
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
@@ -37,37 +37,26 @@ class Board(Table):
     degradation: str
     scenes: tuple[str, ...]
 
-    @property
-    def title(self) -> str:
-        return f"{self.degradation} · {self.setting.title}"
-
 
 def across_scenes(entries: Sequence[Entry], book: Scorebook) -> list[Board]:
     """A leaderboard for each setting and degradation present, over scenes and seeds; clean first."""
     return [
-        _leaderboard(held, book, HEADLINE, tuple(STATISTICS), Footnotes(), setting=setting, degradation=degradation)
-        for setting, each in cells.by_setting(entries).items()
-        for degradation, held in cells.by_degradation(each).items()
+        _leaderboard(held, book, HEADLINE, tuple(STATISTICS))
+        for each in cells.by_setting(entries).values()
+        for held in cells.by_degradation(each).values()
     ]
 
 
-def of_question(
-    question: Question, entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE
-) -> Board:  # fmt: skip
+def of_question(entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE) -> Board:
     """Of one scene: medians over seeds, with a note for each flag and each number that is missing."""
-    notes = Footnotes()
-    return _leaderboard(entries, book, names, ("seeds",), notes, question.setting, question.degradation)
+    return _leaderboard(entries, book, names, ("seeds",))
 
 
-def every_cell(question: Question, entries: Sequence[Entry], book: Scorebook) -> Board:
-    """One row a cell, seeds side by side, nothing marked."""
+def every_cell(entries: Sequence[Entry], book: Scorebook) -> Board:
+    """Of one scene: a row a cell, seeds side by side, nothing marked."""
     notes, heads = Footnotes(), _heads(entries, HEADLINE, twice=False)
     ordered = [entry for each in cells.by_method(entries).values() for entry in each]
-    rows = tuple(_row([entry], heads, book, ("seeds",), notes) for entry in ordered)
-    return Board(
-        name=question.title, heads=heads, rows=rows, notes=tuple(notes), setting=question.setting,
-        degradation=question.degradation, scenes=(question.scene,),
-    )  # fmt: skip
+    return _board(entries, heads, [_row([entry], heads, book, ("seeds",), notes) for entry in ordered], notes)
 
 
 def ranking(entries: Sequence[Entry], book: Scorebook) -> list[str]:
@@ -78,13 +67,9 @@ def ranking(entries: Sequence[Entry], book: Scorebook) -> list[str]:
         return []
     name = quality_column(entries)
     better = -1 if column(name).better == "high" else 1
-    keyed = {
-        method: better * book.penalised(each, name).at(stats.iqm)
-        for method, each in cells.by_method(entries).items()
-        if may_lead(each)
-    }
-    known = {method: score for method, score in keyed.items() if not math.isnan(score)}
-    return sorted(known, key=lambda method: known[method])
+    leading = {method: each for method, each in cells.by_method(entries).items() if may_lead(each)}
+    scores = {method: better * book.penalised(each, name).at(stats.iqm) for method, each in leading.items()}
+    return sorted((method for method in scores if not math.isnan(scores[method])), key=scores.__getitem__)
 
 
 def quality_column(entries: Sequence[Entry]) -> str:
@@ -93,23 +78,23 @@ def quality_column(entries: Sequence[Entry]) -> str:
     return next((name for name in RANKED_BY if name in held), PSNR)
 
 
-def _leaderboard(
-    entries: Sequence[Entry], book: Scorebook, names: Sequence[str], statistics: Sequence[str], notes: Footnotes,
-    setting: Setting, degradation: str,
-) -> Board:  # fmt: skip
-    held = cells.tried(entries)
-    heads = _heads(entries, names, twice=any(not entry.result.solved for entry in held))
-    order = ranking(entries, book)
+def _leaderboard(entries: Sequence[Entry], book: Scorebook, names: Sequence[str], statistics: Sequence[str]) -> Board:
+    notes = Footnotes()
+    heads = _heads(entries, names, twice=any(not entry.solved for entry in cells.tried(entries)))
     methods = cells.by_method(entries)
-    ranked = {method: k for k, method in enumerate(order, 1)}
+    ranked = {method: k for k, method in enumerate(ranking(entries, book), 1)}
     placed = sorted(methods, key=lambda m: (methods[m][0].given_poses, ranked.get(m, len(methods)), m))
     rows = [replace(_row(methods[m], heads, book, statistics, notes), rank=ranked.get(m)) for m in placed]
     rows = marked(rows, heads, [methods[m] if m in ranked else () for m in placed])
     first = next((k for k, row in enumerate(rows) if row.given_poses), 0)
+    return _board(entries, heads, [replace(row, apart=0 < k == first) for k, row in enumerate(rows)], notes)
+
+
+def _board(entries: Sequence[Entry], heads: Sequence[Head], rows: Sequence[Row], notes: Footnotes) -> Board:
+    shared = entries[0].question
     return Board(
-        name=f"{degradation} · {setting.title}", heads=heads, notes=tuple(notes),
-        rows=tuple(replace(row, apart=0 < k == first) for k, row in enumerate(rows)),
-        setting=setting, degradation=degradation, scenes=tuple(cells.by_scene(entries)),
+        name=f"{shared.degradation} · {shared.setting.title}", heads=tuple(heads), rows=tuple(rows), notes=tuple(notes),
+        setting=shared.setting, degradation=shared.degradation, scenes=tuple(cells.by_scene(entries)),
     )  # fmt: skip
 
 
@@ -137,7 +122,7 @@ def _spoken_of(entry: Entry, name: str) -> bool:
 
 def _row(
     entries: Sequence[Entry], heads: Sequence[Head], book: Scorebook, statistics: Sequence[str], notes: Footnotes
-) -> Row:  # fmt: skip
+) -> Row:
     first, held = entries[0], cells.tried(entries)
     counts = Counter(entry.outcome for entry in entries)
     solved, single = counts["solved"], len(entries) == 1
@@ -158,16 +143,15 @@ def _row(
 
 def _reasons(entries: Sequence[Entry]) -> tuple[str, ...]:
     """Why cells of a row are not done; seeds that ended alike share a line."""
-    endings: dict[str, list[int]] = {}
-    for entry in entries:
-        if not entry.done:
-            endings.setdefault(cells.ended(entry), []).append(entry.seed)
-    return tuple(text if len(entries) == 1 else f"seed {ranges(seeds)} {text}" for text, seeds in endings.items())
+    if len(entries) == 1:
+        return () if entries[0].done else (cells.ended(entries[0]),)
+    endings = cells.grouped([entry for entry in entries if not entry.done], cells.ended)
+    return tuple(f"seed {ranges([entry.seed for entry in each])} {text}" for text, each in endings.items())
 
 
 def _number(
     entries: Sequence[Entry], head: Head, book: Scorebook, statistics: Sequence[str], notes: Footnotes
-) -> Number:  # fmt: skip
+) -> Number:
     assert head.column
     name, shown = head.column.name, head.column
     scored = book.scores(entries, name, head.population)
@@ -206,7 +190,7 @@ def _figure(kind: str, scored: Scored, shown: Column) -> Figure:
     middle = scored.at(STATISTICS.get(kind, stats.median))
     return Figure(
         text=shown.show(middle), spread=_spread(kind, scored, shown), sort=middle if math.isfinite(middle) else None
-    )  # fmt: skip
+    )
 
 
 def _spread(kind: str, scored: Scored, shown: Column) -> str:

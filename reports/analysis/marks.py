@@ -9,7 +9,7 @@ from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis.columns import COST, Better
 from reports.analysis.entries import Entry
-from reports.analysis.table import Head, Mark, Number, Row
+from reports.analysis.table import Head, Mark, Row
 
 
 def may_lead(entries: Sequence[Entry]) -> bool:
@@ -18,7 +18,7 @@ def may_lead(entries: Sequence[Entry]) -> bool:
     held = cells.tried(entries)
     done = [entry for entry in held if entry.done]
     judged = any(ROTATION in entry.result.metrics for entry in done)
-    solves = any(entry.result.solved for entry in done) or not judged
+    solves = any(entry.solved for entry in done) or not judged
     return bool(done) and 2 * len(done) >= len(held) and solves and not any(entry.given_poses for entry in entries)
 
 
@@ -52,10 +52,6 @@ def marked(rows: Sequence[Row], heads: Sequence[Head], leaders: Sequence[Sequenc
             ]
             for numbers, mark in zip(table, marks(values, head.column.better), strict=True):
                 if mark:
-                    numbers[k] = _with(numbers[k], kind, mark)
+                    figures = numbers[k].figures
+                    numbers[k] = replace(numbers[k], figures={**figures, kind: replace(figures[kind], mark=mark)})
     return [replace(row, numbers=tuple(numbers)) for row, numbers in zip(rows, table, strict=True)]
-
-
-def _with(number: Number, kind: str, mark: Mark) -> Number:
-    figures = dict(number.figures)
-    return replace(number, figures=figures | {kind: replace(figures[kind], mark=mark)})

@@ -19,7 +19,7 @@ from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.entries import PSNR, Entry, Setting
+from reports.analysis.entries import PSNR, Entry, Setting, counted
 from reports.analysis.scorebook import Scorebook
 
 ALPHA = 0.05
@@ -122,10 +122,11 @@ def _compare(setting: Setting, degradation: str, shown: Column, table: Mapping[s
     table = {method: row for method, row in table.items() if method in paired}
     n, pairs = max(each.n for each in differences), len(differences)  # n: without ties, which the test drops
     if least(n) > ALPHA / pairs:
+        most = "At most " if n < len(blocks) else ""
         differing = " in which they differ" if any(each.ties for each in differences) else ""
         warnings.append(
-            f"{'At most ' if n < len(blocks) else ''}{n} scene{'s' if n != 1 else ''}{differing} and {pairs} "
-            f"comparison{'s' if pairs > 1 else ''}: no difference, however large, can reach p < {ALPHA:g}; "
+            f"{most}{counted(n, 'scene')}{differing} and {counted(pairs, 'comparison')}: "
+            f"no difference, however large, can reach p < {ALPHA:g}; "
             f"{enough(pairs)} scenes could."
         )
     common = sorted(set.intersection(*(set(row) for row in table.values())))

@@ -7,9 +7,6 @@ others) is no point of the curve: it would be another mean. Nothing is claimed o
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,11 +29,6 @@ BROKEN_BELOW = 0.5
 FAMILIES = tuple(dict.fromkeys(kind.family for kind in KINDS.values()))
 OTHER = "other"  # a kind that this version does not know
 NOTHING = 1e-6  # a rotation error of rounding alone
-CSV = (
-    "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "partial",
-    "clean", "area", "area_low", "area_high", "relative", "holds", "breaks", "curve", "successes",
-)  # fmt: skip
-"""Columns of `robustness.csv`."""
 
 
 class Point(NamedTuple):
@@ -143,12 +135,6 @@ class Curve:
             held = level.severity
         return Break(held, None)
 
-    def loss(self, name: str) -> float:
-        """What the highest severity costs against the clean capture, in the column's unit; NaN where one is missing."""
-        found = dict(self.points(name))
-        first, last = found.get(0), found.get(self.levels[-1].severity)
-        return last.value - first.value if first and last else math.nan
-
     @property
     def remark(self) -> str:
         """What it does not rest on."""
@@ -176,29 +162,18 @@ def curves(entries: Sequence[Entry], book: Scorebook) -> list[Curve]:
     return sorted(found, key=lambda c: (c.setting, order[c.kind], c.given_poses, c.method))
 
 
-def quality(found: Iterable[Curve]) -> str:
-    """What renders are scored by under a kind: IoU of silhouettes, PSNR of images."""
-    return IOU if any(curve.points(IOU) for curve in found) else PSNR
-
-
 def by_kind(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
-    groups: dict[tuple[Setting, str], list[Curve]] = {}
-    for curve in found:
-        groups.setdefault((curve.setting, curve.kind), []).append(curve)
-    return groups
+    return cells.grouped(found, lambda curve: (curve.setting, curve.kind))
 
 
 def by_family(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
     """A group is one table of a report; families in their order."""
-    groups: dict[tuple[Setting, str], list[Curve]] = {}
-    for curve in found:
-        groups.setdefault((curve.setting, curve.family), []).append(curve)
-    place = {family: k for k, family in enumerate((*FAMILIES, OTHER))}
-    return dict(sorted(groups.items(), key=lambda item: (item[0][0], place[item[0][1]])))
+    place = (*FAMILIES, OTHER).index
+    return cells.grouped(found, lambda curve: (curve.setting, curve.family), lambda key: (key[0], place(key[1])))
 
 
 def _kind(entry: Entry) -> str:
-    return cells.split_degradation(entry.result.cell.degradation)[0]
+    return cells.split_degradation(entry.degradation)[0]
 
 
 def _pair(entry: Entry) -> tuple[str, int]:
@@ -207,12 +182,11 @@ def _pair(entry: Entry) -> tuple[str, int]:
 
 def _curve(
     setting: Setting, method: str, kind: str, held: Sequence[Entry], book: Scorebook, names: Sequence[str]
-) -> Curve:  # fmt: skip
+) -> Curve:
     mine = [entry for entry in held if _kind(entry) == kind]
     pairs = {_pair(entry) for entry in mine}
-    groups: dict[float, list[Entry]] = {}
-    for entry in [entry for entry in held if _kind(entry) == CLEAN and _pair(entry) in pairs] + mine:
-        groups.setdefault(cells.split_degradation(entry.result.cell.degradation)[1], []).append(entry)
+    clean = [entry for entry in held if _kind(entry) == CLEAN and _pair(entry) in pairs]
+    groups = cells.grouped(clean + mine, lambda entry: cells.split_degradation(entry.degradation)[1])
     kept = {severity: each for severity, each in groups.items() if severity == 0 or set(map(_pair, each)) == pairs}
     if not any(severity > 0 for severity in kept):
         kept = groups  # none was run in all: all are kept, unevenly
@@ -227,7 +201,7 @@ def _curve(
 
 
 def _level(severity: float, entries: Sequence[Entry], names: Sequence[str], book: Scorebook, kind: str) -> Level:
-    solved = sum(entry.result.solved for entry in entries)
+    solved = sum(entry.solved for entry in entries)
     points = {SUCCESS: Point(solved / len(entries), stats.wilson(solved, len(entries)))}
     for name in names[1:]:
         if name.startswith("nvs/") and severity == 0 and cells.changes_scene(kind):
@@ -253,27 +227,4 @@ def show(name: str, point: Point) -> str:
     def text(value: float) -> str:
         return f"{100 * value:.0f} %" if name in (SUCCESS, REGISTERED) else column(name).show(value)
 
-    return text(point.value) + (
-        f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else ""
-    )  # fmt: skip
-
-
-def table(found: Iterable[Curve]) -> str:
-    """`robustness.csv`: one row a curve and quantity, its points as `severity:value` and `severity:successes/n`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV)
-    for curve in found:
-        for name in QUANTITIES:
-            if name == IOU and not curve.points(IOU):
-                continue
-            area = curve.area(name) or (None, None, None)
-            writer.writerow([
-                curve.family, curve.kind, curve.method, name, curve.setting.effort, curve.setting.protocol,
-                curve.setting.agreement, " ".join(curve.scenes), " ".join(map(str, curve.seeds)), curve.even,
-                " ".join(f"{severity:g}" for severity in curve.partial), curve.clean(name), *area,
-                curve.relative(name), *curve.broken,
-                " ".join(f"{severity:g}:{point.value:.6g}" for severity, point in curve.points(name)),
-                " ".join(f"{level.severity:g}:{level.solved}/{level.n}" for level in curve.levels),
-            ])  # fmt: skip
-    return text.getvalue()
+    return text(point.value) + (f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else "")

@@ -39,8 +39,10 @@ class Number:
     notes: tuple[str, ...] = ()  # letters of footnotes
 
     @staticmethod
-    def plain(text: str, spread: str = "", *, failed: bool = False, notes: tuple[str, ...] = ()) -> Number:
-        return Number(figures={"": Figure(text=text, spread=spread)}, failed=failed, notes=notes)
+    def plain(
+        text: str, spread: str = "", *, sort: float | None = None, failed: bool = False, notes: tuple[str, ...] = ()
+    ) -> Number:
+        return Number(figures={"": Figure(text=text, spread=spread, sort=sort)}, failed=failed, notes=notes)
 
     @property
     def signs(self) -> str:

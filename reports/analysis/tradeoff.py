@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.analysis import entries as cells
 from reports.analysis import stats
-from reports.analysis.entries import PSNR, Entry, Setting
+from reports.analysis.entries import PSNR, Entry, Setting, counted
 from reports.analysis.marks import may_lead
 from reports.analysis.scorebook import Scorebook
 
@@ -66,11 +66,10 @@ def _cost(entries: Sequence[Entry], book: Scorebook) -> Cost | None:
     machines = {entry.machine for entry in scored.entries}
     return Cost(
         method=entries[0].method, given=cells.describe_given(entries), given_poses=entries[0].given_poses,
-        n=scored.n, rate=sum(entry.result.solved for entry in tried) / len(tried),
+        n=scored.n, rate=sum(entry.solved for entry in tried) / len(tried),
         seconds=float(stats.median(timed)), seconds_range=_middle(timed),
         psnr=scored.at(stats.iqm), psnr_range=_middle(scored.values),
-        machine=" and ".join(sorted(f"{device}, {threads} thread{'s' if threads != 1 else ''}"
-                                    for device, threads in machines)),
+        machine=" and ".join(sorted(f"{device}, {counted(threads, 'thread')}" for device, threads in machines)),
         eligible=may_lead(entries),
     )  # fmt: skip
 

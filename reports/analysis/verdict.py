@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.record import OUTCOMES
 from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
-from reports.analysis.entries import Entry
+from reports.analysis.entries import Entry, counted
 from reports.analysis.findings import Part, Sentence, bearing, finding
 from reports.analysis.robustness import Curve, by_kind
 from reports.analysis.scorebook import Scorebook
@@ -45,9 +45,9 @@ def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) 
         for degradation, held in cells.by_degradation(each).items():
             kind, severity = cells.split_degradation(degradation)
             if not severity or (setting, kind) not in kinds:
-                scenes = list(cells.by_scene(held))
-                where = scenes[0] if len(scenes) == 1 else f"{len(scenes)} scenes"
-                findings.append(finding(f"{where} · {degradation}", held, book, agreement=setting.agreement))
+                scenes = cells.by_scene(held)
+                where = next(iter(scenes)) if len(scenes) == 1 else f"{len(scenes)} scenes"
+                findings.append(finding(f"{where} · {degradation}", held, book))
         findings += [bearing(held) for (other, _), held in kinds.items() if other == setting]
     return Verdict(
         findings=tuple(findings), failures=tuple(_failures(entries)), tally=_tally(entries),
@@ -57,14 +57,10 @@ def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) 
 
 def _failures(entries: Sequence[Entry]) -> list[Failures]:
     """Reasons that differ in their numbers alone are one."""
-    groups: dict[tuple[str, str, str], list[Entry]] = {}
-    for entry in entries:
-        if entry.failed:
-            alike = re.sub(r"\d+(\.\d+)?", "#", cells.reason(entry))
-            groups.setdefault((entry.outcome, entry.result.stage or "", alike), []).append(entry)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    failed = [entry for entry in entries if entry.failed]
+    groups = cells.grouped(failed, lambda e: (e.outcome, e.result.stage or "", _numberless(cells.reason(e))))
     found = []
-    for (status, stage, _), each in ordered:
+    for (status, stage, _), each in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
         reasons = list(dict.fromkeys(map(cells.reason, each)))
         reason = reasons[0] + (", or the like" if len(reasons) > 1 else "")
         found.append(Failures(status=status, stage=stage, reason=reason, entries=tuple(each)))
@@ -76,15 +72,10 @@ def _tally(entries: Sequence[Entry]) -> str:
     skipped = counts.pop("skipped", 0)
     said = {name: f"{counts[name]} {title}" for name, title in OUTCOMES.items() if counts[name]}
     answers = [said.pop(name) for name in ("solved", "answered", "short", "done") if name in said]
-    gone, kinds = sum(entry.failed for entry in entries), said.values()
-    text = f"Of {len(entries)} {_plural(len(entries), 'cell')}: " + (", ".join(answers) or "none gave an answer")
-    text += (
-        f"; {gone} gave no answer ({', '.join(kinds)})"
-        if gone and answers
-        else f" ({', '.join(kinds)})"
-        if gone
-        else ""
-    )
+    gone, kinds = sum(entry.failed for entry in entries), ", ".join(said.values())
+    text = f"Of {counted(len(entries), 'cell')}: " + (", ".join(answers) or "none gave an answer")
+    if gone:
+        text += f"; {gone} gave no answer ({kinds})" if answers else f" ({kinds})"
     return text + (f"; {skipped} {'was' if skipped == 1 else 'were'} skipped." if skipped else ".")
 
 
@@ -96,11 +87,11 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         found.append(tuple(Part(part) if isinstance(part, str) else part for part in parts))
 
     if flagged := [entry for entry in entries if entry.result.flags]:
-        counted = Part(f"{len(flagged)} {_plural(len(flagged), 'cell')}", page="cells.html#status=flagged")
-        kinds = Counter(re.sub(r"\d+(\.\d+)?", "#", flag) for entry in flagged for flag in entry.result.flags)
+        which = Part(counted(len(flagged), "cell"), page="cells.html#status=flagged")
+        kinds = Counter(_numberless(flag) for entry in flagged for flag in entry.result.flags)
         commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
         verb = "carries a flag: a doubt" if len(flagged) == 1 else "carry flags: doubts"
-        say(counted, f" {verb} about a number, most often “{commonest}”.")
+        say(which, f" {verb} about a number, most often “{commonest}”.")
     if tuned := sorted({f"{entry.method} on {entry.scene}" for entry in entries if entry.result.tuned_here}):
         say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †). Those rows flatter.")
     if learnt := sorted({entry.method for entry in entries if entry.result.pretrained_on}):
@@ -113,7 +104,7 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     seeds = Counter((entry.question, entry.method) for entry in done)
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())
-        count = f"{low} {_plural(low, 'seed')}" if low == high else f"{low} to {high} seeds"
+        count = counted(low, "seed") if low == high else f"{low} to {high} seeds"
         say(f"A number here rests on {count}: small differences may be chance.")
     if len({entry.machine for entry in done}) > 1:
         say("Fits ran with different numbers of CPU threads or kinds of device: their times are not ranked together.")
@@ -135,5 +126,5 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     return found
 
 
-def _plural(n: int, word: str) -> str:
-    return word if n == 1 else word + "s"
+def _numberless(text: str) -> str:
+    return re.sub(r"\d+(\.\d+)?", "#", text)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
-from reports.analysis.columns import STAGES
 from reports.analysis.entries import CLEAN, Entry, read
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.table import Table
@@ -18,6 +15,7 @@ from reports.naming import replace, slug, sweep
 from reports.paper import figures, latex, matplotlib_style, methods, plain, scenes
 from reports.paper.published import Library, library
 from reports.pictures import ERROR_FULL
+from reports.text import comma_separated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,9 +58,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
 def tables(entries: Sequence[Entry], book: Scorebook, held: Library) -> Iterator[Table]:
     """In the order of the paper: novel views by stage, pose errors, summary, ablations, robustness, published noise."""
     boards = leaderboard.across_scenes(entries, book)
-    for stage in STAGES:
-        yield from scenes.novel_views(entries, book, held, stage)
-    yield from scenes.pose_errors(entries, book, held)
+    yield from scenes.tables(entries, book, held)
     yield from methods.summary(boards)
     yield from methods.ablations(boards, held)
     yield from methods.bearing(robustness.curves(entries, book), held)
@@ -88,12 +84,10 @@ def pictures(entries: Sequence[Entry], book: Scorebook) -> Iterator[tuple[str, s
             caption = f"Cost against quality, {costs.degradation}, {where}; {costs.machines}. Hollow: {GIVEN}."
             yield f"cost{suffix}", caption, figures.tradeoff(costs, colours)
         for comparison in paired.comparisons(each, book):
-            figure = figures.ranks(comparison)
-            if figure is not None:
-                what = f"{comparison.column.label}, {comparison.degradation}"
-                caption = f"Mean ranks by {what}, {where}, n = {comparison.ranks.n if comparison.ranks else 0} scenes."
-                name = f"ranks_{slug(comparison.degradation)}_{slug(comparison.column.label)}{suffix}"
-                yield name, caption, figure
+            if ranks := comparison.ranks:
+                label, degradation = comparison.column.label, comparison.degradation
+                caption = f"Mean ranks by {label}, {degradation}, {where}, n = {ranks.n} scenes."
+                yield f"ranks_{slug(degradation)}_{slug(label)}{suffix}", caption, figures.ranks(ranks)
         yield from _renders(each, colours, suffix, where)
 
 
@@ -101,31 +95,28 @@ def _renders(
     entries: Sequence[Entry], colours: Mapping[str, int], suffix: str, where: str
 ) -> Iterator[tuple[str, str, Figure]]:
     """Of the clean captures."""
-    clean = scenes.main_methods([entry for entry in entries if entry.result.cell.degradation == CLEAN])
+    clean = scenes.main_methods([entry for entry in entries if entry.degradation == CLEAN])
     for scene, each in cells.by_scene(clean).items():
-        figure = figures.renders(each, colours)
-        if figure is not None:
-            caption = (
-                f"Held-out views of {scene}, aligned stage, {where}: truth, renders, errors (0 to {ERROR_FULL:g})."
-            )
+        if figure := figures.renders(each, colours):
+            of = f"Held-out views of {scene}, aligned stage, {where}"
+            caption = f"{of}: truth, renders, errors (0 to {ERROR_FULL:g})."
             yield f"renders_{slug(scene)}{suffix}", caption, figure
 
 
 def _published(held: Library) -> str:
     """All published numbers with their sources, one a line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["id", "method", "given", "dataset", "scene", "column", "value", "read", "source", "protocol", "caution",
-         "stage", "stage_note"]
+    heads = (
+        "id", "method", "given", "dataset", "scene", "column", "value", "read", "source", "protocol", "caution",
+        "stage", "stage_note",
     )  # fmt: skip
-    for each in held.published:
-        for scene, values in each.scenes.items():
-            for column, value in values.items():
-                row: list[Any] = [each.id, each.method, each.given, each.dataset, scene, column, value, each.read]
-                writer.writerow([*row, each.source, each.protocol, each.caution, each.stage, each.stage_note])
-    for noise in held.noise:
-        for sigma, value in zip(noise.sigma, noise.rotation, strict=True):
-            writer.writerow(["noise", noise.method, noise.given, "", noise.scene, f"rotation at sigma {sigma}", value,
-                             noise.read, noise.source, "", "", "", ""])  # fmt: skip
-    return text.getvalue()
+    rows = [
+        (p.id, p.method, p.given, p.dataset, scene, column, value, p.read, p.source, p.protocol, p.caution, p.stage,
+         p.stage_note)
+        for p in held.published for scene, values in p.scenes.items() for column, value in values.items()
+    ]  # fmt: skip
+    rows += [
+        ("noise", n.method, n.given, "", n.scene, f"rotation at sigma {sigma}", value, n.read, n.source, *[""] * 4)
+        for n in held.noise
+        for sigma, value in zip(n.sigma, n.rotation, strict=True)
+    ]
+    return comma_separated(heads, rows)

@@ -11,17 +11,17 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
-from PIL import Image
 
 from reports.analysis import entries as cells
 from reports.analysis.columns import column
-from reports.analysis.entries import Entry
+from reports.analysis.entries import IOU, PSNR, Entry
 from reports.analysis.heat import Heat
-from reports.analysis.paired import Comparison
-from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve, quality
+from reports.analysis.paired import Ranks
+from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve
 from reports.analysis.tradeoff import Costs
 from reports.paper import matplotlib_style
-from reports.pictures import ERROR_FULL, spread, typical, view_quality
+from reports.pictures import ERROR_FULL, pictures_of, read, score, spread, typical
+from reports.site.chart import one_two_five
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
     above, below = ([panel for row in axes[half::2] for panel in row] for half in (0, 1))
     for k, (kind, upper, lower) in enumerate(zip(kinds, above, below, strict=False)):  # the last row may be short
         held = [curve for curve in curves if curve.kind == kind]
-        name = quality(held)
+        name = IOU if any(curve.points(IOU) for curve in held) else PSNR  # of silhouettes, of images
         _severities(upper, held, SUCCESS, colours)
         _severities(lower, held, name, colours)
         upper.set_title(kind)
@@ -76,9 +76,8 @@ def _severities(axes: Axes, curves: Sequence[Curve], name: str, colours: Mapping
         x = np.array([severity for severity, _ in held]) + aside
         y = np.array([point.value for _, point in held])
         ends = np.array([(point.interval or (point.value,) * 2)[:2] for _, point in held])  # (n, 2)
-        reach = np.abs(np.stack([y - ends[:, 0], ends[:, 1] - y]))
-        axes.errorbar(x, y, yerr=reach, elinewidth=0.5, capsize=1.5, capthick=0.5, label=curve.method,
-                      **ink)  # pyright: ignore[reportArgumentType]  # fmt: skip
+        reach = np.abs(ends.T - y)
+        axes.errorbar(x, y, yerr=reach, elinewidth=0.5, capsize=1.5, capthick=0.5, label=curve.method, **ink)
         holds, breaks = curve.broken
         if name == SUCCESS and breaks is not None:
             span = np.array([breaks if holds is None else holds, breaks]) + aside
@@ -141,9 +140,9 @@ def tradeoff(costs: Costs, colours: Mapping[str, int]) -> Figure:
             point.seconds, point.psnr, xerr=_reach(point.seconds, left, right), yerr=_reach(point.psnr, low, high),
             elinewidth=0.6, marker=ink["marker"], color=ink["color"], label=point.method, linestyle="none",
             markerfacecolor="white" if point.given_poses else ink["color"], markersize=5,
-        )  # pyright: ignore[reportArgumentType]  # fmt: skip
+        )  # fmt: skip
     axes.set_xscale("log")
-    marks = _one_two_five(*axes.get_xlim())
+    marks = one_two_five(*axes.get_xlim())
     axes.set_xticks(marks, [f"{mark:g}" for mark in marks])
     axes.set_xlim(marks[0], marks[-1])
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -153,23 +152,12 @@ def tradeoff(costs: Costs, colours: Mapping[str, int]) -> Figure:
     return figure
 
 
-def _one_two_five(low: float, high: float) -> list[float]:
-    """... 1, 2, 5, 10, 20 ...: from the last at or below `low` to the first at or above `high`."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    first, last = max(mark for mark in marks if mark <= low), min(mark for mark in marks if mark >= high)
-    return [mark for mark in marks if first <= mark <= last]
-
-
 def _reach(value: float, low: float, high: float) -> list[list[float]]:
     return [[max(value - low, 0.0)], [max(high - value, 0.0)]]
 
 
-def ranks(comparison: Comparison) -> Figure | None:
-    """A critical-difference diagram; None where too few scenes were run to rank."""
-    held = comparison.ranks
-    if held is None:
-        return None
+def ranks(held: Ranks) -> Figure:
+    """A critical-difference diagram."""
     k, half = len(held.methods), (len(held.methods) + 1) // 2
     figure, [[axes]] = matplotlib_style.panels(1, 1, 0.8 + 0.18 * half)
     axes.axis("off")
@@ -196,7 +184,7 @@ def ranks(comparison: Comparison) -> Figure | None:
 
 def renders(entries: Sequence[Entry], colours: Mapping[str, int]) -> Figure | None:
     """Held-out truth, each method's aligned renders and their errors, of one question; None where none were kept."""
-    truth = {path.stem: path for path in sorted((entries[0].folder.parent.parent / "truth").glob("*.png"))}
+    truth = pictures_of(entries[0].folder.parent.parent / "truth")
     names = [sorted(truth)[k] for k in spread(len(truth), VIEWS)]
     pictures = [_read(truth[name]) for name in names]
     rows = [("truth", "black", pictures, names)]
@@ -207,9 +195,8 @@ def renders(entries: Sequence[Entry], colours: Mapping[str, int]) -> Figure | No
         shown = [_read(entry.folder / "renders" / f"{name}.aligned.png") for name in names]
         errors = [_error(a, b) for a, b in zip(pictures, shown, strict=True)]
         colour = matplotlib_style.COLOURS[colours[method] % len(matplotlib_style.COLOURS)]
-        rows.append(
-            (f"{method}\nseed {entry.result.cell.seed}", colour, shown, [_score(entry, name) for name in names])
-        )
+        scores = [score(entry.result.per_view.get(name, {})) for name in names]
+        rows.append((f"{method}\nseed {entry.seed}", colour, shown, scores))
         rows.append(("error", colour, errors, [""] * len(names)))
     known = [picture for _, _, row, _ in rows for picture in row if picture is not None]
     if len(rows) == 1 or not known:
@@ -234,18 +221,10 @@ def _montage(rows: Sequence[tuple[str, str, Sequence[Picture | None], Sequence[s
     return figure
 
 
-def _score(entry: Entry, view: str) -> str:
-    found = view_quality(entry.result.per_view.get(view, {}))
-    return f"{column(found[0]).show(found[1])} {column(found[0]).unit}" if found else ""
-
-
 def _read(path: Path) -> Picture | None:
     """(H, W, 3), or None where there is none that can be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError):  # PIL raises SyntaxError for a broken PNG chunk
-        return None
+    image = read(path)
+    return None if image is None else np.asarray(image.convert("RGB"))
 
 
 def _error(truth: Picture | None, render: Picture | None) -> Picture | None:

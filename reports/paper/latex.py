@@ -22,11 +22,8 @@ SPECIAL = {
 
 def escape(text: str) -> str:
     """Text that LaTeX sets as it is; what the T1 encoding lacks becomes a question mark."""
-    return "".join(_letter(char) for char in re.sub(r"\s+", " ", text))
-
-
-def _letter(char: str) -> str:
-    return SPECIAL.get(char) or (char if ord(char) < 127 or 0xA0 < ord(char) < 0x180 else "?")
+    kept = re.sub(r"\s+", " ", text)
+    return "".join(SPECIAL.get(char) or (char if ord(char) < 127 or 0xA0 < ord(char) < 0x180 else "?") for char in kept)
 
 
 def table(made: Table) -> str:
@@ -44,11 +41,9 @@ def table(made: Table) -> str:
     ]
     for row in made.rows:
         lines += [r"\midrule"] if row.apart else []
-        start = [
-            escape(row.label) + _raised("†" if row.tuned_on else ""),
-            *([rf"{{\scriptsize {escape(row.given)}}}"] if made.detailed else []),
-        ]
-        lines.append(" & ".join([*start, *map(_cell, row.numbers, made.heads)]) + r" \\")
+        label = escape(row.label) + _raised("†" if row.tuned_on else "")
+        given = [rf"{{\scriptsize {escape(row.given)}}}"] if made.detailed else []
+        lines.append(" & ".join([label, *given, *map(_cell, row.numbers, made.heads)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}"]
     notes = [rf"$^{{{letter}}}$ {escape(text)}." for letter, text in made.notes]
     notes = [rf"{_raised(sign)} {escape(text)}." for sign, text in made.symbols] + notes
@@ -95,10 +90,8 @@ def document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str
     """A whole document over the files of a folder: `tables` by name, `figures` as (name, caption)."""
     body = []
     for k, name in enumerate(tables):
-        body += [
-            rf"\input{{tables/{name}}}",
-            *([r"\clearpage"] if k % 3 == 2 else []),
-        ]  # LaTeX holds few floats at once
+        body.append(rf"\input{{tables/{name}}}")
+        body += [r"\clearpage"] if k % 3 == 2 else []  # LaTeX holds few floats at once
     body.append(r"\clearpage")
     for name, caption in figures:
         body.append(

@@ -45,7 +45,7 @@ def panels(rows: int, columns: int, height: float, width: float = WIDTH) -> tupl
     return figure, [list(row) for row in figure.subplots(rows, columns, squeeze=False)]
 
 
-def ink(k: int) -> dict[str, object]:
+def ink(k: int) -> dict[str, Any]:
     """Colour, marker and line of the k-th method: dashes from the eighth on."""
     n = len(COLOURS)
     return {"color": COLOURS[k % n], "marker": MARKERS[k % n], "linestyle": "-" if k < n else "--"}

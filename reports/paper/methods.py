@@ -8,7 +8,7 @@ from dataclasses import replace
 from bench.cell import split_label
 from bench.record import ROTATION
 from reports.analysis.columns import column
-from reports.analysis.entries import CLEAN, IOU, PSNR, REGISTERED, Setting
+from reports.analysis.entries import CLEAN, IOU, PSNR, REGISTERED, Setting, counted
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
 from reports.analysis.robustness import SUCCESS, Curve, Level, by_kind, show, show_area
@@ -54,11 +54,10 @@ def _aggregated(board: Board, file: str, what: str, rows: Sequence[Row]) -> Tabl
     notes = Footnotes()
     shown = [k for k, head in enumerate(board.heads) if head.column and head.column.name in COLUMNS]
     against = ", agreement with COLMAP" if board.setting.agreement else ""
-    scenes = f"{len(board.scenes)} scene{'s' if len(board.scenes) > 1 else ''}"
     return Table(
         name=file, detailed=True,
         caption=f"{what}, {board.degradation}{against}. Protocol {board.setting.protocol}, {board.setting.effort}; "
-        f"{scenes}; {INTERVALS}.",
+        f"{counted(len(board.scenes), 'scene')}; {INTERVALS}.",
         heads=(Head(text="n"), Head(text="success\n(%) ↑"), *(board.heads[k] for k in shown)),
         rows=tuple(
             replace(row, numbers=_numbers(row, shown, notes), apart=row.apart and row is not rows[0]) for row in rows
@@ -97,19 +96,18 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
         titles = {SUCCESS: "success ↑"} | {name: f"{column(name).heading} {column(name).arrow}" for name in names[1:]}
         heads = [Head(group=titles[name], text=f"{severity:g}") for name in names for severity in severities]
         heads += [Head(group="success", text="area ↑"), Head(group="success", text="breaks between")]
-        numbers = [level.n for curve in held for level in curve.levels]
-        few, many = min(numbers), max(numbers)
+        numbers = {level.n for curve in held for level in curve.levels}
+        n = ("" if len(numbers) == 1 else f"{min(numbers)} to ") + counted(max(numbers), "cell")
         lost = ", and counted as 0 % in registered" if REGISTERED in names else ""
-        scenes = len({scene for curve in held for scene in curve.scenes})
+        scenes = counted(len({scene for curve in held for scene in curve.scenes}), "scene")
         notes = Footnotes()
         rows = tuple(_bearing(curve, names, severities, notes) for curve in held)
         found.append(
             Table(
                 name=f"robustness_{slug(kind)}{setting.suffix(settings)}", detailed=True, heads=tuple(heads),
-                caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {scenes} "
-                f"scene{'s' if scenes > 1 else ''}, {few if few == many else f'{few} to {many}'} "
-                f"cell{'s' if many > 1 else ''} a severity; medians with their 95 % bootstrap interval, success with "
-                f"Wilson's; failures charged{lost}. A method breaks between the last severity at which half of its "
+                caption=f"Robustness to {kind}, by severity (0: clean). {setting.title}; {scenes}, {n} a "
+                f"severity; medians with their 95 % bootstrap interval, success with Wilson's; failures charged{lost}. "
+                "A method breaks between the last severity at which half of its "
                 "cells succeed and the first at which fewer do. Below an area: what it would be if the curve were as "
                 "low, or as high, between two severities as at either of them.",
                 rows=rows, notes=tuple(notes), remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
@@ -146,4 +144,4 @@ def noise(library: Library) -> list[Table]:
             rows=(Row(label=each.method, numbers=tuple(Number.plain(str(value)) for value in each.rotation)),),
         )
         for each in library.noise
-    ]  # fmt: skip
+    ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from reports.analysis.table import Head, Number, Row, Table
-from reports.text import escape
+from reports.text import comma_separated, escape
 
 
 def markdown(made: Table) -> str:
@@ -14,15 +11,8 @@ def markdown(made: Table) -> str:
     titles = [escape(made.stub), *(["given"] if made.detailed else []), *map(_title, made.heads)]
     lines = [f"**{escape(made.caption)}**", "", _line(titles), _line(["---"] * len(titles))]
     for row in made.rows:
-        lines.append(
-            _line(
-                [
-                    escape(row.label) + _raised("†" if row.tuned_on else ""),
-                    *([escape(row.given)] if made.detailed else []),
-                    *map(_cell, row.numbers),
-                ]
-            )
-        )
+        label, given = escape(row.label) + _raised("†" if row.tuned_on else ""), escape(row.given)
+        lines.append(_line([label, *([given] if made.detailed else []), *map(_cell, row.numbers)]))
     notes = [f"{letter}: {escape(text)}" for letter, text in made.notes]
     notes = [f"{sign}: {text}" for sign, text in made.symbols] + notes
     lines += ["", *(f"- {note}" for note in notes), *(f"- {escape(remark)}" for remark in made.remarks)]
@@ -51,14 +41,9 @@ def _raised(signs: str, notes: tuple[str, ...] = ()) -> str:
 
 def table(made: Table) -> str:
     """CSV, one line a number: row, what the row was given, quantity, column, number, spread, mark, source and notes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([made.stub, "given", "quantity", "column", "number", "spread", "mark", "source", "failed", "notes"])
-    said = dict(made.notes)
-    for row in made.rows:
-        for head, cell in zip(made.heads, row.numbers, strict=True):
-            writer.writerow(_values(row, head, cell, said))
-    return text.getvalue()
+    heads = (made.stub, "given", "quantity", "column", "number", "spread", "mark", "source", "failed", "notes")
+    pairs = ((row, *each) for row in made.rows for each in zip(made.heads, row.numbers, strict=True))
+    return comma_separated(heads, (_values(row, head, cell, dict(made.notes)) for row, head, cell in pairs))
 
 
 def _number(text: str) -> str:

@@ -72,7 +72,7 @@ def library() -> Library:
         published=tuple(_published(each) for each in raw["published"]),
         noise=tuple(_noise(each) for each in raw["noise"]),
         missing={each["what"]: each["why"] for each in raw["missing"]},
-    )  # fmt: skip
+    )
 
 
 def _published(raw: dict[str, Any]) -> Published:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from bench.cell import split_label
 from bench.scene import SIDE
 from reports.analysis import entries as cells
 from reports.analysis import leaderboard
-from reports.analysis.columns import Column
+from reports.analysis.columns import STAGES, Column
 from reports.analysis.entries import CLEAN, Entry, Setting
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
@@ -28,17 +28,15 @@ VIEWS = "nvs/"
 """Begins the name of a column of held-out views; the stage follows."""
 
 
-def novel_views(entries: Sequence[Entry], book: Scorebook, library: Library, stage: str) -> list[Table]:
-    """Held-out views at one stage; a table for each setting that has a number there."""
-    names = tuple(f"nvs/{stage}/{quantity}" for quantity in ("psnr", "ssim", "lpips_alex", "iou"))
-    what = f"Novel views, {stage} stage"
-    return _by_scene(entries, book, library, names, f"novel_views_{stage}", what, library.missing["novel_views"])
-
-
-def pose_errors(entries: Sequence[Entry], book: Scorebook, library: Library) -> list[Table]:
-    """Mean rotation and translation errors of training views after alignment."""
+def tables(entries: Sequence[Entry], book: Scorebook, library: Library) -> Iterator[Table]:
+    """Of the clean captures, one a setting that has a number there: held-out views stage by stage; then the mean
+    rotation and translation errors of training views after alignment."""
+    for stage in STAGES:
+        names = tuple(f"{VIEWS}{stage}/{quantity}" for quantity in ("psnr", "ssim", "lpips_alex", "iou"))
+        what, missing = f"Novel views, {stage} stage", library.missing["novel_views"]
+        yield from _by_setting(entries, book, library, names, f"novel_views_{stage}", what, missing)
     names = ("pose/rotation_deg_mean", "pose/translation_mean")
-    return _by_scene(entries, book, library, names, "pose_errors", "Pose errors", library.missing["pose_errors"])
+    yield from _by_setting(entries, book, library, names, "pose_errors", "Pose errors", library.missing["pose_errors"])
 
 
 def main_methods(entries: Sequence[Entry]) -> list[Entry]:
@@ -47,24 +45,21 @@ def main_methods(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if split_label(entry.method)[0] not in labels - {entry.method}]
 
 
-def _by_scene(
+def _by_setting(
     entries: Sequence[Entry], book: Scorebook, library: Library, names: Sequence[str], file: str, what: str,
     missing: str,
-) -> list[Table]:  # fmt: skip
-    """One table a setting, of the clean captures."""
-    clean = main_methods([entry for entry in entries if entry.result.cell.degradation == CLEAN])
+) -> Iterator[Table]:  # fmt: skip
+    clean = main_methods([entry for entry in entries if entry.degradation == CLEAN])
     groups = cells.by_setting(clean)
-    found = []
     for setting, each in groups.items():
         measured = [name for name in names if any(cells.value(entry.result, name) is not None for entry in each)]
         if measured:
             boards = {
-                question.scene: leaderboard.of_question(question, held, book, measured)
+                question.scene: leaderboard.of_question(held, book, measured)
                 for question, held in cells.by_question(each).items()
             }
             given = {method: cells.describe_given(held) for method, held in cells.by_method(each).items()}
-            found.append(_Scenes(setting, boards, given, library).table(file + setting.suffix(groups), what, missing))
-    return found
+            yield _Scenes(setting, boards, given, library).table(file + setting.suffix(groups), what, missing)
 
 
 @dataclass
@@ -79,14 +74,16 @@ class _Scenes:
     def __post_init__(self) -> None:
         self.notes = Footnotes()
         kept = {head.key: head for board in self.boards.values() for head in board.heads}
-        self.columns = sorted(kept.values(), key=lambda head: list(kept).index(head.key))
+        self.columns = list(kept.values())
         self.beside = [p for p in self.library.published if any(self._has(p, head.column) for head in self.columns)]
 
     def table(self, file: str, what: str, missing: str) -> Table:
-        heads = tuple(self._heads())
-        rows = [Row(label=scene, numbers=tuple(self._row(scene))) for scene in self.boards]
+        columns = list(self._columns())
+        heads = tuple(head for head, _ in columns)
+        rows = [Row(label=scene, numbers=tuple(number(scene) for _, number in columns)) for scene in self.boards]
         if len(rows) > 1:
-            rows.append(Row(label=f"mean of {len(rows)} scenes", numbers=tuple(self._means()), apart=True))
+            means = tuple(_mean([row.numbers[k] for row in rows], head) for k, head in enumerate(heads))
+            rows.append(Row(label=f"mean of {len(rows)} scenes", numbers=means, apart=True))
         seeds = sorted({row.seeds for board in self.boards.values() for row in board.rows})
         against = ", agreement with COLMAP" if self.setting.agreement else ""
         caption = (
@@ -99,56 +96,41 @@ class _Scenes:
         return Table(name=file, caption=caption, stub="scene", heads=heads, rows=tuple(rows), notes=tuple(self.notes),
                      remarks=remarks)  # fmt: skip
 
-    def _heads(self) -> Iterator[Head]:
-        for head in self.columns:
-            assert head.column
-            group = " ".join(filter(None, [head.column.heading, head.population, head.column.arrow]))
+    def _columns(self) -> Iterator[tuple[Head, Callable[[str], Number]]]:
+        """The head of each column, and its number in a scene: ours, then those published, with the gap between."""
+        for shown in self.columns:
+            assert shown.column
+            group = " ".join(filter(None, [shown.column.heading, shown.population, shown.column.arrow]))
+            head = Head(text="", group=group, column=shown.column)
             for method, given in self.given.items():
-                yield Head(group=group, text=method, notes=(self.notes.letter(f"{method}: given {given}"),))
-            for published in self._published(head):
-                views = head.column.name.startswith(VIEWS)
+                note = self.notes.letter(f"{method}: given {given}")
+                yield replace(head, text=method, notes=(note,)), partial(self._ours, shown, method)
+            for published in self._published(shown):
+                views = shown.column.name.startswith(VIEWS)
                 why = f"; {published.stage_note}" if published.stage_note and views else ""
-                note = (self.notes.letter(f"{published.method}: {published.note}{why}"),)
-                yield Head(group=group, text=published.method, notes=note, source="published")
-                if self._gap(published, head.column):
-                    yield Head(group=group, text=f"gap to {published.method}", source="gap")
+                note = self.notes.letter(f"{published.method}: {published.note}{why}")
+                theirs = partial(_theirs, published, shown.column)
+                yield replace(head, text=published.method, notes=(note,), source="published"), theirs
+                if self._comparable(published, shown.column):
+                    text = f"gap to {published.method}"
+                    yield replace(head, text=text, source="gap"), partial(self._gap, shown, published)
 
-    def _row(self, scene: str) -> Iterator[Number]:
-        for head in self.columns:
-            assert head.column
-            for method in self.given:
-                yield self._ours(scene, method, head)
-            for published in self._published(head):
-                value = published.value(scene, _name(head.column, published))
-                yield Number() if value is None else Number.plain(str(value))
-                if self._gap(published, head.column):
-                    ours = self._number(scene, published.ours, head).sort
-                    gap = None if value is None or ours is None else ours - float(value)
-                    yield Number() if gap is None else Number.plain(_signed(gap, head.column))
-
-    def _means(self) -> Iterator[Number]:
-        """Of ours, where every scene has a number; of the published, over the same scenes, by arithmetic."""
-        for head in self.columns:
-            assert head.column
-            for method in self.given:
-                yield _mean([self._number(scene, method, head).sort for scene in self.boards], head.column)
-            for published in self._published(head):
-                values = [published.value(scene, _name(head.column, published)) for scene in self.boards]
-                yield _mean([None if value is None else float(value) for value in values], head.column)
-                if self._gap(published, head.column):
-                    yield Number.plain("")
-
-    def _ours(self, scene: str, method: str, head: Head) -> Number:
+    def _ours(self, head: Head, method: str, scene: str) -> Number:
         board = self.boards[scene]
         row = next((row for row in board.rows if row.label == method), None)
         if row is None:
             return Number(notes=(self.notes.letter(f"{method}: not run on {scene}"),))
         why = [self.notes.letter(f"{method}, {scene}: {'; '.join(row.reasons)}")] if row.reasons else []
-        number, texts = self._number(scene, method, head), dict(board.notes)
+        number, texts = self._number(head, method, scene), dict(board.notes)
         why += [self.notes.letter(f"{scene}: {texts[letter]}") for letter in number.notes]
         return replace(number, failed=row.failed > 0, tuned=bool(row.tuned_on), notes=tuple(why))
 
-    def _number(self, scene: str, method: str, head: Head) -> Number:
+    def _gap(self, head: Head, published: Published, scene: str) -> Number:
+        assert head.column
+        ours, theirs = self._number(head, published.ours, scene).sort, _theirs(published, head.column, scene).sort
+        return Number() if ours is None or theirs is None else Number.plain(head.column.signed(ours - theirs))
+
+    def _number(self, head: Head, method: str, scene: str) -> Number:
         """Of a board in which nothing failed, the one number of both populations."""
         board = self.boards[scene]
         row = next((row for row in board.rows if row.label == method and row.numbers), None)
@@ -161,11 +143,9 @@ class _Scenes:
         return [] if head.population == "penalised" else [p for p in self.beside if self._has(p, head.column)]
 
     def _has(self, published: Published, column: Column | None) -> bool:
-        return column is not None and any(
-            published.value(scene, _name(column, published)) is not None for scene in self.boards
-        )
+        return column is not None and any(_theirs(published, column, scene).figures for scene in self.boards)
 
-    def _gap(self, published: Published, column: Column) -> bool:
+    def _comparable(self, published: Published, column: Column) -> bool:
         """Whether a difference means something: the same method, quantity and size of image."""
         if _name(column, published) not in published.comparable or published.ours not in self.given:
             return False
@@ -182,10 +162,15 @@ def _name(column: Column, published: Published) -> str:
     return PUBLISHED_AS.get(quantity, "") if alike else ""
 
 
-def _mean(values: Sequence[float | None], column: Column) -> Number:
-    known = [value for value in values if value is not None]
-    return Number.plain(column.show(float(np.mean(known)))) if known and len(known) == len(values) else Number()
+def _theirs(published: Published, column: Column, scene: str) -> Number:
+    value = published.value(scene, _name(column, published))
+    return Number() if value is None else Number.plain(str(value), sort=float(value))
 
 
-def _signed(value: float, column: Column) -> str:
-    return ("+" if value > 0 else "") + column.show(value) if math.isfinite(value) else "—"
+def _mean(numbers: Sequence[Number], head: Head) -> Number:
+    """Where every scene has a number; of the published, over the same scenes, by arithmetic."""
+    known = [number.sort for number in numbers if number.sort is not None]
+    if head.source == "gap":
+        return Number.plain("")
+    assert head.column
+    return Number.plain(head.column.show(float(np.mean(known)))) if len(known) == len(numbers) else Number()

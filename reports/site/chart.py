@@ -19,28 +19,33 @@ PLACES = (
 """Where a label may stand beside its point: right first."""
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 10, 40
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """From values to pixels. `ticks` are (pixel, text)."""
+    """From values to pixels, between the first and the last of its ticks."""
 
-    label: str
-    low: float
-    high: float
+    marked: Sequence[float]  # values of its ticks
     start: float
     end: float
     log: bool
-    ticks: tuple[tuple[float, str], ...] = ()
+    label: str = ""
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """(pixel, text)."""
+        return [(self.at(value), _text(value)) for value in self.marked]
 
     def at(self, value: float) -> float:
         return float(self.places(np.array([value]))[0])
 
     def places(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels, to a tenth; what is far outside is drawn at the edge."""
+        low, high = self.marked[0], self.marked[-1]
         if self.log:
-            values = np.log10(np.maximum(values, 1e-300))
-        parts = np.clip((values - self.low) / (self.high - self.low), -0.05, 1.05)
+            low, high, values = math.log10(low), math.log10(high), np.log10(np.maximum(values, 1e-300))
+        parts = np.clip((values - low) / (high - low), -0.05, 1.05)
         return np.round(self.start + parts * (self.end - self.start), 1)
 
 
@@ -88,26 +93,16 @@ class Chart:
 
 
 def horizontal(
-    label: str, low: float, high: float, *, log: bool = False, width: int = WIDTH, n: int = 6, whole: bool = False
-) -> Axis:
-    return _axis(label, low, high, LEFT, width - RIGHT, log, n, whole)
-
-
-def vertical(label: str, low: float, high: float, *, log: bool = False, height: int = HEIGHT, n: int = 5) -> Axis:
-    return _axis(label, low, high, height - BOTTOM, TOP, log, n)
-
-
-def _axis(
-    label: str, low: float, high: float, start: float, end: float, log: bool, n: int, whole: bool = False
+    label: str, low: float, high: float, *, log: bool = False, width: int = WIDTH, whole: bool = False
 ) -> Axis:
     """Widened to round ticks; of a logarithmic axis those are powers of ten, or 1, 2, 5 where there is room."""
-    values = _log_ticks(low, high, n) if log else _ticks(low, high, n, whole=whole)
-    places = [math.log10(value) for value in values] if log else values
-    axis = Axis(label=label, low=places[0], high=places[-1], start=start, end=end, log=log)
-    return Axis(
-        label=label, low=axis.low, high=axis.high, start=start, end=end, log=log,
-        ticks=tuple((axis.at(value), _text(value)) for value in values),
-    )  # fmt: skip
+    marked = _log_ticks(low, high, 6) if log else _ticks(low, high, 6, whole=whole)
+    return Axis(label=label, marked=marked, start=LEFT, end=width - RIGHT, log=log)
+
+
+def vertical(low: float, high: float, *, log: bool = False, height: int = HEIGHT, n: int = 5) -> Axis:
+    marked = _log_ticks(low, high, n) if log else _ticks(low, high, n)
+    return Axis(marked=marked, start=height - BOTTOM, end=TOP, log=log)
 
 
 def _ticks(low: float, high: float, n: int, *, whole: bool = False) -> list[float]:
@@ -119,8 +114,7 @@ def _ticks(low: float, high: float, n: int, *, whole: bool = False) -> list[floa
 
 
 def _log_ticks(low: float, high: float, n: int) -> list[float]:
-    low = max(low, 1e-12)
-    high = max(high, low)
+    low, high = max(low, 1e-12), max(high, low, 1e-12)
     if high < 8 * low:
         return [tick for tick in _ticks(low, high, n) if tick > 0]
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
@@ -128,27 +122,27 @@ def _log_ticks(low: float, high: float, n: int) -> list[float]:
         step = max(1, math.ceil((last - first) / 5))
         last = first + step * math.ceil((last - first) / step)
         return [10.0**k for k in range(first, last + 1, step)]
-    fine = [m * 10.0**k for k in range(first, last + 1) for m in (1, 2, 5)]
-    lower = max((v for v in fine if v <= low * (1 + 1e-9)), default=fine[0])
-    upper = min((v for v in fine if v >= high * (1 - 1e-9)), default=fine[-1])
-    if upper == lower:
-        upper = fine[fine.index(lower) + 1] if fine.index(lower) + 1 < len(fine) else lower * 2
-    return [v for v in fine if lower <= v <= upper]
+    return one_two_five(low, high)
+
+
+def one_two_five(low: float, high: float) -> list[float]:
+    """... 1, 2, 5, 10, 20 ...: from the last at or below `low` to the first at or above `high`."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    first = max(mark for mark in marks if mark <= low * (1 + 1e-9))
+    last = min(mark for mark in marks if mark >= high * (1 - 1e-9))
+    return [mark for mark in marks if first <= mark <= last]
 
 
 def _text(value: float) -> str:
     if value and not 1e-3 <= abs(value) < 1e6:
         exponent = math.floor(math.log10(abs(value)))
         mantissa = value / 10**exponent
-        text = f"10{_superscript(exponent)}"
+        text = f"10{str(exponent).translate(RAISED)}"
         return text if math.isclose(mantissa, 1) else f"{mantissa:g}·{text}"
     if abs(value) >= 1e4:
         return f"{value / 1000:g}k"
     return f"{value:g}".replace("-", "−")
-
-
-def _superscript(n: int) -> str:
-    return str(n).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def line(points: NDArray[np.float64], x: Axis, y: Axis) -> str:
@@ -185,11 +179,11 @@ def thinned(points: NDArray[np.float64], most: int = 120) -> NDArray[np.float64]
     return points if len(points) <= most else points[np.linspace(0, len(points) - 1, most).round().astype(int)]
 
 
-def learning(title: str, series: Mapping[str, tuple[str, NDArray[np.float64]]], *, log: bool, unit: str = "") -> Chart:
+def learning(title: str, series: Mapping[str, tuple[str, NDArray[np.float64]]], *, log: bool) -> Chart:
     """Curves of fits against wall seconds: `series` is says -> (method, (n, 2) of seconds and value)."""
     every = np.concatenate([points for _, points in series.values()])
     x = horizontal("wall time of the fit (s)", 0.0, float(every[:, 0].max()))
-    y = vertical(unit, float(every[:, 1].min()), float(every[:, 1].max()), log=log)
+    y = vertical(float(every[:, 1].min()), float(every[:, 1].max()), log=log)
     drawn = tuple(
         Series(method=method, says=says, line=line(thinned(points), x, y)) for says, (method, points) in series.items()
     )

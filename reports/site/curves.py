@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 FIRST = ("psnr", "loss")
 """What is drawn before all else, whatever stands before it in its name: `train/psnr` is a `psnr`."""
 
+Log = Sequence[Mapping[str, Any]]
+"""Rows of log.jsonl."""
+
 Points = NDArray[np.float64]
 
 
-def series(rows: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
+def series(rows: Log) -> dict[str, Points]:
     """Name -> (n, 2) of seconds and value, finite, in order of time; PSNR and loss first, constants left out."""
     pairs: dict[str, list[tuple[Any, Any]]] = {}
     for row in rows:
@@ -23,10 +26,8 @@ def series(rows: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
             pairs.setdefault(name, []).append((seconds, value))
     found = {name: _points(each) for name, each in pairs.items() if name not in ("step", "seconds")}
     moving = [
-        name
-        for name, points in found.items()
-        if len(points) > 1 and (np.ptp(points[:, 1]) > 0 or kind(name) in FIRST)
-    ]  # fmt: skip
+        name for name, points in found.items() if len(points) > 1 and (kind(name) in FIRST or np.ptp(points[:, 1]) > 0)
+    ]
     return {name: found[name] for name in sorted(moving, key=_place)}
 
 
@@ -54,10 +55,6 @@ def headline(named: Mapping[str, Points]) -> dict[str, Points]:
 
 def kind(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def is_loss(name: str) -> bool:
-    return "loss" in name.split("/")
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from reports.analysis import entries as analysed
 from reports.analysis.columns import COLUMNS, STAGES, Column, column
 from reports.analysis.entries import IOU, PSNR, Entry
 from reports.analysis.footnotes import Footnotes
+from reports.site.curves import Log
 
 WORST = 5
 LOG_ROWS = 5
@@ -41,63 +42,33 @@ class PerView:
     worst: str  # "h003 11.20, h001 12.00, ..."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stages:
-    """Held-out views: one column a stage, one row a quantity; a number is (text, flagged, letters of footnotes)."""
-
-    names: tuple[str, ...]
-    rows: tuple[tuple[Column, tuple[tuple[str, bool, str], ...]], ...]
-    footnotes: Footnotes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Detail:
-    entry: Entry
-    given: str
-    in_full: Pairs
-    ended: str  # "timeout in fit: killed after 900 s"; empty when done
-    numbers: tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]  # group -> (column, value, remark)
-    stages: Stages | None
-    per_view: tuple[PerView, ...]
-    notes: Pairs
-    config: Pairs
-    provenance: Pairs
-    log: tuple[str, ...]
-    stderr: str
-    command: str
-
-
-def detail(entry: Entry, log: Sequence[Mapping[str, Any]]) -> Detail:
-    """`log` holds the rows of its log.jsonl."""
+def detail(entry: Entry, log: Log) -> dict[str, Any]:
+    """What the page of a cell says of it; `log` holds the rows of its log.jsonl."""
     result = entry.result
-    return Detail(
-        entry=entry,
-        given=analysed.describe_given([entry]),
-        in_full=given_in_full([entry]),
-        ended="" if entry.done else analysed.ended(entry),
-        numbers=_numbers(entry),
-        stages=_stages(entry),
-        per_view=tuple(found for name in PER_VIEW if (found := _per_view(entry, name))),
-        notes=flat(result.notes),
-        config=flat(result.config),
-        provenance=provenance(entry),
-        log=tuple(_compact(row) for row in log[-LOG_ROWS:]),
-        stderr=_tail(entry.folder / "stderr.txt"),
-        command=command([result.cell]),
-    )
+    return {
+        "given": analysed.describe_given([entry]),
+        "in_full": given_in_full([entry]),
+        "ended": "" if entry.done else analysed.ended(entry),
+        "numbers": _numbers(entry),
+        "stages": _stages(entry),
+        "per_view": [found for name in PER_VIEW if (found := _per_view(entry, name))],
+        "notes": flat(result.notes),
+        "config": flat(result.config),
+        "provenance": provenance(entry),
+        "log": [_compact(row) for row in log[-LOG_ROWS:]],
+        "stderr": _tail(entry.folder / "stderr.txt"),
+        "command": command([result.cell]),
+    }
 
 
 def given_in_full(entries: Iterable[Entry]) -> Pairs:
     """What a method was given, in words: prior, intrinsics, masks, start; then what its makers had seen."""
-    found: dict[str, set[str]] = {}
-    for entry in entries:
-        told = dict(entry.result.given_in_full)
-        told["tuned on"] = ", ".join(entry.result.tuned_on)
-        told["pretrained on"] = ", ".join(entry.result.pretrained_on)
-        for what, words in told.items():
-            if words:
-                found.setdefault(what, set()).add(words)
-    return tuple((what, "; or ".join(sorted(words))) for what, words in found.items())
+    told: list[tuple[str, str]] = []
+    for result in (entry.result for entry in entries):
+        seen = {"tuned on": ", ".join(result.tuned_on), "pretrained on": ", ".join(result.pretrained_on)}
+        told += [(what, words) for what, words in {**result.given_in_full, **seen}.items() if words]
+    found = analysed.grouped(told, lambda pair: pair[0])
+    return tuple((what, "; or ".join(sorted({words for _, words in each}))) for what, each in found.items())
 
 
 def provenance(entry: Entry) -> Pairs:
@@ -114,23 +85,14 @@ def shared_provenance(entries: Sequence[Entry]) -> dict[str, str]:
 
 def command(cells: Iterable[Cell]) -> str:
     """The `unposed run` that asks these cells again. Efforts take a line each, and so do submissions."""
-    lines = []
-    cells = list(cells)
+    lines, cells = [], list(cells)
     run = sorted((cell for cell in cells if submission(cell) is None), key=lambda cell: (cell.effort, cell))
-    for effort, group in groupby(run, key=lambda cell: cell.effort):
-        held = list(group)
-        lines.append(
-            shlex.join(
-                [
-                    "unposed", "run",
-                    "-s", ",".join(sorted({cell.scene for cell in held})),
-                    "-d", ",".join(sorted({cell.degradation for cell in held}, key=analysed.degradation_order)),
-                    "-m", ",".join(sorted({cell.method for cell in held})),
-                    "--seeds", ",".join(map(str, sorted({cell.seed for cell in held}))),
-                    "--effort", effort,
-                ]
-            )
-        )  # fmt: skip
+    for effort, held in analysed.grouped(run, lambda cell: cell.effort).items():
+        scenes, methods = sorted({cell.scene for cell in held}), sorted({cell.method for cell in held})
+        degradations = sorted({cell.degradation for cell in held}, key=analysed.degradation_order)
+        words = ["-s", ",".join(scenes), "-d", ",".join(degradations), "-m", ",".join(methods)]
+        seeds = ",".join(map(str, sorted({cell.seed for cell in held})))
+        lines.append(shlex.join(["unposed", "run", *words, "--seeds", seeds, "--effort", effort]))
     return "\n".join(lines + [line for cell in sorted(cells) if (line := submission(cell))])
 
 
@@ -144,24 +106,30 @@ def submission(cell: Cell) -> str | None:
     return shlex.join(words) + " FILE_OR_FOLDER"
 
 
-def _numbers(entry: Entry) -> tuple[tuple[str, tuple[tuple[Column, str, str], ...]], ...]:
-    """Every column, but those of the stages, that the result has or says it lacks, in the order of the definitions."""
+def _numbers(entry: Entry) -> list[tuple[str, list[tuple[Column, str, str]]]]:
+    """Every column, but those of the stages, that the result has or says it lacks, in the order of the definitions.
+
+    By group: the column, its value, and what is to be remarked.
+    """
     result = entry.result
     names = {*result.metrics, *(f"cost/{key}" for key in result.cost), *result.absent}
-    names = {name for name in names if not _stage(name)}
-    ordered = [name for name in COLUMNS if name in names] + sorted(names - COLUMNS.keys())
     rows = []
-    for name in ordered:
+    for name in [*(name for name in COLUMNS if name in names), *sorted(names - COLUMNS.keys())]:
+        if _stage(name):
+            continue
         number = analysed.value(result, name)
         remark = "; ".join(analysed.flags_of(result, name)) if number is not None else analysed.absence(result, name)
         rows.append((column(name), "—" if number is None else column(name).show(number), remark))
-    return tuple((group, tuple(each)) for group, each in groupby(rows, key=lambda row: row[0].group))
+    return [(group, list(each)) for group, each in groupby(rows, key=lambda row: row[0].group)]
 
 
-def _stages(entry: Entry) -> Stages | None:
-    """What was measured of the held-out views at each stage that has a number; of the others, why they have none."""
+def _stages(entry: Entry) -> dict[str, Any] | None:
+    """What was measured of the held-out views at each stage that has a number; of the others, why they have none.
+
+    One column a stage, one row a quantity; a number is (text, flagged, letter of a footnote).
+    """
     result = entry.result
-    names = tuple(stage for stage in STAGES if any(name.startswith(f"nvs/{stage}/") for name in result.metrics))
+    names = [stage for stage in STAGES if any(name.startswith(f"nvs/{stage}/") for name in result.metrics)]
     if not names:
         return None
     footnotes = Footnotes()
@@ -170,12 +138,11 @@ def _stages(entry: Entry) -> Stages | None:
         held = [(f"nvs/{stage}/{quantity}", analysed.value(result, f"nvs/{stage}/{quantity}")) for stage in names]
         known = [name for name, _ in held if name in result.metrics or name in result.absent]
         if known:
-            numbers = tuple(_of_stage(entry, name, number, footnotes) for name, number in held)
-            rows.append((COLUMNS[known[0]], numbers))
+            rows.append((COLUMNS[known[0]], [_of_stage(entry, name, number, footnotes) for name, number in held]))
     for stage in STAGES:
         if stage not in names and f"nvs/{stage}" in result.absent:
             footnotes.letter(f"not {stage}: {result.absent[f'nvs/{stage}']}")
-    return Stages(names=names, rows=tuple(rows), footnotes=footnotes)
+    return {"names": names, "rows": rows, "footnotes": footnotes}
 
 
 def _of_stage(entry: Entry, name: str, number: float | None, footnotes: Footnotes) -> tuple[str, bool, str]:
@@ -215,8 +182,7 @@ def _per_view(entry: Entry, name: str) -> PerView | None:
 def flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:
     """Nested mappings as `outer/inner`, sorted, every value as text."""
     rows: list[tuple[str, str]] = []
-    for key in sorted(values):
-        value = values[key]
+    for key, value in sorted(values.items(), key=lambda item: item[0]):
         if isinstance(value, Mapping):
             rows += flat(value, f"{prefix}{key}/")
         else:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.record import ROTATION
 from reports.analysis.entries import IOU, PSNR, REGISTERED, Setting
-from reports.analysis.paired import Comparison
+from reports.analysis.paired import Ranks
 from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve, by_kind, show, show_area
 from reports.analysis.tradeoff import Cost, Costs
 from reports.site import chart
@@ -31,7 +32,7 @@ class Kind:
 
     setting: Setting
     kind: str
-    scenes: tuple[str, ...]
+    scenes: int
     cells: tuple[int, int]  # cells a severity: fewest and most
     charts: Mapping[str, Chart]
 
@@ -43,13 +44,10 @@ def robustness(curves: Sequence[Curve]) -> list[Kind]:
         spans = {name: _span([curve for curve in curves if curve.setting == setting], name) for name in TITLES}
         numbers = [level.n for curve in held for level in curve.levels]
         drawn = {name: _severity_chart(held, name, span) for name, span in spans.items() if span}
-        found.append(
-            Kind(
-                setting=setting, kind=kind, cells=(min(numbers), max(numbers)),
-                scenes=tuple(sorted({scene for curve in held for scene in curve.scenes})),
-                charts={name: each for name, each in drawn.items() if each.series},
-            )
-        )  # fmt: skip
+        charts = {name: each for name, each in drawn.items() if each.series}
+        scenes = {scene for curve in held for scene in curve.scenes}
+        few, many = min(numbers), max(numbers)
+        found.append(Kind(setting=setting, kind=kind, cells=(few, many), scenes=len(scenes), charts=charts))
     return found
 
 
@@ -66,7 +64,7 @@ def _span(curves: Sequence[Curve], name: str) -> tuple[float, float] | None:
 def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float]) -> Chart:
     top = max(level.severity for curve in curves for level in curve.levels)
     x = chart.horizontal("severity (0: clean)", 0.0, top, whole=True)
-    y = chart.vertical("", *span, log=name == ROTATION)
+    y = chart.vertical(*span, log=name == ROTATION)
     series = []
     for k, curve in enumerate(curves):
         aside = (k - (len(curves) - 1) / 2) * min(ASIDE, 16 / len(curves))
@@ -83,9 +81,7 @@ def _severity_chart(curves: Sequence[Curve], name: str, span: tuple[float, float
             continue
         line = "M" + "L".join(f"{mark.x:g} {mark.y:g}" for mark in marks)
         marks += [_break(curve, x, y, aside, drop)] if name == SUCCESS and curve.broken.breaks is not None else []
-        series.append(
-            Series(method=curve.method, given=curve.given, marks=tuple(marks), says=curve.method, line=line)
-        )  # fmt: skip
+        series.append(Series(method=curve.method, given=curve.given, marks=tuple(marks), says=curve.method, line=line))
     says = "; ".join(f"{curve.method}: area {show_area(curve, SUCCESS)}, breaks {curve.broken}" for curve in curves)
     return Chart(
         title=curves[0].kind, x=x, y=y, series=tuple(series),
@@ -108,13 +104,10 @@ def tradeoff(costs: Costs) -> Chart:
     """Seconds of a fit (logarithmic) against PSNR, one point a method."""
     width, height = 620, 300
     points = costs.points
-    x = chart.horizontal(
-        "wall time of a fit (s), median", min(p.seconds_range.low for p in points),
-        max(p.seconds_range.high for p in points), log=True, width=width,
-    )  # fmt: skip
-    y = chart.vertical(
-        "", min(p.psnr_range.low for p in points), max(p.psnr_range.high for p in points), height=height, n=6
-    )
+    low, high = min(p.seconds_range.low for p in points), max(p.seconds_range.high for p in points)
+    x = chart.horizontal("wall time of a fit (s), median", low, high, log=True, width=width)
+    low, high = min(p.psnr_range.low for p in points), max(p.psnr_range.high for p in points)
+    y = chart.vertical(low, high, height=height, n=6)
     labels = chart.place([(x.at(p.seconds), y.at(p.psnr), p.method) for p in points], width)
     says = "; ".join(f"{p.method}: {p.seconds:.0f} s, {p.psnr:.2f} dB" for p in points)
     return Chart(
@@ -137,43 +130,28 @@ def _cost(point: Cost, label: chart.Label, x: chart.Axis, y: chart.Axis) -> Seri
     return Series(method=point.method, given=point.given, marks=(mark,), says=point.method)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RankDiagram:
-    """A critical-difference diagram: mean ranks on a line, bars join methods that do not differ."""
+def rank_diagram(ranks: Ranks) -> dict[str, Any]:
+    """A critical-difference diagram: mean ranks on a line, bars join methods that do not differ.
 
-    width: int
-    height: int
-    ticks: tuple[tuple[float, str], ...]
-    labels: tuple[tuple[float, float, str, str, str], ...]  # x, y, "start" or "end", method, rank
-    bars: tuple[tuple[float, float, float], ...]  # x from, x to, y
-    span: float  # the critical difference in pixels
-    alt: str
-
-
-def rank_diagram(comparison: Comparison) -> RankDiagram | None:
-    ranks = comparison.ranks
-    if ranks is None:
-        return None
+    `ticks` are (x, rank); `labels` (x, y, "start" or "end", method, mean rank); `bars` (x from, x to, y); `span` is
+    the critical difference; all in pixels.
+    """
     width, top, step, margin = 640, 64, 20, 150
     k = len(ranks.methods)
 
     def at(rank: float) -> float:
         return round(margin + (rank - 1) / (k - 1) * (width - 2 * margin), 1)
 
-    bars = tuple(
-        (at(ranks.ranks[a]) - 5, at(ranks.ranks[b]) + 5, top + 9 + 7 * i) for i, (a, b) in enumerate(ranks.groups)
-    )
-    below = top + 22 + 7 * len(bars)
-    half = (k + 1) // 2
+    bars = [(at(ranks.ranks[a]) - 5, at(ranks.ranks[b]) + 5, top + 9 + 7 * i) for i, (a, b) in enumerate(ranks.groups)]
+    below, half = top + 22 + 7 * len(bars), (k + 1) // 2
     labels = []
     for i, (method, rank) in enumerate(zip(ranks.methods, ranks.ranks, strict=True)):
-        left = i < half
-        row = i if left else k - 1 - i
-        labels.append((at(rank), below + row * step, "end" if left else "start", method, f"{rank:.2f}"))
-    says = ", ".join(f"{method} {rank:.2f}" for method, rank in zip(ranks.methods, ranks.ranks, strict=True))
-    return RankDiagram(
-        width=width, height=below + half * step + 4, labels=tuple(labels), bars=bars,
-        ticks=tuple((at(rank), str(rank)) for rank in range(1, k + 1)),
-        span=round(ranks.difference / (k - 1) * (width - 2 * margin), 1),
-        alt=f"Mean ranks over {ranks.n} scenes: {says}; critical difference {ranks.difference:.2f}.",
-    )  # fmt: skip
+        row, side = (i, "end") if i < half else (k - 1 - i, "start")
+        labels.append((at(rank), below + row * step, side, method, f"{rank:.2f}"))
+    says = ", ".join(f"{method} {rank}" for *_, method, rank in labels)
+    return {
+        "width": width, "height": below + half * step + 4, "labels": labels, "bars": bars,
+        "ticks": [(at(rank), str(rank)) for rank in range(1, k + 1)],
+        "span": round(ranks.difference / (k - 1) * (width - 2 * margin), 1),
+        "alt": f"Mean ranks over {ranks.n} scenes: {says}; critical difference {ranks.difference:.2f}.",
+    }  # fmt: skip

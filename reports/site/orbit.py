@@ -33,6 +33,7 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
     views = sorted(held["truth"])
     truth = np.array([held["truth"][view] for view in views], dtype=float)  # (N, 4, 4)
     answered: Mapping[str, Any] = held.get("estimate") or {}
+    estimate = np.array([answered.get(view, NOWHERE) for view in views], dtype=float)
     centres = truth[:, :3, 3]
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
     reach = float(np.linalg.norm(centres - middle, axis=1).max()) or 1.0
@@ -51,9 +52,9 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
 
     return {
         "views": views,
-        "caption": _caption(truth, {k: answered[view] for k, view in enumerate(views) if view in answered}),
+        "caption": _caption(truth, estimate),
         "truth": numbers(truth),
-        "estimate": numbers(np.array([answered.get(view, NOWHERE) for view in views], dtype=float)),
+        "estimate": numbers(estimate),
         "heldout": numbers(np.array([heldout[view] for view in sorted(heldout)], dtype=float).reshape(-1, 4, 4)),
         "rotation": errors("pose/rotation_deg"),
         "translation": errors("pose/translation"),
@@ -65,16 +66,15 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
     }
 
 
-def _caption(truth: Array, answered: Mapping[int, Any]) -> str:
+def _caption(truth: Array, estimate: Array) -> str:
     """`29 of 30 views registered; median centre error 0.012 scene units`."""
-    estimate = {k: np.asarray(pose, dtype=float) for k, pose in answered.items()}
-    errors = [float(np.linalg.norm(pose[:3, 3] - truth[k, :3, 3])) for k, pose in estimate.items()]
-    known = [error for error in errors if math.isfinite(error)]
+    errors = np.linalg.norm(estimate[:, :3, 3] - truth[:, :3, 3], axis=1)
+    known = errors[np.isfinite(errors)]
     text = f"{len(known)} of {len(truth)} views registered"
-    middle = float(np.median(known)) if known else 0.0
-    return text + (
-        f"; median centre error {f'{middle:.3g}' if middle >= 1e-6 else 'below 1e-6'} scene units" if known else ""
-    )
+    if not len(known):
+        return text
+    middle = float(np.median(known))
+    return f"{text}; median centre error {f'{middle:.3g}' if middle >= 1e-6 else 'below 1e-6'} scene units"
 
 
 def _up(poses: Array) -> Array:

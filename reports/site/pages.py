@@ -7,14 +7,12 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from bench.record import OUTCOMES, ROTATION, read_log
+from bench.record import OUTCOMES, read_log
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
 from reports.analysis.entries import Entry, Question
-from reports.analysis.findings import of_question
+from reports.analysis.findings import finding
 from reports.analysis.scorebook import Scorebook
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical
@@ -25,22 +23,34 @@ from reports.site.template_environment import Render
 
 CURVES = 12  # of one fit
 
+Facts = dict[str, Any]
+"""What a template is told."""
+
 Learnt = dict[str, dict[str, curves.Points]]
 """PSNR and loss of each fit of a scene, by the page of its cell."""
 
 ASSETS = ("theme.js", "site.js", "cell.js", "orbit.js", "style.css")
 
 
-def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
+def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     """(path from the site's root, content) of every page and asset, one at a time."""
     for name in ASSETS:
         yield f"assets/{name}", (files("reports.site") / "assets" / name).read_text(encoding="utf-8")
     entries: Sequence[Entry] = facts["entries"]
     places = _places(entries)
     render = Render(template_environment.environment(facts, places))
-    yield render("index", covers=_covers(entries, album), **_overview(facts))
+    yield render(
+        "index",
+        covers=_covers(entries, album),
+        tiers=list(dict.fromkeys(facts["given"].values())),
+        measures=heat.MEASURES,
+        kinds=figures.robustness(facts["curves"]),
+        quantities=figures.TITLES,
+        tradeoffs=[(each, figures.tradeoff(each)) for each in facts["costs"]],
+    )
     yield render("cells", options=_options(entries), shown_columns=_glance(entries))
-    yield render("statistics", **_statistics(facts))
+    compared = [(each, each.ranks and figures.rank_diagram(each.ranks)) for each in facts["comparisons"]]
+    yield render("statistics", compared=compared)
     yield render("protocol")
     relatives = Relatives(entries)
     for held in cells.by_scene(entries).values():
@@ -50,43 +60,23 @@ def site(facts: Mapping[str, Any], album: Album) -> Iterator[tuple[str, str]]:
             series = curves.series(log)
             learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
             yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
-        for question, each in cells.by_question(held).items():
-            yield render(
-                "scene",
-                path=places[question],
-                kin=list(cells.by_question(held)),
-                **_scene(question, each, facts["book"], album, learnt),
-            )
+        kin = cells.by_question(held)
+        for question, each in kin.items():
+            told = _scene(question, each, facts["book"], album, learnt)
+            yield render("scene", path=places[question], kin=list(kin), **told)
 
 
 def _places(entries: Sequence[Entry]) -> dict[Question, str]:
     """A page for each question; the first of a scene bears the scene's own name."""
     found: dict[Question, str] = {}
     for scene, each in cells.by_scene(entries).items():
-        for k, question in enumerate(cells.by_question(each)):
-            name = "/".join((scene, question.degradation, question.effort, question.protocol, question.reference))
+        kin = cells.by_question(each)
+        for k, question in enumerate(kin):
             short = f"{scene}/{question.degradation}"
-            alone = sum(other.degradation == question.degradation for other in cells.by_question(each)) == 1
+            name = "/".join((short, question.effort, question.protocol, question.reference))
+            alone = sum(other.degradation == question.degradation for other in kin) == 1
             found[question] = f"scenes/{slug(scene if k == 0 else short if alone else name)}.html"
     return found
-
-
-def _overview(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "tiers": list(dict.fromkeys(facts["given"].values())),
-        "measures": heat.MEASURES,
-        "statistics": list(leaderboard.STATISTICS),
-        "kinds": figures.robustness(facts["curves"]),
-        "quantities": figures.TITLES,
-        "tradeoffs": [(each, figures.tradeoff(each)) for each in facts["costs"]],
-    }
-
-
-def _statistics(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "statistics": list(leaderboard.STATISTICS),
-        "compared": [(each, figures.rank_diagram(each)) for each in facts["comparisons"]],
-    }
 
 
 def _covers(entries: Sequence[Entry], album: Album) -> dict[str, Picture | None]:
@@ -118,21 +108,19 @@ def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
     }
 
 
-def _scene(
-    question: Question, entries: Sequence[Entry], book: Scorebook, album: Album, learnt: Learnt
-) -> dict[str, Any]:  # fmt: skip
+def _scene(question: Question, entries: Sequence[Entry], book: Scorebook, album: Album, learnt: Learnt) -> Facts:
     """One scene under one degradation: its table, renders, cameras and curves."""
     methods = cells.by_method(entries)
     return {
         "question": question,
-        "finding": of_question(question, entries, book),
-        "board": leaderboard.of_question(question, entries, book),
-        "cells": leaderboard.every_cell(question, entries, book),
+        "finding": finding(question.title, entries, book),
+        "board": leaderboard.of_question(entries, book),
+        "cells": leaderboard.every_cell(entries, book),
         "views": album.common[question],
         "truth": album.truth[question],
         "shown": album.shown[question],
         "strips": [_strip(each, album) for each in methods.values()],
-        "cameras": [(entry, orbit(entry)) for entry in map(_for_cameras, methods.values())],
+        "cameras": [(entry, orbit(entry)) for each in methods.values() if (entry := typical(each))],
         "curves": _learning(entries, learnt),
     }
 
@@ -147,39 +135,23 @@ def _strip(entries: Sequence[Entry], album: Album) -> tuple[Entry, tuple[View, .
     return entries[0], (), why
 
 
-def _for_cameras(entries: Sequence[Entry]) -> Entry:
-    """The seed whose cameras stand for a method: the middle one by rotation error, of those done."""
-
-    def error(entry: Entry) -> float:
-        found = cells.value(entry.result, ROTATION)
-        return np.inf if found is None or np.isnan(found) else found
-
-    done = [entry for entry in entries if entry.done]
-    ordered = sorted(done or entries, key=lambda entry: (error(entry), entry.seed))
-    return ordered[(len(ordered) - 1) // 2]
-
-
 def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
     """PSNR and loss of all fits of a question."""
-    held = [(entry, learnt[entry.page]) for each in cells.by_method(entries).values() for entry in each]
+    ordered = [entry for each in cells.by_method(entries).values() for entry in each]
     found = []
     for name, title in (("psnr", "Training PSNR (dB)"), ("loss", "Training loss")):
-        series = {
-            f"{entry.method}, seed {entry.seed}": (entry.method, points[name])
-            for entry, points in held
-            if name in points
-        }
-        if series:
-            found.append(chart.learning(title, series, log=name == "loss"))
+        held = [entry for entry in ordered if name in learnt[entry.page]]
+        series = {f"{e.method}, seed {e.seed}": (e.method, learnt[e.page][name]) for e in held}
+        found += [chart.learning(title, series, log=name == "loss")] if series else []
     return found
 
 
 def _cell(
-    entry: Entry, log: Sequence[Mapping[str, Any]], series: Mapping[str, curves.Points], album: Album,
-    relatives: Relatives,
-) -> dict[str, Any]:  # fmt: skip
+    entry: Entry, log: curves.Log, series: Mapping[str, curves.Points], album: Album, relatives: Relatives
+) -> Facts:
     views = album.views[entry.page]
     return {
+        "entry": entry,
         "detail": details.detail(entry, log),
         "views": views,
         "viewer": [_viewer(view) for view in views],
@@ -192,23 +164,17 @@ def _cell(
 
 
 def _one(entry: Entry, name: str, points: curves.Points) -> chart.Chart:
-    log = curves.is_loss(name) and bool((points[:, 1] > 0).all())
+    log = "loss" in name.split("/") and bool((points[:, 1] > 0).all())
     return chart.learning(name, {name: (entry.method, points)}, log=log)
 
 
-def _viewer(view: View) -> dict[str, Any]:
+def _viewer(view: View) -> Facts:
     """What the slider needs of one view."""
     return {
         "name": view.name,
         "truth": view.truth.path,
         "stages": [
-            {
-                "name": stage,
-                "path": picture.path,
-                "alt": picture.alt,
-                "problem": picture.problem,
-                "score": view.scores[stage],
-            }
-            for stage, picture in view.stages.items()
+            {"name": stage, "path": p.path, "alt": p.alt, "problem": p.problem, "score": view.scores[stage]}
+            for stage, p in view.stages.items()
         ],
     }

@@ -8,13 +8,15 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from reports import text
 from reports.analysis import entries as analysed
 from reports.analysis import robustness
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
 from reports.analysis.entries import Question
+from reports.analysis.leaderboard import STATISTICS
 from reports.analysis.table import spans
 from reports.pictures import ERROR_FULL
 
@@ -34,10 +36,7 @@ class Render:
 
 
 def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Environment:
-    made = Environment(
-        loader=PackageLoader("reports.site"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+    made = text.environment("reports.site", autoescape=True)
     first = {question.scene: path for question, path in reversed(list(places.items()))}
     made.globals |= dict(facts) | {
         "places": places,
@@ -49,6 +48,7 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
         "describe_given": analysed.describe_given,
         "short": SHORT,
         "stages": STAGES,
+        "statistics": list(STATISTICS),
         "magma": _magma(), "error_full": ERROR_FULL,
         "kinds_of": lambda columns: spans(kind for kind, _ in columns),
         "show_area": robustness.show_area,

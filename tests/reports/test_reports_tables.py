@@ -11,16 +11,14 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import footnotes, heat, leaderboard, robustness, tradeoff
 from reports.analysis.entries import MEAN_COLOUR, PSNR, read
-from reports.analysis.findings import of_question
+from reports.analysis.findings import finding
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.verdict import verdict
 
 
 def board_of(entries, scene, degradation="clean"):
-    question, held = next(
-        (q, e) for q, e in cells.by_question(entries).items() if (q.scene, q.degradation) == (scene, degradation)
-    )
-    return leaderboard.of_question(question, held, Scorebook(entries))
+    held = next(e for q, e in cells.by_question(entries).items() if (q.scene, q.degradation) == (scene, degradation))
+    return leaderboard.of_question(held, Scorebook(entries))
 
 
 def numbers(board, method):
@@ -275,7 +273,7 @@ def sentences(entries):
 
 def said_of(entries, scene):
     question, held = next((q, e) for q, e in cells.by_question(entries).items() if q.scene == scene)
-    return "".join(part.text for part in of_question(question, held, Scorebook(entries)))
+    return "".join(part.text for part in finding(question.title, held, Scorebook(entries)))
 
 
 def test_the_verdict_names_the_winner_the_ceiling_and_the_failures(suite):
