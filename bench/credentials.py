@@ -8,8 +8,10 @@ _USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/:@]*(?::\S*)?@", re.
 """`scheme://user:password@`; the password may hold any sign, as SQLAlchemy reads it. `sqlite:///a@b` has no user."""
 
 _QUERY = re.compile(
-    r"(?P<name>[?&;](?:user|username|password|passwd|pwd|token|key|secret|api_key)=)[^\s&;]*", re.IGNORECASE
+    r"(?P<name>[?&;#][^=&;#\s]*(?:user|pass|pwd|token|key|secret|signature|credential)[^=&;#\s]*=)[^\s&;#]*",
+    re.IGNORECASE,
 )
+"""`?access_token=...`, `&X-Amz-Signature=...`, `#apikey=...`."""
 
 
 def without_credentials(text: str) -> str:

@@ -28,7 +28,7 @@ SOLVED_BELOW_DEG = 5.0
 """A cell is a success where it is done and ROTATION is below this (the protocol, 7)."""
 
 TOO_SHORT = "too short to converge"
-"""Begins the flag of a fit whose effort cannot be enough for its method."""
+"""Begins the flag of a fit at `smoke` that cannot be enough for its method. At other efforts it is no excuse."""
 
 Outcome = Literal[
     "solved", "answered", "short", "done", "collapsed", "skipped", "timeout", "out_of_memory", "failed",
@@ -84,7 +84,8 @@ class Result:
             return self.status
         if self.solved:
             return "solved"
-        return "short" if any(flag.startswith(TOO_SHORT) for flag in self.flags) else "answered"
+        said = self.cell.effort == "smoke" and any(flag.startswith(TOO_SHORT) for flag in self.flags)
+        return "short" if said else "answered"
 
     @property
     def threads(self) -> int | None:

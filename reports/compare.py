@@ -2,14 +2,15 @@
 
 A change is B minus A, of cells that ask the same question. A change within a column's tolerance is none: what is
 computed on two machines is never equal to the last bit. What B does not tell is worse: a cell that it lacks, a number
-that it lost.
+that it lost. Sides that two protocols judged are shown beside each other, and neither is called worse: they were
+measured with two rules.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from reports.analysis import stats
 from reports.analysis.columns import Column, column
 from reports.analysis.entries import Entry, Question, counted
 from reports.analysis.leaderboard import show_interval
+
+Key = tuple[Question, str, int]
+"""Scene, degradation, effort, kind of truth; method; seed."""
 
 QUALITY = {
     "pose/rotation_deg_median": 0.1, "pose/registered": 0.01, "nvs/aligned/psnr": 0.1, "nvs/aligned/iou": 0.005,
@@ -51,6 +55,10 @@ class Side:
     label: str
     method: str  # empty: all of them
     entries: tuple[Entry, ...]
+
+    @property
+    def protocols(self) -> str:
+        return ", ".join(sorted({entry.result.protocol for entry in self.entries}))
 
     @property
     def revisions(self) -> str:
@@ -102,8 +110,14 @@ class Compared:
     cells: Mapping[str, Sequence[tuple[str, str]]]  # kind -> name of a cell, and how it ended, turned, or what it lacks
 
     @property
+    def is_one_protocol(self) -> bool:
+        return all(pair.a.result.protocol == pair.b.result.protocol for pair in self.pairs)
+
+    @property
     def regressions(self) -> tuple[str, ...]:
-        """What got worse, in words; none is what a continuous check wants."""
+        """What got worse, in words; none is what a continuous check wants. None between two protocols."""
+        if not self.is_one_protocol:
+            return ()
         counts = {what: len(self.cells[kind]) for kind, (_, what) in KINDS.items() if what}
         found = [f"{counted(n, 'cell')} {what}" for what, n in counts.items() if n]
         return (*found, *(f"{title(each.column)} {said(each)}" for each in self.changes if each.lost))
@@ -127,12 +141,12 @@ def compare(a: Side, b: Side) -> Compared:
     if bool(a.method) != bool(b.method):
         raise ValueError("compare: name a method on both sides (runs/a:nerf runs/a:gnerf), or on neither")
     across = bool(a.method) and a.method != b.method
-    left, right = ({_key(entry, across): entry for entry in each.entries} for each in (a, b))
+    left, right = _keyed(a, b, across)
     shared = [key for key in left if key in right]
     if not shared:
         raise ValueError(
             f"compare: {a.label} and {b.label} have no cell in common: a pair shares scene, degradation, "
-            f"{'' if across else 'method, '}seed, effort, protocol and kind of truth"
+            f"{'' if across else 'method, '}seed, effort and kind of truth"
         )
     pairs = tuple(Pair(name=_name(left[key], across), a=left[key], b=right[key]) for key in shared)
     both = [pair for pair in pairs if pair.a.done and pair.b.done]
@@ -155,8 +169,15 @@ def compare(a: Side, b: Side) -> Compared:
     return Compared(a=a, b=b, pairs=pairs, only_b=only_b, changes=tuple(filter(None, changes)), cells=found)
 
 
-def _key(entry: Entry, across: bool) -> tuple[Question, str, int]:
-    return entry.question, "" if across else entry.method, entry.seed
+def _keyed(a: Side, b: Side, across: bool) -> tuple[dict[Key, Entry], dict[Key, Entry]]:
+    """The cells of each side by what they are asked. A protocol is a part of it where a side has several."""
+    several = any("," in each.protocols for each in (a, b))
+
+    def key(entry: Entry) -> Key:
+        question = entry.question if several else replace(entry.question, protocol="")
+        return question, "" if across else entry.method, entry.seed
+
+    return {key(entry): entry for entry in a.entries}, {key(entry): entry for entry in b.entries}
 
 
 def _name(entry: Entry, across: bool) -> str:
@@ -202,7 +223,7 @@ def _change(both: Sequence[Pair], name: str, tolerance: float) -> Change | None:
     return Change(
         column=shown, tolerance=tolerance, n=len(pairs), counts=name not in COST,
         a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
-        interval=stats.interval(stats.strata(difference, [pair.a.scene for pair in pairs]), stats.mean),
+        interval=stats.interval_of(difference, [pair.a for pair in pairs], stats.mean),
         better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
         worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
         best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),

@@ -14,7 +14,10 @@ LISTED = 10  # cells named of each kind
 def lines(compared: Compared) -> list[str]:
     """What `unposed compare` prints."""
     sides = (("A", compared.a), ("B", compared.b))
-    said = [f"{name}  {each.label}  {len(each.entries)} cells, git {each.revisions}" for name, each in sides]
+    said = [
+        f"{name}  {each.label}  {len(each.entries)} cells, {each.protocols}, git {each.revisions}"
+        for name, each in sides
+    ]
     pairs = compared.pairs
     said.append(
         f"{len(pairs)} pairs ({sum(p.a.solved for p in pairs)} solved in A, {sum(p.b.solved for p in pairs)} in B); "
@@ -30,6 +33,8 @@ def lines(compared: Compared) -> list[str]:
                 told = [f"{name}  {shown.show(a)} -> {shown.show(b)} {shown.unit}".rstrip() for name, a, b in cells]
                 said += ["", f"{title(shown)}, {what} changes:", *(f"  {line}" for line in told)]
     verdict = "worse: " + "; ".join(compared.regressions) if compared.regressions else "nothing got worse"
+    if not compared.is_one_protocol:
+        verdict = f"judged by two protocols, {compared.a.protocols} and {compared.b.protocols}: no difference is a loss"
     return [*said, "", verdict]
 
 
@@ -45,7 +50,7 @@ def _table(changes: Sequence[Change]) -> list[str]:
     rows: list[tuple[str, ...]] = [heads]
     for each in changes:
         shown = each.column
-        interval = show_interval(each.interval, shown) or "one cell"
+        interval = show_interval(each.interval, shown) or ("one cell" if each.n == 1 else "one scene")
         unit = f" ({shown.unit})" if shown.unit else ""
         same = each.n - each.better - each.worse
         rows.append((f"{title(shown)}{unit} {shown.arrow}", str(each.n), shown.show(each.a), shown.show(each.b),
@@ -60,7 +65,8 @@ def _table(changes: Sequence[Change]) -> list[str]:
 def as_json(compared: Compared) -> dict[str, Any]:
     """For programs; numbers in the units of the columns."""
     return {
-        "a": compared.a.label, "b": compared.b.label, "pairs": len(compared.pairs),
+        "a": compared.a.label, "b": compared.b.label, "protocols": [compared.a.protocols, compared.b.protocols],
+        "pairs": len(compared.pairs),
         "only_a": len(compared.cells["lacking"]), "only_b": compared.only_b, "regressions": compared.regressions,
         **compared.cells,
         "changes": {

@@ -125,6 +125,16 @@ def test_nothing_of_a_worker_outlives_its_cell(tmp_path, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("kind", ["namespaces", "landlock", "none"])
+def test_nothing_outlives_a_worker_that_kills_its_supervisor(tmp_path, monkeypatch, kind):
+    if kind != "none" and (fault := isolation.fault_of(kind)):
+        pytest.skip(f"this machine has no {kind}: {fault}")
+    _standing(kind, monkeypatch)
+    word = f"orphan-{os.getpid()}-{kind}"
+    assert settled(tmp_path, f"{BURGLAR}[route=patricide,target={word}]", kind).status in ("done", "failed")
+    assert not [process for process in psutil.process_iter(["cmdline"]) if word in (process.info["cmdline"] or [])]
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "landlock", "none"])
 def test_a_worker_that_holds_the_interpreters_lock_dies_with_its_judge(tmp_path, kind):
     if kind != "none" and (fault := isolation.fault_of(kind)):
         pytest.skip(f"this machine has no {kind}: {fault}")

@@ -85,7 +85,14 @@ def constants() -> dict[str, Any]:
 def code() -> dict[str, str]:
     """Digests of the judge's modules and of the geometry that refinement shares, comments and docstrings stripped."""
     room = Path(__file__).parent
-    files = [*sorted(room.glob("*.py")), room.parent / "runner" / "evaluate.py", room.parent / "geometry_torch.py"]
+    runner = room.parent / "runner"
+    files = [
+        *sorted(room.glob("*.py")),
+        runner / "evaluate.py",
+        runner / "render_client.py",
+        room.parent / "geometry_torch.py",
+    ]
+    files += [runner / "worker" / "fields.py"]  # which half of an image a stage sees
     return {path.relative_to(room.parent).as_posix(): file_digest(path) for path in files}
 
 

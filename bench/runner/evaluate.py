@@ -25,6 +25,7 @@ from bench.poses_io.saved_fit import read_fit
 from bench.poses_io.transforms import describe
 from bench.record import write_json
 from bench.runner.executors.base import Executor
+from bench.runner.provenance import versions
 from bench.runner.render_client import HeldOutRenders, RenderClient, RenderError, SavedField
 from bench.scene import Scene, Truth
 from bench.submission import HELDOUT, Submission
@@ -35,6 +36,9 @@ SHOWN_VIEWS = 6
 
 _SHOWING = threading.Lock()
 """Cells side by side may have two draws of a degradation, whose pictures must not be mixed."""
+
+LIBRARIES = ("evo", "lpips", "numpy", "pillow", "scikit-image", "scipy")
+"""What a judgement is computed by."""
 
 
 class Judge:
@@ -51,8 +55,8 @@ class Judge:
         self._lpips: Lpips | str | None = None
 
     def ingredients(self) -> dict[str, Any]:
-        """What decides a judgement beside the fit: rules, constants, code, and the weights of LPIPS."""
-        made_of = {**protocol.constants(), "lpips": Lpips.identify(self._backbone)}
+        """What decides a judgement beside the fit: rules, constants, code, libraries, and the weights of LPIPS."""
+        made_of = {**protocol.constants(), "lpips": Lpips.identify(self._backbone), "libraries": versions(LIBRARIES)}
         return made_of if self.refine else made_of | {"refine": False}
 
     def level(self, planned: Planned, scene: Scene) -> dict[str, float]:

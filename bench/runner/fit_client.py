@@ -228,6 +228,12 @@ def rename(cell: Path, earlier: str, fit: str) -> None:
         write_json(request, read_json(request) | {"fingerprint": fit})
 
 
+def keep_aside(cell: Path, name: str) -> None:
+    """Move a cell's result to `previous/NAME`."""
+    (cell / "previous").mkdir(exist_ok=True)
+    (cell / "result.json").replace(cell / "previous" / name)
+
+
 def discard(cell: Path) -> None:
     """Forget a cell's fit, its log and its messages, and what a judge made of it."""
     forget(cell)

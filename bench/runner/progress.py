@@ -60,10 +60,11 @@ def closing(results: Sequence[Result]) -> list[str]:
     for result in results:
         methods.setdefault(result.cell.method, []).append(result)
     width = max(map(len, methods), default=0)
-    rows = [
-        f"{method:<{width}}  {_counts(each)}" + (f"  {cost} a fit" if (cost := fit_cost(each)) else "")
-        for method, each in methods.items()
-    ]
+    rows = []
+    for method, each in methods.items():
+        cost, tuned = fit_cost(each), sorted({result.cell.scene for result in each if result.tuned_here})
+        parts = [f"{method:<{width}}", _counts(each), f"{cost} a fit" if cost else ""]
+        rows.append("  ".join(filter(None, [*parts, f"† tuned on {', '.join(tuned)}" if tuned else ""])))
     return [*(rows if len(rows) > 1 else []), tally(results)]
 
 

@@ -23,7 +23,7 @@ from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
-from bench.runner.fit_client import finished_fit, go_on, rename, request_fit, shown_to
+from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
 from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.provenance import cpu_count, provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
@@ -234,20 +234,19 @@ class Runner:
         except FileNotFoundError:
             return
         except ValueError:
-            (folder / "previous").mkdir(exist_ok=True)
-            (folder / "result.json").replace(folder / "previous" / "unreadable.json")
+            keep_aside(folder, "unreadable.json")
             return
+        aside = f"{earlier.fingerprints['judgement'][:12]}.json"
         if is_broken(earlier):
-            (folder / "previous").mkdir(exist_ok=True)
-            (folder / "result.json").replace(folder / "previous" / REWRITTEN)
+            keep_aside(folder, REWRITTEN)
         elif not self.fingerprints.is_same_fit(planned, earlier):
-            aside = folder / "previous" / f"{earlier.fingerprints['judgement'][:12]}.json"
-            aside.parent.mkdir(exist_ok=True)
-            (folder / "result.json").replace(aside)
+            keep_aside(folder, aside)
         elif self.settings.retry_failed and earlier.status in RERUNNABLE and earlier.stage != "judge":
             go_on(folder, self.settings.fit_limit(planned.cell.effort))
             (folder / "result.json").unlink()
         else:
+            if earlier.protocol != self.judge.protocol:  # what another protocol said of the same fit is kept
+                keep_aside(folder, aside)
             rename(folder, earlier.fingerprints["fit"], fit)
 
     def record(self, planned: Planned, **facts: Any) -> Result:

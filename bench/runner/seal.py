@@ -1,7 +1,8 @@
 """A result carries a seal, so that one which was changed after it was judged is found out and settled again.
 
 The digest is of everything else in it; the code of it is made with a key of this user's, which lies where no worker
-sees it. A result from another machine has a key that is not here, and its digest alone is held against it.
+sees it. A result from another machine has a key that is not here: it is settled again from its fit, unless a person
+says that such results are trusted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 
 from bench.record import Result, canonical
 
-SINCE = "isolation"
-"""What the provenance of every sealed result has: one that has it and no seal was robbed of it."""
+BEFORE = "posefree/1"
+"""Results of this protocol were not sealed; of any later one, a result without a seal was robbed of it."""
+
+TRUST = "UNPOSED_TRUST_FOREIGN"
 
 
 def sealed(result: Result) -> Result:
@@ -32,14 +35,17 @@ def sealed(result: Result) -> Result:
 
 
 def is_broken(result: Result) -> bool:
-    """Whether a result was changed after it was sealed. One that was recorded before there were seals has none."""
+    """Whether a result was changed after it was sealed, or is sealed by a key that is not this user's, and so by
+    anybody: such ones are taken where UNPOSED_TRUST_FOREIGN is set. posefree/1 had no seals."""
     if not result.seal:
-        return SINCE in result.provenance
+        return result.protocol != BEFORE
     digest = _digest(result)
     if result.seal.get("sha256") != digest:
         return True
     key = _key()
-    return bool(key) and result.seal.get("key") == _name(key) and result.seal.get("code") != _code(key, digest)
+    if key and result.seal.get("key") == _name(key):
+        return result.seal.get("code") != _code(key, digest)
+    return bool(key) and not os.environ.get(TRUST)
 
 
 def key_folder() -> Path:

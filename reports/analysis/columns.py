@@ -221,7 +221,7 @@ SHORT = {STAGES[stage][0]: stage for stage in ("refined", "half", "registered")}
 COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_PER_VIEW_COLUMNS, *_OTHER_COLUMNS)}
 
 HEADLINE = (
-    "pose/rotation_deg_median", "pose/translation_relative", "pose/auc_15", "pose/registered",
+    "pose/rotation_deg_median", "pose/translation_relative", "pose/frame_tilt_deg", "pose/auc_15", "pose/registered",
     "nvs/aligned/iou", "nvs/aligned/psnr", "nvs/aligned/ssim", "nvs/aligned/lpips_alex",
     "nvs/refined/iou", "nvs/refined/psnr", "nvs/half/iou", "nvs/half/psnr",
     "nvs/registered/iou", "nvs/registered/psnr",

@@ -20,6 +20,9 @@ from reports.naming import slug
 T = TypeVar("T")
 K = TypeVar("K")
 
+TWO_FRAMES = "centres and rotations tell two frames"
+"""In the flag of an alignment whose frame is in doubt (bench.judge.align)."""
+
 REGISTERED, PSNR, IOU = "pose/registered", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
 INPUTS = {
@@ -210,8 +213,14 @@ def ended(entry: Entry) -> str:
 
 
 def flags_of(result: Result, name: str) -> list[str]:
-    """The flags that concern a column: `nvs/aligned: constant image` concerns `nvs/aligned/psnr`."""
-    return [flag for flag in result.flags if f"{name}/".startswith(flag.partition(":")[0].strip() + "/")]
+    """The flags that concern a column: `nvs/aligned: constant image` concerns `nvs/aligned/psnr`. So does that of a
+    frame in doubt, for aligned views are rendered in it."""
+    framed = name.startswith("nvs/aligned/")
+    return [
+        flag
+        for flag in result.flags
+        if f"{name}/".startswith(flag.partition(":")[0].strip() + "/") or (framed and TWO_FRAMES in flag)
+    ]
 
 
 def describe_given(entries: Iterable[Entry]) -> str:

@@ -13,7 +13,7 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Setting, ranges
+from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, Setting, ranges
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
@@ -24,6 +24,9 @@ STATISTICS = {"iqm": stats.iqm, "median": stats.median, "mean": stats.mean}
 
 INTERVAL_FROM = 5
 """Seeds of a scene from which a spread is shown as a bootstrap interval of the median; below, as the range."""
+
+TILT = "pose/frame_tilt_deg"
+"""A column of those tables in which a frame is in doubt: it explains poor aligned views beside good refined ones."""
 
 RANKED_BY = (IOU, PSNR, ROTATION)
 """The first of these that the cells have decides, failures charged."""
@@ -102,8 +105,9 @@ def _heads(entries: Sequence[Entry], names: Sequence[str], *, twice: bool) -> tu
     """Columns that some result has, or says it lacks. Those in which a failure has a price stand twice wherever a cell
     did not succeed; registered views once, for of the successes it says little."""
     heads: list[Head] = []
+    tilted = any(TWO_FRAMES in flag for entry in entries for flag in entry.result.flags)
     for name in names:
-        if not any(_spoken_of(entry, name) for entry in entries):
+        if not any(_spoken_of(entry, name) for entry in entries) or (name == TILT and not tilted):
             continue
         if name in CHARGED and twice:
             heads.append(Head.of(COLUMNS[name], "penalised"))

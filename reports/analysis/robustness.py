@@ -227,4 +227,7 @@ def show(name: str, point: Point) -> str:
     def text(value: float) -> str:
         return f"{100 * value:.0f} %" if name in (SUCCESS, REGISTERED) else column(name).show(value)
 
-    return text(point.value) + (f" [{text(point.interval.low)}, {text(point.interval.high)}]" if point.interval else "")
+    if point.interval is None:
+        return text(point.value)
+    over = " over scenes" if point.interval.over == "scenes" else ""
+    return f"{text(point.value)} [{text(point.interval.low)}, {text(point.interval.high)}]{over}"

@@ -45,8 +45,7 @@ class Scored:
 
     def interval(self, statistic: stats.Statistic) -> stats.Interval | None:
         """95 %; None where there is one cell, or a score that is not finite."""
-        strata = stats.strata(self.values, [entry.scene for entry in self.entries])
-        return stats.interval(strata, statistic) if np.isfinite(self.values).all() else None
+        return stats.interval_of(self.values, self.entries, statistic) if np.isfinite(self.values).all() else None
 
 
 class Scorebook:
@@ -77,8 +76,9 @@ class Scorebook:
 
     def penalised(self, entries: Sequence[Entry], name: str) -> Scored:
         """Over all cells tried. An answer that is worse than the charge, or no number, scores the charge: giving no
-        answer never pays. An answer that lacks the column (a method without a field has no PSNR) does not count."""
-        kept = [e for e in cells.tried(entries) if not e.done or cells.value(e.result, name) is not None]
+        answer never pays. So does an answer whose render failed. One that lacks the column by its nature (a method
+        without a field has no PSNR) does not count."""
+        kept = [entry for entry in cells.tried(entries) if _counts(entry, name)]
         charges = np.array([CHARGES.get(name, self.level(entry)) for entry in kept])
         found = cells.array(kept, name)
         found = np.where([entry.done for entry in kept], found, math.nan)
@@ -87,6 +87,12 @@ class Scorebook:
         if (np.isnan(charges) & np.isnan(found)).any():
             return Scored(why="a cell failed, and no cell of its scene states the PSNR of the mean-colour image")
         return Scored(entries=tuple(kept), values=values) if kept else _held(entries, name, "no cell gave an answer")
+
+
+def _counts(entry: Entry, name: str) -> bool:
+    """Whether a cell that was tried has a score in a column, or owes one: its fit failed, or its render did."""
+    unrendered = entry.result.stage == "judge" and name.startswith("nvs/")
+    return not entry.done or unrendered or cells.value(entry.result, name) is not None
 
 
 def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:

@@ -25,10 +25,15 @@ class Interval(NamedTuple):
     over: Literal["seeds", "scenes", ""] = ""  # what was resampled: seeds within each scene, or whole scenes
 
 
-def strata(scores: Scores, scenes: Sequence[str]) -> list[Scores]:
-    """The scores of each scene."""
-    names = np.array(scenes)
-    return [scores[names == name] for name in sorted(set(scenes))]
+class Asked(Protocol):
+    """What a cell is asked, but for its seed."""
+
+    @property
+    def scene(self) -> str: ...
+    @property
+    def degradation(self) -> str: ...
+    @property
+    def method(self) -> str: ...
 
 
 class Statistic(Protocol):
@@ -48,11 +53,14 @@ def iqm(scores: ArrayLike, axis: int = 0) -> Scores:
     return np.asarray(trim_mean(np.asarray(scores, float), proportiontocut=0.25, axis=axis))
 
 
-def interval(strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, seed: int = 0) -> Interval | None:
+def interval(
+    strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, whole: bool = False, seed: int = 0
+) -> Interval | None:  # fmt: skip
     """95 % percentile bootstrap interval of `statistic` over all scores, `strata` being those of each scene.
 
     Seeds are resampled within each scene where every scene has two or more: the interval is then of these scenes.
-    Else whole scenes are, for a scene that cannot vary would make the interval too narrow; None for a single score.
+    Else, or where `whole` asks for it, whole scenes are, for a scene that cannot vary would make the interval too
+    narrow; None for a single score.
     The same scores give the same interval; equal scores give one of no width.
     Raises ValueError where there is no score, or one that is not finite.
     """
@@ -62,7 +70,7 @@ def interval(strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, seed: i
     if not all(np.isfinite(scores).all() for scores in groups):
         raise ValueError("interval: scores must be finite; charge failures first (reports.analysis.scorebook)")
     rng = np.random.default_rng(seed)
-    if min(map(len, groups)) > 1:
+    if min(map(len, groups)) > 1 and not whole:
         drawn = [scores[rng.integers(len(scores), size=(DRAWS, len(scores)))] for scores in groups]  # each (draws, n)
         return _percentiles(statistic(np.concatenate(drawn, axis=1), axis=1), "seeds")
     if len(groups) == 1:
@@ -71,6 +79,19 @@ def interval(strata: Sequence[ArrayLike], statistic: Statistic = iqm, *, seed: i
     if max(map(len, groups)) == 1:
         return _percentiles(statistic(np.concatenate(groups)[chosen], axis=1), "scenes")
     return _percentiles([float(statistic(np.concatenate([groups[k] for k in row]))) for row in chosen], "scenes")
+
+
+def interval_of(scores: Scores, cells: Sequence[Asked], statistic: Statistic) -> Interval | None:
+    """As `interval`, of the scores of these cells: seeds are resampled among cells that are asked the same (of one
+    scene, degradation and method), where there are two of each; else whole scenes are."""
+
+    def strata(names: Sequence[tuple[str, ...]]) -> list[Scores]:
+        return [scores[[each == name for each in names]] for name in sorted(set(names))]
+
+    alike = strata([(cell.scene, cell.degradation, cell.method) for cell in cells])
+    if min(map(len, alike)) > 1:
+        return interval(alike, statistic)
+    return interval(strata([(cell.scene,) for cell in cells]), statistic, whole=True)
 
 
 def _percentiles(estimates: ArrayLike, over: Literal["seeds", "scenes"]) -> Interval:

@@ -74,7 +74,8 @@ def pictures(entries: Sequence[Entry], book: Scorebook) -> Iterator[tuple[str, s
         curves = robustness.curves(each, book)
         for k, page in enumerate(figures.pages(curves), 1):
             part, more = (f"_{k}", ", continued") if k > 1 else ("", "")
-            caption = f"Robustness{more}, {where}. Whiskers: 95 % intervals; a bar with a cross: where it breaks."
+            whiskers = "95 % intervals, of seeds within scenes, or over scenes where a scene has one seed"
+            caption = f"Robustness{more}, {where}. Whiskers: {whiskers}; a bar with a cross: where it breaks."
             yield f"robustness{suffix}{part}", caption, figures.robustness(page, colours)
         for table in heat.heats(each, book):
             what = f"Success rate, method by {table.across}"

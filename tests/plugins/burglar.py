@@ -3,11 +3,13 @@
 `python burglar.py ROUTE FOLDER` tries one from a plain process, where nothing stands in the way.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +30,8 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     route: Literal[
-        "neighbour", "import", "alias", "location", "child", "cache", "memory", "images", "link", "survive", "lock",
+        "neighbour", "import", "alias", "location", "child", "cache", "memory", "images", "link", "survive",
+        "patricide", "lock",
     ] = "neighbour"  # fmt: skip
     target: str = ""  # "link": what to have the judge read; "survive": a word on the survivor's command line
 
@@ -183,6 +186,13 @@ class Burglar:
                 sleeper = "import os, time; os.fork() and os._exit(0); os.setsid(); time.sleep(600)"
                 command = [sys.executable, "-S", "-c", sleeper, self.config.target]
                 subprocess.run(command, start_new_session=True, check=True)
+                return Fit(poses=dict(capture.start))
+            case "patricide":
+                sleeper = "import os, time; os.fork() and os._exit(0); os.setsid(); time.sleep(600)"
+                command = [sys.executable, "-S", "-c", sleeper, self.config.target]
+                subprocess.run(command, start_new_session=True, check=True)
+                with contextlib.suppress(PermissionError):  # Landlock may refuse it
+                    os.kill(os.getppid(), signal.SIGKILL)
                 return Fit(poses=dict(capture.start))
             case "lock":
                 (job.workdir / "held").touch()

@@ -150,10 +150,31 @@ def test_two_methods_are_paired_by_what_they_were_asked(tmp_path):
     assert change(found, "nvs/aligned/psnr").mean == pytest.approx(3)
 
 
-def test_protocols_and_efforts_are_never_paired(tmp_path, before):
-    other = [replace(cell, protocol="posefree/2") for cell in cells()]
+def test_two_protocols_stand_beside_each_other_and_neither_is_called_worse(tmp_path, before):
+    worse = [replace(cell, protocol="posefree/2") for cell in cells(psnr=20)]
+    found = compared(before, write(tmp_path / "other", *worse))
+    assert change(found, "nvs/aligned/psnr").mean == -10
+    assert found.regressions == ()
+    said = comparison_text.lines(found)
+    assert "4 cells, posefree/1, git" in said[0] and "4 cells, posefree/2, git" in said[1]
+    assert said[-1] == "judged by two protocols, posefree/1 and posefree/2: no difference is a loss"
+
+
+def test_efforts_are_never_paired(tmp_path, before):
+    other = [replace(each, cell=replace(each.cell, effort="full")) for each in cells()]
     with pytest.raises(ValueError, match="no cell in common"):
         compared(before, write(tmp_path / "other", *other))
+
+
+def test_degradations_of_one_seed_are_no_seeds(tmp_path):
+    """One scene, one seed, six degradations: an interval `of seeds` called a change of chance worse."""
+    kinds = ["clean", *(f"jpeg@{k}" for k in range(1, 6))]
+    a, b = (
+        write(tmp_path / name, *(done("s", kind, "m", 0, rotation=1, psnr=30 - drop) for kind in kinds))
+        for name, drop in (("a", 0.0), ("b", 0.5))
+    )
+    found = change(compared(a, b), "nvs/aligned/psnr")
+    assert (found.n, found.interval) == (6, None)
 
 
 @pytest.mark.parametrize(

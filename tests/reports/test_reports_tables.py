@@ -350,6 +350,38 @@ def test_no_failure_is_cheaper_than_an_answer(tmp_path):
     assert aggregate_of(board, "gives up", PSNR, "penalised").text == "12.50"
 
 
+def test_a_render_that_failed_is_charged_and_a_method_without_a_field_is_not(tmp_path):
+    """A method that crashed four of six renders was ranked above an honest one."""
+    good = done("s", "clean", "m", 0, rotation=1, psnr=30)
+    poses = {name: value for name, value in good.metrics.items() if not name.startswith("nvs/aligned")}
+    crashed = replace(good, metrics=poses, stage="judge", reason="render: killed", absent={"nvs": "the render failed"})
+    bare = replace(good, metrics=poses, absent={"nvs/aligned": "the method returned no field"})
+    named = [
+        replace(each, cell=replace(each.cell, method=name)) for each, name in ((crashed, "crashes"), (bare, "bare"))
+    ]
+    entries = entries_of(tmp_path, [good, *named])
+    book = Scorebook(entries)
+    assert {e.method: book.penalised([e], PSNR).values.tolist() for e in entries} == {
+        "m": [30], "crashes": [12.5], "bare": [],
+    }  # fmt: skip
+    assert {e.method: book.penalised([e], ROTATION).values.tolist() for e in entries}["crashes"] == [1]
+
+
+def test_a_frame_in_doubt_is_explained_where_the_aligned_views_stand(tmp_path):
+    flag = (
+        "pose: centres and rotations tell two frames, 1.80 deg apart (the residuals explain 0.20); the frame is that of"
+    )
+    sure = done("s", "clean", "sure", 0, rotation=1, psnr=25)
+    tilted = replace(sure, cell=replace(sure.cell, method="tilted"), flags=(flag,))
+    both = [replace(each, metrics={**each.metrics, "pose/frame_tilt_deg": 1.8}) for each in (sure, tilted)]
+    board = board_of(entries_of(tmp_path, both), "s")
+    shown = numbers(board, "tilted")
+    assert shown["pose/frame_tilt_deg"].text == "1.80"
+    assert any("two frames" in dict(board.notes)[letter] for letter in shown["nvs/aligned/psnr"].notes)
+    assert not shown["nvs/refined/psnr"].notes
+    assert "pose/frame_tilt_deg" not in numbers(board_of(entries_of(tmp_path / "sure", both[:1]), "s"), "sure")
+
+
 def test_what_solved_nothing_is_neither_bold_nor_ranked_nor_follows(tmp_path):
     results = [
         done("s", "clean", "right", 0, rotation=1, psnr=25), done("s", "clean", "also", 0, rotation=2, psnr=24),
@@ -368,7 +400,10 @@ def test_what_solved_nothing_is_neither_bold_nor_ranked_nor_follows(tmp_path):
 
 def test_an_effort_that_is_too_short_is_no_failure_of_the_method(tmp_path):
     result = done("s", "clean", "slow", 0, rotation=105, psnr=15)
-    entries = entries_of(tmp_path, [replace(result, flags=("too short to converge: smoke",))])
+    flagged = replace(result, flags=("too short to converge: 90 iterations",))
+    quick = entries_of(tmp_path / "quick", [flagged])
+    assert row_of(board_of(quick, "s"), "slow").tally == (("answered", "answered, not solved"),)
+    entries = entries_of(tmp_path, [replace(flagged, cell=replace(flagged.cell, effort="smoke"))])
     assert row_of(board_of(entries, "s"), "slow").tally == (("short", "too short to converge"),)
     assert said_of(entries, "s").endswith("this effort is too short for slow to converge.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import shutil
 import signal
@@ -21,6 +22,7 @@ from bench.runner.executors.base import Request, Stopped, WorkerEnd
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
 from bench.runner.executors.memory import limit_mb, oom_kills, tree_rss_mb
+from bench.runner.executors.supervisor import children
 
 SAMPLE = 0.1  # seconds between looks at the process tree
 GRACE = 5.0  # seconds in which a supervisor must have killed its worker
@@ -40,6 +42,8 @@ class LocalExecutor:
         self._live: set[subprocess.Popen[bytes]] = set()
         self._stopping = False
         self._lock = threading.Lock()
+        if self.isolation != "namespaces":
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # a worker that kills its supervisor leaves its orphans here
         if self.isolation == "none":
             with contextlib.suppress(OSError, AttributeError):
                 linux.prctl(linux.PR_SET_DUMPABLE, 0)  # this process's memory and environment are the superuser's
@@ -47,7 +51,7 @@ class LocalExecutor:
     def run(self, request: Request) -> WorkerEnd:
         """See Executor.run."""
         order = self._order(request)
-        kills = oom_kills()
+        kills, before = oom_kills(), set(children())
         with self._lock:
             if self._stopping:
                 raise Stopped
@@ -68,6 +72,8 @@ class LocalExecutor:
             end = self._watch(process, request.limit)
         finally:
             _end(process)
+            if process.returncode < 0:
+                self._kill_orphans(before)
             with self._lock:
                 self._live.discard(process)
         is_killed = end.kind == "signal" and end.code == signal.SIGKILL
@@ -134,6 +140,16 @@ class LocalExecutor:
             raise RuntimeError(f"the worker could not be started: {told.get('error') or fault.splitlines()[-1]}")
         kind = "signal" if "signal" in told else "exit"
         return WorkerEnd(kind=kind, code=told.get("signal", told.get("code", 0)), seconds=seconds, peak_rss_mb=peak)
+
+    def _kill_orphans(self, before: set[int]) -> None:
+        """What a supervisor that was killed could not kill. `before` were this process's children already."""
+        with self._lock:
+            ours = before | {process.pid for process in self._live}
+        while orphans := set(children()) - ours:
+            for orphan in orphans:
+                with contextlib.suppress(OSError):
+                    os.kill(orphan, signal.SIGKILL)
+                    os.waitpid(orphan, 0)
 
     def stop(self) -> None:
         """See Executor.stop."""

@@ -106,15 +106,15 @@ def _tell(what: dict[str, Any]) -> None:
 
 def kill_all() -> None:
     """Every descendant: those that left their group and session too, for orphans come to this process."""
-    while children := _children():
-        for child in children:
+    while found := children():
+        for child in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
 
 
-def _children() -> list[int]:
+def children() -> list[int]:
     """Living or not yet waited for."""
     found = []
     for place in Path("/proc").iterdir():

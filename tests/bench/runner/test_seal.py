@@ -60,21 +60,33 @@ def test_a_fit_that_was_exchanged_is_not_judged_but_made_again(settled):
     assert after.solved
 
 
-def test_a_result_from_another_machine_stands_by_its_digest(settled, key):
+def test_a_result_from_another_machine_is_judged_again_unless_it_is_trusted(settled, key, monkeypatch):
     made, suite, folder = settled
     key.unlink()
     seal._key.cache_clear()
+    monkeypatch.setenv(seal.TRUST, "1")
     assert not seal.is_broken(read_result(folder))
     assert seal.is_broken(better(read_result(folder)))
     assert len(execute(suite, made)[2]) == 1
+    monkeypatch.delenv(seal.TRUST)
+    _, fitted, cached = execute(suite, made)
+    assert (fitted, cached) == ([], [])  # judged again from its fit
 
 
-def test_a_result_from_before_there_were_seals_stands(settled):
-    made, suite, folder = settled
-    result = read_result(folder)
-    provenance = {name: value for name, value in result.provenance.items() if name != "isolation"}
-    write_result(folder, replace(result, seal={}, provenance=provenance))
-    assert len(execute(suite, made)[2]) == 1
+@pytest.mark.parametrize("without", [(), ("key", "code"), ("sha256", "key", "code")])
+def test_a_seal_cannot_be_taken_off(settled, without):
+    """A row that was rewritten from 11.6 to 99 dB passed without its seal, and with a digest that it made itself."""
+    _, _, folder = settled
+    forged = better(read_result(folder))
+    provenance = {name: value for name, value in forged.provenance.items() if name != "isolation"}
+    forged = replace(forged, provenance=provenance)
+    kept = {**forged.seal, "sha256": seal._digest(forged)}
+    assert seal.is_broken(replace(forged, seal={name: each for name, each in kept.items() if name not in without}))
+
+
+def test_a_result_from_before_there_were_seals_has_none_to_lose(settled):
+    _, _, folder = settled
+    assert not seal.is_broken(replace(read_result(folder), seal={}, protocol="posefree/1"))
 
 
 def test_the_key_is_readable_by_its_owner_alone(settled, key):
