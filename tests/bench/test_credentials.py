@@ -15,6 +15,8 @@ from bench.credentials import without_credentials
         ("https://token@mlflow.lab", "https://mlflow.lab"),
         ("postgresql://db/runs?user=ada&password=s3cret&sslmode=on",
          "postgresql://db/runs?user=...&password=...&sslmode=on"),
+        ("https://h/x?access_token=a&apikey=b&passphrase=c&X-Amz-Signature=d#token=e&part=1",
+         "https://h/x?access_token=...&apikey=...&passphrase=...&X-Amz-Signature=...#token=...&part=1"),
         ("sqlite:////home/ada@lab/mlflow.db", "sqlite:////home/ada@lab/mlflow.db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("databricks://profile", "databricks://profile"),

@@ -79,7 +79,6 @@ def test_a_failure_is_charged_180_degrees_and_the_mean_colour_image():
     assert curve.area(ROTATION).value == pytest.approx((2 + 2 * 46.75 + 2 * 100.5) / 5)
     assert curve.relative(ROTATION) == pytest.approx((2 + 2 * 46.75 + 2 * 100.5) / 5 / 1.5)
     assert curve.clean(PSNR) == 30
-    assert curve.loss(PSNR) == pytest.approx((20 + 12.5) / 2 - 30)
 
 
 def test_what_gave_no_answer_registered_no_view():

@@ -403,7 +403,7 @@ def test_an_effort_that_is_too_short_is_no_failure_of_the_method(tmp_path):
     flagged = replace(result, flags=("too short to converge: 90 iterations",))
     quick = entries_of(tmp_path / "quick", [flagged])
     assert row_of(board_of(quick, "s"), "slow").tally == (("answered", "answered, not solved"),)
-    entries = entries_of(tmp_path, [replace(flagged, cell=replace(flagged.cell, effort="smoke"))])
+    entries = entries_of(tmp_path / "smoke", [replace(flagged, cell=replace(flagged.cell, effort="smoke"))])
     assert row_of(board_of(entries, "s"), "slow").tally == (("short", "too short to converge"),)
     assert said_of(entries, "s").endswith("this effort is too short for slow to converge.")
 
