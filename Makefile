@@ -29,13 +29,18 @@ bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHOD
 	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --out '$(OUT)' $(ARGS) || status=$$?; \
 	  if [ $$status -le 1 ]; then $(BIN)/unposed report --out '$(OUT)' || status=$$?; fi; exit $$status
 
-# GNeRF's ablations (paper, sec. 4.3), each a configuration: schedules, what each part is worth, and re-seeding
-ABLATION := gnerf,gnerf[schedule=A-B],gnerf[schedule=AB],gnerf[schedule=B],gnerf[adversarial=false],$\
-  gnerf[inversion=false],gnerf[photometric=false],gnerf[reseed=false]
+# GNeRF's ablations (paper, sec. 4.3) of the fast or the published preset, each a configuration: schedules, what each
+# part is worth, and re-seeding, which the fast preset has and the published one has not
+PRESET    ?= fast
+WITHOUT   := schedule=A-B schedule=AB schedule=B adversarial=false inversion=false photometric=false
+ABLATION   = $(if $(filter published,$(PRESET)),$\
+  gnerf[preset=published]$(foreach part,$(WITHOUT) reseed=true,$(COMMA)gnerf[preset=published$(COMMA)$(part)]),$\
+  gnerf$(foreach part,$(WITHOUT) reseed=false,$(COMMA)gnerf[$(part)]))
+COMMA     := ,
 
-ablation: METHODS = $(ABLATION)
-ablation: OUT = runs/ablation
-ablation: bench  ## the ablation table of GNeRF: SCENES= SEEDS= EFFORT= DATA= WORKERS= OUT=
+ablation: METHODS = $(subst ] $(COMMA),]$(COMMA),$(ABLATION))
+ablation: OUT = runs/ablation-$(PRESET)
+ablation: bench  ## the ablation table of GNeRF: PRESET=fast|published SCENES= SEEDS= EFFORT= DATA= WORKERS= OUT=
 
 # Every method beside every other: what each was given stands in its row
 TABLE := nerf,gnerf,colmap_nerf,colmap_nerf[mapper=global],barf,inerf,nerfmm

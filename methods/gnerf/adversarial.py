@@ -6,43 +6,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from methods.gnerf import patches
 from methods.gnerf.discriminator import augment, discriminator_loss, generator_loss
+from methods.gnerf.generator import whole
 from methods.gnerf.model import Model
+from methods.gnerf.patches import RealPatches, draw, draw_real
 from methods.gnerf.schedule import SIDE, Iteration
-from methods.nerf.field.render import render_patches, render_whole
 
 
-def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
-    """One step of the generator and one of the discriminator (GNeRF sec. 3.2, eq. 4 and 5)."""
+def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[dict[str, float], RealPatches]:
+    """One step of the generator and one of the discriminator (GNeRF sec. 3.2, eq. 4 and 5); and the real patches."""
     preset, count = model.preset, model.budget.batch
     smallest = iteration.smallest_scale(model.sight.side)
 
     def augmented(images: Tensor) -> Tensor:
         return augment(images, rng) if float(torch.rand(1, generator=rng)) < preset.augmented else images
 
-    asked = patches.draw(count, SIDE, smallest, rng).to(model.device)
+    asked = draw(count, SIDE, smallest, rng).to(model.device)
     model.discriminator.requires_grad_(False)
     with model.generator.noisy(iteration.noise, rng):
-        fake = render_patches(
-            model.generator.field, model.intrinsics, model.sample(count, rng), asked.points, rng
-        )  # fmt: skip
-        fooled = generator_loss(model.discriminator, augmented(fake), asked.scale)
+        fake = model.generator.patches(model.intrinsics, model.sample(count, rng), asked.points, rng)
+        scale = asked.scale.repeat(len(fake) // count, 1)
+        fooled = generator_loss(model.discriminator, augmented(fake), scale)
         fooled.backward()
     model.generator.step(iteration)
     model.discriminator.requires_grad_(True)
 
-    views = torch.randperm(len(model.sight.ids), generator=rng)[:count].to(model.device)
-    shown = patches.draw(len(views), SIDE, smallest, rng).to(model.device)
-    real = patches.cut(model.sight.at(iteration.side(model.sight.side))[views], shown)
+    real = draw_real(model.sight.at(iteration.side(model.sight.side)), count, SIDE, smallest, rng)
     told_apart = discriminator_loss(
-        model.discriminator, real, shown.scale, fake, asked.scale, preset.r1, augmented
+        model.discriminator, real.pictures, real.patches.scale, fake, scale, preset.r1, augmented
     )  # fmt: skip
     model.teach_discriminator.param_groups[0]["lr"] = iteration.halved(preset.discriminator_lr, preset.field_halving)
     model.teach_discriminator.zero_grad(set_to_none=True)
     told_apart.backward()
     model.teach_discriminator.step()
-    return {"loss/generator": fooled.item(), "loss/discriminator": told_apart.item()}
+    return {"loss/generator": fooled.item(), "loss/discriminator": told_apart.item()}, real
 
 
 def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
@@ -50,9 +47,10 @@ def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> 
     preset = model.preset
     poses = model.sample(model.budget.batch, rng)
     with torch.no_grad(), model.generator.noisy(iteration.noise, rng):
-        side = min(model.budget.inversion_render, preset.inversion_side, iteration.side(model.sight.side))
-        seen = render_whole(model.generator.field, model.intrinsics, poses, side, rng)
-    loss = functional.mse_loss(model.inversion(enlarged(seen, preset.inversion_side)), model.family.encode(poses))
+        side = preset.inversion_size(model.budget.inversion_render, iteration.side(model.sight.side))
+        seen = whole(model.generator, model.intrinsics, poses, side, rng)
+    known = model.family.encode(poses).repeat(len(seen) // len(poses), 1)
+    loss = functional.mse_loss(model.inversion(enlarged(seen, preset.inversion_side)), known)
     model.teach_inversion.param_groups[0]["lr"] = iteration.halved(preset.inversion_lr, preset.pose_halving)
     model.teach_inversion.zero_grad(set_to_none=True)
     loss.backward()
@@ -60,17 +58,29 @@ def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> 
     return {"loss/inversion": loss.item()}
 
 
-def pull_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
-    """Pose embeddings follow the inversion network's answers to their images (GNeRF sec. 3.4, eq. 8)."""
-    views = torch.randint(len(model.sight.ids), (model.budget.batch,), generator=rng).to(model.device)
-    with torch.no_grad():
-        answers = model.inversion(model.sight.square(model.preset.inversion_side)[views])
-    loss = model.preset.pull * functional.mse_loss(model.variables[views], answers)
+def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: Tensor | None) -> dict[str, float]:
+    """Pose embeddings follow the inversion network's answers to their images (GNeRF sec. 3.4, eq. 8).
+
+    `views` are those of the discriminator's step; without it, as many at random. The network sees them at the size that
+    images have at this iteration.
+    """
+    if views is None:
+        views = torch.randperm(len(model.sight.ids), generator=rng)[: model.budget.batch].to(model.device)
+    images = model.sight.at(iteration.side(model.sight.side))[views]
+    loss = model.preset.pull * pull_loss(model, views, images)
     model.move_poses.param_groups[0]["lr"] = iteration.halved(model.preset.pose_lr, model.preset.pose_halving)
     model.move_poses.zero_grad(set_to_none=True)
     loss.backward()
     model.move_poses.step()
     return {"loss/pull": loss.item()}
+
+
+def pull_loss(model: Model, views: Tensor, images: Tensor) -> Tensor:
+    """Mean squared difference of the embeddings of `views` from what the frozen network answers to their `images`."""
+    side = model.preset.inversion_side
+    with torch.no_grad():
+        answers = model.inversion(functional.interpolate(images, (side, side), mode="bilinear", align_corners=True))
+    return functional.mse_loss(model.family.settled(model.variables[views]), answers)
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:

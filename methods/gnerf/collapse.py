@@ -13,7 +13,6 @@ from methods.nerf.field.render_and_compare import render_views
 VIEWS, SIDE = 16, 24
 FLAT = 0.02  # standard deviation over all pixels of the renders, colours in [-1, 1]
 NARROW = 0.15  # spread of the inversion network's answers, as a share of the prior's
-PATIENCE = 100  # iterations before which bad results mean nothing
 USELESS = 1.0  # dB over the mean-colour image
 
 
@@ -27,9 +26,9 @@ def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool
     seen = render_views(model.generator.field, model.intrinsics, poses, SIDE)
     if not (torch.isfinite(seen).all() and torch.isfinite(model.variables).all()):
         return "values that are not finite"
-    if float(seen.std()) < FLAT:
+    if float(seen.std()) < FLAT and (fitted or iterations >= model.preset.fog_until):
         return "the field renders one colour from everywhere"
-    if iterations < PATIENCE:
+    if iterations < model.preset.patience:
         return None
     if fitted:
         if not model.config.photometric:

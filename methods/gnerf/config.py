@@ -1,7 +1,4 @@
-"""Every choice of this method, with its default: this file is the only place where they live.
-
-`field=grid` is the fast preset, `field=mlp` the published one; both run the same code.
-"""
+"""Every choice of this method, with its default; the numbers of its presets are in `fast.py` and `published.py`."""
 
 from __future__ import annotations
 
@@ -20,15 +17,16 @@ Preset = Fast | Published
 
 
 class GnerfConfig(BaseModel):
-    """The switches of the method; the numbers of its two presets are in `grid` (fast.py) and `mlp` (published.py)."""
+    """The switches of the method; the numbers of its two presets are in `grid` (fast) and `mlp` (published)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    field: Literal["grid", "mlp"] = "grid"
+    preset: Literal["fast", "published"] = "fast"
+    field: Literal["grid", "mlp"] | None = None  # another name of the presets: `mlp` is the published one
 
     # what it is given
     prior: Literal["given", "learned"] = "given"  # learned: from AB on, drawn from the poses found so far
-    pose_family: Literal["prior", "sphere", "sphere+jitter", "full"] = "prior"
+    pose_family: Literal["preset", "sphere", "sphere+jitter", "full", "position", "position+6d"] = "preset"
     intrinsics: Literal["given", "unknown"] = "given"  # unknown: one focal length is optimised with the poses
     masks: bool = False  # cut the object out of a real background, where there are masks
 
@@ -37,7 +35,7 @@ class GnerfConfig(BaseModel):
     adversarial: bool = True
     inversion: bool = True
     photometric: bool = True
-    reseed: bool = True  # views are re-seeded by render and compare
+    reseed: bool | None = None  # views are re-seeded by render and compare; by default as the preset has it
 
     # re-seeding (reseed.py)
     reseed_every: Count = 25  # iterations of AB
@@ -58,14 +56,21 @@ class GnerfConfig(BaseModel):
     def _something_is_trained(self) -> GnerfConfig:
         if self.schedule == "B" and not self.photometric:
             raise ValueError("schedule=B is photometric alone: with photometric=false nothing is trained")
+        if self.preset == "published" and self.field == "grid":
+            raise ValueError("field=grid is the fast preset, preset=published the other one")
         return self
 
     @property
-    def preset(self) -> Preset:
-        return self.grid if self.field == "grid" else self.mlp
+    def numbers(self) -> Preset:
+        """Those of the preset."""
+        return self.mlp if self.preset == "published" or self.field == "mlp" else self.grid
+
+    @property
+    def reseeds(self) -> bool:
+        return self.numbers.reseed if self.reseed is None else self.reseed
 
     def budget(self, effort: Effort) -> PublishedBudget | FastBudget:
-        return getattr(self.preset, effort)
+        return getattr(self.numbers, effort)
 
     def plan(self, effort: Effort) -> Plan:
         budget = self.budget(effort)

@@ -1,4 +1,4 @@
-"""The fast preset (`field=grid`): the same phases on voxels, coarse to fine; minutes on a laptop."""
+"""The fast preset: the same phases on voxels, coarse to fine; minutes on a laptop."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ class Fast(CoarseToFine):
     smoke: FastBudget = FastBudget(a=80, ab=80, b=100, batch=8, rays=2048, side=40, inversion_render=16)
     quick: FastBudget = FastBudget(a=150, ab=240, b=1000, batch=16)
     full: FastBudget = FastBudget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
+
+    patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
+    fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
+    bounds: Literal["prior", "images"] = "images"  # no larger than what they show before a known background
+    reseed: bool = True  # whether views are re-seeded by render and compare, where the config leaves it open
 
     # adversarial (sec. 3.2) and inversion (sec. 3.3): all of A, and one iteration in four of AB
     side_start: Count = 16  # px, longest side of the real images, which grows ...
@@ -67,6 +72,14 @@ class Fast(CoarseToFine):
     def least_scale(self, progress: float, side: int) -> float:
         """From 0.8 of the image down to one sample a pixel of its `side`."""
         return min(0.8, max(math.exp(-self.anneal * progress), SIDE / side))
+
+    def family(self, prior: str) -> str:
+        """The pose variables: what the prior varies."""
+        return prior
+
+    def inversion_size(self, render: int, side: int) -> int:
+        """Side of the pictures that the inversion network learns from, px, `render` at most; images are at `side`."""
+        return min(render, self.inversion_side, side)
 
     def pose_rate(self, number: int, fine: float | None) -> float:
         """Of iteration `number` of all, `fine` of the fine ones being over (None: coarse); per radius of the prior."""

@@ -51,12 +51,14 @@ class GnerfField:
         device = self.field.device
         stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         drawn = self.prior.sample(np.random.default_rng(seed), self.candidates)
-        answers = None
+        family = Family.of(self.prior, self.family)
+        search, answers = family.bounded(self.prior), None
         if self.inversion is not None:
             with torch.no_grad():
                 answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
+                answers = family.recoded(answers, search)
         found = locate(
-            self.field, Intrinsics(camera, free=False).to(device), Family.of(self.prior, self.family), stack,
+            self.field, Intrinsics(camera, free=False).to(device), search, stack,
             torch.from_numpy(drawn).float().to(device), answers, generator(seed, 0),
             side=self.side, hypotheses=self.hypotheses,
         )  # fmt: skip

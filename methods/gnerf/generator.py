@@ -13,13 +13,16 @@ from torch.nn import functional
 
 from bench.task import Effort, PosePrior
 from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
 from methods.gnerf.schedule import Iteration
 from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
+from methods.nerf.field.render import lattice, pictures, render_patches
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
@@ -42,8 +45,15 @@ class Generator(Protocol):
         """Within it, the raw density that `generator`-jittered rays see is noisy."""
         ...
 
-    def learn(self, batch: Batch, rng: torch.Generator) -> float:
-        """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error."""
+    def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
+        """Lattices of points (B, h, w, 2) seen from `poses`, in [-1, 1]: (K B, C, h, w), its K renderings in turn."""
+        ...
+
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> float:
+        """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error.
+
+        `noise` is the standard deviation on the raw density.
+        """
         ...
 
     def step(self, iteration: Iteration) -> None: ...
@@ -72,7 +82,11 @@ class GridGenerator:
     def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
         return self.grid.noisy(std, generator)
 
-    def learn(self, batch: Batch, rng: torch.Generator) -> float:
+    def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
+        return render_patches(self.field, intrinsics, poses, points, rng)
+
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> float:
+        """Without noise: with so many pixels at once there is no need of it."""
         return float(self.grid.learn(batch, rng))
 
     def step(self, iteration: Iteration) -> None:
@@ -90,7 +104,10 @@ class GridGenerator:
 
 
 class NetworkGenerator:
-    """The published network (GNeRF sec. 4): one for coarse and fine samples, taught by RMSprop."""
+    """The published network (GNeRF sec. 4): one for coarse and fine samples, taught by RMSprop.
+
+    Every loss is taken on both renderings, the coarse one and the fine one.
+    """
 
     def __init__(
         self, bounds: Bounds, background: Tensor, preset: Published, effort: Effort, generator: torch.Generator
@@ -100,16 +117,22 @@ class NetworkGenerator:
         self.optimiser = torch.optim.RMSprop(self.field.parameters(), lr=preset.field_lr)
 
     @contextlib.contextmanager
-    def noisy(self, std: float, generator: torch.Generator) -> Iterator[None]:
+    def noisy(self, std: float, generator: torch.Generator | None) -> Iterator[None]:
         self.field.noise = std
         try:
             yield
         finally:
             self.field.noise = 0.0
 
-    def learn(self, batch: Batch, rng: torch.Generator) -> float:
-        seen = self.field.shade(batch.origins, batch.directions, rng).over(self.field.background)
-        error = functional.mse_loss(seen, batch.colours)
+    def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
+        shades = self.field.both(*view_rays(intrinsics, poses, points.flatten(1, 2)), rng)
+        return torch.cat([pictures(shade.over(self.field.background), points) for shade in shades])
+
+    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float) -> float:
+        with self.noisy(noise, rng):
+            shades = self.field.both(batch.origins, batch.directions, rng)
+        seen = torch.stack([shade.over(self.field.background) for shade in shades])
+        error = functional.mse_loss(seen, batch.colours.expand_as(seen))
         (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
         return error.item()
 
@@ -130,14 +153,27 @@ class NetworkGenerator:
         restore_optimizer(self.optimiser, "learner/", tensors)
 
 
-def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics) -> Bounds:
-    """The prior's cube; where the background is known, no larger than what the images show in front of it.
+def published_bounds(prior: PosePrior, family: Family) -> Bounds:
+    """Near and far of the prior along every ray, positions in published scene units (GNeRF sec. 4.1)."""
+    return Bounds(centre=prior.look_at, half_size=family.unit, near=prior.near, far=prior.far)
+
+
+def whole(
+    generator: Generator, intrinsics: Intrinsics, poses: Tensor, side: int, rng: torch.Generator | None
+) -> Tensor:
+    """Whole views squeezed into (K B, C, side, side), in [-1, 1], as `patches` has them."""
+    points = lattice(side).to(poses.device).expand(len(poses), -1, -1, -1)
+    return generator.patches(intrinsics, poses, points, rng)
+
+
+def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, shrink: bool) -> Bounds:
+    """The prior's cube; with `shrink`, no larger than what the images show before a known background.
 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at
     least, and from all sides together the object cannot be much larger than the largest of these.
     """
     bounds = Bounds.from_prior(prior, contract=sight.background is None)
-    if sight.background is None or intrinsics.free or prior.look_at_std > 0:
+    if not shrink or sight.background is None or intrinsics.free or prior.look_at_std > 0:
         return bounds
     colour = sight.images.new_tensor(sight.background)[:, None, None] * 2 - 1
     filled = ((sight.at(64) - colour).abs() > 2 * CLEAR).any(dim=1)  # (N, h, w); noise is averaged away

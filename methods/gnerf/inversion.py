@@ -62,7 +62,7 @@ class Vit(nn.Module):
         super().__init__()
         self.side, self.patch = side, patch
         pixels = channels * patch**2
-        self.embed = nn.Sequential(nn.LayerNorm(pixels), nn.Linear(pixels, width), nn.LayerNorm(width))
+        self.embed = nn.Linear(pixels, width)
         self.place = nn.Parameter(torch.randn(1, (side // patch) ** 2 + 1, width, generator=generator))
         self.question = nn.Parameter(torch.randn(1, 1, width, generator=generator))
         self.layers = nn.Sequential(*(Attention(width, heads, head, hidden) for _ in range(depth)))

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
 from methods.gnerf.config import GnerfConfig
+from methods.gnerf.published import Published
 
 
 class Gnerf:
@@ -32,12 +33,14 @@ class Gnerf:
         if self.config.intrinsics == "given":
             needs.add("camera")
         seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
-        if self.config.field == "mlp":  # by arithmetic, from what an iteration costs
-            seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}
+        tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *self.config.grid.radiance.tuned_on)
+        if isinstance(self.config.numbers, Published):
+            tuned = ()
+            seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}  # by arithmetic, from what an iteration costs
         return Traits(
             needs=frozenset(needs), uses=frozenset({"masks"}) if self.config.masks else frozenset(),
             estimates_camera=self.config.intrinsics == "unknown", silhouettes=True, seconds=seconds,
-            tuned_on=("nerf_synthetic/chair", "blocks", *self.config.preset.radiance.tuned_on),
+            tuned_on=tuned,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

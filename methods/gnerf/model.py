@@ -13,9 +13,10 @@ from bench.task import Capture, Effort, PosePrior
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.discriminator import Discriminator
 from methods.gnerf.fast import Fast, FastBudget
-from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of
+from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, bounds_of, published_bounds
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
+from methods.gnerf.published import Published
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
@@ -29,19 +30,22 @@ class Model:
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
         self.config, self.sight = config, sight
-        self.preset, self.budget = config.preset, config.budget(effort)
+        self.preset, self.budget = config.numbers, config.budget(effort)
         self.device = sight.images.device
         rng = generator_of(seed, -1)
         height, width = sight.images.shape[2:]
         self.intrinsics = Intrinsics(
             capture.camera or Intrinsics.guessed(width, height), free=capture.camera is None
         ).to(self.device)  # fmt: skip
-        chosen = None if config.pose_family == "prior" else config.pose_family
         self.prior: PosePrior = capture.prior
-        self.family = Family.of(self.prior, chosen)
+        own = self.preset.family(self.prior.family)
+        self.family = Family.of(self.prior, own if config.pose_family == "preset" else config.pose_family)
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
 
-        bounds = bounds_of(self.prior, sight, self.intrinsics)
+        if isinstance(self.preset, Published) and self.preset.bounds == "prior":
+            bounds = published_bounds(self.prior, self.family)
+        else:
+            bounds = bounds_of(self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images")
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
         self.generator: Generator = (
@@ -54,9 +58,13 @@ class Model:
         self.inversion = inversion_network(
             self.preset.inversion, channels, self.preset.inversion_side, self.family.size, rng
         ).to(self.device)  # fmt: skip
-        # The published embeddings all start at one point; spread over the prior they are no worse, and AB and B alone
-        # have something to start from.
-        self.variables = nn.Parameter(self.family.encode(self.sample(len(sight.ids), rng)))
+        # The published embeddings all start at one point, from which they are pulled to the network's answers; spread
+        # over the prior they are no worse, and schedules without a pull have something to start from.
+        start = self.family.encode(self.sample(len(sight.ids), rng))
+        if isinstance(self.preset, Published) and self.pulled:
+            start = torch.zeros_like(start)
+            start[:, self.family.up] = 1.0
+        self.variables = nn.Parameter(start)
 
         self.teach_discriminator = torch.optim.RMSprop(
             self.discriminator.parameters(), lr=self.preset.discriminator_lr
@@ -65,6 +73,11 @@ class Model:
         self.teach_inversion = torch.optim.Adam(self.inversion.parameters(), lr=self.preset.inversion_lr, betas=betas)
         self.move_poses = torch.optim.Adam([self.variables], lr=self.preset.pose_lr, betas=betas)
         self.move_focal = torch.optim.Adam([self.intrinsics.log_zoom], lr=self.preset.focal_lr, betas=betas)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether pose variables are drawn to the inversion network's answers (GNeRF eq. 8)."""
+        return self.preset.pull > 0 and self.config.inversion and self.config.schedule != "B"
 
     def poses(self) -> Tensor:
         """(N, 4, 4) of all views, differentiably."""
@@ -77,7 +90,8 @@ class Model:
         if self.learned is None:
             return poses
         chosen = torch.randint(len(self.learned), (count,), generator=rng)
-        around = self.learned[chosen] + 0.1 * torch.randn(count, self.family.size, generator=rng).to(self.device)
+        spread = 0.1 * self.family.radius / self.family.unit
+        around = self.learned[chosen] + spread * torch.randn(count, self.family.size, generator=rng).to(self.device)
         keep = (torch.rand(count, generator=rng) < 0.2).to(self.device)
         return torch.where(keep[:, None, None], poses, self.family.decode(around))
 

@@ -29,6 +29,22 @@ def draw(count: int, side: int, smallest: float, generator: torch.Generator) -> 
     return Patches(points=lattice(side) * scale[:, :, None, None] + shift[:, None, None], scale=scale)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RealPatches:
+    """Patches of images: of which views, where, and what is to be seen there."""
+
+    views: Tensor  # (B,)
+    patches: Patches
+    pictures: Tensor  # (B, C, side, side) in [-1, 1]
+
+
+def draw_real(images: Tensor, count: int, side: int, smallest: float, generator: torch.Generator) -> RealPatches:
+    """A patch of each of `count` different `images` (N, C, H, W), or of all where there are fewer."""
+    views = torch.randperm(len(images), generator=generator)[:count].to(images.device)
+    drawn = draw(len(views), side, smallest, generator).to(images.device)
+    return RealPatches(views=views, patches=drawn, pictures=cut(images[views], drawn))
+
+
 def cut(images: Tensor, patches: Patches) -> Tensor:
     """Those patches (B, C, side, side) of `images` (B, C, H, W), bilinearly."""
     return functional.grid_sample(images, patches.points, padding_mode="border", align_corners=False)

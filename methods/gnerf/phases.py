@@ -6,6 +6,7 @@ import torch
 
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
 from methods.gnerf.model import Model
+from methods.gnerf.patches import RealPatches
 from methods.gnerf.photometric import photometric_step
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration
@@ -22,13 +23,13 @@ def phase_a(run: TrainingRun) -> None:
     Afterwards every image takes the pose that the inversion network answers. Raises Died.
     """
     for iteration, rng in run.iterations("A"):
-        losses = _adversarial(run.model, iteration, rng)
+        losses, _ = _adversarial(run.model, iteration, rng)
         if (iteration.index + 1) % CHECK_EVERY == 0:
             run.check(iteration, rng, iterations=iteration.index + 1)
         run.log(iteration, losses)
 
     def answered() -> None:
-        if run.model.config.inversion and not run.model.preset.pull:  # with it, they were pulled there all along
+        if run.model.config.inversion and not run.model.pulled:  # with it, they were pulled there all along
             _place_as_inverted(run.model)
         if run.model.config.prior == "learned":
             run.model.learn_prior()
@@ -48,7 +49,7 @@ def phase_ab(run: TrainingRun) -> None:
 
     def over(iteration: Iteration) -> bool:
         length, b = iteration.length, iteration.plan.phases.get("B", 0)
-        if not config.reseed or not b:
+        if not config.reseeds or not b:
             return iteration.index >= length
         if iteration.index >= min(config.ab_at_most * length, length + b / 2):
             return True
@@ -57,13 +58,13 @@ def phase_ab(run: TrainingRun) -> None:
     for iteration, rng in run.iterations("AB", over):
         moved = None
         _refine_field(model, iteration)
-        if config.reseed and iteration.index % config.reseed_every == 0:
+        if config.reseeds and iteration.index % config.reseed_every == 0:
             moved = reseed(model, rng)
             run.progress.settled = run.progress.settled + 1 if moved <= HARDLY * len(model.sight.ids) else 0
         due = iteration.index % model.preset.adversarial_every == 0 or not config.photometric
-        losses = _adversarial(model, iteration, rng) if due else {}
+        losses, shown = _adversarial(model, iteration, rng) if due else ({}, None)
         if config.photometric:
-            losses |= photometric_step(model, iteration, rng)  # eq. 7
+            losses |= photometric_step(model, iteration, rng, shown)  # eq. 7
         run.log(iteration, losses, moved)
     if run.begins("AB"):
         run.leave("AB", lambda: _without_photometric(model))
@@ -78,7 +79,7 @@ def phase_b(run: TrainingRun) -> None:
     for iteration, rng in run.iterations("B"):
         moved = None
         first = iteration.index == 0
-        due = config.reseed and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
+        due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
         if due and first:
             moved = reseed(model, rng)
         _refine_field(model, iteration)
@@ -98,17 +99,20 @@ def _refine_field(model: Model, iteration: Iteration) -> None:
         model.begin_refinement()
 
 
-def _adversarial(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
+def _adversarial(
+    model: Model, iteration: Iteration, rng: torch.Generator
+) -> tuple[dict[str, float], RealPatches | None]:
     """Generator and discriminator (sec. 3.2, eq. 4 and 5), the inversion network (sec. 3.3, eq. 6), and the pull of
-    the poses towards its answers (sec. 3.4, eq. 8)."""
-    losses = {}
+    the poses towards its answers (sec. 3.4, eq. 8). Returns losses, and what the discriminator was shown."""
+    losses: dict[str, float] = {}
+    shown = None
     if model.config.adversarial:
-        losses |= adversarial_step(model, iteration, rng)
+        losses, shown = adversarial_step(model, iteration, rng)
     if model.config.inversion:
         losses |= inversion_step(model, iteration, rng)
-        if model.preset.pull:
-            losses |= pull_step(model, iteration, rng)
-    return losses
+        if model.pulled:
+            losses |= pull_step(model, iteration, rng, None if shown is None else shown.views)
+    return losses, shown
 
 
 def _place_as_inverted(model: Model) -> None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.gnerf import patches
 from methods.gnerf.model import Model
+from methods.gnerf.patches import RealPatches, draw_real
 from methods.gnerf.schedule import SIDE, Iteration
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.images.posed_images import Batch
 
 
-def photometric_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
-    """One step of everything on the squared error of colours (GNeRF eq. 7)."""
-    views, points, targets = _drawn(model, iteration, rng)
+def photometric_step(
+    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None = None
+) -> dict[str, float]:
+    """One step of everything on the squared error of colours (GNeRF eq. 7).
+
+    A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some.
+    """
+    views, points, targets = _drawn(model, iteration, rng, shown)
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
     origins, directions = view_rays(model.intrinsics, model.poses()[views], points)
-    error = model.generator.learn(
-        Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1)), rng
-    )  # fmt: skip
+    batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
+    error = model.generator.learn(batch, rng, iteration.noise)
     model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
     model.move_poses.step()
     if model.intrinsics.free:
@@ -30,15 +34,14 @@ def photometric_step(model: Model, iteration: Iteration, rng: torch.Generator) -
     return {"loss/photometric": error}
 
 
-def _drawn(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _drawn(
+    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """V different views, K image points (V, K, 2) in [-1, 1]^2 of each, and their colours (V, K, C) in [0, 1]."""
     sight = model.sight
-    pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
     side = iteration.side(sight.side)
+    pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
     if pixels is not None:
         return sight.draw(side, pixels, rng)
-    count = min(model.budget.batch, len(sight.ids))
-    views = torch.randperm(len(sight.ids), generator=rng)[:count].to(model.device)
-    chosen = patches.draw(count, SIDE, iteration.smallest_scale(sight.side), rng).to(model.device)
-    real = patches.cut(sight.at(side)[views], chosen)
-    return views, chosen.points.flatten(1, 2), (real.flatten(2).transpose(1, 2) + 1) / 2
+    real = shown or draw_real(sight.at(side), model.budget.batch, SIDE, iteration.smallest_scale(sight.side), rng)
+    return real.views, real.patches.points.flatten(1, 2), (real.pictures.flatten(2).transpose(1, 2) + 1) / 2

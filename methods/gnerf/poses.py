@@ -1,7 +1,8 @@
 """Poses as free variables: one family for each kind of prior (GNeRF sec. 3.2 and 4.1).
 
-`sphere` is the paper's choice for Blender (the position alone, the camera looks at one point and stands upright),
-`full` its choice for DTU (position and the 6D rotation of Zhou et al. 2019); `sphere+jitter` lies between.
+`position` is the published choice for Blender (the position alone, the camera looks at one point and stands upright),
+`position+6d` that for DTU (position and the 6D rotation of Zhou et al. 2019). The fast preset's `sphere` and `full` say
+the same in radii of the prior, `sphere` within its range of distances; `sphere+jitter` lies between.
 """
 
 from __future__ import annotations
@@ -15,37 +16,58 @@ from torch.nn.functional import normalize
 
 from bench.task import PosePrior
 
+PUBLISHED_RADIUS = 4.0
+"""Distance of the cameras in the published scene units (GNeRF sec. 4.1), in which its rates are given."""
+
+SIZES = {"sphere": 3, "sphere+jitter": 7, "full": 9, "position": 3, "position+6d": 9}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Pose variables (N, size) <-> poses `world_from_camera` (N, 4, 4). Lengths are in units of `radius`."""
+    """Pose variables (N, size) <-> poses `world_from_camera` (N, 4, 4)."""
 
     name: str
     look_at: tuple[float, float, float]
     up: int  # the axis that is up: 0, 1 or 2
     radius: float  # scene units: the middle of the prior's range
-    reach: tuple[float, float]  # of the distance from the look-at point, in radii
+    unit: float  # scene units: the length of 1 in variables, and in `reach`
+    reach: tuple[float, float] | None  # of the distance from the look-at point; None: free
 
     @staticmethod
     def of(prior: PosePrior, name: str | None = None) -> Family:
+        name = name or prior.family
         low, high = prior.radius
         radius = (low + high) / 2
-        stray = 4 * prior.look_at_std if (name or prior.family) != "sphere" else 0.0
+        unit, reach = radius, None
+        if name.startswith("position"):
+            unit = radius / PUBLISHED_RADIUS
+        elif name != "full":
+            stray = 4 * prior.look_at_std if name != "sphere" else 0.0
+            reach = (max(0.05, (low - stray) / radius), (high + stray) / radius)
         return Family(
-            name=name or prior.family, look_at=prior.look_at, up="xyz".index(prior.up), radius=radius,
-            reach=(max(0.05, (low - stray) / radius), (high + stray) / radius),
+            name=name, look_at=prior.look_at, up="xyz".index(prior.up), radius=radius, unit=unit, reach=reach
         )  # fmt: skip
+
+    def bounded(self, prior: PosePrior) -> Family:
+        """The same poses in radii and within the prior's range: what a search moves in."""
+        return Family.of(prior, {"position": "sphere", "position+6d": "full"}.get(self.name, self.name))
 
     @property
     def size(self) -> int:
-        return {"sphere": 3, "sphere+jitter": 7, "full": 9}[self.name]
+        return SIZES[self.name]
+
+    def recoded(self, variables: Tensor, family: Family) -> Tensor:
+        """Variables (N, size) of the same poses in another `family`."""
+        return variables if family == self else family.encode(self.decode(variables))
 
     def encode(self, poses: Tensor) -> Tensor:
         """The variables (N, size) of `poses` (N, 4, 4); what the family cannot say is lost."""
         centre = self._centre(poses)
-        offset = (poses[:, :3, 3] - centre) / self.radius
-        if self.name == "sphere":
+        offset = (poses[:, :3, 3] - centre) / self.unit
+        if self.size == 3:
             return offset
+        if self.name == "position+6d":
+            return torch.cat([offset, poses[:, 0, :3], poses[:, 1, :3]], dim=1)
         if self.name == "full":
             return torch.cat([offset, poses[:, :3, 0], poses[:, :3, 1]], dim=1)
         forward = poses[:, :3, 2]
@@ -57,21 +79,23 @@ class Family:
         return torch.cat([offset, target, roll[:, None]], dim=1)
 
     def decode(self, variables: Tensor) -> Tensor:
-        """Poses (N, 4, 4) of `variables` (N, size), differentiably; the distance is kept within the prior's range."""
+        """Poses (N, 4, 4) of `variables` (N, size), differentiably; distances are kept within `reach`."""
         offset = variables[:, :3]
-        if self.name != "full":
+        if self.reach is not None:
             length = offset.norm(dim=1, keepdim=True).clamp(min=1e-6)
             offset = offset / length * length.clamp(*self.reach)
-        if self.name == "sphere":
+        if self.size == 3:
             rotation = look_at(offset, torch.zeros_like(offset), self._up(variables))
-        elif self.name == "full":
+        elif self.size == 9:
             rotation = gram_schmidt(variables[:, 3:6], variables[:, 6:9])
+            if self.name == "position+6d":  # the authors' code: the first two rows
+                rotation = rotation.transpose(1, 2)
         else:
             rotation = look_at(offset, variables[:, 3:6], self._up(variables))
             c, s = variables[:, 6].cos()[:, None], variables[:, 6].sin()[:, None]
             right, down, forward = rotation.unbind(dim=2)
             rotation = torch.stack([c * right + s * down, c * down - s * right, forward], dim=2)
-        position = offset * self.radius + self._centre(variables)
+        position = offset * self.unit + self._centre(variables)
         pose = torch.cat([rotation, position[:, :, None]], dim=2)  # (N, 3, 4)
         last = pose.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(len(pose), 1, 4)
         return torch.cat([pose, last], dim=1)

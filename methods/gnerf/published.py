@@ -1,4 +1,8 @@
-"""The published preset (`field=mlp`): the numbers of GNeRF, sec. 4, and of the authors' code, next to the paper."""
+"""The published preset: the numbers of GNeRF, sec. 4, and of the authors' code, next to the paper.
+
+Lengths, times and rates are in the published scene units, in which cameras are 4 from the object: see `poses.Family`.
+Where paper and code differ, the paper is the default: `mlp.radiance.direction_frequencies=10` is the code's.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,14 @@ class Published(BaseModel):
     quick: PublishedBudget = PublishedBudget(a=12_000, ab=8_000, b=20_000, batch=12)
     full: PublishedBudget = PublishedBudget(a=12_000, ab=8_000, b=20_000, batch=12)
 
+    # 8 layers, the input again before the fifth; 64 + 64 samples, the coarse ones fixed
     radiance: FieldConfig = FieldConfig(
-        field="mlp", width=360, fine_samples=64, shared_network=True
-    )  # 8 layers, 64 + 64 samples
+        field="mlp", width=360, skip=3, encoding_pi=False, sampling="even", fine_samples=64, shared_network=True
+    )
+    patience: Count = 500  # iterations of a phase before which bad results mean nothing ...
+    fog_until: int = Field(default=500, ge=0)  # ... and a field that shows one colour is no dead one
+    bounds: Literal["prior", "images"] = "prior"  # near and far of the prior; or less, where the images show that
+    reseed: bool = False  # whether views are re-seeded by render and compare, where the config leaves it open
 
     # adversarial (sec. 3.2) and inversion (sec. 3.3): all of A, and the first half of each iteration of AB
     side_start: Count = 16  # px, longest side of the real images, which grows ...
@@ -55,7 +64,7 @@ class Published(BaseModel):
     inversion_every: int = Field(default=0, ge=0)  # in B: it goes on learning, once in so many iterations (0: never)
     adversarial_every: Count = 1  # in AB: one adversarial iteration to so many photometric ones
 
-    # photometric (sec. 3.4): patches of the images, at their full size in B
+    # photometric (sec. 3.4): patches of the images (in AB those of the adversarial step), at their full size in B
     photometric: float = Field(default=50.0, ge=0)  # weight of the mean squared error, colours in [-1, 1]
     sharp_at: Share = 0.0  # B: the images reach their full size
 
@@ -63,7 +72,7 @@ class Published(BaseModel):
     field_lr: Positive = 5e-4  # RMSprop
     discriminator_lr: Positive = 1e-4  # RMSprop
     field_halving: Count | None = 8_000
-    pose_lr: Positive = 5e-3  # Adam, on pose variables: per radius of the prior
+    pose_lr: Positive = 5e-3  # Adam, on pose variables
     inversion_lr: Positive = 1e-4  # Adam
     pose_halving: Count | None = 4_000
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
@@ -72,8 +81,16 @@ class Published(BaseModel):
         """From 0.8 of the image down to one sample a pixel of the largest images: 16 of 400."""
         return min(0.8, max(math.exp(-self.anneal * progress), SIDE / self.side_ab))
 
+    def family(self, prior: str) -> str:
+        """The pose variables: a free position on Blender, position and rotation on DTU (sec. 4.1)."""
+        return "position" if prior == "sphere" else "position+6d"
+
+    def inversion_size(self, render: int, side: int) -> int:
+        """Side of the pictures that the inversion network learns from, px, `render` at most; images are at `side`."""
+        return min(render, self.inversion_side)
+
     def pose_rate(self, number: int, fine: float | None) -> float:
-        """Of iteration `number` of all, in scene units."""
+        """Of iteration `number` of all, per unit of the pose variables."""
         return halved(self.pose_lr, number, self.pose_halving)
 
     def focal_rate(self, fine: float | None) -> float:

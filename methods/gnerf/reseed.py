@@ -37,17 +37,19 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
     if len(doubtful) == 0:
         return 0
     others = search.likeliest(search.errors(targets[doubtful]), model.config.hypotheses)  # (K, H)
-    starts = torch.cat([model.variables[doubtful].detach()[:, None], model.family.encode(search.candidates)[others]], 1)
+    kind = model.family.bounded(model.prior)
+    present_ones = model.family.recoded(model.variables[doubtful].detach(), kind)
+    starts = torch.cat([present_ones[:, None], kind.encode(search.candidates)[others]], 1)
     count = starts.shape[1]
     images = model.sight.at(64)[doubtful].repeat_interleave(count, dim=0)
     tried, errors = refine(
-        model.generator.field, model.intrinsics, model.family, starts.flatten(0, 1), images, rng,
+        model.generator.field, model.intrinsics, kind, starts.flatten(0, 1), images, rng,
         steps=30, rays=192, rate=1e-2,
     )  # fmt: skip
     errors, tried = errors.reshape(-1, count), tried.reshape(len(doubtful), count, -1)
     best = errors.argmin(dim=1)
     moves = errors.gather(1, best[:, None])[:, 0] < model.config.reseed_gain * errors[:, 0]
-    model.place(doubtful[moves], tried[moves.nonzero()[:, 0], best[moves]])
+    model.place(doubtful[moves], kind.recoded(tried[moves.nonzero()[:, 0], best[moves]], model.family))
     return int(moves.sum())
 
 

@@ -66,7 +66,11 @@ class FieldConfig(BaseModel):
     skip: int = Field(default=4, ge=0)  # the input is given again after this layer; 0: never
     position_frequencies: int = Field(default=10, ge=0)
     direction_frequencies: int = Field(default=4, ge=0)
+    encoding_pi: bool = True  # angles 2^k pi x, in half sizes of the bounds; false: 2^k x, as GNeRF's code has it
     samples: int = Field(default=64, gt=2)
+    # stratified: drawn in even cuts, the last interval without end; even, GNeRF's: coarse samples never move, from near
+    # to far, where the last interval ends
+    sampling: Literal["stratified", "even"] = "stratified"
     fine_samples: int = Field(default=128, ge=0)  # 0: no fine network
     shared_network: bool = False  # one network does both passes (GRAF, GNeRF)
     mlp_activation: Literal["relu", "softplus"] = "relu"  # of the density

@@ -85,18 +85,18 @@ def parameters(module):
 
 
 def test_the_published_networks_have_the_published_sizes():
-    preset = GnerfConfig(field="mlp").mlp
+    preset = GnerfConfig(preset="published").mlp
     bounds = Bounds(centre=(0.0, 0.0, 0.0), half_size=2.0, near=2.0, far=6.0)
     field = MlpField(bounds, torch.ones(3), preset.radiance, rng())
     assert parameters(field) == 1_156_144
     as_in_the_code = preset.radiance.model_copy(update={"direction_frequencies": 10})
     assert parameters(MlpField(bounds, torch.ones(3), as_in_the_code, rng())) == 1_162_624
     assert parameters(Discriminator(3, preset.discriminator, rng())) == 2_642_560
-    assert parameters(Vit(3, preset.inversion_side, 3, rng())) == 7_169_123
+    assert parameters(Vit(3, preset.inversion_side, 3, rng())) == 7_168_515
 
 
 def test_the_published_schedule_is_the_default_of_the_published_preset():
-    preset = GnerfConfig(field="mlp").mlp
+    preset = GnerfConfig(preset="published").mlp
     assert (preset.quick.a, preset.quick.a + preset.quick.ab, preset.quick.b) == (12_000, 20_000, 20_000)
     assert preset.quick.batch == 12
     assert (preset.radiance.samples, preset.radiance.fine_samples) == (64, 64)
@@ -108,7 +108,7 @@ def test_the_published_schedule_is_the_default_of_the_published_preset():
 
     def at(phase, index, before):
         return Iteration(
-            preset=preset, plan=GnerfConfig(field="mlp").plan("quick"), phase=phase, index=index, before=before
+            preset=preset, plan=GnerfConfig(preset="published").plan("quick"), phase=phase, index=index, before=before
         )  # fmt: skip
 
     start, end_a = at("A", 0, 0), at("A", 11_999, 0)
@@ -124,7 +124,12 @@ def test_the_published_schedule_is_the_default_of_the_published_preset():
 
 def test_the_fast_preset_runs_the_same_phases():
     config = GnerfConfig()
-    assert isinstance(config.preset, Fast) and isinstance(GnerfConfig(field="mlp").preset, Published)
+    assert isinstance(config.numbers, Fast)
+    for published in (GnerfConfig(preset="published"), GnerfConfig(field="mlp")):  # two names of one preset
+        assert isinstance(published.numbers, Published)
+        assert config.reseeds and not published.reseeds
+    with pytest.raises(ValueError, match="the other one"):
+        GnerfConfig(preset="published", field="grid")
     assert list(config.plan("quick").phases) == ["A", "AB", "B"]
     assert list(GnerfConfig(schedule="A-B").plan("quick").phases) == ["A", "B"]
     assert list(GnerfConfig(schedule="B").plan("quick").phases) == ["B"]
@@ -148,13 +153,13 @@ def walk(config, effort, ab=None):
     for phase in plan.phases:
         length = ab if ab is not None and phase == "AB" and "B" in plan.phases else plan.length(phase, before)
         for index in range(length):
-            yield Iteration(preset=config.preset, plan=plan, phase=phase, index=index, before=before)
+            yield Iteration(preset=config.numbers, plan=plan, phase=phase, index=index, before=before)
         before += length
 
 
-@pytest.mark.parametrize("field", ["grid", "mlp"])
-def test_every_ablation_has_the_same_iterations_and_looks_at_the_same_images(field):
-    rows = [list(walk(GnerfConfig(field=field, **choices), "smoke")) for choices in ABLATIONS]
+@pytest.mark.parametrize("preset", ["fast", "published"])
+def test_every_ablation_has_the_same_iterations_and_looks_at_the_same_images(preset):
+    rows = [list(walk(GnerfConfig(preset=preset, **choices), "smoke")) for choices in ABLATIONS]
     for row in rows:
         assert [each.number for each in row] == list(range(len(rows[0])))
         assert [each.side(200) for each in row] == [each.side(200) for each in rows[0]]

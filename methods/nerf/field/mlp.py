@@ -48,7 +48,8 @@ class Network(nn.Module):
 
         `noise` (R, S) is added to the raw density (Mildenhall 2020, appendix A).
         """
-        encoded = frequencies(points, self.config.position_frequencies, self.coarse_to_fine)
+        lowest = torch.pi if self.config.encoding_pi else 1.0
+        encoded = frequencies(points, self.config.position_frequencies, self.coarse_to_fine, lowest=lowest)
         hidden = encoded
         for index, layer in enumerate(self.trunk):
             if self.config.skip and index == self.config.skip + 1:
@@ -57,7 +58,7 @@ class Network(nn.Module):
         raw = self.density(hidden)[..., 0]
         raw = raw if noise is None else raw + noise
         density = functional.relu(raw) if self.config.mlp_activation == "relu" else functional.softplus(raw)
-        view = frequencies(directions, self.config.direction_frequencies, self.coarse_to_fine)
+        view = frequencies(directions, self.config.direction_frequencies, self.coarse_to_fine, lowest=lowest)
         view = view[:, None].expand(*points.shape[:2], -1)
         hidden = functional.relu(self.view(torch.cat([self.feature(hidden), view], dim=-1)))
         return density, torch.sigmoid(self.colour(hidden))
@@ -97,7 +98,8 @@ class MlpField(RadianceField):
         shade, weights = self._through(self.coarse, origins, directions, distance, generator)
         if not self.config.fine_samples:
             return [self._measured(shade, *scene)]
-        more = importance(distance, weights, self.config.fine_samples, generator)
+        even = self.config.sampling == "even"
+        more = importance(distance, weights, self.config.fine_samples, generator, ends=even)
         distance = torch.cat([distance, more], dim=1).sort(dim=1).values
         finer, _ = self._through(self.fine or self.coarse, origins, directions, distance, generator)
         return [self._measured(shade, *scene), self._measured(finer, *scene)]
@@ -108,11 +110,14 @@ class MlpField(RadianceField):
         return replace(shade, depth=self.distance(shade.depth, origins, directions))
 
     def _first(self, directions: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Stratified distances (R, S) along local rays: evenly, or in the logarithm where the scene has no end."""
+        """Distances (R, S) along local rays, stratified or even; in the logarithm where the scene has no end."""
         near, far = (value / self.bounds.half_size for value in (self.bounds.near, self.bounds.far))
         ends = torch.tensor([[near, far]], device=self.device).expand(len(directions), 2)
         if self.bounds.frustum is not None:  # from the front of the box to its back
             ends = torch.stack([ends[:, 0], 2 / directions[:, 2].detach()], dim=1)
+        if self.config.sampling == "even":
+            steps = torch.linspace(0, 1, self.config.samples, dtype=directions.dtype, device=self.device)
+            return ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * steps
         if not self.bounds.contract:
             return stratified(ends[:, :1], ends[:, 1:], self.config.samples, generator)
         ends = ends.clamp(min=1e-3).log()
@@ -126,7 +131,10 @@ class MlpField(RadianceField):
         if self.noise > 0 and generator is not None:
             noise = self.noise * torch.randn(distance.shape, generator=generator).to(distance.device)
         density, emitted = network(contract(points) / 2 if self.bounds.contract else points, directions, noise)
-        length = torch.cat([distance.diff(dim=1), torch.full_like(distance[:, :1], 1e10)], dim=1)
+        beyond = torch.full_like(distance[:, :1], 1e10)
+        if self.config.sampling == "even":  # the last sample lies at `far`, and counts for nothing
+            beyond = torch.zeros_like(beyond)
+        length = torch.cat([distance.diff(dim=1), beyond], dim=1)
         weights = weights_of(density * length)
         with torch.no_grad():
             mean = (weights * distance).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-6)

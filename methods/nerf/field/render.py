@@ -29,8 +29,12 @@ def render_patches(
     field: RadianceField, intrinsics: Intrinsics, poses: Tensor, points: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Pictures (B, C, h, w) in [-1, 1] of lattices of points (B, h, w, 2) seen from `poses` (B, 4, 4)."""
-    colours = render_points(field, intrinsics, poses, points.flatten(1, 2), generator)
-    return (colours * 2 - 1).unflatten(1, points.shape[1:3]).permute(0, 3, 1, 2)
+    return pictures(render_points(field, intrinsics, poses, points.flatten(1, 2), generator), points)
+
+
+def pictures(colours: Tensor, points: Tensor) -> Tensor:
+    """Colours in [0, 1] of lattices of points (B, h, w, 2) as pictures (B, C, h, w) in [-1, 1]."""
+    return (colours * 2 - 1).reshape(*points.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def render_whole(

@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 
 
-def frequencies(x: Tensor, count: int, coarse_to_fine: float = 1.0) -> Tensor:
+def frequencies(x: Tensor, count: int, coarse_to_fine: float = 1.0, *, lowest: float = torch.pi) -> Tensor:
     """x, sin(2^k pi x), cos(2^k pi x) for k < `count`: (..., 3) -> (..., 3 + 6 count). Mildenhall 2020, eq. 4.
 
+    With another `lowest` frequency than pi: sin(2^k lowest x).
     `coarse_to_fine` in [0, 1] lets in that share of the frequencies, the next one fading in: BARF's alpha over `count`
     (Lin et al. 2021, eq. 14).
     """
     if count == 0:
         return x
-    angle = (
-        x[..., None, :] * (2.0 ** torch.arange(count, device=x.device, dtype=x.dtype) * torch.pi)[:, None]
-    ).flatten(-2)
+    angle = (x[..., None, :] * (2.0 ** torch.arange(count, device=x.device, dtype=x.dtype) * lowest)[:, None]).flatten(
+        -2
+    )
     waves = angle.sin(), angle.cos()
     if coarse_to_fine < 1:
         fading = (coarse_to_fine * count - torch.arange(count, device=x.device, dtype=x.dtype)).clamp(0, 1)

@@ -33,10 +33,14 @@ def stratified(near: Tensor, far: Tensor, count: int, generator: torch.Generator
     return near + (far - near) * (start + u) / count
 
 
-def importance(distances: Tensor, weights: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+def importance(
+    distances: Tensor, weights: Tensor, count: int, generator: torch.Generator | None, *, ends: bool = False
+) -> Tensor:
     """`count` more distances a ray, drawn where `weights` (R, S) at sorted `distances` (R, S) are; (R, count), no grad.
 
-    Inverse transform sampling of the piecewise-constant density, Mildenhall 2020, sec. 5.2.
+    Inverse transform sampling of the piecewise-constant density, Mildenhall 2020, sec. 5.2. Without a generator at the
+    middles of even cuts; with `ends`, as most code has it, from quantile 0 to 1, and at the start of a bin that holds
+    less than 1e-5.
     """
     distances, weights = distances.detach(), weights.detach()
     middle = (distances[:, 1:] + distances[:, :-1]) / 2  # (R, S - 1)
@@ -46,8 +50,15 @@ def importance(distances: Tensor, weights: Tensor, count: int, generator: torch.
     if generator:
         u = torch.rand(len(mass), count, generator=generator, dtype=mass.dtype).to(mass.device)
     else:
-        u = ((torch.arange(count, device=mass.device) + 0.5) / count).expand(len(mass), count).contiguous()
-    above = torch.searchsorted(cumulative, u.contiguous(), right=True).clamp(1, cumulative.shape[1] - 1)
-    low, high = cumulative.gather(1, above - 1), cumulative.gather(1, above)
-    start, end = middle.gather(1, above - 1), middle.gather(1, above)
+        line = torch.linspace(0, 1, count, dtype=mass.dtype) if ends else (torch.arange(count) + 0.5) / count
+        u = line.to(mass.device).expand(len(mass), count).contiguous()
+    above = torch.searchsorted(cumulative, u.contiguous(), right=True)
+    last = cumulative.shape[1] - 1
+    below = (above - 1).clamp(0, last if ends else last - 1)
+    above = above.clamp(1, last)
+    low, high = cumulative.gather(1, below), cumulative.gather(1, above)
+    start, end = middle.gather(1, below), middle.gather(1, above)
+    if ends:
+        held = high - low
+        return start + (end - start) * (u - low) / torch.where(held < 1e-5, 1.0, held)
     return start + (end - start) * ((u - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
