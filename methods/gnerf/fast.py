@@ -29,7 +29,7 @@ class FastBudget(BaseModel):
 class Fast(CoarseToFine):
     """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
 
-    smoke: FastBudget = FastBudget(a=80, ab=80, b=100, batch=8, rays=2048, side=40, inversion_render=16)
+    smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
     quick: FastBudget = FastBudget(a=150, ab=240, b=1000, batch=16)
     full: FastBudget = FastBudget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
 

@@ -67,6 +67,7 @@ def phase_ab(run: TrainingRun) -> None:
             losses |= photometric_step(model, iteration, rng, shown)  # eq. 7
         run.log(iteration, losses, moved)
     if run.begins("AB"):
+        run.progress.unsettled = config.reseeds and run.progress.settled < SETTLED
         run.leave("AB", lambda: _without_photometric(model))
 
 

@@ -20,7 +20,7 @@ from methods.nerf.training.checkpointing import Checkpoints
 from methods.nerf.training.deadline import Deadline
 
 FITTED = 4.0
-"""dB over their mean colour above which a short training has found the views' poses, as a rule."""
+"""dB over their mean colour below which a short training has not fitted the views."""
 
 ENOUGH = 0.5
 """Share of its iterations after which a fit that is stopped has found poses, as a rule."""
@@ -75,6 +75,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     flags: tuple[str, ...] = ()
     if deadline.share_done < ENOUGH:
         flags = (f"too short to converge: stopped after {deadline.share_done:.0%} of its iterations",)
+    elif job.effort == "smoke" and progress.unsettled:
+        flags = ("too short to converge: phase AB ended while re-seeding still moved views",)
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     config = model.config

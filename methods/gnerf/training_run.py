@@ -30,6 +30,7 @@ class Progress:
     index: int = 0  # within the phase
     ran: dict[str, int] = field(default_factory=dict)  # iterations of the phases before, as they ran
     settled: int = 0  # re-seedings in a row that moved hardly a view
+    unsettled: bool = False  # AB ended while re-seeding still moved views
     reseeded: int = 0  # views moved so far
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
