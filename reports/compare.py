@@ -19,9 +19,8 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.entries import Entry, counted
+from reports.analysis.entries import Entry, Question, counted
 from reports.analysis.leaderboard import show_interval
-from reports.analysis.questions import Question
 
 Key = tuple[Question, str, int]
 """Scene, degradation, effort, kind of truth; method; seed."""
@@ -224,7 +223,7 @@ def _change(both: Sequence[Pair], name: str, tolerance: float) -> Change | None:
     return Change(
         column=shown, tolerance=tolerance, n=len(pairs), counts=name not in COST,
         a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
-        interval=stats.interval_of(difference, [pair.a.asked for pair in pairs], stats.mean),
+        interval=stats.interval_of(difference, [pair.a for pair in pairs], stats.mean),
         better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
         worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
         best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bench.degrade import CLEAN, KINDS
 from bench.record import OUTCOMES, Outcome, Result, cells_of
+from bench.task import Effort
 from reports.analysis import stats
-from reports.analysis.questions import Question, Setting, degradation_order
 from reports.naming import slug
 
 T = TypeVar("T")
@@ -30,8 +31,63 @@ INPUTS = {
 }  # fmt: skip
 """What a method may be given beside images, in a fixed order."""
 
+AGREEMENT = {
+    "colmap": "agreement with COLMAP", "device": "agreement with a device's own tracking",
+    "unknown": "agreement with poses of unknown origin", "none": "no true cameras",
+}  # fmt: skip
+"""What is said of scores by their reference, where that is no truth."""
+
+HALF = "nvs/half/psnr"
 POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
 """Inputs that say where cameras are. A prior says only where they may be."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Setting:
+    """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
+
+    agreement: str  # see AGREEMENT; empty where the truth is one
+    effort: Effort
+    protocol: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.protocol} · {self.effort}" + (f" · {self.agreement}" if self.agreement else "")
+
+    def suffix(self, among: Iterable[Setting]) -> str:
+        """What the name of a file must end with, where it is written for each of several settings: `_full_colmap`."""
+        others = {self, *among}
+        parts = [self.effort] if len({each.effort for each in others}) > 1 else []
+        parts += [slug(self.protocol)] if len({each.protocol for each in others}) > 1 else []
+        return "".join(f"_{part}" for part in [*parts, *(k for k, said in AGREEMENT.items() if said == self.agreement)])
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Question:
+    """What rows of one scene's table share. Numbers of two efforts, protocols or kinds of truth never meet."""
+
+    scene: str
+    degradation: str
+    effort: Effort
+    protocol: str
+    reference: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.scene} · {self.degradation}"
+
+    @property
+    def agreement(self) -> str:
+        """What a score is where the reference is itself an estimate, or where there is none; else empty."""
+        return AGREEMENT.get(self.reference, "")
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        return self.agreement, self.scene, degradation_order(self.degradation), self
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(agreement=self.agreement, effort=self.effort, protocol=self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +127,6 @@ class Entry:
     @property
     def degradation(self) -> str:
         return self.result.cell.degradation
-
-    @property
-    def asked(self) -> tuple[str, str, str]:
-        """All but the seed."""
-        return self.scene, self.degradation, self.method
 
     @property
     def solved(self) -> bool:
@@ -187,6 +238,23 @@ def describe_given(entries: Iterable[Entry]) -> str:
     return " + ".join(named) or ("images only" if begun else "not run")
 
 
+def split_degradation(name: str) -> tuple[str, float]:
+    """`gaussian_noise@3` (or `@3#7`, of one draw) -> kind and severity; `clean` is its own kind, at severity 0."""
+    kind, _, rest = name.partition("@")
+    return kind, float(rest.partition("#")[0] or 0)
+
+
+def degradation_order(name: str) -> tuple[bool, str, float, str]:
+    """Clean first, then by kind and severity."""
+    kind, severity = split_degradation(name)
+    return kind != CLEAN, kind, severity, name
+
+
+def changes_scene(kind: str) -> bool:
+    """Whether a kind of degradation is judged by other images than the clean ones."""
+    return kind in KINDS and KINDS[kind].changes_scene
+
+
 def grouped(items: Iterable[T], key: Callable[[T], K], order: Callable[[K], Any] | None = None) -> dict[K, list[T]]:
     """Items by their key, each group as they came; groups as first met, or in the order of keys that is given."""
     groups: dict[K, list[T]] = {}
@@ -210,9 +278,7 @@ def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
     """Scenes with exact or measured truth first, agreement with COLMAP last."""
-    return grouped(
-        entries, lambda entry: entry.question, lambda q: (q.agreement, q.scene, degradation_order(q.degradation), q)
-    )
+    return grouped(entries, lambda entry: entry.question, lambda question: question.order)
 
 
 def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

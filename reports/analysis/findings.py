@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from bench.record import OUTCOMES, ROTATION, SOLVED_BELOW_DEG
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import REGISTERED, Entry
+from reports.analysis.entries import HALF, REGISTERED, Entry
 from reports.analysis.leaderboard import quality_column, ranking
 from reports.analysis.robustness import SUCCESS, Curve, show_area
 from reports.analysis.scorebook import Scorebook, Scored
@@ -81,12 +83,26 @@ def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
     blind = [each for each in standings.values() if not each.entries[0].given_poses]
     helped = [each for each in standings.values() if each.entries[0].given_poses and each.answered]
     leaders = [standings[method] for method in ranking(entries, book) if method in standings]
-    head = [Part(title, strong=True), Part(" (agreement with COLMAP): " if agreement else ": ")]
+    head = [Part(title, strong=True), Part(f" ({agreement}): " if agreement else ": ")]
+    if all(entry.question.reference == "none" for entry in entries):
+        return (*head, *_by_views(entries))
     oracles = [each for each in helped if any(entry.is_oracle for entry in each.entries)]
     tail = (*_against_oracle(leaders, oracles), *_unranked([each for each in helped if each not in oracles]))
     if not blind:
         return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
     return (*head, *(_leading(leaders, len(blind)) if leaders else _none_leads(blind)), *tail)
+
+
+def _by_views(entries: Sequence[Entry]) -> Sentence:
+    """Who shows the held-out views best, where that is all that can be asked."""
+    held = {method: cells.array(each, HALF) for method, each in cells.by_method(entries).items()}
+    shown = [(float(values[np.isfinite(values)].mean()), m) for m, values in held.items() if np.isfinite(values).any()]
+    if not shown:
+        return (Part("no method rendered the held-out views."),)
+    (best, first), *others = sorted(shown, reverse=True)
+    rest = "; then " + ", ".join(f"{method} {column(HALF).show(value)}" for value, method in others) if others else ""
+    said = f" shows the held-out views best ({column(HALF).show(best)} dB on their unseen halves){rest}."
+    return Part(first, strong=True), Part(said)
 
 
 def _leading(leaders: Sequence[_Standing], blind: int) -> Sentence:
@@ -130,7 +146,7 @@ def bearing(curves: Sequence[Curve]) -> Sentence:
     """Which methods break under one kind of degradation, and between which severities."""
     blind = [curve for curve in curves if not curve.given_poses] or list(curves)
     top = max(level.severity for curve in curves for level in curve.levels)
-    against = " (agreement with COLMAP)" if curves[0].setting.agreement else ""
+    against = f" ({curves[0].setting.agreement})" if curves[0].setting.agreement else ""
     hold = [curve for curve in blind if curve.broken.breaks is None]
     lost = [curve for curve in blind if curve.broken.holds is None]
     said: list[list[Part]] = []

@@ -1,4 +1,4 @@
-"""Leaderboards: a line a method, over all scenes of a degradation, or over the seeds of one scene."""
+"""Leaderboards: a line a method over all scenes of a degradation, or over the seeds of one scene; a line a cell."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, ranges
+from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, Setting, ranges
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
-from reports.analysis.questions import Setting
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
 from reports.analysis.table import Figure, Head, Number, Row, Table
 
@@ -35,7 +34,7 @@ RANKED_BY = (IOU, PSNR, ROTATION)
 
 @dataclass(frozen=True, kw_only=True)
 class Board(Table):
-    """A leaderboard. Methods that may lead are ranked and come first, the best on top."""
+    """A leaderboard, or a list of cells. Methods that may lead are ranked and come first, the best on top."""
 
     setting: Setting
     degradation: str
@@ -54,6 +53,13 @@ def across_scenes(entries: Sequence[Entry], book: Scorebook) -> list[Board]:
 def of_question(entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE) -> Board:
     """Of one scene: medians over seeds, with a note for each flag and each number that is missing."""
     return _leaderboard(entries, book, names, ("seeds",))
+
+
+def every_cell(entries: Sequence[Entry], book: Scorebook) -> Board:
+    """Of one scene: a row a cell, seeds side by side, nothing marked."""
+    notes, heads = Footnotes(), _heads(entries, HEADLINE, twice=False)
+    ordered = [entry for each in cells.by_method(entries).values() for entry in each]
+    return _board(entries, heads, [_row([entry], heads, book, ("seeds",), notes) for entry in ordered], notes)
 
 
 def ranking(entries: Sequence[Entry], book: Scorebook) -> list[str]:
@@ -134,7 +140,7 @@ def _row(
         tally=tuple((o, name if single else f"{counts[o]} {name}") for o, name in OUTCOMES.items() if counts[o]),
         reasons=_reasons(entries),
         n=len(held), solved=solved, failed=sum(entry.failed for entry in held), skipped=counts["skipped"],
-        success=stats.wilson(solved, len(held)) if held else None,
+        success=stats.wilson(solved, len(held)) if held and first.question.reference != "none" else None,
         numbers=tuple(_number(entries, head, book, statistics, notes) for head in heads) if held else (),
     )  # fmt: skip
 

@@ -16,8 +16,7 @@ from bench.degrade import CLEAN
 from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
-from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry
-from reports.analysis.questions import Question, changes_scene, split_degradation
+from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry, Question
 
 CHARGES = {ROTATION: 180.0, REGISTERED: 0.0, IOU: 0.0}
 """What a cell without an answer scores, in the column's unit. In PSNR it is the mean-colour level of its scene."""
@@ -46,11 +45,7 @@ class Scored:
 
     def interval(self, statistic: stats.Statistic) -> stats.Interval | None:
         """95 %; None where there is one cell, or a score that is not finite."""
-        return (
-            stats.interval_of(self.values, [entry.asked for entry in self.entries], statistic)
-            if np.isfinite(self.values).all()
-            else None
-        )
+        return stats.interval_of(self.values, self.entries, statistic) if np.isfinite(self.values).all() else None
 
 
 class Scorebook:
@@ -110,5 +105,5 @@ def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:
 
 def _images(question: Question) -> tuple[Any, ...]:
     """What held-out images depend on: the clean ones, unless the kind of degradation changes the scene itself."""
-    kind = split_degradation(question.degradation)[0]
-    return question.scene, kind if changes_scene(kind) else CLEAN, question.setting, question.reference
+    kind = cells.split_degradation(question.degradation)[0]
+    return question.scene, kind if cells.changes_scene(kind) else CLEAN, question.setting, question.reference

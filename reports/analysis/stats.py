@@ -25,6 +25,17 @@ class Interval(NamedTuple):
     over: Literal["seeds", "scenes", ""] = ""  # what was resampled: seeds within each scene, or whole scenes
 
 
+class Asked(Protocol):
+    """What a cell is asked, but for its seed."""
+
+    @property
+    def scene(self) -> str: ...
+    @property
+    def degradation(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+
+
 class Statistic(Protocol):
     def __call__(self, scores: ArrayLike, axis: int = 0) -> Scores: ...
 
@@ -70,15 +81,17 @@ def interval(
     return _percentiles([float(statistic(np.concatenate([groups[k] for k in row]))) for row in chosen], "scenes")
 
 
-def interval_of(scores: Scores, asked: Sequence[tuple[str, ...]], statistic: Statistic) -> Interval | None:
-    """As `interval`, of the scores of cells of which each was `asked` a scene first, then a degradation and a method.
-    Seeds are resampled among those that were asked the same, where there are two of each; else whole scenes are."""
-    groups = [scores[[each == name for each in asked]] for name in sorted(set(asked))]
-    if min(map(len, groups)) > 1:
-        return interval(groups, statistic)
-    scenes = [each[0] for each in asked]
-    groups = [scores[[each == name for each in scenes]] for name in sorted(set(scenes))]
-    return interval(groups, statistic, whole=True)
+def interval_of(scores: Scores, cells: Sequence[Asked], statistic: Statistic) -> Interval | None:
+    """As `interval`, of the scores of these cells: seeds are resampled among cells that are asked the same (of one
+    scene, degradation and method), where there are two of each; else whole scenes are."""
+
+    def strata(names: Sequence[tuple[str, ...]]) -> list[Scores]:
+        return [scores[[each == name for each in names]] for name in sorted(set(names))]
+
+    alike = strata([(cell.scene, cell.degradation, cell.method) for cell in cells])
+    if min(map(len, alike)) > 1:
+        return interval(alike, statistic)
+    return interval(strata([(cell.scene,) for cell in cells]), statistic, whole=True)
 
 
 def _percentiles(estimates: ArrayLike, over: Literal["seeds", "scenes"]) -> Interval:

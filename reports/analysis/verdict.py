@@ -12,7 +12,6 @@ from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
 from reports.analysis.entries import Entry, counted
 from reports.analysis.findings import Part, Sentence, bearing, finding
-from reports.analysis.questions import split_degradation
 from reports.analysis.robustness import Curve, by_kind
 from reports.analysis.scorebook import Scorebook
 
@@ -44,7 +43,7 @@ def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) 
     kinds = by_kind(curves)
     for setting, each in cells.by_setting(entries).items():
         for degradation, held in cells.by_degradation(each).items():
-            kind, severity = split_degradation(degradation)
+            kind, severity = cells.split_degradation(degradation)
             if not severity or (setting, kind) not in kinds:
                 scenes = cells.by_scene(held)
                 where = next(iter(scenes)) if len(scenes) == 1 else f"{len(scenes)} scenes"
@@ -122,7 +121,13 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     ):
         if len(values) > 1:
             say(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never in one table.")
-    if any(entry.question.agreement for entry in entries):
+    references = {entry.question.reference for entry in entries}
+    if "none" in references:
+        say(
+            "Where nobody knows the cameras, view synthesis alone is judged, in tables of its own: held-out views are "
+            "looked for from a method's own cameras of the views beside them."
+        )
+    if "colmap" in references:
         say("Where the reference is COLMAP's own estimate, scores are agreement with COLMAP, in tables of their own.")
     return found
 

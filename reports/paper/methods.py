@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.cell import split_label
-from bench.degrade import CLEAN
 from bench.record import ROTATION
 from reports.analysis.columns import column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, counted
+from reports.analysis.entries import CLEAN, IOU, PSNR, REGISTERED, Setting, counted
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
-from reports.analysis.questions import Setting
 from reports.analysis.robustness import SUCCESS, Curve, Level, by_kind, show, show_area
 from reports.analysis.table import Head, Number, Row, Table
 from reports.naming import slug
@@ -55,7 +53,7 @@ def _file(board: Board, settings: Iterable[Setting]) -> str:
 def _aggregated(board: Board, file: str, what: str, rows: Sequence[Row]) -> Table:
     notes = Footnotes()
     shown = [k for k, head in enumerate(board.heads) if head.column and head.column.name in COLUMNS]
-    against = ", agreement with COLMAP" if board.setting.agreement else ""
+    against = f", {board.setting.agreement}" if board.setting.agreement else ""
     return Table(
         name=file, detailed=True,
         caption=f"{what}, {board.degradation}{against}. Protocol {board.setting.protocol}, {board.setting.effort}; "

@@ -9,15 +9,13 @@ from functools import partial
 import numpy as np
 
 from bench.cell import split_label
-from bench.degrade import CLEAN
 from bench.scene import SIDE
 from reports.analysis import entries as cells
 from reports.analysis import leaderboard
 from reports.analysis.columns import STAGES, Column
-from reports.analysis.entries import Entry
+from reports.analysis.entries import CLEAN, Entry, Setting
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
-from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.table import Head, Number, Row, Table
 from reports.paper.published import Library, Published
@@ -87,7 +85,7 @@ class _Scenes:
             means = tuple(_mean([row.numbers[k] for row in rows], head) for k, head in enumerate(heads))
             rows.append(Row(label=f"mean of {len(rows)} scenes", numbers=means, apart=True))
         seeds = sorted({row.seeds for board in self.boards.values() for row in board.rows})
-        against = ", agreement with COLMAP" if self.setting.agreement else ""
+        against = f", {self.setting.agreement}" if self.setting.agreement else ""
         caption = (
             f"{what}{against}. Protocol {self.setting.protocol}, {self.setting.effort} (longest side "
             f"{SIDE[self.setting.effort]} px); median over seeds {'; '.join(seeds)}, with their range or, from five "

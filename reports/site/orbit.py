@@ -20,21 +20,24 @@ NOWHERE = np.full((4, 4), np.nan)
 def orbit(entry: Entry) -> dict[str, Any] | str:
     """What the drawing needs, or why there is none.
 
-    All in the truth's frame, moved and scaled so that the true training cameras lie within the unit ball. A camera is
+    All in the truth's frame (where nobody knows it, in the method's own), moved and scaled so that the true training
+    cameras (else the estimated ones) lie within the unit ball. A camera is
     `[x, y, z, right (3), down (3)]`, or null for a view that was not registered; `views` name the training views.
     """
     try:
         held = read_cameras(entry.folder)
     except ValueError:
         return "cameras.json cannot be read"
-    if held is None or not held.get("truth"):
-        reason = "cameras.json is not there" if held is None else "no true cameras were recorded"
+    true: Mapping[str, Any] = (held or {}).get("truth") or {}
+    answered: Mapping[str, Any] = (held or {}).get("estimate") or {}
+    if held is None or not (true or answered):
+        reason = "cameras.json is not there" if held is None else "no cameras were recorded"
         return reason if entry.done else f"the cell is {ended(entry)}"
-    views = sorted(held["truth"])
-    truth = np.array([held["truth"][view] for view in views], dtype=float)  # (N, 4, 4)
-    answered: Mapping[str, Any] = held.get("estimate") or {}
+    views = sorted(true or answered)
+    rig = np.array([(true or answered)[view] for view in views], dtype=float)  # (N, 4, 4)
+    truth = rig if true else np.full_like(rig, np.nan)
     estimate = np.array([answered.get(view, NOWHERE) for view in views], dtype=float)
-    centres = truth[:, :3, 3]
+    centres = rig[:, :3, 3]
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
     reach = float(np.linalg.norm(centres - middle, axis=1).max()) or 1.0
 
@@ -58,7 +61,7 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
         "heldout": numbers(np.array([heldout[view] for view in sorted(heldout)], dtype=float).reshape(-1, 4, 4)),
         "rotation": errors("pose/rotation_deg"),
         "translation": errors("pose/translation"),
-        "up": [round(float(v), 4) for v in _up(truth)],
+        "up": [round(float(v), 4) for v in _up(rig)],
         "sight": [
             round(float(camera[side] / (2 * camera[focal])), 3) if camera.get(focal) else 0.4
             for side, focal in (("width", "fx"), ("height", "fy"))

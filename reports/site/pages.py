@@ -11,9 +11,8 @@ from bench.record import OUTCOMES, read_log
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
-from reports.analysis.entries import Entry
+from reports.analysis.entries import Entry, Question
 from reports.analysis.findings import finding
-from reports.analysis.questions import Question
 from reports.analysis.scorebook import Scorebook
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical
@@ -116,6 +115,7 @@ def _scene(question: Question, entries: Sequence[Entry], book: Scorebook, album:
         "question": question,
         "finding": finding(question.title, entries, book),
         "board": leaderboard.of_question(entries, book),
+        "cells": leaderboard.every_cell(entries, book),
         "views": album.common[question],
         "truth": album.truth[question],
         "shown": album.shown[question],

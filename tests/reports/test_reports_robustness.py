@@ -14,9 +14,8 @@ from synthetic_suite import done, ended, write_cell
 from bench.record import ROTATION
 from bench.stress.breaking_points import BreakingPoint, Trial, keep
 from reports.analysis import robustness
-from reports.analysis.entries import PSNR, REGISTERED, Entry
+from reports.analysis.entries import PSNR, REGISTERED, Entry, Setting
 from reports.analysis.findings import bearing
-from reports.analysis.questions import Setting
 from reports.analysis.robustness import SUCCESS, Break, Curve, Level, Point
 from reports.analysis.scorebook import Scorebook
 from reports.build import build
@@ -130,7 +129,7 @@ def test_efforts_protocols_and_kinds_of_truth_never_meet():
     found = curves(results)
     assert len(found) == 8
     assert {tuple(values(curve, SUCCESS).values()) for curve in found} == {(1.0, 1.0, 0.5, 0.0)}
-    assert [curve.setting.agreement for curve in found] == [False] * 4 + [True] * 4
+    assert [bool(curve.setting.agreement) for curve in found] == [False] * 4 + [True] * 4
 
 
 def test_images_of_silhouettes_are_not_compared_with_those_of_the_clean_scene():
@@ -166,7 +165,7 @@ def test_families_stand_in_their_order_and_a_kind_nobody_knows_comes_last():
 def a_curve(points):
     """Of success rates by severity."""
     return Curve(
-        setting=Setting(agreement=False, effort="quick", protocol="p"), family="f", kind="k", method="m", given="",
+        setting=Setting(agreement="", effort="quick", protocol="p"), family="f", kind="k", method="m", given="",
         given_poses=False, scenes=(), seeds=(), even=True, partial=(),
         levels=tuple(Level(severity=x, n=1, solved=0, points={SUCCESS: Point(y)}) for x, y in sorted(points)),
     )  # fmt: skip

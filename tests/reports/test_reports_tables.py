@@ -131,7 +131,7 @@ def test_efforts_protocols_and_colmap_references_never_share_a_table(tmp_path):
     ]
     entries = entries_of(tmp_path, results)
     assert len(cells.by_question(entries)) == 4
-    assert [table.setting.agreement for table in across(entries)] == [False, False, False, True]
+    assert [bool(table.setting.agreement) for table in across(entries)] == [False, False, False, True]
     assert len(heat.heats(entries, Scorebook(entries))) == 4
 
 
