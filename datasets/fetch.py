@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -24,15 +25,26 @@ TRIES = 2
 _CHUNK = 1 << 20
 
 
-def obtain(downloads: Iterable[Download], root: Path) -> None:
+MOST_UNPACKED, MOST_RATIO = 100 << 30, 200
+"""Bytes that an archive may unpack to, and how many times its own size from a gigabyte on: images hardly shrink."""
+
+Progress = Callable[[int, int | None], None]
+"""Told how many bytes of a file are here, and of how many, where the server says it."""
+
+
+def _quiet(have: int, whole: int | None) -> None:
+    pass
+
+
+def obtain(downloads: Iterable[Download], root: Path, progress: Progress = _quiet) -> None:
     """Everything that a card names, unpacked below a data root. Raises SceneError."""
     for one in downloads:
-        archive = download(one, root / ".downloads")
+        archive = download(one, root / ".downloads", progress)
         unpack(archive, root / one.unpack_to)
         archive.unlink()
 
 
-def download(wanted: Download, folder: Path) -> Path:
+def download(wanted: Download, folder: Path, progress: Progress = _quiet) -> Path:
     """The file, whole and of the right sha256, in `folder`; one that is there already is not fetched again.
 
     What arrived before a break is kept in `<name>.part` and continued by the next address, or the next call.
@@ -46,7 +58,7 @@ def download(wanted: Download, folder: Path) -> Path:
     failures = []
     for url in (url for url in wanted.urls for _ in range(TRIES)):
         try:
-            _continue(url, part)
+            _continue(url, part, progress)
         except (OSError, http.client.HTTPException) as error:
             failures.append(f"{url}: {_reason(error)}")
             continue
@@ -68,11 +80,13 @@ def unpack(archive: Path, folder: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
                 _check(archive, [(info.filename, _is_plain(info)) for info in file.infolist()])
+                _refuse_bomb(archive, sum(info.file_size for info in file.infolist()), folder)
                 file.extractall(folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
                 members = file.getmembers()
                 _check(archive, [(member.name, member.isfile() or member.isdir()) for member in members])
+                _refuse_bomb(archive, sum(member.size for member in members), folder)
                 file.extractall(folder, members, filter="data")
         else:
             raise SceneError(f"{archive}: is neither a zip nor a tar archive")
@@ -80,8 +94,23 @@ def unpack(archive: Path, folder: Path) -> None:
         raise SceneError(f"{archive}: cannot be unpacked ({error}); fetch it again") from error
 
 
-def _continue(url: str, part: Path) -> None:
-    """Append what is still missing of `part`; begin anew where the server cannot continue."""
+def _refuse_bomb(archive: Path, unpacked: int, folder: Path) -> None:
+    """Raises SceneError for what would fill the disk, by accident or not."""
+    packed, free = archive.stat().st_size, shutil.disk_usage(folder).free
+    if unpacked > MOST_UNPACKED or (unpacked > 1 << 30 and unpacked > MOST_RATIO * packed):
+        raise SceneError(
+            f"{archive}: {packed} bytes would unpack to {unpacked / 1e9:.1f} GB, which no images do; do not trust it"
+        )
+    if unpacked > free:
+        raise SceneError(
+            f"{archive}: unpacks to {unpacked / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left; make room, or "
+            "name another data root"
+        )
+
+
+def _continue(url: str, part: Path, progress: Progress) -> None:
+    """Append what is still missing of `part`; begin anew where the server cannot continue. Raises SceneError where the
+    disk cannot hold it."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -92,9 +121,16 @@ def _continue(url: str, part: Path) -> None:
         raise
     with answer, part.open("ab" if answer.status == http.client.PARTIAL_CONTENT else "wb") as file:
         length = answer.headers.get("Content-Length")
+        begun = file.tell()
+        if length is not None and int(length) > (free := shutil.disk_usage(part.parent).free):
+            raise SceneError(
+                f"{url} is of {int(length) / 1e9:.1f} GB, and {part.parent} has {free / 1e9:.1f} GB left; make room, "
+                "or name another data root"
+            )
         received = 0
         while chunk := answer.read(_CHUNK):
             received += file.write(chunk)
+            progress(begun + received, None if length is None else begun + int(length))
     if length is not None and received < int(length):
         raise http.client.IncompleteRead(b"", int(length) - received)
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from bench.scene import SceneError
+from datasets import fetch
 from datasets.card import Download
 from datasets.fetch import download, obtain, unpack
+from datasets.fetchable import fetchable
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -38,6 +40,14 @@ class Handler(BaseHTTPRequestHandler):
         first = not any(path == self.path for path, _ in self.server.asked)
         self.server.asked.append((self.path, wanted))
         name = self.path.rsplit("/", 1)[-1]
+        if self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", f"/{name}")
+            self.end_headers()
+            return
+        if self.path.startswith("/silent/"):
+            threading.Event().wait(1.0)
+            return
         if name not in self.server.files:
             self.send_error(404)
             return
@@ -197,3 +207,44 @@ def test_a_good_tar_is_unpacked(tmp_path):
         file.addfile(info, io.BytesIO(b"hello"))
     unpack(tmp_path / "good.tar.xz", tmp_path / "out")
     assert (tmp_path / "out" / "scene" / "readme.txt").read_text() == "hello"
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused_before_anything_is_written(tmp_path):
+    """A zip bomb: a megabyte that unpacks to two gigabytes of zeros, which no images do."""
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("zeros", "w", force_zip64=True) as inside:
+        for _ in range(1025):
+            inside.write(bytes(1 << 20))
+    with pytest.raises(SceneError, match=r"would unpack to 1.1 GB, which no images do"):
+        unpack(path, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_redirect_is_followed_and_progress_is_told(server, tmp_path):
+    server.files["data.zip"] = CONTENT
+    told = []
+    wanted = Download(url=f"{server.url}/moved/data.zip", sha256=SHA256)
+    assert download(wanted, tmp_path, lambda *each: told.append(each)).read_bytes() == CONTENT
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert [path for path, _ in server.asked] == ["/moved/data.zip", "/data.zip"]
+
+
+def test_a_server_that_says_nothing_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.2)
+    server.files["data.zip"] = CONTENT
+    with pytest.raises(SceneError, match="timed out"):
+        download(Download(url=f"{server.url}/silent/data.zip", sha256=SHA256), tmp_path)
+
+
+def test_a_file_that_the_disk_cannot_hold_is_refused_first(server, tmp_path, monkeypatch):
+    server.files["data.zip"] = CONTENT
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(SceneError, match="make room, or name another data root"):
+        download(Download(url=f"{server.url}/data.zip", sha256=SHA256), tmp_path)
+
+
+def test_scenes_without_a_checked_address_are_gotten_by_hand():
+    with pytest.raises(SceneError, match="by hand: get nerf_synthetic"):
+        fetchable("nerf_synthetic/lego")
+    with pytest.raises(ValueError, match="did you mean nerf_synthetic/lego"):
+        fetchable("nerf_syntetic/lego")
