@@ -16,6 +16,9 @@ class SfmConfig(BaseModel):
 
     mapper: Literal["incremental", "global"] = "incremental"
     intrinsics: Literal["given", "unknown"] = "given"
+    lens: Literal["centred", "free"] = (
+        "free"  # estimated intrinsics: with principal point and radial distortion, or not
+    )
     masks: bool = False  # look for keypoints on the object only: needs to be told where it is
 
     enlarge_to: int = Field(default=400, gt=0)  # smaller images are shown to SIFT this large (longest side), ...

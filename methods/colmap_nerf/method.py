@@ -27,15 +27,16 @@ class ColmapNerf:
 
     @property
     def traits(self) -> Traits:
-        """What it is given follows from what it was asked to do without."""
+        """What it is given follows from what it was asked to do without. Where none are given, it finds intrinsics."""
         known = self.config.intrinsics == "given"
-        needs: set[Input] = {"camera"} if known else set()
         uses: set[Input] = {"masks"} if self.config.masks else set()
+        if known:
+            uses.add("camera")
         seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
         if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
             seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
         return Traits(
-            needs=frozenset(needs), uses=frozenset(uses), estimates_camera=not known, seconds=seconds,
+            uses=frozenset(uses), estimates_camera=not known, seconds=seconds,
             tuned_on=("nerf_synthetic/chair", "blocks-plain", *self.config.radiance.tuned_on),
         )  # fmt: skip
 

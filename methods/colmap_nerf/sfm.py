@@ -26,6 +26,13 @@ Note = str | float | int | bool
 FORWARD_FACING = 60.0
 """Degrees: views that look no further than this from their mean direction face one way."""
 
+LENS_VIEWS = 12
+"""Views from which on principal point and distortion are estimated: of fewer, cameras and lens explain each other."""
+
+OFF_MIDDLE, OFF_FOCAL = 0.1, 0.2
+"""Principal points further off the middle than this share of the image, and focal lengths that move by more than this
+share, are no lens but a mistake."""
+
 Models = Mapping[int, pycolmap.Reconstruction]
 
 
@@ -82,6 +89,8 @@ def reconstruct(capture: Capture, config: SfmConfig, folder: Path, seed: int, th
     least = max(config.min_views, math.ceil(config.min_registered * count))
     if model is None or len(views) < least:
         raise Collapsed(f"no model of at least {least} of the {count} views: the largest holds {len(views)}")
+    if project.camera is None and config.lens == "free" and len(views) >= LENS_VIEWS:
+        model = _with_free_lens(model)
     points = [point for point in model.points3D.values() if point.track.length() >= config.min_track]
     return Reconstruction(
         poses=_poses(model, views),
@@ -186,6 +195,28 @@ def _map_globally(project: _Project, seed: int) -> Models:
     return pycolmap.global_mapping(project.database, project.images, _output(project), options)
 
 
+def _with_free_lens(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """The model adjusted once more with its principal point and two radial terms free, or as it was where these run
+    away. A phone's principal point is a percent off the middle, which turns every camera by half a degree."""
+    freed = pycolmap.Reconstruction(model)
+    for camera in freed.cameras.values():
+        focal = camera.focal_length
+        camera.params, camera.model = (
+            [focal, camera.principal_point_x, camera.principal_point_y, 0.0, 0.0],
+            pycolmap.CameraModelId.RADIAL,
+        )
+    options = pycolmap.BundleAdjustmentOptions(
+        refine_focal_length=True, refine_principal_point=True, refine_extra_params=True, print_summary=False
+    )
+    options.ceres.solver_options.num_threads = 1
+    pycolmap.bundle_adjustment(freed, options)
+    for before, after in zip(model.cameras.values(), freed.cameras.values(), strict=True):
+        moved = [after.principal_point_x / after.width - 0.5, after.principal_point_y / after.height - 0.5]
+        if max(map(abs, moved)) > OFF_MIDDLE or abs(after.focal_length / before.focal_length - 1) > OFF_FOCAL:
+            return model
+    return freed
+
+
 def _output(project: _Project) -> Path:
     folder = project.folder / "models"
     shutil.rmtree(folder, ignore_errors=True)
@@ -236,8 +267,8 @@ def _estimated(model: pycolmap.Reconstruction, capture: Capture) -> Camera:
     camera = Camera(
         width=found.width,
         height=found.height,
-        fx=found.focal_length_x if len(found.params) == 4 else found.focal_length,
-        fy=found.focal_length_y if len(found.params) == 4 else found.focal_length,
+        fx=found.focal_length_x,
+        fy=found.focal_length_y,
         cx=found.principal_point_x,
         cy=found.principal_point_y,
     )

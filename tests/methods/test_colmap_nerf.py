@@ -48,13 +48,13 @@ def test_options_of_the_poses_and_of_the_field_stand_side_by_side():
 
 
 def test_what_it_is_given_follows_from_its_options():
-    assert ColmapNerf().traits.needs == {"camera"}
-    assert not ColmapNerf().traits.uses
+    assert not ColmapNerf().traits.needs
+    assert ColmapNerf().traits.uses == {"camera"}
     assert not ColmapNerf().traits.estimates_camera
     unknown = ColmapNerf(ColmapNerfConfig(intrinsics="unknown")).traits
     assert not unknown.needs
     assert unknown.estimates_camera
-    assert ColmapNerf(ColmapNerfConfig(masks=True)).traits.uses == {"masks"}
+    assert ColmapNerf(ColmapNerfConfig(masks=True)).traits.uses == {"camera", "masks"}
 
 
 def test_a_reconstruction_reads_back_as_it_was(found, tmp_path):
