@@ -54,7 +54,7 @@ class Result:
     config: Mapping[str, Any]  # the method's whole config, defaults included
     status: Status
     protocol: str  # "posefree/2"
-    reference: str = "exact"  # kind of truth: exact, measured, colmap
+    reference: str = "exact"  # kind of truth (bench.scene.Reference)
     given: tuple[str, ...] = ()  # see Capture.given: "camera", "prior", "rough_start", ...
     given_in_full: Mapping[str, str] = field(default_factory=dict)  # "prior", "intrinsics", "masks", "start": in words
     tuned_on: tuple[str, ...] = ()  # scenes whose truth was in view when the method's settings were chosen
@@ -231,7 +231,8 @@ def read_cameras(folder: Path) -> dict[str, Any] | None:
     """`cameras.json` of a judged cell, all poses in the truth's frame, or None.
 
     `{"camera": {...}, "truth": {view: 4x4}, "estimate": {view: 4x4}, "heldout": {view: 4x4}}`; views that
-    are absent from `estimate` were not registered.
+    are absent from `estimate` were not registered. Where nobody knows the true cameras, `truth` is empty, and all is in
+    the method's own frame.
     """
     path = folder / "cameras.json"
     return read_json(path) if path.exists() else None

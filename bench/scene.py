@@ -15,8 +15,12 @@ from bench.task import Camera, Capture, Effort, Image, Input, Pose, ViewId
 SIDE: Mapping[Effort, int] = {"smoke": 64, "quick": 200, "full": 400}
 """Longest side, in pixels, of every image shown and judged at an effort: the same pixels for every method."""
 
-Reference = Literal["exact", "measured", "colmap"]
-"""Where true poses come from. Against `colmap`, a score is *agreement with COLMAP* and has a table of its own."""
+Reference = Literal["exact", "measured", "colmap", "device", "unknown", "none"]
+"""Where true poses come from: a renderer, a measurement, COLMAP, a phone's own tracking (ARKit, ARCore), or nobody
+says. Where they are themselves estimates (ESTIMATED), a score is *agreement*, and has a table of its own. `none`: there
+are no true poses, and view synthesis alone is judged."""
+
+ESTIMATED: frozenset[Reference] = frozenset({"colmap", "device", "unknown"})
 
 
 class SceneError(ValueError):
@@ -28,17 +32,18 @@ class HeldOut:
     """Views that no method ever sees: clean images and true cameras."""
 
     ids: tuple[ViewId, ...]  # "h000", ...
-    poses: Pose  # (N, 4, 4) world_from_camera, in the truth's frame
+    poses: Pose  # (N, 4, 4) world_from_camera, in the truth's frame; (0, 4, 4) where nobody knows them
     images: NDArray[np.uint8]  # (N, H, W, 3) sRGB on the capture's background; (N, H, W, 1) for silhouettes
     masks: NDArray[np.uint8] | None = None  # (N, H, W), 255 on the object
+    after: tuple[int, ...] = ()  # how many training views were taken before each; empty: not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """The answer: true cameras of the training views, and the held-out views."""
 
-    poses: Mapping[ViewId, Pose]
-    camera: Camera
+    poses: Mapping[ViewId, Pose]  # empty where nobody knows them: the reference is `none`
+    camera: Camera  # where no intrinsics are given: a guess, which counts for nothing but its size
     heldout: HeldOut
     reference: Reference
     order: tuple[ViewId, ...]  # training views as they were taken; the capture shuffles them
@@ -61,7 +66,8 @@ class Scene:
 
 
 class SceneSource(Protocol):
-    """A scene that can be listed without being read."""
+    """A scene that can be listed without being read. It may have `notes` too, sentences that say what is assumed of it,
+    which a run begins with, and `remedies`, by input how a person gives what it lacks."""
 
     name: str  # "blocks", "nerf_synthetic/chair"
     summary: str  # one line
@@ -74,7 +80,8 @@ class SceneSource(Protocol):
 
     @property
     def inputs(self) -> frozenset[Input]:
-        """What its capture can give, known without reading it; `start` always can, for its truth is known."""
+        """What its capture can give, known without reading it; `start` is no part of it: it can be given where there
+        are true poses."""
         ...
 
     def digest(self, side: int) -> str:

@@ -12,11 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
 
+from bench.matrix.names import nearest
 from bench.scene import Reference, SceneError
 from bench.task import PosePrior
 
 OWN_CARD = "unposed.toml"
 """A card in the scene's own folder; what it says wins over ours."""
+
+_OURS_ALONE = {"scenes", "known", "how", "download"}
+"""Fields that mean something in our own cards alone."""
 
 _FOLDER = Path(__file__).parent / "cards"
 
@@ -25,7 +29,7 @@ def _only_known(prior: Any) -> Any:
     known = [field.name for field in dataclasses.fields(PosePrior)]
     for key in prior if isinstance(prior, dict) else ():
         if key not in known:
-            raise ValueError(f"a prior has no field {key!r}; known are {', '.join(known)}")
+            raise ValueError(f"a prior has no field {key!r}{nearest(key, known)}")
     return prior
 
 
@@ -56,6 +60,9 @@ class Card(BaseModel):
     loader: str | None = None  # None: recognised by the files
     split: Literal["own"] | Annotated[int, Field(ge=2)] = "own"  # n: the first of every n frames is held out
     prior: Annotated[PosePrior, BeforeValidator(_only_known)] | None = None
+    focal: Annotated[float, Field(gt=4, lt=2000)] | None = (
+        None  # mm, in terms of 35 mm film, in place of the files' own
+    )
     up: tuple[float, float, float] | None = None  # direction in the files' world that is turned to +z
     reference: Reference | None = None  # None: what is usual for the layout
     background: tuple[float, float, float] | None = None  # sRGB behind transparent pixels; None: white
@@ -70,7 +77,9 @@ class Card(BaseModel):
     @property
     def decisive(self) -> dict[str, Any]:
         """What of it decides pixels, poses or what a method is given."""
-        return self.model_dump(mode="json", include={"loader", "split", "prior", "up", "reference", "background"})
+        return self.model_dump(
+            mode="json", include={"loader", "split", "prior", "focal", "up", "reference", "background"}
+        )
 
 
 @lru_cache(maxsize=1)
@@ -107,7 +116,11 @@ def _card(table: dict[str, Any], path: Path) -> Card:
         return Card.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        raise SceneError(f"{path}: {_where(first['loc'])}: {first['msg']}") from error
+        where, said = _where(first["loc"]), first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            fields = Download.model_fields if first["loc"][0] == "download" else set(Card.model_fields) - _OURS_ALONE
+            raise SceneError(f"{path}: nothing is called {where!r}{nearest(str(first['loc'][-1]), fields)}") from error
+        raise SceneError(f"{path}: {where}: {said}") from error
 
 
 def _where(location: Sequence[int | str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
 from bench.task import Capture, Input, ViewId
-from datasets.card import Card, card_for, cards, named_by_card
+from datasets.card import OWN_CARD, Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
 from datasets.images.decode import Darkroom, darkroom, is_transparent
-from datasets.loaders.layouts import LAYOUTS
+from datasets.loaders.layouts import BARE, LAYOUTS
 from datasets.loaders.recording import Frame, Layout, Recording, turned
+from datasets.prior_words import inline, prior_of
 
 DEPTH = 4
 """Folders below a data root that are searched."""
 
+UNCALIBRATED = "no focal length is known: methods are given no intrinsics"
 _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
 _CODE = (
@@ -99,7 +101,30 @@ class FolderScene:
 
     @property
     def reference(self) -> Reference:
-        return self.card.reference or self.layout.reference
+        """Where its poses come from: nowhere, or what the card says, the files, or what is usual for the layout."""
+        try:
+            recording = self.recording
+        except SceneError:
+            return self.card.reference or self.layout.reference
+        return (self.card.reference or recording.reference or self.layout.reference) if recording.posed else "none"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is assumed of it, a sentence each; what is wrong with it is left for `load` to say."""
+        try:
+            return self.recording.notes
+        except SceneError:
+            return ()
+
+    @property
+    def remedies(self) -> Mapping[Input, str]:
+        """How a person gives what the scene cannot, by input."""
+        card = self.folder / OWN_CARD
+        usual = inline(prior_of("orbit"))
+        return {
+            "prior": f"`unposed data prior {self.folder} --orbit` says how it was taken, or paste into {card}: {usual}",
+            "camera": f"say `focal = 26` (mm, in terms of 35 mm film) in {card}",
+        }
 
     @property
     def missing(self) -> None:
@@ -110,18 +135,23 @@ class FolderScene:
         """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
         try:
             masks = self._background is not None or any(frame.mask for frame in self.recording.frames)
+            calibrated = self.recording.calibrated
         except SceneError:
-            masks = False
-        held: dict[Input, bool] = {"camera": True, "prior": self.card.prior is not None, "masks": masks}
-        return frozenset(gift for gift, given in held.items() if given)
+            masks, calibrated = False, True
+        held: dict[Input, bool] = {"camera": calibrated, "prior": self.card.prior is not None, "masks": masks}
+        return frozenset(name for name, given in held.items() if given)
 
     @cached_property
     def recording(self) -> Recording:
         """Frames, split and world as the card has them. Raises SceneError."""
         with _reading(self.folder):
             recording = self.layout.read(self.folder)
+            if self.card.focal is not None:
+                recording = recording.with_focal(self.card.focal)
             if self.card.split != "own":
                 recording = recording.split_every(self.card.split)
+            if not recording.calibrated:
+                recording = replace(recording, notes=(*recording.notes, UNCALIBRATED))
             return recording.checked()
 
     @cached_property
@@ -166,14 +196,14 @@ class FolderScene:
             capture=Capture(
                 images={view: image for view, (_, image, _) in shown.items()},
                 masks={view: mask for view, (_, _, mask) in shown.items() if mask is not None} or None,
-                camera=room.shown,
+                camera=room.shown if recording.calibrated else None,
                 prior=self.card.prior,
                 background=self._background,
             ),
             truth=Truth(
-                poses={view: frame.pose for view, (frame, _, _) in shown.items()},
+                poses={view: frame.pose for view, (frame, _, _) in shown.items() if frame.pose is not None},
                 camera=room.shown,
-                heldout=_heldout(room, [frame for frame in frames if frame.heldout]),
+                heldout=_heldout(room, frames),
                 reference=self.reference,
                 order=order,
             ),
@@ -198,13 +228,18 @@ def _develop(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[n
 
 
 def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
-    developed = [_develop(room, frame) for frame in frames]
+    """Of all frames in the order in which they were taken."""
+    heldout = [frame for frame in frames if frame.heldout]
+    developed = [_develop(room, frame) for frame in heldout]
     masks = [mask for _, mask in developed if mask is not None]
+    poses = [frame.pose for frame in heldout if frame.pose is not None]
+    after = np.cumsum([not frame.heldout for frame in frames])
     return HeldOut(
-        ids=tuple(ViewId(f"h{k:03d}") for k in range(len(frames))),
-        poses=np.stack([frame.pose for frame in frames]),
+        ids=tuple(ViewId(f"h{k:03d}") for k in range(len(heldout))),
+        poses=np.array(poses).reshape(-1, 4, 4),
         images=np.stack([image for image, _ in developed]),
         masks=np.stack(masks) if masks else None,
+        after=() if poses else tuple(int(after[k]) for k, frame in enumerate(frames) if frame.heldout),
     )
 
 
@@ -213,10 +248,10 @@ def _layout(folder: Path, card: Card) -> Layout:
     with _reading(folder):
         if not any(folder.iterdir()):
             raise SceneError(f"{folder}: the folder is empty")
-    known = {layout.name: layout for layout in LAYOUTS}
+    known = {layout.name: layout for layout in (*LAYOUTS, BARE)}
     if card.loader is not None and card.loader not in known:
         raise SceneError(f"{folder}: its card asks for loader {card.loader!r}; known are {', '.join(known)}")
-    asked = [known[card.loader]] if card.loader else list(LAYOUTS)
+    asked = [known[card.loader]] if card.loader else list(known.values())
     with _reading(folder):
         objections = {layout.name: layout.objection(folder) for layout in asked}
     for layout in asked:
@@ -238,7 +273,8 @@ def _source(folder: Path, name: str) -> FolderScene | AbsentScene:
 def _looks_like_a_scene(folder: Path) -> bool:
     """One that cannot even be looked at counts: it is listed, with the reason."""
     try:
-        return any(layout.objection(folder) is None for layout in LAYOUTS)
+        asked = (*LAYOUTS, BARE) if (folder / OWN_CARD).is_file() else LAYOUTS
+        return any(layout.objection(folder) is None for layout in asked)
     except Exception:  # noqa: BLE001 - see _reading
         return True
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.app import LazyGroup
 from bench.cli.catalogue import list_scenes
 from bench.cli.options import data_option, degradation_option, effort_option
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from bench.task import Effort
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    verbs={"add": "bench.cli.capture:add", "prior": "bench.cli.capture:prior", "fetch": "bench.cli.capture:fetch"},
+)
 def data() -> None:
-    """Scenes on disk: list, verify, export, preview."""
+    """Scenes on disk: add your own, list, verify, export, preview."""
 
 
 data.add_command(list_scenes, name="list")

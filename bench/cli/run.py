@@ -51,6 +51,8 @@ def plan(matrix: MatrixOptions, as_json: bool) -> None:
         click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
     for line in made.absent:
         click.echo(f"left out: {line}")
+    for line in made.assumed:
+        click.echo(line)
     click.echo(f"\n{summary(rows, settings)}; suite {settings.suite}")
 
 
@@ -138,6 +140,8 @@ def console_of_run(made: Plan) -> Console:
     console = Console(highlight=False)
     for line in made.absent:
         console.print(f"left out: {line}", style="dim", soft_wrap=True, markup=False)
+    for line in made.assumed:
+        console.print(line, soft_wrap=True, markup=False)
     return console
 
 

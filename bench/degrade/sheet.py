@@ -91,7 +91,7 @@ def _viewpoints(scene: Scene, kind: Kind) -> _Table:
     """Distance from the vertical through the look-at point against height above it, of true and declared cameras."""
     priors = [capture.prior for capture in _at_severities(scene, kind, scene.capture)]
     given = [prior for prior in priors if prior is not None]
-    true = np.stack(list(scene.truth.poses.values()))
+    true = np.array(list(scene.truth.poses.values())).reshape(-1, 4, 4)
     reach = 1.3 * max(prior.radius[1] for prior in given)
     pictures = [_scatter(prior, true, reach) for prior in given]
     heads = [(_head(kind, k), f"near {prior.near:.3g}, far {prior.far:.3g}") for k, prior in enumerate(given)]

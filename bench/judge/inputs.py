@@ -22,7 +22,7 @@ def inputs_in_full(capture: Capture, truth: Truth) -> dict[str, str]:
     kind = "silhouettes" if channels == 1 else "images"
     texts = {
         "images": f"{len(capture.images)} {kind} of {width}x{height} px",
-        "intrinsics": _intrinsics(capture.camera, truth.camera),
+        "intrinsics": _intrinsics(capture.camera, truth.camera if truth.poses else None),
         "prior": prior_in_words(capture.prior) if capture.prior else NOT_GIVEN,
         "masks": "of the object in every view" if capture.masks is not None else NOT_GIVEN,
         "start": _start(capture.start, truth.poses) if capture.start is not None else NOT_GIVEN,
@@ -57,10 +57,12 @@ def _range(span: tuple[float, float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _intrinsics(camera: Camera | None, truth: Camera) -> str:
+def _intrinsics(camera: Camera | None, truth: Camera | None) -> str:
     if camera is None:
         return NOT_GIVEN
     focal = (camera.fx + camera.fy) / 2
+    if truth is None:
+        return f"focal length {focal:.1f} px, as the scene's files say"
     error = focal / ((truth.fx + truth.fy) / 2) * truth.width / camera.width - 1
     return f"focal length {focal:.1f} px, " + ("true" if abs(error) < 1e-6 else f"{error:+.1%} off")
 

@@ -23,6 +23,10 @@ every denominator.
 6. **Status.** `done`: there are poses. A render that fails costs the `nvs` columns, which are absent with the reason,
    and not the poses. `collapsed`: the poses say nothing. Flags stand beside the numbers that they concern.
 7. **Success**: done, and `pose/rotation_deg_median` below 5 degrees.
+8. **Without a truth** (`own_frame`), where nobody knows the cameras: no pose columns, no `nvs/aligned`. Each held-out
+   view starts from the estimated cameras of the views taken beside it and of those that look most like it, from
+   whichever shows its left half best; is moved by `refine` on that half, at ten times the rate; and is then refined as
+   in 3. Such rows have tables of their own.
 
 The judge holds the truth and never the field; a worker holds the field and never the truth. Between them go the
 held-out cameras in the method's own frame, for the refined stages the held-out images, and renders:
@@ -67,6 +71,8 @@ class Constants:
     refine_rate: float = 1e-3  # Adam, at the first step; falls to 0 over the last fifth
     refine_rays: int = 256  # a view and step; four times as many gain 0.04 dB on fields of 30 dB
     refine_seed: int = 0
+    search_steps: int = 200  # without a truth: `refine` from the views beside it, ...
+    search_rate: float = 1e-2  # ... whose cameras are a few degrees away
     constant_std: float = 1 / 255  # standard deviation below which a render is one colour
     mse_floor: float = MSE_FLOOR
     ssim: str = "skimage, 11x11 gaussian, sigma 1.5, data_range 1"
@@ -119,3 +125,8 @@ def refinement(alignment: Alignment) -> dict[str, Any]:
         "seed": CONSTANTS.refine_seed,
         "unit": alignment.radius / alignment.similarity.scale,
     }
+
+
+def search(alignment: Alignment) -> dict[str, Any]:
+    """The same, of the search for a view whose camera nobody knows."""
+    return refinement(alignment) | {"steps": CONSTANTS.search_steps, "rate": CONSTANTS.search_rate}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -32,6 +32,7 @@ class Planned:
 class Plan:
     cells: tuple[Planned, ...]
     absent: tuple[str, ...] = ()  # what `all` or a pattern named and cannot be had: "name: why", a line each
+    assumed: tuple[str, ...] = ()  # of scenes whose cameras nobody knows: "name: what", a line each
 
 
 def plan(asked: Selection) -> Plan:
@@ -52,7 +53,12 @@ def plan(asked: Selection) -> Plan:
                     drawn = degradation.at(seed)
                     cells.append(Planned(cell=cell, source=source, degradation=drawn, method=method, skip=skip))
     missing = {source.name: source.missing for source in absent} | broken
-    return Plan(cells=tuple(cells), absent=tuple(f"{name}: {reason}" for name, reason in missing.items()))
+    bare = [source for source in present if source.reference == "none"]
+    return Plan(
+        cells=tuple(cells),
+        absent=tuple(f"{name}: {reason}" for name, reason in missing.items()),
+        assumed=tuple(f"{source.name}: {note}" for source in bare for note in getattr(source, "notes", ())),
+    )
 
 
 def at(planned: Planned, degradation: Degradation) -> Planned:
@@ -69,11 +75,15 @@ def skip_reason(
     source: SceneSource, degradation: Degradation, method: ConfiguredMethod, *, submitted: bool = False
 ) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
-    always: set[Input] = {"start", "estimate"} if submitted else {"start"}  # the truth is known, so it can be given
-    inputs = source.inputs | always
+    true: set[Input] = set() if source.reference == "none" else {"start"}  # a truth that is known can be given
+    brought: set[Input] = {"estimate"} if submitted else set()
+    inputs = source.inputs | true | brought
     traits = method.method.traits
     if lacking := traits.lack(inputs):
-        return lacking
+        said = ["nobody knows the cameras of this scene"] if "start" in traits.needs - inputs else []
+        remedies: Mapping[Input, str] = getattr(source, "remedies", {})
+        said += [] if said else [how for name, how in remedies.items() if name in traits.needs - inputs]
+        return "; ".join([lacking, *said])
     if degradation.is_identity:
         return None
     kind = KINDS[degradation.kind]

@@ -30,9 +30,9 @@ def export(
     """Write the poses of `cells` (folder, result) in each of `forms`; yields a line a cell.
 
     One cell is written into `to` itself, several into folders named as in the suite. Poses are in the method's own
-    frame, or, `aligned`, in the truth's, moved there by the protocol's similarity. `truth` adds the true poses, below
-    `truth/`. Images lie beside the files that name them, where the scene is here. Raises ValueError where no cell has
-    an answer, or the folder `to` holds something.
+    frame, or, `aligned`, in the truth's, moved there by the protocol's similarity. `truth` adds the true poses, where
+    they are known, below `truth/`. Images lie beside the files that name them, where the scene is here. Raises
+    ValueError where no cell has an answer, or the folder `to` holds something.
     """
     to = to.resolve()
     refuse_full(to)
@@ -68,7 +68,7 @@ def _write(folder: Path, place: Path, forms: Sequence[str], *, aligned: bool, tr
     if not aligned:
         poses = {view: fit.poses[view] for view in poses}
     held = [(place, poses, fit.camera or true_camera, IMAGES)]
-    if truth:
+    if truth and cameras["truth"]:
         held.append((place / TRUTH, _poses(cameras["truth"]), true_camera, f"../{IMAGES}"))
     for home, each, camera, images in held:
         home.mkdir(parents=True, exist_ok=True)
@@ -104,6 +104,6 @@ class _Shown:
                 return f"scene {cell.scene!r} has changed since"
             scene = source.load(SIDE[cell.effort])
             degradation = replace(parse(cell.degradation), seed=drawn(result))
-            return degrade(replace(scene.capture, start=scene.truth.poses), degradation, cell.scene)
+            return degrade(replace(scene.capture, start=scene.truth.poses or None), degradation, cell.scene)
         except ValueError as error:
             return str(error)

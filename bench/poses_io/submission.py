@@ -48,7 +48,7 @@ def bring(path: Path, renders: Path | None, capture: Capture, truth: Truth) -> S
         camera = _at_size(estimate.camera, capture, path)
         own = capture.camera is None or not np.allclose(camera.matrix, capture.camera.matrix, rtol=GIVEN, atol=0)
         estimate = replace(estimate, camera=camera if own else None)
-    mistake = mistaken(estimate.poses, truth.poses)
+    mistake = mistaken(estimate.poses, truth.poses) if truth.poses else None
     return Submission(
         estimate=estimate,
         source=f"{path.resolve().name} ({form.name})",

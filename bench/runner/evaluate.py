@@ -17,6 +17,7 @@ from PIL import Image as Picture
 from bench.degrade import degrade_truth
 from bench.judge import protocol
 from bench.judge.lpips import Lpips
+from bench.judge.own_frame import NO_TRUTH, judge_own_frame, starts
 from bench.judge.poses import PoseJudgement, judge_poses
 from bench.judge.protocol import STAGES
 from bench.judge.views import judge_floor, judge_views, mean_colour
@@ -78,7 +79,11 @@ class Judge:
         colour = _mean_colour(scene, truth)
         _show(folder.parent.parent, capture, truth)
         try:
-            poses = judge_poses(fit.poses, truth, fit.camera, given=capture.exact)
+            poses = (
+                judge_poses(fit.poses, truth, fit.camera, given=capture.exact)
+                if truth.poses
+                else judge_own_frame(fit.poses, truth)
+            )
         except Collapsed as collapse:
             return {
                 "status": "collapsed",
@@ -90,21 +95,21 @@ class Judge:
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
         camera = protocol.render_camera(fit.camera or capture.camera, truth)
-        if planned.submission:
+        if planned.submission and truth.poses:
             _keep_heldout(folder / HELDOUT, poses, truth, camera)
         failed = None
         try:
-            renders = self._render(planned, poses, truth, camera, folder, outcome, limit)
+            renders = self._render(planned, fit, capture, poses, truth, camera, folder, outcome, limit)
         except RenderError as error:
             failed = str(error)
             renders = _absent(failed)
         views = judge_views(
             renders.stages, truth,
             colour=colour, lpips=self.lpips, alignment=poses.alignment,
-            corrections=renders.corrections, missing=renders.missing,
+            corrections=renders.corrections if truth.poses else None, missing=renders.missing,
         )  # fmt: skip
         _keep_renders(folder / "renders", truth, renders)
-        _keep_cameras(folder / "cameras.json", fit, truth, poses)
+        _keep_cameras(folder / "cameras.json", fit, truth, poses, renders)
         return {
             "status": "done",
             "stage": "judge" if failed else None,
@@ -126,6 +131,8 @@ class Judge:
     def _render(
         self,
         planned: Planned,
+        fit: Fit,
+        capture: Capture,
         poses: PoseJudgement,
         truth: Truth,
         camera: Camera,
@@ -144,11 +151,18 @@ class Judge:
             differentiable=outcome.get("differentiable", True), registers=outcome.get("registers", True),
         )  # fmt: skip
         client = RenderClient(field, self.executor, device=self.device, limit=limit)
-        constants = protocol.refinement(poses.alignment)
+        constants, images = protocol.refinement(poses.alignment), truth.heldout.images
+        if truth.poses:
+            begin = protocol.plan_heldout(poses.alignment, truth)
+        else:
+            around, search = starts(fit.poses, capture.images, truth), protocol.search(poses.alignment)
+            begin = client.found(around, camera, images, search=search)
         renders = client.heldout(
-            protocol.plan_heldout(poses.alignment, truth), camera, truth.heldout.images,
-            refine=constants if self.refine else None, seed=constants["seed"],
-        )  # fmt: skip
+            begin, camera, images, refine=constants if self.refine else None, seed=constants["seed"]
+        )
+        if not truth.poses:
+            stages = {stage: made for stage, made in renders.stages.items() if stage != "aligned"}
+            renders = replace(renders, stages=stages, missing={**renders.missing, "aligned": NO_TRUTH})
         wanted = truth.heldout.images.shape
         if wrong := [images.shape for images in renders.stages.values() if images.shape != wanted]:
             raise RenderError(f"the method renders {wrong[0]} where the held-out images are {wanted}")
@@ -225,14 +239,17 @@ def _keep_renders(folder: Path, truth: Truth, renders: HeldOutRenders) -> None:
         _write_png(folder / f"{view}.depth.png", _depth_image(depth))
 
 
-def _keep_cameras(path: Path, fit: Fit, truth: Truth, poses: PoseJudgement) -> None:
-    """What the camera plot needs, all in the truth's frame (see bench.record.read_cameras)."""
+def _keep_cameras(path: Path, fit: Fit, truth: Truth, poses: PoseJudgement, renders: HeldOutRenders) -> None:
+    """What the camera plot needs, all in the truth's frame (see bench.record.read_cameras); without one, in the
+    method's own, the held-out views where they were found."""
     alignment = poses.alignment
     estimate = {view: alignment.similarity.apply(fit.poses[view]) for view in alignment.registered}
-    heldout = dict(zip(truth.heldout.ids, truth.heldout.poses, strict=True))
+    places = truth.heldout.poses if truth.poses else renders.corrections.get("refined", ())
+    heldout = dict(zip(truth.heldout.ids, places, strict=False))
+    camera = truth.camera if truth.poses else protocol.render_camera(fit.camera, truth)
     write_json(
         path,
-        {"camera": asdict(truth.camera), "truth": dict(truth.poses), "estimate": estimate, "heldout": heldout},
+        {"camera": asdict(camera), "truth": dict(truth.poses), "estimate": estimate, "heldout": heldout},
     )
 
 

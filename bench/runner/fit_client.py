@@ -72,8 +72,9 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
     """The capture as this cell's method may see it: degraded, its start poses moved as far as the method wants them,
     and without what its traits do not ask for."""
     traits = planned.method.method.traits
-    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
-    scale = scale_of(capture)
+    true = scene.truth.poses
+    capture = replace(scene.capture, start=true or None, exact=frozenset(true))
+    scale = scale_of(capture) if true else None
     capture = degrade(capture, planned.degradation, scene.name)
     if "start" in traits.needs | traits.uses:
         capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed), scale)

@@ -95,6 +95,15 @@ class RenderClient:
         made: dict[Stage, NDArray[np.float32]] = {stage: renders[stage] for stage in STAGES if stage in renders}
         return HeldOutRenders(stages=made, depth=renders["depth"], corrections=poses, missing=missing)
 
+    def found(self, starts: Pose, camera: Camera, images: NDArray[np.uint8], *, search: Mapping[str, Any]) -> Pose:
+        """Poses (N, 4, 4) of held-out images (N, H, W, C) whose cameras nobody knows: of `starts` (K, N, 4, 4) those
+        that show the left halves best, moved by `refine` on these halves with the constants `search`.
+
+        Raises RenderError.
+        """
+        found = self._ask("find", camera, {"starts": starts, "images": images}, "poses.npz", refine=dict(search))
+        return starts[0] if isinstance(found, str) else np.where(np.isfinite(found["found"]), found["found"], starts[0])
+
     def _ask(
         self, verb: Verb, camera: Camera, views: Mapping[str, np.ndarray], answer: str, **request: Any
     ) -> dict[str, np.ndarray] | str:

@@ -18,7 +18,7 @@ def contact_sheet(cell: Path) -> Image | None:
     """Truth above every stage that the judge kept, evenly chosen views across; None where nothing was rendered."""
     from PIL import Image, ImageDraw
 
-    names = sorted(path.name.partition(".")[0] for path in (cell / "renders").glob("*.aligned.png"))
+    names = sorted({path.name.partition(".")[0] for path in (cell / "renders").glob("h*.png")})
     if not names:
         return None
     shown = min(VIEWS, len(names))

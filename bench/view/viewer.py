@@ -44,11 +44,12 @@ class Stage:
 def stage(cell: Path) -> Stage:
     """Of a judged cell's folder. Raises ValueError where its cameras were not kept."""
     held = read_cameras(cell)
-    if held is None or not held["truth"] or len(held["estimate"]) < 2:
+    if held is None or len(held["estimate"]) < 2:
         raise ValueError(f"view: {cell} keeps no cameras of truth and estimate; `unposed run` makes them")
     truth = {view: np.array(pose) for view, pose in held["truth"].items()}
     estimate = {view: np.array(pose) for view, pose in held["estimate"].items()}
-    centres = np.stack([pose[:3, 3] for pose in truth.values()])
+    rig = np.stack(list((truth or estimate).values()))  # where nobody knows the truth, all is in the method's own frame
+    centres = rig[:, :3, 3]
     middle = (centres.min(axis=0) + centres.max(axis=0)) / 2
     scale = RADIUS / max(float(np.linalg.norm(centres - middle, axis=1).max()), 1e-12)
     stage_from_truth = Similarity(scale=scale, rotation=np.eye(3), translation=-scale * middle)
@@ -56,10 +57,12 @@ def stage(cell: Path) -> Stage:
     places = {"truth": truth, "estimate": estimate, "held out": {k: np.array(v) for k, v in held["heldout"].items()}}
     moved = {name: stage_from_truth.apply(np.stack(list(poses.values()))) for name, poses in places.items() if poses}
     lines = {name: frusta(poses, camera) for name, poses in moved.items()}
-    pairs = [np.stack([truth[view][:3, 3], estimate[view][:3, 3]]) for view in estimate]
-    lines["errors"] = stage_from_truth.points(np.stack(pairs))
+    if truth:
+        pairs = [np.stack([truth[view][:3, 3], estimate[view][:3, 3]]) for view in estimate]
+        lines["errors"] = stage_from_truth.points(np.stack(pairs))
+    seen = stage_from_truth.apply(rig)
     return Stage(
-        lines=lines, up=mean_up(moved["truth"]), first=moved["truth"][0],
+        lines=lines, up=mean_up(seen), first=seen[0],
         field_from_stage=then(stage_from_truth.inverse(), truth_from_field(cell).inverse()),
     )  # fmt: skip
 

@@ -140,6 +140,11 @@ def _pillow() -> ModuleType:
     return PIL.Image
 
 
+def opened(path: Path) -> PIL.Image.Image:
+    """A file's image, not yet decoded: `with opened(path) as image`. Raises what Pillow raises."""
+    return _pillow().open(path)
+
+
 def _header(path: Path, frame: str) -> Header:
     try:
         return _read_header(path, path.stat().st_mtime_ns)
@@ -151,7 +156,7 @@ def _header(path: Path, frame: str) -> Header:
 
 @lru_cache(maxsize=100_000)
 def _read_header(path: Path, _changed: int) -> Header:
-    with _pillow().open(path) as image:
+    with opened(path) as image:
         bands = image.getbands()
         # Pillow decodes a whole PNG in search of EXIF after its pixels, where hardly anybody writes it
         exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
@@ -190,11 +195,11 @@ def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | No
     """
     _refuse_huge(path, frame)
     try:
-        with _pillow().open(path) as image:
+        with opened(path) as image:
             factor = max(image.size) // least if least else 1
-            if factor >= _REDUCED_FROM and image.format == "JPEG":
+            if least and factor >= _REDUCED_FROM and image.format == "JPEG":
                 image.draft(None, (least, least))  # to a half, a quarter or an eighth, while decoding
-                factor = max(image.size) // (least or 1)
+                factor = max(image.size) // least
             if image.mode in _SIXTEEN_BIT:
                 image = _eight_bit(image)
             elif image.mode not in _MODES:

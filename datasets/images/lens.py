@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,6 +15,7 @@ from bench.task import Camera
 
 Array = NDArray[np.float64]
 
+FULL_FRAME = math.hypot(36, 24)  # mm: the diagonal of 35 mm film
 _SLACK = 1.0  # pixels beyond the image's border that may be filled by repeating it
 _MOST_ZOOM = 2.0  # of the focal length, to see nothing that the lens did not see
 _RADII = 256  # distances from the axis at which a lens is tried for folds
@@ -83,6 +85,13 @@ class Optics:
     def resized(self, width: int, height: int) -> Optics:
         """The same optics on images of another size."""
         return replace(self, camera=self.camera.resized(width, height))
+
+
+def refocused(optics: Optics, millimetres: float) -> Optics:
+    """The same optics with a focal length in terms of 35 mm film, which is by the diagonal (CIPA DCG-001)."""
+    width, height = optics.camera.width, optics.camera.height
+    focal = millimetres / FULL_FRAME * math.hypot(width, height)
+    return replace(optics, camera=replace(optics.camera, fx=focal, fy=focal))
 
 
 def seen_by(pinhole: Camera, optics: Optics) -> Array:

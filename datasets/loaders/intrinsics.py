@@ -45,12 +45,29 @@ class Intrinsics:
     own: Sequence[Optics | None]  # a frame each: its own optics, where there are several cameras
     upright: bool  # images are to be turned as their EXIF orientation says
     notes: tuple[str, ...]
+    calibrated: bool = True  # else `optics` is a guess
 
 
 def listed(name: str, image: Path, raw: Mapping[str, Any], frame: Mapping[str, Any], path: Path) -> Listed:
     """A frame's own intrinsics where it has some, else those at the top of its file."""
     said = {key: raw[key] for key in KEYS if key in raw} | {key: frame[key] for key in KEYS if key in frame}
     return Listed(name, image, said, path)
+
+
+def guessed(width: int, height: int) -> Optics:
+    """A pinhole for images of which nothing is known but their size (px): COLMAP's first guess, 1.2 times the longest
+    side."""
+    focal = 1.2 * max(width, height)
+    return Optics(camera=Camera(width=width, height=height, fx=focal, fy=focal, cx=width / 2, cy=height / 2))
+
+
+def uncalibrated(frames: Sequence[Listed]) -> Intrinsics | None:
+    """A guess for frames none of which says a focal length; None where one does. Raises SceneError."""
+    if any({"fl_x", "camera_angle_x"} & set(frame.said) for frame in frames):
+        return None
+    first = frames[0]
+    optics = guessed(*image_size(first.image, first.name))
+    return Intrinsics(optics=optics, own=[None] * len(frames), upright=False, notes=(), calibrated=False)
 
 
 def read_intrinsics(frames: Sequence[Listed]) -> Intrinsics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datasets.loaders import blender, colmap, dtu, llff, middlebury, mvsnet, neus, transforms
+from datasets.loaders import blender, colmap, dtu, llff, middlebury, mvsnet, neus, photographs, transforms
 from datasets.loaders.recording import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -16,3 +16,6 @@ LAYOUTS: tuple[Layout, ...] = (
     colmap.LAYOUT,
 )
 """Asked in this order."""
+
+BARE: Layout = photographs.LAYOUT
+"""Asked last, of a folder that is named outright or has a card: not every folder of images is a scene."""

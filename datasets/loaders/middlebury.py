@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import SceneError
-from bench.task import Camera
+from bench.task import Camera, Pose
 from datasets.epipolar import FITS, error_px
 from datasets.images.decode import decoded, image_size
 from datasets.images.lens import Optics
@@ -44,6 +44,7 @@ def read(folder: Path) -> Recording:
     views = _views(path)
     first, K, *_ = views[0]
     frames: list[Frame] = []
+    poses: list[Pose] = []
     for name, own, R, t in views:
         if (own != K).any():
             raise SceneError(
@@ -51,13 +52,14 @@ def read(folder: Path) -> Recording:
                 "split it into one folder a camera"
             )
         pose = rigid(np.column_stack([R.T, -R.T @ t]), name, path)
-        if not any(np.abs(pose - frame.pose).max() < 1e-6 for frame in frames):
+        if not any(np.abs(pose - other).max() < 1e-6 for other in poses):
+            poses.append(pose)
             frames.append(Frame(name=name, image=find_image(folder, name, name, NAME), pose=pose, heldout=False))
     size = image_size(frames[0].image, first)
     lying = size[1], size[0]
     turn, notes = 0, ()
     if _off_middle(K, size) > 2 * _off_middle(K, lying):
-        turn, size = _quarter_turn(frames, _camera(K, lying, path), path), lying
+        turn, size = _quarter_turn(frames, np.stack(poses[:_TRIED]), _camera(K, lying, path), path), lying
         notes = (f"images lie turned by a quarter against their calibration, for {size[0]}x{size[1]} px: turned back",)
     recording = Recording(
         folder=folder, frames=tuple(frames), optics=Optics(camera=_camera(K, size, path)), files=(path,), turn=turn,
@@ -71,7 +73,7 @@ def _off_middle(K: Array, size: tuple[int, int]) -> float:
     return float(np.hypot(K[0, 2] / size[0] - 0.5, K[1, 2] / size[1] - 0.5))
 
 
-def _quarter_turn(frames: list[Frame], camera: Camera, path: Path) -> int:
+def _quarter_turn(frames: list[Frame], poses: Pose, camera: Camera, path: Path) -> int:
     """Which way images were turned that were stood upright after their calibration: 1 or 3 quarter turns, whichever
     puts matches between the first of them on their epipolar lines. Raises SceneError where neither does."""
     few = frames[:_TRIED]
@@ -86,7 +88,6 @@ def _quarter_turn(frames: list[Frame], camera: Camera, path: Path) -> int:
             for at in matches
         ]
         found = [item for item in zip(pairs, moved, strict=True) if len(item[1])]
-        poses = np.stack([frame.pose for frame in few])
         errors[turn] = error_px(poses, camera, found) if found else np.inf
     turn = min(errors, key=lambda each: errors[each])
     if not errors[turn] < FITS:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.geometry import OPENGL_AXES
 from bench.scene import Reference, SceneError
 from bench.task import Pose
-from datasets.images.lens import Optics
+from datasets.images.lens import Optics, refocused
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 """Tried in this order where a file name comes without one."""
@@ -27,7 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 class Frame:
     name: str  # for messages: "frame 12 (train/r_12.png)"
     image: Path
-    pose: Pose  # (4, 4) world_from_camera, OpenCV axes
+    pose: Pose | None  # (4, 4) world_from_camera, OpenCV axes; None where nobody knows them, in all frames alike
     heldout: bool
     optics: Optics | None = None  # its own, where the scene was taken by several cameras
     mask: Path | None = None  # an image of the object's pixels
@@ -44,11 +44,27 @@ class Recording:
     upright: bool = False  # images are to be turned as their EXIF orientation says
     turn: int = 0  # quarter turns, counter-clockwise, that bring images as they are stored to their calibration
     notes: tuple[str, ...] = ()  # what was assumed or left out: whoever uses the scene should know
+    reference: Reference | None = None  # where the files say that their poses come from; None: as the layout's usually
+    calibrated: bool = True  # the intrinsics are known; else `optics` is a guess that nobody is given
+
+    @property
+    def posed(self) -> bool:
+        return all(frame.pose is not None for frame in self.frames)
 
     def split_every(self, n: int) -> Recording:
         """The same frames with the first of every `n` held out, as LLFF has it."""
         frames = tuple(replace(frame, heldout=k % n == 0) for k, frame in enumerate(self.frames))
         return replace(self, frames=frames)
+
+    def with_focal(self, millimetres: float) -> Recording:
+        """The same frames by a camera of this focal length, in terms of 35 mm film; a lens's bend stays."""
+        frames = tuple(
+            replace(frame, optics=frame.optics and refocused(frame.optics, millimetres)) for frame in self.frames
+        )
+        note = f"focal length {millimetres:g} mm, in terms of 35 mm film, as the card says"
+        return replace(
+            self, frames=frames, optics=refocused(self.optics, millimetres), notes=(*self.notes, note), calibrated=True
+        )
 
     def checked(self) -> Recording:
         """Itself, if it can be a scene. Raises SceneError for duplicates and for an empty side of the split."""
@@ -88,8 +104,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return raw
 
 
-def frames_of(raw: Mapping[str, Any], path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The frames listed in a transforms file, each with its name for messages. Raises SceneError."""
+def frames_of(raw: Mapping[str, Any], path: Path, *, posed: bool = True) -> list[tuple[str, dict[str, Any]]]:
+    """The frames listed in a transforms file, each with its name for messages. Raises SceneError, also where one has
+    no pose and `posed` ones are asked for."""
     frames = raw.get("frames")
     if not isinstance(frames, list) or not frames:
         raise SceneError(f"{path}: has no frames; it needs a list `frames` with one entry an image")
@@ -97,7 +114,7 @@ def frames_of(raw: Mapping[str, Any], path: Path) -> list[tuple[str, dict[str, A
     for k, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
             raise SceneError(f"{path}: frame {k} has no `file_path`")
-        if "transform_matrix" not in frame:
+        if posed and "transform_matrix" not in frame:
             raise SceneError(f"{path}: frame {k} ({frame['file_path']}) has no `transform_matrix`")
         named.append((f"frame {k} ({frame['file_path']})", frame))
     return named
@@ -169,8 +186,9 @@ def rigid(given: NDArray[np.float64], frame: str, path: Path) -> Pose:
     if not np.isfinite(given).all():
         raise SceneError(f"{path}: {frame} has a matrix that is not finite (NaN or infinity)")
     rotation = given[:3, :3]
-    error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
-    if error > 1e-3:
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers so large that they can be nothing
+        error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
+    if not error <= 1e-3:
         raise SceneError(
             f"{path}: {frame} has a matrix that is not a rotation: its axes miss unit length or right angles by "
             f"{error:.2g}; remove scale and shear from the poses"
@@ -196,4 +214,4 @@ def turned(frames: Sequence[Frame], up: Sequence[float]) -> tuple[Frame, ...]:
         turn[:3, :3] = np.eye(3) + cross + cross @ cross / (1 + z)
     else:
         turn[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    return tuple(replace(frame, pose=turn @ frame.pose) for frame in frames)
+    return tuple(replace(frame, pose=None if frame.pose is None else turn @ frame.pose) for frame in frames)

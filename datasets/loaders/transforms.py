@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.scene import SceneError
-from datasets.loaders.intrinsics import listed, read_intrinsics
+import numpy as np
+
+from bench.scene import Reference, SceneError
+from bench.task import Pose
+from datasets.loaders.intrinsics import listed, read_intrinsics, uncalibrated
 from datasets.loaders.recording import (
     Frame,
     Layout,
@@ -19,6 +22,9 @@ from datasets.loaders.recording import (
 )
 
 NAME = "transforms"
+POSED: tuple[Reference, ...] = ("exact", "measured", "colmap", "device", "unknown")
+NAMED: Mapping[str, Reference] = {"arkit": "device", "arcore": "device", "record3d": "device", "polycam": "device",
+                                  "colmap": "colmap"}  # fmt: skip
 HELDOUT_EVERY = 8  # where no frame says its split
 
 
@@ -32,34 +38,65 @@ def read(folder: Path) -> Recording:
 
     A split is said by each frame's `split`, or by nerfstudio's lists `train_filenames` and `test_filenames`. Frames
     of any other split (`val`) are neither shown nor judged. `applied_transform` is a change of frame, which is free.
-    Masks of pixels to ignore (`mask_path`) are not read, and a note says so. Raises SceneError.
+    Masks of pixels to ignore (`mask_path`) are not read, and a note says so. A file without poses is a scene without a
+    truth, and so is one whose poses all coincide; where poses come from is what the file says. Raises SceneError.
     """
     path = folder / "transforms.json"
     raw = read_json(path)
-    named = sorted(frames_of(raw, path), key=lambda item: item[1]["file_path"])
+    named = sorted(frames_of(raw, path, posed=False), key=lambda item: item[1]["file_path"])
     splits = _splits(raw, named)
     kept = [(name, frame) for name, frame in named if not splits or splits.get(name) in ("train", "test")]
     if not kept:
         raise SceneError(f"{path}: no frame has a `split` of train or test")
     images = [find_image(folder, frame["file_path"], name, NAME) for name, frame in kept]
-    lenses = read_intrinsics(
-        [listed(name, image, raw, frame, path) for (name, frame), image in zip(kept, images, strict=True)]
-    )
+    poses, notes = _poses(kept, path)
+    said = [listed(name, image, raw, frame, path) for (name, frame), image in zip(kept, images, strict=True)]
+    unknown = uncalibrated(said) if poses is None else None
+    lenses = unknown or read_intrinsics(said)
     frames = tuple(
-        Frame(
-            name=name,
-            image=image,
-            pose=opencv_from_opengl(frame["transform_matrix"], name, path),
-            heldout=splits.get(name) == "test",
-            optics=own,
-        )
-        for (name, frame), image, own in zip(kept, images, lenses.own, strict=True)
+        Frame(name=name, image=image, pose=pose, heldout=splits.get(name) == "test", optics=own)
+        for (name, _), image, pose, own in zip(kept, images, poses or [None] * len(kept), lenses.own, strict=True)
     )
     recording = Recording(
         folder=folder, frames=frames, optics=lenses.optics, files=(path,), upright=lenses.upright,
-        notes=(*lenses.notes, *_ignored_masks([frame for _, frame in kept])),
+        notes=(*notes, *lenses.notes, *_ignored_masks([frame for _, frame in kept])),
+        reference=_reference(raw, path) if poses else "none", calibrated=lenses.calibrated,
     )  # fmt: skip
     return recording if splits else recording.split_every(HELDOUT_EVERY)
+
+
+def _poses(named: list[tuple[str, dict[str, Any]]], path: Path) -> tuple[list[Pose] | None, list[str]]:
+    """The pose of every frame, or None where there are none, and what is to be said of it."""
+    without = [name for name, frame in named if "transform_matrix" not in frame]
+    if len(without) == len(named):
+        return None, []
+    if without:
+        raise SceneError(
+            f"{path}: {without[0]} has no `transform_matrix`, and others have one ({len(without)} of {len(named)} have "
+            "none); give poses to all frames or to none, and leave out those that have no pose"
+        )
+    poses = [opencv_from_opengl(frame["transform_matrix"], name, path) for name, frame in named]
+    if len(poses) > 1 and np.abs(np.stack(poses) - poses[0]).max() < 1e-9:
+        return None, ["its poses all coincide: they hold a place, and are read as none"]
+    return poses, []
+
+
+def _reference(raw: Mapping[str, Any], path: Path) -> Reference:
+    """Where the poses come from: `reference` says it; ns-process-data leaves COLMAP's ids in its frames, colmap2nerf a
+    sharpness; other programs leave their names."""
+    if "reference" in raw:
+        for kind in POSED:
+            if kind == raw["reference"]:
+                return kind
+        raise SceneError(f"{path}: `reference` must be one of {', '.join(POSED)}, and is {raw['reference']!r}")
+    first = raw["frames"][0]
+    if "colmap_im_id" in first or {"sharpness", "colmap_image_id"} & set(first):
+        return "colmap"
+    words = " ".join(value for value in raw.values() if isinstance(value, str)).lower()
+    for word, kind in NAMED.items():
+        if word in words:
+            return kind
+    return "unknown"
 
 
 def _ignored_masks(frames: list[dict[str, Any]]) -> list[str]:
@@ -79,4 +116,4 @@ def _splits(raw: Mapping[str, Any], named: list[tuple[str, dict[str, Any]]]) -> 
     return {name: str(split) for name, split in told.items() if split is not None}
 
 
-LAYOUT = Layout(name=NAME, version=2, reference="colmap", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=3, reference="unknown", objection=objection, read=read)

@@ -21,7 +21,7 @@ def test_scenes_are_named_by_their_path_below_a_root(transforms_folder, tmp_path
     folder.rename(tmp_path / "root" / "set" / "mine")
     found = {source.name: source for source in sources([tmp_path / "root"])}
     assert isinstance(found["set/mine"], FolderScene)
-    assert found["set/mine"].reference == "colmap" and found["set/mine"].missing is None
+    assert found["set/mine"].reference == "unknown" and found["set/mine"].missing is None
     again = {source.name: source for source in sources([tmp_path / "root" / "set"])}
     assert "mine" in again and "set/mine" not in again
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-Verb = Literal["describe", "fit", "render", "refine", "register", "path"]
+Verb = Literal["describe", "fit", "render", "refine", "find", "register", "path"]
 """What a worker is asked to do (see bench.runner.worker)."""
 
 

@@ -5,6 +5,7 @@ It ends by writing `out/outcome.json` whole; without that file, the way in which
     describe  in/request.json                          ->  outcome.json: name, version, traits, config, options
     fit       in/{request.json, capture.*}             ->  poses.json, field/, log.jsonl, previews/, work/
     refine    in/{request.json, views.npz, field/}     ->  poses.npz: held-out poses refined on their images
+    find      in/{request.json, views.npz, field/}     ->  poses.npz: held-out poses looked for on their left halves
     register  in/{request.json, views.npz, field/}     ->  poses.npz: where the method says that images were taken
     render    in/{request.json, views.npz, field/}     ->  renders.npz: poses in, images out
     path      in/{request.json, views.npz, field/}     ->  frames/00000.npz, ...
@@ -29,8 +30,8 @@ from bench.runner.worker import describe, fields, fit
 from bench.task import Collapsed
 
 VERBS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
-    "describe": describe.describe, "fit": fit.fit, "refine": fields.refine, "register": fields.register,
-    "render": fields.render, "path": fields.path,
+    "describe": describe.describe, "fit": fit.fit, "refine": fields.refine, "find": fields.find,
+    "register": fields.register, "render": fields.render, "path": fields.path,
 }  # fmt: skip
 
 

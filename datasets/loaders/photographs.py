@@ -1,0 +1,156 @@
+"""Photographs and nothing else: a scene whose cameras nobody knows, with a focal length where EXIF tells one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.scene import SceneError
+from bench.task import Camera
+from datasets.images.decode import image_size
+from datasets.images.exif import focal_of
+from datasets.images.lens import Optics
+from datasets.loaders.intrinsics import ONE_CAMERA, guessed
+from datasets.loaders.recording import Frame, Layout, Recording
+
+NAME = "photographs"
+HELDOUT_EVERY = 8
+FEWEST = 5  # photographs: four to see, and one to be judged by
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
+HOMES = ("", "images", "input", "rgb", "image", "photos")  # where photographs may lie, in this order
+MASKS = ("masks", "mask")
+_CAMERAS = ("transforms*.json", "cameras*.npz", "poses_bounds.npy", "*_par.txt", "sparse", "cams", "*.log")
+
+
+class _Lens(NamedTuple):
+    shape: tuple[int, int]  # px
+    focal: float | None  # px
+    kind: tuple[float, float | None]  # aspect, and focal length in longest sides: what photographs of one camera share
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The images of the first of HOMES that holds some, in natural order: 2.jpg before 10.jpg."""
+    for home in HOMES:
+        place = folder / home
+        if place.is_dir():
+            found = [p for p in place.iterdir() if p.suffix.lower() in ENDINGS and p.name[0] != "." and p.is_file()]
+            if found:
+                return sorted(found, key=lambda path: natural(path.name))
+    return []
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that orders names as people do: numbers by their value."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part), "") if k % 2 else (1, 0, part) for k, part in enumerate(parts)]
+
+
+def objection(folder: Path) -> str | None:
+    """Why this folder is not of this layout; None where it is. Cameras of some layout must not be overlooked, unless
+    the folder has a card that says so."""
+    count = len(photographs_in(folder))
+    if count < FEWEST:
+        return f"{count or 'no'} photographs in it, and {FEWEST} are the fewest" if count else "no photographs in it"
+    if (folder / "unposed.toml").is_file():
+        return None
+    seen = next((path.name for glob in _CAMERAS for path in sorted(folder.glob(glob))), None)
+    return seen and f"{seen} beside the photographs: `unposed data add` makes a scene of the photographs alone"
+
+
+def read(folder: Path) -> Recording:
+    """Photographs in natural order, one in eight held out; masks of the object from `masks/`, by the same names.
+
+    Photographs of one scene come from one camera: those that share their shape and focal length with the most others
+    are kept, and a note says what was left out. Copies of other sizes are the same camera. Raises SceneError.
+    """
+    paths = photographs_in(folder)
+    lenses = [_lens(path) for path in paths]
+    kind, count = Counter(_nearly(lens.kind) for lens in lenses).most_common(1)[0]
+    kept = [(path, lens) for path, lens in zip(paths, lenses, strict=True) if _nearly(lens.kind) == kind]
+    if count < FEWEST:
+        raise SceneError(
+            f"{folder}: no {FEWEST} of its {len(paths)} photographs share their shape and focal length; "
+            "keep those of one camera, all held the same way"
+        )
+    masks = _masks(folder, [path for path, _ in kept])
+    first = _optics(kept[0][1])
+    each = [_optics(lens) for _, lens in kept]
+    own = [None] * len(kept) if all(optics == first for optics in each) else each
+    frames = tuple(
+        Frame(name=path.name, image=path, pose=None, heldout=False, optics=optics, mask=mask)
+        for (path, _), optics, mask in zip(kept, own, masks, strict=True)
+    )
+    notes = [_said(kept[0][1], len(kept)), *_left_out(paths, lenses, kept)]
+    recording = Recording(
+        folder=folder, frames=frames, optics=first, files=(), upright=True, notes=tuple(notes), reference="none",
+        calibrated=kept[0][1].focal is not None,
+    )  # fmt: skip
+    return recording.split_every(HELDOUT_EVERY)
+
+
+def _lens(path: Path) -> _Lens:
+    width, height = image_size(path, path.name, upright=True)
+    focal = focal_of(path, width, height)
+    longest = max(width, height)
+    return _Lens((width, height), focal, (width / height, None if focal is None else focal / longest))
+
+
+def _nearly(kind: tuple[float, float | None]) -> tuple[int, int | None]:
+    """The same for what differs by rounding and autofocus alone."""
+    aspect, focal = kind
+    return round(aspect / ONE_CAMERA / 2), None if focal is None else round(focal / ONE_CAMERA / 4)
+
+
+def _optics(lens: _Lens) -> Optics:
+    width, height = lens.shape
+    if lens.focal is None:
+        return guessed(width, height)
+    camera = Camera(width=width, height=height, fx=lens.focal, fy=lens.focal, cx=width / 2, cy=height / 2)
+    return Optics(camera=camera)
+
+
+def _masks(folder: Path, images: Sequence[Path]) -> list[Path | None]:
+    """Of each photograph `masks/NAME.png` or `masks/NAME.jpg.png`; all or none. Raises SceneError."""
+    places = [folder / name for name in MASKS if (folder / name).is_dir()]
+    if not places:
+        return [None] * len(images)
+    found = []
+    for image in images:
+        names = [f"{image.stem}.png", f"{image.name}.png", image.name]
+        found.append(next((places[0] / name for name in names if (places[0] / name).is_file()), None))
+    without = [image.name for image, mask in zip(images, found, strict=True) if mask is None]
+    if without and len(without) < len(images):
+        raise SceneError(
+            f"{places[0]}: {without[0]} has no mask ({len(without)} of {len(images)} have none); give every photograph "
+            "one, white on the object, or none"
+        )
+    return found
+
+
+def _said(lens: _Lens, count: int) -> str:
+    width, height = lens.shape
+    if lens.focal is None:
+        return f"{count} photographs of {width}x{height} px"
+    return (
+        f"{count} photographs of {width}x{height} px, focal length {lens.focal:.0f} px from EXIF, within a few percent"
+    )
+
+
+def _left_out(paths: Sequence[Path], lenses: Sequence[_Lens], kept: Sequence[tuple[Path, _Lens]]) -> list[str]:
+    taken = {path for path, _ in kept}
+    others = [(path, lens) for path, lens in zip(paths, lenses, strict=True) if path not in taken]
+    if not others:
+        return []
+    path, lens = others[0]
+    about = f"{lens.shape[0]}x{lens.shape[1]} px" + (f", {lens.focal:.0f} px" if lens.focal else "")
+    return [
+        f"{len(others)} of {len(paths)} photographs are of another shape or focal length and are left out "
+        f"({path.name}: {about}); a scene is one camera, held one way"
+    ]
+
+
+LAYOUT = Layout(name=NAME, version=1, reference="none", objection=objection, read=read)

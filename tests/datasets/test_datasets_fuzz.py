@@ -1,0 +1,111 @@
+"""Mutated inputs: whatever a file holds, a reader gives a valid scene, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.scene import Scene, SceneError
+from datasets.folder import open_folder
+
+SETTINGS = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=8),
+    st.lists(st.floats(), max_size=5), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+
+
+def read(folder: Path) -> Scene | str:
+    """A scene that holds what it says, or the sentence it was refused with."""
+    try:
+        scene = open_folder(folder).load(32)
+    except SceneError as error:
+        said = str(error)
+        assert said and "\n" not in said and len(said) < 1500
+        return said
+    poses = list(scene.truth.poses.values()) + list(scene.truth.heldout.poses)
+    assert all(np.isfinite(pose).all() and abs(np.linalg.det(pose[:3, :3]) - 1) < 1e-6 for pose in poses)
+    assert np.isfinite(scene.truth.camera.matrix).all()
+    return scene
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something could be replaced."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(each for key, item in inside for each in places(item, (*path, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
+    if not path:
+        return junk
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], junk)
+    return copy
+
+
+def test_a_transforms_file_with_anything_anywhere(transforms_folder):
+    folder = transforms_folder(k1=0.01)
+    file = folder / "transforms.json"
+    raw = json.loads(file.read_text())
+    every = places(raw)
+
+    @SETTINGS
+    @given(st.sampled_from(every), JUNK)
+    def attempt(path: tuple[Any, ...], junk: Any) -> None:
+        file.write_text(json.dumps(replaced(raw, path, junk)))
+        read(folder)
+
+    attempt()
+
+
+def spoil(data: bytes, at: int, cut: int, new: bytes) -> bytes:
+    at %= len(data) + 1
+    return data[:at] + new + data[at + cut :]
+
+
+BYTES = st.tuples(st.integers(0, 100_000), st.integers(0, 400), st.binary(max_size=12))
+
+
+@pytest.mark.parametrize(
+    "written", ["transforms_folder", "blender_folder", "llff_folder", "dtu_folder", "middlebury_folder"]
+)
+def test_bytes_of_any_file_of_a_folder_lost_or_changed(request, tmp_path, written):
+    folder = request.getfixturevalue(written)()
+    original = tmp_path / "original"
+    shutil.copytree(folder, original)
+    files = sorted(path.relative_to(original) for path in original.rglob("*") if path.is_file())
+
+    @SETTINGS
+    @given(st.sampled_from(files), BYTES)
+    def attempt(file: Path, change: tuple[int, int, bytes]) -> None:
+        whole = (original / file).read_bytes()
+        (folder / file).write_bytes(spoil(whole, *change))
+        try:
+            read(folder)
+        finally:
+            (folder / file).write_bytes(whole)
+
+    attempt()
+
+
+def test_a_card_with_anything_in_it(transforms_folder):
+    folder = transforms_folder()
+    card = folder / "unposed.toml"
+    good = b'summary = "x"\nsplit = 3\nup = [0, 1, 0]\nfocal = 26\n[prior]\nradius = [2, 3]\nnear = 1\nfar = 5\n'
+
+    @SETTINGS
+    @given(BYTES)
+    def attempt(change: tuple[int, int, bytes]) -> None:
+        card.write_bytes(spoil(good, change[0], change[1] % 20, change[2]))
+        read(folder)
+
+    attempt()
