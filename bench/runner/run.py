@@ -236,7 +236,7 @@ class Runner:
         except ValueError:
             keep_aside(folder, "unreadable.json")
             return
-        aside = f"{earlier.fingerprints['judgement'][:12]}.json"
+        aside = f"{earlier.fingerprints.get('judgement', 'unknown')[:12]}.json"
         if is_broken(earlier):
             keep_aside(folder, REWRITTEN)
         elif not self.fingerprints.is_same_fit(planned, earlier):
