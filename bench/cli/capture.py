@@ -29,7 +29,7 @@ def prior_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True), metavar="FOLDER|VIDEO")
+@click.argument("path", type=click.Path(path_type=Path), metavar="FOLDER|VIDEO")
 @prior_options
 @click.option(
     "--focal",
@@ -86,7 +86,7 @@ def _first(inputs: frozenset[str]) -> str:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="SCENE")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="SCENE")
 @prior_options
 @click.option("--print", "only_print", is_flag=True, help="Print the table, and write nothing.")
 def prior(folder: Path, walk: Walk | None, elevation: str | None, distance: str | None, only_print: bool) -> None:
