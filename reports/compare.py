@@ -19,8 +19,9 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.entries import Entry, Question, counted
+from reports.analysis.entries import Entry, counted
 from reports.analysis.leaderboard import show_interval
+from reports.analysis.questions import Question
 
 Key = tuple[Question, str, int]
 """Scene, degradation, effort, kind of truth; method; seed."""

@@ -19,7 +19,8 @@ from PIL import Image
 from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis.columns import column
-from reports.analysis.entries import IOU, PSNR, Entry, Question
+from reports.analysis.entries import IOU, PSNR, Entry
+from reports.analysis.questions import Question
 from reports.naming import replace, slug
 
 STAGES = ("aligned", "refined", "registered", "depth")

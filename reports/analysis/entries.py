@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.degrade import CLEAN, KINDS
 from bench.record import OUTCOMES, Outcome, Result, cells_of
-from bench.task import Effort
 from reports.analysis import stats
+from reports.analysis.questions import Question, Setting, degradation_order
 from reports.naming import slug
 
 T = TypeVar("T")
@@ -31,63 +30,9 @@ INPUTS = {
 }  # fmt: skip
 """What a method may be given beside images, in a fixed order."""
 
-AGREEMENT = {
-    "colmap": "agreement with COLMAP", "device": "agreement with a device's own tracking",
-    "unknown": "agreement with poses of unknown origin", "none": "no true cameras",
-}  # fmt: skip
-"""What is said of scores by their reference, where that is no truth."""
-
 HALF = "nvs/half/psnr"
 POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
 """Inputs that say where cameras are. A prior says only where they may be."""
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Setting:
-    """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
-
-    agreement: str  # see AGREEMENT; empty where the truth is one
-    effort: Effort
-    protocol: str
-
-    @property
-    def title(self) -> str:
-        return f"{self.protocol} · {self.effort}" + (f" · {self.agreement}" if self.agreement else "")
-
-    def suffix(self, among: Iterable[Setting]) -> str:
-        """What the name of a file must end with, where it is written for each of several settings: `_full_colmap`."""
-        others = {self, *among}
-        parts = [self.effort] if len({each.effort for each in others}) > 1 else []
-        parts += [slug(self.protocol)] if len({each.protocol for each in others}) > 1 else []
-        return "".join(f"_{part}" for part in [*parts, *(k for k, said in AGREEMENT.items() if said == self.agreement)])
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Question:
-    """What rows of one scene's table share. Numbers of two efforts, protocols or kinds of truth never meet."""
-
-    scene: str
-    degradation: str
-    effort: Effort
-    protocol: str
-    reference: str
-
-    @property
-    def title(self) -> str:
-        return f"{self.scene} · {self.degradation}"
-
-    @property
-    def agreement(self) -> str:
-        """What a score is where the reference is itself an estimate, or where there is none; else empty."""
-        return AGREEMENT.get(self.reference, "")
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        return self.agreement, self.scene, degradation_order(self.degradation), self
-
-    @property
-    def setting(self) -> Setting:
-        return Setting(agreement=self.agreement, effort=self.effort, protocol=self.protocol)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,23 +181,6 @@ def describe_given(entries: Iterable[Entry]) -> str:
     held = {each for result in begun for each in result.given}
     named = [INPUTS.get(each, each) for each in (*INPUTS, *sorted(held - INPUTS.keys())) if each in held]
     return " + ".join(named) or ("images only" if begun else "not run")
-
-
-def split_degradation(name: str) -> tuple[str, float]:
-    """`gaussian_noise@3` (or `@3#7`, of one draw) -> kind and severity; `clean` is its own kind, at severity 0."""
-    kind, _, rest = name.partition("@")
-    return kind, float(rest.partition("#")[0] or 0)
-
-
-def degradation_order(name: str) -> tuple[bool, str, float, str]:
-    """Clean first, then by kind and severity."""
-    kind, severity = split_degradation(name)
-    return kind != CLEAN, kind, severity, name
-
-
-def changes_scene(kind: str) -> bool:
-    """Whether a kind of degradation is judged by other images than the clean ones."""
-    return kind in KINDS and KINDS[kind].changes_scene
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K], order: Callable[[K], Any] | None = None) -> dict[K, list[T]]:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bench.degrade import CLEAN
 from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import CLEAN, PSNR, Entry, Setting, counted
+from reports.analysis.entries import PSNR, Entry, counted
+from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 
 Hatch = Literal["", "some", "all"]

@@ -13,9 +13,10 @@ from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, Setting, ranges
+from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, ranges
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
+from reports.analysis.questions import Setting
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
 from reports.analysis.table import Figure, Head, Number, Row, Table
 

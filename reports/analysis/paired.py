@@ -19,7 +19,8 @@ from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import Column, column
-from reports.analysis.entries import PSNR, Entry, Setting, counted
+from reports.analysis.entries import PSNR, Entry, counted
+from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 
 ALPHA = 0.05

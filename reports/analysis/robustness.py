@@ -16,7 +16,8 @@ from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import column
-from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry, Setting
+from reports.analysis.entries import IOU, PSNR, REGISTERED, Entry
+from reports.analysis.questions import Setting, changes_scene, split_degradation
 from reports.analysis.scorebook import Scorebook
 
 SUCCESS = "success"
@@ -173,7 +174,7 @@ def by_family(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
 
 
 def _kind(entry: Entry) -> str:
-    return cells.split_degradation(entry.degradation)[0]
+    return split_degradation(entry.degradation)[0]
 
 
 def _pair(entry: Entry) -> tuple[str, int]:
@@ -186,7 +187,7 @@ def _curve(
     mine = [entry for entry in held if _kind(entry) == kind]
     pairs = {_pair(entry) for entry in mine}
     clean = [entry for entry in held if _kind(entry) == CLEAN and _pair(entry) in pairs]
-    groups = cells.grouped(clean + mine, lambda entry: cells.split_degradation(entry.degradation)[1])
+    groups = cells.grouped(clean + mine, lambda entry: split_degradation(entry.degradation)[1])
     kept = {severity: each for severity, each in groups.items() if severity == 0 or set(map(_pair, each)) == pairs}
     if not any(severity > 0 for severity in kept):
         kept = groups  # none was run in all: all are kept, unevenly
@@ -204,7 +205,7 @@ def _level(severity: float, entries: Sequence[Entry], names: Sequence[str], book
     solved = sum(entry.solved for entry in entries)
     points = {SUCCESS: Point(solved / len(entries), stats.wilson(solved, len(entries)))}
     for name in names[1:]:
-        if name.startswith("nvs/") and severity == 0 and cells.changes_scene(kind):
+        if name.startswith("nvs/") and severity == 0 and changes_scene(kind):
             continue  # of other images altogether
         scored = book.penalised(entries, name)
         if scored.n:

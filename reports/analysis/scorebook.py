@@ -16,7 +16,8 @@ from bench.degrade import CLEAN
 from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
-from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry, Question
+from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry
+from reports.analysis.questions import Question, changes_scene, split_degradation
 
 CHARGES = {ROTATION: 180.0, REGISTERED: 0.0, IOU: 0.0}
 """What a cell without an answer scores, in the column's unit. In PSNR it is the mean-colour level of its scene."""
@@ -105,5 +106,5 @@ def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:
 
 def _images(question: Question) -> tuple[Any, ...]:
     """What held-out images depend on: the clean ones, unless the kind of degradation changes the scene itself."""
-    kind = cells.split_degradation(question.degradation)[0]
-    return question.scene, kind if cells.changes_scene(kind) else CLEAN, question.setting, question.reference
+    kind = split_degradation(question.degradation)[0]
+    return question.scene, kind if changes_scene(kind) else CLEAN, question.setting, question.reference

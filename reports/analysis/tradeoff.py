@@ -9,8 +9,9 @@ import numpy as np
 
 from reports.analysis import entries as cells
 from reports.analysis import stats
-from reports.analysis.entries import PSNR, Entry, Setting, counted
+from reports.analysis.entries import PSNR, Entry, counted
 from reports.analysis.marks import may_lead
+from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 
 SECONDS = "cost/fit_seconds"

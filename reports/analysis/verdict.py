@@ -12,6 +12,7 @@ from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
 from reports.analysis.entries import Entry, counted
 from reports.analysis.findings import Part, Sentence, bearing, finding
+from reports.analysis.questions import split_degradation
 from reports.analysis.robustness import Curve, by_kind
 from reports.analysis.scorebook import Scorebook
 
@@ -43,7 +44,7 @@ def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) 
     kinds = by_kind(curves)
     for setting, each in cells.by_setting(entries).items():
         for degradation, held in cells.by_degradation(each).items():
-            kind, severity = cells.split_degradation(degradation)
+            kind, severity = split_degradation(degradation)
             if not severity or (setting, kind) not in kinds:
                 scenes = cells.by_scene(held)
                 where = next(iter(scenes)) if len(scenes) == 1 else f"{len(scenes)} scenes"

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.degrade import CLEAN
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
-from reports.analysis.entries import CLEAN, Entry, read
+from reports.analysis.entries import Entry, read
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.table import Table
 from reports.naming import replace, slug, sweep

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.cell import split_label
+from bench.degrade import CLEAN
 from bench.record import ROTATION
 from reports.analysis.columns import column
-from reports.analysis.entries import CLEAN, IOU, PSNR, REGISTERED, Setting, counted
+from reports.analysis.entries import IOU, PSNR, REGISTERED, counted
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
+from reports.analysis.questions import Setting
 from reports.analysis.robustness import SUCCESS, Curve, Level, by_kind, show, show_area
 from reports.analysis.table import Head, Number, Row, Table
 from reports.naming import slug

@@ -9,13 +9,15 @@ from functools import partial
 import numpy as np
 
 from bench.cell import split_label
+from bench.degrade import CLEAN
 from bench.scene import SIDE
 from reports.analysis import entries as cells
 from reports.analysis import leaderboard
 from reports.analysis.columns import STAGES, Column
-from reports.analysis.entries import CLEAN, Entry, Setting
+from reports.analysis.entries import Entry
 from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
+from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.table import Head, Number, Row, Table
 from reports.paper.published import Library, Published

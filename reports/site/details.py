@@ -18,6 +18,7 @@ from reports.analysis import entries as analysed
 from reports.analysis.columns import COLUMNS, STAGES, Column, column
 from reports.analysis.entries import IOU, PSNR, Entry
 from reports.analysis.footnotes import Footnotes
+from reports.analysis.questions import degradation_order
 from reports.site.curves import Log
 
 WORST = 5
@@ -89,7 +90,7 @@ def command(cells: Iterable[Cell]) -> str:
     run = sorted((cell for cell in cells if submission(cell) is None), key=lambda cell: (cell.effort, cell))
     for effort, held in analysed.grouped(run, lambda cell: cell.effort).items():
         scenes, methods = sorted({cell.scene for cell in held}), sorted({cell.method for cell in held})
-        degradations = sorted({cell.degradation for cell in held}, key=analysed.degradation_order)
+        degradations = sorted({cell.degradation for cell in held}, key=degradation_order)
         words = ["-s", ",".join(scenes), "-d", ",".join(degradations), "-m", ",".join(methods)]
         seeds = ",".join(map(str, sorted({cell.seed for cell in held})))
         lines.append(shlex.join(["unposed", "run", *words, "--seeds", seeds, "--effort", effort]))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.record import ROTATION
-from reports.analysis.entries import IOU, PSNR, REGISTERED, Setting
+from reports.analysis.entries import IOU, PSNR, REGISTERED
 from reports.analysis.paired import Ranks
+from reports.analysis.questions import Setting
 from reports.analysis.robustness import BROKEN_BELOW, SUCCESS, Curve, by_kind, show, show_area
 from reports.analysis.tradeoff import Cost, Costs
 from reports.site import chart

@@ -11,8 +11,9 @@ from bench.record import OUTCOMES, read_log
 from reports.analysis import entries as cells
 from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
-from reports.analysis.entries import Entry, Question
+from reports.analysis.entries import Entry
 from reports.analysis.findings import finding
+from reports.analysis.questions import Question
 from reports.analysis.scorebook import Scorebook
 from reports.naming import slug
 from reports.pictures import Album, Picture, View, typical

@@ -15,8 +15,8 @@ from reports import text
 from reports.analysis import entries as analysed
 from reports.analysis import robustness
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
-from reports.analysis.entries import Question
 from reports.analysis.leaderboard import STATISTICS
+from reports.analysis.questions import Question
 from reports.analysis.table import spans
 from reports.pictures import ERROR_FULL
 

@@ -14,8 +14,9 @@ from synthetic_suite import done, ended, write_cell
 from bench.record import ROTATION
 from bench.stress.breaking_points import BreakingPoint, Trial, keep
 from reports.analysis import robustness
-from reports.analysis.entries import PSNR, REGISTERED, Entry, Setting
+from reports.analysis.entries import PSNR, REGISTERED, Entry
 from reports.analysis.findings import bearing
+from reports.analysis.questions import Setting
 from reports.analysis.robustness import SUCCESS, Break, Curve, Level, Point
 from reports.analysis.scorebook import Scorebook
 from reports.build import build

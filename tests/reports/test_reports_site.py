@@ -312,7 +312,7 @@ def test_a_single_camera_and_estimates_that_are_no_numbers_are_drawn(tmp_path):
     drawn = orbit.orbit(read(tmp_path)[0])
     assert (drawn["caption"], drawn["estimate"]) == ("0 of 1 views registered", [None])
     write_json(folder / "cameras.json", {"truth": {}, "estimate": {}})
-    assert orbit.orbit(read(tmp_path)[0]) == "no true cameras were recorded"
+    assert orbit.orbit(read(tmp_path)[0]) == "no cameras were recorded"
 
 
 def test_the_middle_seed_stands_for_a_method(site, suite):
