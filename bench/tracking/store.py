@@ -84,7 +84,8 @@ def _has_runs(file: Path) -> bool:
 
 def _tables(file: Path) -> list[tuple[str, ...]] | None:
     """Names and columns of all tables, and the revision of their schema; None where it is no database."""
-    tables = _asked(file, "select name, sql from sqlite_master where type = 'table' order by name")
+    held = "sqlite_master as m, pragma_table_info(m.name) as c"  # not their SQL: it has constraints in any order
+    tables = _asked(file, f"select m.name, c.name from {held} where m.type = 'table' order by 1, 2")
     revision = _asked(file, "select version_num from alembic_version")
     return None if tables is None or revision is None else [*tables, *revision]
 
