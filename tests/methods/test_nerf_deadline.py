@@ -1,13 +1,14 @@
 """Where time is short, a fit stops in time with what it has, and says how far it came."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from bench.cell import Cell
 from bench.degrade import parse
 from bench.degrade.initial_poses import generator_of, perturbed
+from bench.matrix.method_class import made
 from bench.matrix.plan import Planned
 from bench.matrix.registry import find_method, find_scene
 from bench.poses_io.saved_fit import read_fit
@@ -82,12 +83,13 @@ def shown(scene, method):
 def test_every_training_stops_in_time_with_an_answer_for_all_views(name, scene, tmp_path):
     method = find_method(ENDLESS[name])
     job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke", seconds=5)
-    fit = method.method.fit(shown(scene, method), job)
+    answers = made(asdict(method.ref), method.config)
+    fit = answers.fit(shown(scene, method), job)
     assert fit.notes["stopped_early"] is True
     assert 0 < fit.notes["share_done"] < 0.1
     assert fit.poses.keys() == scene.capture.images.keys()
-    method.method.save(fit, tmp_path)
-    assert method.method.load(tmp_path, "cpu") is not None
+    answers.save(fit, tmp_path)
+    assert answers.load(tmp_path, "cpu") is not None
 
 
 @pytest.mark.parametrize("name", ["nerf", "barf"])
@@ -98,11 +100,12 @@ def test_a_tight_limit_is_no_timeout(name, scene, tmp_path):
         cell=Cell(scene="blocks", degradation="clean", method=method.label, seed=0, effort="smoke"),
         source=find_scene("blocks", ()), degradation=parse("clean"), method=method,
     )  # fmt: skip
-    folder = tmp_path / "cell" / "fit"
+    cell = tmp_path / "cell"
     outcome = request_fit(
-        planned, shown(scene, method), folder, LocalExecutor(threads=2), fit="x", limit=20.0, device="cpu", retries=0
+        planned, shown(scene, method), cell, LocalExecutor(threads=2), fit="x", limit=20.0, device="cpu", retries=0
     )
     assert outcome["status"] == "done", outcome["reason"]
+    folder = cell / "fit"
     fit = read_fit(folder)
     assert fit.notes["stopped_early"] is True
     assert fit.poses.keys() == scene.capture.images.keys()
