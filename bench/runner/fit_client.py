@@ -33,6 +33,9 @@ PICTURES = frozenset({"numpy", "scipy", "PIL"})
 CARRIERS = frozenset({"pydantic", "safetensors"})
 """What checks and stores numbers, and makes none."""
 
+MTIME_STEP = 0.02
+"""Seconds by which the times that a file system keeps of its files may be early."""
+
 
 def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any]:
     """All that decides a fit, `digest` being its scene's; their sha256 is the cell's fit fingerprint.
@@ -265,11 +268,15 @@ def wind_back(out: Path) -> None:
     written = [path.stat().st_mtime for path in _files_of(out / "work")]
     age = clock.stat().st_mtime - max(written, default=-math.inf)
     kept = max(float(said["seconds"]) - age, float(said.get("before", 0.0)) if written else 0.0)
-    write_json(clock, {**said, "seconds": kept})
+    with replacing(clock) as draft:
+        draft.write_text(json.dumps({**said, "seconds": kept}))
+        if written:  # of that moment, too: wound back once more, before a worker is up, it must say the same
+            os.utime(draft, (max(written), max(written)))
     if log.exists():
         rows = worker_io.own(log).read_text(encoding="utf-8", errors="replace").splitlines()
+        still = [f"{row}\n" for row in rows if _seconds(row) <= kept + MTIME_STEP]
         with replacing(log) as draft:
-            draft.write_text("".join(f"{row}\n" for row in rows if _seconds(row) <= kept), encoding="utf-8")
+            draft.write_text("".join(still), encoding="utf-8")
 
 
 def _files_of(work: Path) -> list[Path]:

@@ -116,7 +116,8 @@ def at_work(folder, *, seconds, before, checkpoint):
 )
 def test_the_clock_of_a_killed_fit_is_set_back_to_its_last_checkpoint(tmp_path, before, checkpoint, kept):
     out = at_work(tmp_path / "out", seconds=8.0, before=before, checkpoint=checkpoint)
-    wind_back(out)
+    for _ in range(2):  # the run that wound it back may be killed before a worker is up
+        wind_back(out)
     assert read_json(out / "clock.json")["seconds"] == pytest.approx(kept, abs=0.01)
     steps = [row["step"] for row in read_log(out)]
     assert steps == list(range(min(8, int(kept)) + 1))
