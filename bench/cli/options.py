@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+ASKED_BY_FILE = "unposed.asked_by_file"
+"""In a command's `meta`, where a suite file was named."""
+
 EFFORTS = ("smoke", "quick", "full")
 
 effort_option = click.option(
@@ -46,6 +49,22 @@ kinds_option = click.option(
     "-d", "--degradations", required=True, metavar="KINDS", help="As low_texture,noise: kinds or families alone."
 )
 seeds_option = click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7.")
+
+
+def suite_file_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument SUITE.toml, whose keys are the options that the command line does not name."""
+
+    def read(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+        if path is not None:
+            from bench.matrix.suite_file import read_suite_file
+
+            ctx.default_map = {**(ctx.default_map or {}), **read_suite_file(path)}
+            ctx.meta[ASKED_BY_FILE] = True
+
+    return click.argument(
+        "suite_file", metavar="[SUITE.toml]", required=False, type=click.Path(path_type=Path, dir_okay=False),
+        is_eager=True, expose_value=False, callback=read,
+    )(command)  # fmt: skip
 
 
 def gathered(name: str, into: type, options: Sequence[Decorator]) -> Decorator:
@@ -114,9 +133,11 @@ class MatrixOptions:
         )  # fmt: skip
         if running is None:
             return base
+        by_file = click.get_current_context().meta.get(ASKED_BY_FILE, False)
         return dataclasses.replace(
-            base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed
-        )
+            base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed,
+            asked={**vars(self), "limit": running.limit, "retries": running.retries} if by_file else None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from bench.cli.options import (
     kinds_option,
     matrix_options,
     run_options,
+    suite_file_argument,
     track_options,
 )
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@suite_file_argument
 @matrix_options()
 @click.option("--json", "as_json", is_flag=True, help="One object a cell.")
 def plan(matrix: MatrixOptions, as_json: bool) -> None:
@@ -57,17 +59,22 @@ def plan(matrix: MatrixOptions, as_json: bool) -> None:
 
 
 @click.command()
+@suite_file_argument
 @matrix_options()
 @run_options
 @track_options
 def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions) -> None:
-    """Fit, judge and record every cell that is not settled yet."""
+    """Fit, judge and record every cell that is not settled yet.
+
+    SUITE.toml has these options as keys (scenes = ["blocks"]); those of the command line are heard before it.
+    """
     from bench.matrix.plan import plan as read
 
     finish(settle(read(matrix.selection()), matrix.settings(running), tracked))
 
 
 @click.command()
+@suite_file_argument
 @matrix_options(kinds_option)
 @run_options
 @track_options

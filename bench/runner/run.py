@@ -16,6 +16,7 @@ from bench.files import printable, sweep_drafts
 from bench.judge.inputs import inputs_in_full
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
+from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
 from bench.results_table import write_tables
@@ -54,6 +55,7 @@ class Settings:
     device: str = "cpu"
     lpips: Path | None = None  # AlexNet backbone
     data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
+    asked: Mapping[str, Any] | None = None  # of a suite file: its keys, which are kept beside the results
 
     @property
     def threads(self) -> int:
@@ -87,6 +89,8 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
     make_suite(settings.suite)
     with hold(settings.suite):
+        if settings.asked:
+            keep_suite_file(settings.suite, settings.asked)
         results: dict[Cell, Result] = {}
         try:
             for planned in cells:
