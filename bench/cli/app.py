@@ -63,6 +63,7 @@ VERBS = {
     "compare": "bench.cli.results:compare",
     "render": "bench.cli.look:render",
     "view": "bench.cli.look:view",
+    "collect": "bench.cli.tracking:collect",
     "track": "bench.cli.tracking:track",
     "ui": "bench.cli.tracking:ui",
     "data": "bench.cli.data:data",

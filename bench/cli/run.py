@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,16 +37,24 @@ if TYPE_CHECKING:
 @suite_file_argument
 @matrix_options()
 @click.option("--json", "as_json", is_flag=True, help="One object a cell.")
-def plan(matrix: MatrixOptions, as_json: bool) -> None:
+@click.option("--slurm", type=click.IntRange(1), metavar="N", help="Print the sbatch line that runs it in N jobs.")
+def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     """Show the cells of a run, why some are skipped, and the time.
 
     What is settled already stands, and costs nothing.
     """
     from bench.matrix.plan import plan as read
     from bench.runner.outlook import outlook, summary
+    from bench.runner.shards import sbatch, without
 
     made, settings = read(matrix.selection()), matrix.settings()
     rows = outlook(made, settings)
+    if slurm:
+        click.echo(sbatch(
+            without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.workers,
+            seconds=sum(row.seconds or 0.0 for row in rows), gpu=settings.device.startswith("cuda"),
+        ))  # fmt: skip
+        return
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=1))
         return
@@ -63,14 +72,17 @@ def plan(matrix: MatrixOptions, as_json: bool) -> None:
 @matrix_options()
 @run_options
 @track_options
-def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions) -> None:
+@click.option("--shard", metavar="I/N", help="One of N runs at once over a shared folder; then `unposed collect`.")
+def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, shard: str | None) -> None:
     """Fit, judge and record every cell that is not settled yet.
 
     SUITE.toml has these options as keys (scenes = ["blocks"]); those of the command line are heard before it.
     """
     from bench.matrix.plan import plan as read
+    from bench.runner.shards import Shard
 
-    finish(settle(read(matrix.selection()), matrix.settings(running), tracked))
+    settings = replace(matrix.settings(running), shard=Shard.parse(shard) if shard else None)
+    finish(settle(read(matrix.selection()), settings, tracked))
 
 
 @click.command()
@@ -123,10 +135,11 @@ def watched(
     from bench.runner.progress import closing
 
     console = console_of_run(made)
-    with tracking(settings.suite, tracked, console) as store:
+    with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)
     *methods, total = closing(results)
-    for line in ("", *methods, f"{total}; {settings.suite}/results.csv"):
+    then = f"unposed collect -o {settings.suite}" if settings.shard else f"{settings.suite}/results.csv"
+    for line in ("", *methods, f"{total}; {then}"):
         console.print(line, soft_wrap=True, markup=False)
     return results
 
@@ -152,12 +165,12 @@ def console_of_run(made: Plan) -> Console:
     return console
 
 
-def tracking(suite: Path, tracked: TrackOptions, console: Console) -> Any:
-    """The open MLflow store, or None within."""
+def tracking(suite: Path, tracked: TrackOptions, console: Console, *, shard: bool = False) -> Any:
+    """The open MLflow store, or None within: a shard leaves it to `collect`."""
     from bench.tracking.tracker import Tracking
 
     warn = partial(console.print, style="yellow", soft_wrap=True)
-    return nullcontext() if tracked.no_track else Tracking(suite, tracked.track, warn)
+    return nullcontext() if tracked.no_track or shard else Tracking(suite, tracked.track, warn)
 
 
 def shown(

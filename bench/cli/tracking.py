@@ -1,4 +1,4 @@
-"""`track` and `ui`: a suite in MLflow."""
+"""`collect`, `track` and `ui`: a suite's tables, and the suite in MLflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,40 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import SuiteOptions, out_option, suite_folder, suite_options, track_option
+from bench.cli.options import (
+    SuiteOptions,
+    TrackOptions,
+    out_option,
+    suite_folder,
+    suite_options,
+    track_option,
+    track_options,
+)
+
+
+@click.command()
+@suite_options
+@track_options
+def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
+    """Write the tables of a suite that several runs have filled (`run --shard`), and send it to MLflow.
+
+    May be run while they are at work.
+    """
+    from bench.record import cells_of
+    from bench.results_table import write_tables
+    from bench.runner.progress import closing
+    from bench.runner.shards import unfinished
+    from bench.tracking.tracker import replay as send
+
+    results = [result for _, result in cells_of(suite.folder)]
+    write_tables(suite.folder, results)
+    for line in (*closing(results), f"{suite.folder}/results.csv"):
+        click.echo(line)
+    if begun := unfinished(suite.folder):
+        click.echo(f"begun and not settled: {', '.join(begun)}; run the same command again where nobody is at it")
+    if not tracked.no_track:
+        sent, store = send(suite.folder, tracked.track)
+        click.echo(f"{sent} cells sent to {store}")
 
 
 @click.command()

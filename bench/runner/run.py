@@ -29,6 +29,7 @@ from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.provenance import cpu_count, provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, key_folder, sealed
+from bench.runner.shards import Shard, claimed
 from bench.scene import SIDE
 from bench.task import Effort
 
@@ -55,6 +56,7 @@ class Settings:
     device: str = "cpu"
     lpips: Path | None = None  # AlexNet backbone
     data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
+    shard: Shard | None = None  # one of several runs of the same matrix, at once
     asked: Mapping[str, Any] | None = None  # of a suite file: its keys, which are kept beside the results
 
     @property
@@ -76,7 +78,8 @@ class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
 
 
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
-    """Settle every cell of the plan, in its order, and rewrite the suite's tables.
+    """Settle every cell of the plan, in its order, and rewrite the suite's tables. Of several runs at once each settles
+    what the others have not begun, and `collect` writes the tables.
 
     A scene that cannot be read is bad input: SceneError, before anything is written or run; so is a device that is not
     here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
@@ -88,7 +91,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     cells = [runner.resolved(planned) for planned in plan.cells]
     runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
     make_suite(settings.suite)
-    with hold(settings.suite):
+    with hold(settings.suite, shared=settings.shard is not None):
         if settings.asked:
             keep_suite_file(settings.suite, settings.asked)
         results: dict[Cell, Result] = {}
@@ -98,21 +101,25 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
                 if (result := runner.standing(planned)) is not None:
                     results[planned.cell] = result
                     listen(planned, "cached", result)
-            runner.run_cells([planned for planned in cells if planned.cell not in results], results)
+            work = [planned for planned in cells if planned.cell not in results]
+            runner.run_cells(settings.shard.order(work) if settings.shard else work, results)
         finally:
-            write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
-    return [results[planned.cell] for planned in cells]
+            if settings.shard is None:
+                write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
+    return [results[planned.cell] for planned in cells if planned.cell in results]
 
 
 @contextlib.contextmanager
-def hold(suite: Path) -> Iterator[None]:
-    """One run at a time in a suite; the lock dies with the process that holds it. Raises SuiteBusy."""
+def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
+    """One run at a time in a suite, or several that share it; the lock dies with its process. Raises SuiteBusy."""
     with (suite / ".lock").open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SuiteBusy(f"{suite} is in use by another run: wait for it, or choose another --out") from error
-        sweep_drafts(suite)
+            hint = "" if shared else " (those with --shard share it)"
+            raise SuiteBusy(f"{suite} is in use by another run{hint}: wait for it, or choose another --out") from error
+        if not shared:
+            sweep_drafts(suite)
         yield
 
 
@@ -130,13 +137,14 @@ class Runner:
 
     def run_cells(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
         with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
-            waiting: dict[Future[Result], Planned] = {pool.submit(self.run_cell, planned): planned for planned in cells}
+            waiting: dict[Future[Result | None], Planned] = {pool.submit(self.settle, each): each for each in cells}
             try:
                 while waiting:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                         planned = waiting.pop(future)
-                        results[planned.cell] = future.result()
-                        self.listen(planned, "ended", results[planned.cell])
+                        if (result := future.result()) is not None:
+                            results[planned.cell] = result
+                            self.listen(planned, "ended", result)
             except BaseException:
                 for future in waiting:
                     future.cancel()
@@ -181,6 +189,14 @@ class Runner:
             return None
         judgement = self.fingerprints.of(planned)["judgement"]  # that of a failure is its level, and its protocol
         return earlier if earlier.fingerprints["judgement"] == judgement else None
+
+    def settle(self, planned: Planned) -> Result | None:
+        """The result of a cell, be it that of another of several runs; None while another one is at it."""
+        if self.settings.shard is None:
+            return self.run_cell(planned)
+        self.folder(planned).mkdir(parents=True, exist_ok=True)
+        with claimed(self.folder(planned)) as ours:
+            return (self.standing(planned) or self.run_cell(planned)) if ours else None
 
     def run_cell(self, planned: Planned) -> Result:
         """Bring one cell to a result, whatever happens, and write it."""

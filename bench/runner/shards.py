@@ -1,0 +1,87 @@
+"""Several runs of one matrix at once, on machines that share the suite's folder and nothing else.
+
+Each of n runs begins with its own cells and goes on with those that the others have not begun. A cell is claimed by a
+lock on a file in its folder, which the system gives up when its holder ends, however it does: a run that dies loses
+the cell that it was at, and another one takes it up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from bench.files import sweep_drafts
+from bench.runner.scratch import NOTE
+
+CLAIM = ".claim"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `index`-th of `count` runs, counted from 1."""
+
+    index: int
+    count: int
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """Of `3/8`. Raises ValueError."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ValueError(f"--shard {text}: write I/N, as 3/8, with I from 1 to N")
+        return Shard(int(match[1]), int(match[2]))
+
+    def order(self, cells: Sequence[T]) -> list[T]:
+        """Its own cells, every n-th, then those of the others, the next one's first."""
+        return [cell for k in range(self.count) for cell in cells[(self.index - 1 + k) % self.count :: self.count]]
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether a cell is ours, and nobody else's, until the end. What kills left of its drafts is gone then.
+
+    Raises OSError where the file system has no locks.
+    """
+    with (folder / CLAIM).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        sweep_drafts(folder)
+        yield True
+
+
+def unfinished(suite: Path) -> list[str]:
+    """Folders, within the suite, of cells that were begun and have no result."""
+    notes = sorted(suite.rglob(NOTE))
+    return [str(note.parent.relative_to(suite)) for note in notes if not (note.parent / "result.json").exists()]
+
+
+def without(arguments: Sequence[str], option: str) -> list[str]:
+    """A command line without an option and its value."""
+    kept = [each for each in arguments if not each.startswith(f"{option}=")]
+    if option in kept:
+        k = kept.index(option)
+        del kept[k : k + 2]
+    return kept
+
+
+def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpu: bool) -> str:
+    """The line that submits `unposed run ARGUMENTS` to SLURM as an array of `count` jobs.
+
+    `seconds` is what all fits together are expected to take on `threads` CPU threads; each job may take twice its share
+    and half an hour.
+    """
+    run = shlex.join(["unposed", "run", *arguments]) + f" --shard $SLURM_ARRAY_TASK_ID/{count}"
+    minutes = round(2 * seconds / count / 60) + 30
+    wanted = [f"--array=1-{count}", f"--cpus-per-task={threads}", f"--time={minutes}", *(["--gpus=1"] if gpu else [])]
+    return f"sbatch --job-name=unposed {' '.join(wanted)} --wrap={shlex.quote(run)}"

@@ -1,0 +1,86 @@
+"""A suite file asks for what a command line asks for, and is kept beside the results."""
+
+import tomllib
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli.app import main
+from bench.matrix.suite_file import read_suite_file
+
+METHOD = "tests/plugins/scripted.py"
+WHOLE = """
+scenes = ["blocks", "blocks-plain"]
+methods = ["nerf", {name = "gnerf", reseed = false, "grid.quick.b" = 400, schedule = "A-B"}]
+degradations = ["clean", "jpeg@1-2"]
+seeds = [0, "2-3"]
+effort = "smoke"
+data = ["real"]
+"""
+
+
+def written(folder, text):
+    path = folder / "paper.toml"
+    path.write_text(text)
+    return path
+
+
+def test_lists_and_tables_become_the_words_of_a_command_line(tmp_path):
+    assert read_suite_file(written(tmp_path, WHOLE)) == {
+        "scenes": "blocks,blocks-plain",
+        "methods": "nerf,gnerf[reseed=false,grid.quick.b=400,schedule=A-B]",
+        "degradations": "clean,jpeg@1-2",
+        "seeds": "0,2-3",
+        "effort": "smoke",
+        "data": [str(tmp_path / "real")],
+        "out": "runs/paper",
+    }
+
+
+def test_the_command_line_is_heard_before_the_file(tmp_path):
+    (tmp_path / "real").mkdir()
+    path = str(written(tmp_path, WHOLE))
+    out = ["-o", str(tmp_path / "out")]
+    asked = CliRunner().invoke(main, ["plan", path, *out, "--json"])
+    assert asked.exit_code == 0, asked.output
+    assert asked.output.count('"cell"') == 2 * 2 * 3 * 3
+    fewer = CliRunner().invoke(main, ["plan", path, *out, "--json", "--seeds", "7", "-m", "nerf"])
+    assert fewer.output.count('"cell"') == 2 * 3
+    assert fewer.output.count("seed7") == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scene = 'blocks'", "'scene' is no key of a suite; did you mean scenes"),
+        ("effort = 'fast'", "effort = \"fast\": input should be 'smoke', 'quick' or 'full'"),
+        ("workers = 0", "workers = 0"),
+        ("scenes = [", "this is no TOML"),
+        ("methods = [{reseed = false}]", "needs a name"),
+        ("[suite]\nscenes = 'blocks'", "'suite' is no key"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_file_in_it(tmp_path, text, said):
+    path = written(tmp_path, text)
+    refused = CliRunner().invoke(main, ["run", str(path)])
+    assert refused.exit_code == 2
+    assert f"{path}: " in refused.output
+    assert said in refused.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    refused = CliRunner().invoke(main, ["plan", str(tmp_path / "none.toml")])
+    assert refused.exit_code == 2
+    assert "none.toml: No such file" in refused.output
+
+
+def test_what_was_asked_is_kept_beside_the_results_and_asks_for_the_same(tmp_path):
+    out = tmp_path / "out"
+    text = f'methods = [{{name = "{METHOD}", seconds = 0.1}}]\nseeds = 3\neffort = "smoke"\nno_track = true\n'
+    ran = CliRunner().invoke(main, ["run", str(written(tmp_path, text)), "-o", str(out)])
+    assert ran.exit_code == 0, ran.output
+    kept = tomllib.loads((out / "suite.toml").read_text())
+    assert (kept["methods"], kept["seeds"], kept["out"]) == (f"{METHOD}[seconds=0.1]", "3", str(out))
+    again = CliRunner().invoke(main, ["plan", str(out / "suite.toml"), "--json"])
+    assert again.output.count("settled: solved") == 1

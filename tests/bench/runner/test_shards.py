@@ -1,0 +1,112 @@
+"""Several runs over one folder settle each cell once, and lose nothing but the cell at which one of them dies."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli.app import main
+from bench.record import read_log, read_suite
+from bench.runner.shards import Shard, claimed, sbatch, without
+
+ROOT = Path(__file__).parents[3]
+METHOD = "tests/plugins/scripted.py"
+
+
+def start(suite: Path, shard: str, behaviour: str = "steps", seeds: str = "0-5") -> subprocess.Popen:
+    command = ["run", "-s", "blocks", "-m", f"{METHOD}[behaviour={behaviour}]", "--effort", "smoke", "--seeds", seeds]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", *command, "--shard", shard, "-o", str(suite)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_a_shard_begins_with_every_nth_cell_and_goes_on_with_those_of_the_others():
+    assert Shard(1, 2).order("abcde") == ["a", "c", "e", "b", "d"]
+    assert Shard(2, 2).order("abcde") == ["b", "d", "a", "c", "e"]
+    assert Shard(3, 3).order("abcd") == ["c", "a", "d", "b"]
+    assert Shard(4, 4).order("ab") == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "1/", "a/b", "-1/2"])
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="write I/N, as 3/8"):
+        Shard.parse(text)
+
+
+def test_a_cell_is_claimed_by_one_holder_at_a_time(tmp_path):
+    with claimed(tmp_path) as ours:
+        (tmp_path / ".half.tmp").touch()
+        with claimed(tmp_path) as also_ours:
+            assert (ours, also_ours) == (True, False)
+        assert (tmp_path / ".half.tmp").exists()  # the holder's: nobody else may sweep it
+    with claimed(tmp_path) as ours:
+        assert ours
+        assert not (tmp_path / ".half.tmp").exists()
+
+
+def test_two_runs_settle_each_cell_once(tmp_path):
+    runs = [start(tmp_path, "1/2"), start(tmp_path, "2/2")]
+    said = [each.communicate(timeout=240)[0] for each in runs]
+    assert [each.returncode for each in runs] == [0, 0], said
+    settled = list(read_suite(tmp_path))
+    assert len(settled) == 6
+    for folder, result in settled:
+        assert result.outcome == "solved"
+        steps = [row["step"] for row in read_log(folder) if "psnr" not in row]
+        assert steps == list(range(10))  # fitted once
+    assert not (tmp_path / "results.csv").exists()  # two at once would write it
+    collected = CliRunner().invoke(main, ["collect", "-o", str(tmp_path), "--no-track"])
+    assert collected.exit_code == 0
+    assert "6 cells: 6 solved" in collected.output
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 7
+
+
+def test_what_a_dead_run_was_at_is_taken_up_by_another(tmp_path):
+    dies = start(tmp_path, "1/2", "slow_steps", "0")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("running.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    collected = CliRunner().invoke(main, ["collect", "-o", str(tmp_path), "--no-track"])
+    assert collected.exit_code == 2  # nothing has been settled
+    other = start(tmp_path, "2/2", "slow_steps", "0")
+    other.communicate(timeout=120)
+    assert other.returncode == 0
+    assert not list(read_suite(tmp_path))  # the cell is the first one's
+    os.kill(dies.pid, signal.SIGKILL)
+    dies.communicate()
+    third = start(tmp_path, "2/2", "slow_steps", "0")
+    said = third.communicate(timeout=240)[0]
+    assert third.returncode == 0, said
+    assert [result.outcome for _, result in read_suite(tmp_path)] == ["solved"]
+
+
+def test_a_run_that_shares_and_one_that_does_not_exclude_each_other(tmp_path):
+    shares = start(tmp_path, "1/2", "slow_steps", "0")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("running.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    alone = ["run", "-s", "blocks", "-m", "nerf", "--effort", "smoke", "-o", str(tmp_path), "--no-track"]
+    refused = CliRunner().invoke(main, alone)
+    shares.kill()
+    shares.communicate()
+    assert refused.exit_code == 2
+    assert "--shard share it" in refused.output
+
+
+def test_the_sbatch_line_says_the_same_command():
+    asked = without(["-s", "a b", "-m", "gnerf", "--slurm", "8"], "--slurm")
+    assert asked == without(["-s", "a b", "-m", "gnerf", "--slurm=8"], "--slurm") == ["-s", "a b", "-m", "gnerf"]
+    line = sbatch(asked, 8, threads=4, seconds=28_800, gpu=True)
+    words = shlex.split(line)
+    assert words[:-1] == [
+        "sbatch", "--job-name=unposed", "--array=1-8", "--cpus-per-task=4", "--time=150", "--gpus=1",
+    ]  # fmt: skip
+    wrapped = words[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "3")
+    assert shlex.split(wrapped) == ["unposed", "run", *asked, "--shard", "3/8"]
