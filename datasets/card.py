@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, Val
 from bench.matrix.names import nearest
 from bench.scene import Reference, SceneError
 from bench.task import PosePrior
+from datasets.loaders.intrinsics import KEYS
 
 OWN_CARD = "unposed.toml"
 """A card in the scene's own folder; what it says wins over ours."""
@@ -31,6 +32,13 @@ def _only_known(prior: Any) -> Any:
         if key not in known:
             raise ValueError(f"a prior has no field {key!r}{nearest(key, known)}")
     return prior
+
+
+def _only_intrinsics(camera: Any) -> Any:
+    for key in camera if isinstance(camera, dict) else ():
+        if key not in KEYS:
+            raise ValueError(f"a camera has no {key!r}{nearest(key, KEYS)}")
+    return camera
 
 
 class Download(BaseModel):
@@ -63,6 +71,9 @@ class Card(BaseModel):
     focal: Annotated[float, Field(gt=4, lt=2000)] | None = (
         None  # mm, in terms of 35 mm film, in place of the files' own
     )
+    camera: Annotated[Mapping[str, float | bool | str], BeforeValidator(_only_intrinsics)] | None = (
+        None  # fl_x, cx, k1, ...: intrinsics in the words of transforms.json, px, in place of the files' own
+    )
     up: tuple[float, float, float] | None = None  # direction in the files' world that is turned to +z
     reference: Reference | None = None  # None: what is usual for the layout
     background: tuple[float, float, float] | None = None  # sRGB behind transparent pixels; None: white
@@ -78,7 +89,7 @@ class Card(BaseModel):
     def decisive(self) -> dict[str, Any]:
         """What of it decides pixels, poses or what a method is given."""
         return self.model_dump(
-            mode="json", include={"loader", "split", "prior", "focal", "up", "reference", "background"}
+            mode="json", include={"loader", "split", "prior", "focal", "camera", "up", "reference", "background"}
         )
 
 

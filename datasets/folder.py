@@ -18,6 +18,8 @@ from bench.task import Capture, Input, ViewId
 from datasets.card import OWN_CARD, Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
 from datasets.images.decode import Darkroom, darkroom, is_transparent
+from datasets.loaders.hints import hint
+from datasets.loaders.intrinsics import as_told
 from datasets.loaders.layouts import BARE, LAYOUTS
 from datasets.loaders.recording import Frame, Layout, Recording, turned
 from datasets.prior_words import inline, prior_of
@@ -30,7 +32,7 @@ _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
 _CODE = (
     _HERE / "folder.py",
-    *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "intrinsics", "recording")),
+    *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "image_files", "intrinsics", "recording")),
     *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample")),
 )
 
@@ -146,10 +148,17 @@ class FolderScene:
         """Frames, split and world as the card has them. Raises SceneError."""
         with _reading(self.folder):
             recording = self.layout.read(self.folder)
-            if self.card.focal is not None:
+            if self.card.camera is not None:
+                recording = as_told(recording, self.card.camera, self.folder / OWN_CARD)
+            elif self.card.focal is not None:
                 recording = recording.with_focal(self.card.focal)
             if self.card.split != "own":
                 recording = recording.split_every(self.card.split)
+            if recording.posed and not recording.calibrated:
+                raise SceneError(
+                    f"{self.folder}: its cameras have poses and no focal length; say `focal = 26` (mm, in terms of 35 "
+                    f"mm film) or `camera = {{fl_x = 500, cx = 320, cy = 240}}` (px) in a file {OWN_CARD} there"
+                )
             if not recording.calibrated:
                 recording = replace(recording, notes=(*recording.notes, UNCALIBRATED))
             return recording.checked()
@@ -166,7 +175,7 @@ class FolderScene:
         recording = self.recording
         masks = (frame.mask for frame in recording.frames if frame.mask is not None)
         files = sorted({*recording.files, *(frame.image for frame in recording.frames), *masks})
-        contents = [[file.relative_to(self.folder).as_posix(), file_digest(file)] for file in files]
+        contents = [[Path(os.path.relpath(file, self.folder)).as_posix(), file_digest(file)] for file in files]
         loader = [
             self.layout.name,
             self.layout.version,
@@ -257,8 +266,10 @@ def _layout(folder: Path, card: Card) -> Layout:
     for layout in asked:
         if objections[layout.name] is None:
             return layout
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in objections.items())
-    raise SceneError(f"{folder}: no loader knows this layout ({reasons})")
+    said = {name: str(reason) for name, reason in objections.items()}
+    near = {name: reason for name, reason in said.items() if card.loader or not reason.startswith("no ")}
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in near.items()) or "it has " + ", ".join(said.values())
+    raise SceneError(f"{folder}: {hint(folder) or 'no loader knows this layout'} ({reasons})")
 
 
 def _source(folder: Path, name: str) -> FolderScene | AbsentScene:

@@ -4,52 +4,61 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datasets.loaders.image_files import find_image, moved
 from datasets.loaders.intrinsics import listed, read_intrinsics
 from datasets.loaders.recording import (
     Frame,
     Layout,
     Recording,
-    find_image,
     frames_of,
     opencv_from_opengl,
     read_json,
+    reference_of,
+    seen_through,
 )
 
 NAME = "blender"
-_SPLITS = ("train", "test")  # the frames of `val` are neither shown nor judged
+
+
+def _judged(folder: Path) -> Path:
+    """The file of the held-out views; beside it the frames of `val` are neither shown nor judged."""
+    test, val = folder / "transforms_test.json", folder / "transforms_val.json"
+    return val if val.is_file() and not test.is_file() else test
 
 
 def objection(folder: Path) -> str | None:
     """Why this folder is not of this layout; None where it is."""
-    for split in _SPLITS:
-        if not (folder / f"transforms_{split}.json").is_file():
-            return f"no transforms_{split}.json"
-    return None
+    if not (folder / "transforms_train.json").is_file():
+        return "no transforms_train.json"
+    return None if _judged(folder).is_file() else "no transforms_test.json or transforms_val.json"
 
 
 def read(folder: Path) -> Recording:
-    """Training views are those of `train`, held-out views those of `test`. Raises SceneError.
+    """Training views are those of `train`, held-out views those of `test`, or of `val` where there is no such file.
+
+    Raises SceneError.
 
     The published files say `camera_angle_x` alone; files that were split from one `transforms.json` say all that it
     did, and are read as it is.
     """
-    frames, cameras, files = [], [], [folder / f"transforms_{split}.json" for split in _SPLITS]
-    for split, path in zip(_SPLITS, files, strict=True):
-        raw = read_json(path)
+    frames, cameras, given, reference = [], [], [], None
+    files = (folder / "transforms_train.json", _judged(folder))
+    for path in files:
+        raw, split = read_json(path), path.stem.removeprefix("transforms_")
+        if set(raw) - {"camera_angle_x", "frames"}:  # more than the published files say: another program's
+            reference = reference_of(raw, path)
         for name, frame in frames_of(raw, path):
+            given.append(frame["file_path"])
             image = find_image(folder, frame["file_path"], f"{split} {name}", NAME)
             cameras.append(listed(f"{split} {name}", image, raw, frame, path))
             pose = opencv_from_opengl(frame["transform_matrix"], name, path)
-            frames.append(Frame(name=f"{split} {name}", image=image, pose=pose, heldout=split == "test"))
+            frames.append(Frame(name=f"{split} {name}", image=image, pose=pose, heldout=split != "train"))
     lenses = read_intrinsics(cameras)
-    taken = tuple(
-        Frame(name=frame.name, image=frame.image, pose=frame.pose, heldout=frame.heldout, optics=own)
-        for frame, own in zip(frames, lenses.own, strict=True)
-    )
     return Recording(
-        folder=folder, frames=taken, optics=lenses.optics, files=tuple(files), upright=lenses.upright,
-        notes=lenses.notes,
+        folder=folder, frames=seen_through(frames, lenses.own), optics=lenses.optics, files=files,
+        upright=lenses.upright,
+        notes=(*moved(folder, given, [frame.image for frame in frames]), *lenses.notes), reference=reference,
     )  # fmt: skip
 
 
-LAYOUT = Layout(name=NAME, version=2, reference="exact", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=3, reference="exact", objection=objection, read=read)

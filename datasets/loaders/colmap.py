@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.decode import image_size
 from datasets.images.lens import Array, Bend, Distortion, Fisheye, Optics
+from datasets.loaders.image_files import DOWNSCALED, SUFFIXES, natural
 from datasets.loaders.recording import Frame, Layout, Recording
 
 if TYPE_CHECKING:
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 
 NAME = "colmap"
 HELDOUT_EVERY = 8  # of the images by name, as in Mip-NeRF 360 and 3D Gaussian Splatting
-_HOMES = ("", "colmap", "distorted")  # where `sparse` may lie
-_IMAGES = ("images", "input", "", "images_2", "images_4", "images_8")
+_HOMES = ("", "dense", "dense/0", "colmap", "distorted")
+"""Where the model may lie, or its `sparse`; `dense/0` is what COLMAP's automatic reconstruction undistorted."""
+_IMAGES = ("images", "input", "rgb", *(f"images_{n}" for n in DOWNSCALED), "")
+_NO_PLANE = ("EQUIRECTANGULAR",)
+"""Cameras that no pinhole can show; pycolmap ends the process when it is asked for their focal length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,34 +50,36 @@ class ColmapBend:
 
 def objection(folder: Path) -> str | None:
     """Why this folder is not of this layout; None where it is."""
-    if not _model_folders(folder):
+    models = _model_folders(folder)
+    if not models:
         return "no sparse/0 with cameras and images as .bin or .txt"
-    if not any((folder / name).is_dir() for name in _IMAGES if name):
-        return "sparse/0 is there, but no folder `images` beside it"
-    return None
+    if any(_holds_images(home) for home in _image_folders(folder, models[0])):
+        return None
+    return f"{models[0].relative_to(folder)} is a model, but no folder `images` is beside it"
 
 
 def read(folder: Path) -> Recording:
-    """Registered images in the order of their names, the first of every 8 held out. Raises SceneError.
+    """Registered images in the natural order of their names, the first of every 8 held out. Raises SceneError.
 
     Images without a pose are left out, and a note says so. Of several models the first is read: COLMAP's largest.
     """
     models = _model_folders(folder)
     try:
         model = read_model(models[0])
-        images = sorted((image for image in model.images.values() if image.has_pose), key=lambda image: image.name)
+        images = sorted((image for image in model.images.values() if image.has_pose), key=_place)
         poses = [pose_of(image, models[0]) for image in images]
     except ValueError as error:
         raise SceneError(str(error)) from error
     if not images:
         raise SceneError(f"{models[0]}: no image of this model has a pose")
     notes = [f"{models[0].name} of {len(models)} models is read"] if len(models) > 1 else []
-    files = [_image(folder, image.name) for image in images]
+    homes = _image_folders(folder, models[0])
+    files = [_image(homes, image.name, folder) for image in images]
     cameras = {key: _optics(camera, models[0]) for key, camera in model.cameras.items()}
     fitted = [_fitted(cameras[image.camera_id], file, image.name) for image, file in zip(images, files, strict=True)]
     if len(set(fitted)) > 1:
         notes.append(f"{len(set(fitted))} cameras: all images are brought to the first one's intrinsics")
-    beside = {path for path in files[0].parent.iterdir() if path.suffix == files[0].suffix}
+    beside = {path for home in {file.parent for file in files} for path in home.glob(f"*{files[0].suffix}")}
     if without := len(beside - set(files)):
         notes.append(f"{without} of {len(beside)} images have no pose in the model and are left out")
     frames = tuple(
@@ -84,17 +91,34 @@ def read(folder: Path) -> Recording:
     return recording.split_every(HELDOUT_EVERY)
 
 
+def _place(image: pycolmap.Image) -> list[tuple[int, int, str]]:
+    return natural(image.name)
+
+
 def _model_folders(folder: Path) -> list[Path]:
-    homes = [folder / home for home in _HOMES if (folder / home / "sparse").is_dir()]
-    return [model for home in homes for model in models_in(home) if model.is_relative_to(home / "sparse")]
+    """Models of the first home that has some, and images; of the first that has some where none has images."""
+    found = [models for home in _HOMES if (models := models_in(folder / home))]
+    illustrated = (models for models in found if any(map(_holds_images, _image_folders(folder, models[0]))))
+    return next(illustrated, found[0] if found else [])
 
 
-def _image(folder: Path, name: str) -> Path:
+def _image_folders(folder: Path, model: Path) -> list[Path]:
+    """Where the images of a model may lie: in its workspace, else in the scene's folder."""
+    workspaces = [place for place in (model, *model.parents) if place.is_relative_to(folder)]
+    return [place / name for place in workspaces if place.name != "sparse" for name in _IMAGES]
+
+
+def _holds_images(home: Path) -> bool:
+    """Whether images are in it or, as of rigs, in its folders."""
+    return home.is_dir() and any(path.suffix in SUFFIXES for glob in ("*", "*/*") for path in home.glob(glob))
+
+
+def _image(homes: Sequence[Path], name: str, folder: Path) -> Path:
     """The image of a name, in the first folder that has it. Raises SceneError."""
     if ".." in Path(name).parts or Path(name).is_absolute():
         raise SceneError(f"{folder}: COLMAP's model names an image outside of it: {name}")
-    for home in _IMAGES:
-        if (path := folder / home / name).is_file():
+    for home in homes:
+        if (path := home / name).is_file():
             return path
     raise SceneError(f"colmap: the model names {name}, which is not in {folder}/images")
 
@@ -113,6 +137,11 @@ def _fitted(optics: Optics, file: Path, frame: str) -> Optics:
 
 
 def _optics(camera: pycolmap.Camera, folder: Path) -> Optics:
+    if camera.model.name in _NO_PLANE:
+        raise SceneError(
+            f"{folder}: camera {camera.camera_id} is {camera.model.name}, which no pinhole camera can show; cut "
+            "perspective images out of it beforehand"
+        )
     if min(camera.width, camera.height) < 1 or not np.isfinite(camera.params).all() or camera.focal_length_x <= 0:
         raise SceneError(f"{folder}: camera {camera.camera_id} has no size, or intrinsics that are none")
     pinhole = Camera(
@@ -136,4 +165,4 @@ def _bend(camera: pycolmap.Camera) -> Bend | None:
     return ColmapBend(model=model, params=tuple(camera.params.tolist()))
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="colmap", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="colmap", objection=objection, read=read)

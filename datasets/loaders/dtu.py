@@ -26,7 +26,7 @@ def objection(folder: Path) -> str | None:
     """Why this folder is not of this layout; None where it is."""
     if not (folder / "cameras.npz").is_file():
         return "no cameras.npz"
-    return None if _images(folder) else "no images like 000000_rgb.png"
+    return None if _images(folder) else "cameras.npz is there, but no images like 000000_rgb.png"
 
 
 def read(folder: Path) -> Recording:

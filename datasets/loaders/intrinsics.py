@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.decode import image_size, is_lying
 from datasets.images.lens import Bend, Distortion, Fisheye, Optics
-from datasets.loaders.recording import number
+from datasets.loaders.recording import Recording, number
 
 ONE_CAMERA = 0.01
 """Focal lengths (relative) and principal points (in image sizes) that differ by no more are one camera's: phones focus
@@ -24,6 +24,9 @@ KEYS = (
     "w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y", "camera_model", "is_fisheye",
     "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2",
 )  # fmt: skip
+FOCAL = {"fl_x", "fl_y", "camera_angle_x", "camera_angle_y"}
+"""Any of these says a focal length."""
+
 _BROWN = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV")
 _FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
@@ -63,11 +66,27 @@ def guessed(width: int, height: int) -> Optics:
 
 def uncalibrated(frames: Sequence[Listed]) -> Intrinsics | None:
     """A guess for frames none of which says a focal length; None where one does. Raises SceneError."""
-    if any({"fl_x", "camera_angle_x"} & set(frame.said) for frame in frames):
+    if any(FOCAL & set(frame.said) for frame in frames):
         return None
     first = frames[0]
+    _model(first.said, first.path)
     optics = guessed(*image_size(first.image, first.name))
     return Intrinsics(optics=optics, own=[None] * len(frames), upright=False, notes=(), calibrated=False)
+
+
+def as_told(recording: Recording, said: Mapping[str, Any], path: Path) -> Recording:
+    """The same frames by one camera, whose intrinsics `said` gives in the words of transforms.json, in the file `path`.
+
+    Raises SceneError.
+    """
+    first = recording.frames[0]
+    width, height = image_size(first.image, first.name, upright=recording.upright)
+    notes: list[str] = []
+    size = (height, width) if recording.turn % 2 else (width, height)
+    optics = _optics(Listed(first.name, first.image, said, path), size, notes)
+    frames = tuple(replace(frame, optics=None) for frame in recording.frames)
+    said_so = ("intrinsics as the card says", *notes)
+    return replace(recording, frames=frames, optics=optics, calibrated=True, notes=(*recording.notes, *said_so))
 
 
 def read_intrinsics(frames: Sequence[Listed]) -> Intrinsics:
@@ -133,12 +152,15 @@ def _optics(frame: Listed, size: tuple[int, int], notes: list[str]) -> Optics:
             f"{path}: says w={width}, h={height}, but {frame.name} is {size[0]}x{size[1]} px; "
             "scale the intrinsics to the images"
         )
-    fx = _focal(said, "x", width, path)
-    if fx is None:
+    model = _model(said, path)
+    fx, fy = _focal(said, "x", width, path), _focal(said, "y", height, path)
+    fx, fy = fx or fy, fy or fx
+    if fx is None or fy is None:
         raise SceneError(f"{path}: no focal length; it needs `fl_x` in pixels or `camera_angle_x` in radians")
-    fy = _focal(said, "y", height, path) or fx
     cx, cy = number(said, "cx", path, width / 2), number(said, "cy", path, height / 2)
-    optics = Optics(camera=Camera(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy), bend=_bend(said, path))
+    optics = Optics(
+        camera=Camera(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy), bend=_bend(said, model, path)
+    )
     if (width, height) == size:
         return optics
     note = f"intrinsics for {width}x{height} px are scaled to the images of {size[0]}x{size[1]} px"
@@ -165,11 +187,15 @@ def _focal(said: Mapping[str, Any], axis: str, size: int, path: Path) -> float |
     return focal
 
 
-def _bend(said: Mapping[str, Any], path: Path) -> Bend | None:
-    """What the lens does; nerfstudio's k4 is of the eighth power unless the model is OpenCV's full one."""
+def _model(said: Mapping[str, Any], path: Path) -> str:
     model = str(said.get("camera_model", "OPENCV"))
     if model not in (*_BROWN, *_FISHEYE):
         raise SceneError(f"{path}: camera_model {model} is not supported; known are {', '.join((*_BROWN, *_FISHEYE))}")
+    return model
+
+
+def _bend(said: Mapping[str, Any], model: str, path: Path) -> Bend | None:
+    """What the lens does; nerfstudio's k4 is of the eighth power unless the model is OpenCV's full one."""
     terms = {key: number(said, key, path, 0.0) for key in ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")}
     if model in _FISHEYE or said.get("is_fisheye"):
         return Fisheye(**{key: terms[key] for key in ("k1", "k2", "k3", "k4")})

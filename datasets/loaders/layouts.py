@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from datasets.loaders import blender, colmap, dtu, llff, middlebury, mvsnet, neus, photographs, transforms
+from datasets.loaders import (
+    blender,
+    co3d,
+    colmap,
+    dtu,
+    llff,
+    log,
+    middlebury,
+    mvsnet,
+    navi,
+    neus,
+    photographs,
+    transforms,
+    tum,
+)
 from datasets.loaders.recording import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -14,6 +28,10 @@ LAYOUTS: tuple[Layout, ...] = (
     neus.LAYOUT,
     mvsnet.LAYOUT,
     colmap.LAYOUT,
+    co3d.LAYOUT,
+    navi.LAYOUT,
+    tum.LAYOUT,
+    log.LAYOUT,
 )
 """Asked in this order."""
 

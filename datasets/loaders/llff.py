@@ -13,7 +13,8 @@ from bench.task import Camera, Pose
 from datasets.images.decode import image_size
 from datasets.images.lens import Optics
 from datasets.loaders.arrays import read_npy
-from datasets.loaders.recording import SUFFIXES, Frame, Layout, Recording, rigid
+from datasets.loaders.image_files import SUFFIXES
+from datasets.loaders.recording import Frame, Layout, Recording, rigid
 
 NAME = "llff"
 HELDOUT_EVERY = 8  # NeRF's `llffhold`

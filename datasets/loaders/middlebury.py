@@ -13,7 +13,8 @@ from bench.task import Camera, Pose
 from datasets.epipolar import FITS, error_px
 from datasets.images.decode import decoded, image_size
 from datasets.images.lens import Optics
-from datasets.loaders.recording import Frame, Layout, Recording, find_image, rigid
+from datasets.loaders.image_files import find_image
+from datasets.loaders.recording import Frame, Layout, Recording, rigid
 from datasets.matches import match
 
 Array = NDArray[np.float64]

@@ -12,32 +12,52 @@ from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.decode import image_size
 from datasets.images.lens import Optics
+from datasets.loaders.image_files import SUFFIXES
 from datasets.loaders.projections import Array
-from datasets.loaders.recording import SUFFIXES, Frame, Layout, Recording, rigid
+from datasets.loaders.recording import Frame, Layout, Recording, rigid, seen_through
 
 NAME = "mvsnet"
 HELDOUT_EVERY = 8  # no split is published: the files are for stereo
-_CAMERAS, _IMAGES = ("cams", "cameras"), ("images", "blended_images", "image")
+_CAMERAS, _IMAGES = ("cams", "cams_1", "cameras"), ("images", "blended_images", "image")
+_RECTIFIED = re.compile(r"rect_(\d{3})_3_r5000")  # of DTU's training set: numbered from 1, by the light that is full
 _SHARE = 0.01  # intrinsics that differ by less are one camera's
 
 
 def objection(folder: Path) -> str | None:
     """Why this folder is not of this layout; None where it is."""
-    home = next((folder / name for name in _CAMERAS if (folder / name).is_dir()), None)
-    if home is None or not any(home.glob("*_cam.txt")):
+    home = _cameras(folder)
+    if home is None:
         return "no cams/*_cam.txt"
-    return None if any((folder / name).is_dir() for name in _IMAGES) else "cams/ is there, but no folder `images`"
+    return None if _images(folder) else f"{home.name}/ is there, but no folder `images`"
 
 
-def read(folder: Path) -> Recording:
-    """Images in the order of their numbers, the first of every 8 held out. Raises SceneError."""
-    home = next(folder / name for name in _CAMERAS if (folder / name).is_dir())
-    images = {
+def _cameras(folder: Path) -> Path | None:
+    """Of one scan, or of DTU's training set, whose scans lie in `Rectified` and share `Cameras`."""
+    root = folder.parent.parent
+    shared = (root / "Cameras" / "train", root / "Cameras") if folder.parent.name == "Rectified" else ()
+    return next(
+        (home for home in (*(folder / name for name in _CAMERAS), *shared) if any(home.glob("*_cam.txt"))), None
+    )
+
+
+def _images(folder: Path) -> dict[int, Path]:
+    """By the numbers of their cameras' files."""
+    rectified = {
+        int(m[1]) - 1: path for path in sorted(folder.glob("rect_*")) if (m := _RECTIFIED.fullmatch(path.stem))
+    }
+    return rectified or {
         int(found[0]): path
         for name in _IMAGES
         for path in sorted((folder / name).glob("*"))
         if path.suffix in SUFFIXES and "masked" not in path.stem and (found := re.findall(r"\d+", path.stem))
     }
+
+
+def read(folder: Path) -> Recording:
+    """Images in the order of their numbers, the first of every 8 held out. Raises SceneError."""
+    home, images = _cameras(folder), _images(folder)
+    if home is None:
+        raise SceneError(f"{folder}: {objection(folder)}")
     files, frames, optics = [], [], []
     for file in sorted(home.glob("*_cam.txt")):
         k = int(re.findall(r"\d+", file.stem)[0])
@@ -55,10 +75,7 @@ def read(folder: Path) -> Recording:
     values = np.array([(each.camera.fx, each.camera.fy, each.camera.cx, each.camera.cy) for each in optics])
     alike = len({(each.camera.width, each.camera.height) for each in optics}) == 1
     if not alike or np.abs(values / values[0] - 1).max() > _SHARE:
-        frames = [
-            Frame(name=f.name, image=f.image, pose=f.pose, heldout=False, optics=own)
-            for f, own in zip(frames, optics, strict=True)
-        ]
+        frames = seen_through(frames, optics)
         shared = optics[0]
     else:
         fx, fy, cx, cy = np.median(values, axis=0).tolist()
@@ -96,4 +113,4 @@ def _optics(K: Array, size: tuple[int, int], path: Path) -> Optics:
     return Optics(camera=Camera(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy))
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="measured", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="measured", objection=objection, read=read)

@@ -15,8 +15,9 @@ from bench.task import Camera
 from datasets.images.decode import image_size
 from datasets.images.lens import Optics
 from datasets.loaders.arrays import read_npz
+from datasets.loaders.image_files import SUFFIXES, natural
 from datasets.loaders.projections import SLACK, decomposed, matrix, upright
-from datasets.loaders.recording import SUFFIXES, Frame, Layout, Recording
+from datasets.loaders.recording import Frame, Layout, Recording, seen_through
 
 NAME = "neus"
 HELDOUT_EVERY = 8  # no split is published: the files are for surfaces
@@ -58,12 +59,10 @@ def read(folder: Path) -> Recording:
     if spread <= SLACK and len(set(sizes)) == 1:
         recording = Recording(folder=folder, frames=tuple(frames), optics=optics[0], files=(path,))
     else:
-        own = tuple(
-            Frame(name=f.name, image=f.image, pose=f.pose, heldout=False, mask=f.mask, optics=lens)
-            for f, lens in zip(frames, optics, strict=True)
-        )
         note = f"intrinsics differ by up to {spread:.3g} px: all images are brought to the first one's"
-        recording = Recording(folder=folder, frames=own, optics=optics[0], files=(path,), notes=(note,))
+        recording = Recording(
+            folder=folder, frames=seen_through(frames, optics), optics=optics[0], files=(path,), notes=(note,)
+        )
     return recording.split_every(HELDOUT_EVERY)
 
 
@@ -74,11 +73,7 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
 def _pictures(home: Path) -> list[Path]:
     """Images of a folder, in the order of the numbers in their names: 2.png before 10.png."""
     found = [path for path in home.iterdir() if path.suffix in SUFFIXES and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in _parts(path.stem)])
-
-
-def _parts(stem: str) -> list[str]:
-    return re.split(r"(\d+)", stem)
+    return sorted(found, key=lambda path: natural(path.stem))
 
 
 def _numbers(images: list[Path], keys: list[str], path: Path) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.task import Camera
 from datasets.images.decode import image_size
 from datasets.images.exif import focal_of
 from datasets.images.lens import Optics
+from datasets.loaders.image_files import natural
 from datasets.loaders.intrinsics import ONE_CAMERA, guessed
 from datasets.loaders.recording import Frame, Layout, Recording
 
@@ -23,7 +23,11 @@ FEWEST = 5  # photographs: four to see, and one to be judged by
 ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
 HOMES = ("", "images", "input", "rgb", "image", "photos")  # where photographs may lie, in this order
 MASKS = ("masks", "mask")
-_CAMERAS = ("transforms*.json", "cameras*.npz", "poses_bounds.npy", "*_par.txt", "sparse", "cams", "*.log")
+_CAMERAS = (
+    "transforms*.json", "cameras*.npz", "poses_bounds.npy", "*_par.txt", "sparse", "dense", "cameras.bin",
+    "cameras.txt", "cams*", "*.log", "*.tum", "groundtruth.txt", "annotations.json", "frame_annotations.jgz",
+)  # fmt: skip
+"""What the layouts with cameras leave in a folder."""
 
 
 class _Lens(NamedTuple):
@@ -41,12 +45,6 @@ def photographs_in(folder: Path) -> list[Path]:
             if found:
                 return sorted(found, key=lambda path: natural(path.name))
     return []
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that orders names as people do: numbers by their value."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(0, int(part), "") if k % 2 else (1, 0, part) for k, part in enumerate(parts)]
 
 
 def objection(folder: Path) -> str | None:

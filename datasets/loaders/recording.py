@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +17,9 @@ from bench.scene import Reference, SceneError
 from bench.task import Pose
 from datasets.images.lens import Optics, refocused
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
-"""Tried in this order where a file name comes without one."""
+_POSED: tuple[Reference, ...] = ("exact", "measured", "colmap", "device", "unknown")
+_NAMED: Mapping[str, Reference] = {"arkit": "device", "arcore": "device", "record3d": "device", "polycam": "device",
+                                  "colmap": "colmap"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ class Layout:
 def read_json(path: Path) -> dict[str, Any]:
     """Raises SceneError where it cannot be read or is not a JSON object."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SceneError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -120,6 +119,24 @@ def frames_of(raw: Mapping[str, Any], path: Path, *, posed: bool = True) -> list
     return named
 
 
+def reference_of(raw: Mapping[str, Any], path: Path) -> Reference:
+    """Where the poses of a transforms file come from: `reference` says it; ns-process-data leaves COLMAP's ids in its
+    frames, colmap2nerf a sharpness; other programs leave their names. Raises SceneError."""
+    if "reference" in raw:
+        for kind in _POSED:
+            if kind == raw["reference"]:
+                return kind
+        raise SceneError(f"{path}: `reference` must be one of {', '.join(_POSED)}, and is {raw['reference']!r}")
+    first = raw["frames"][0]
+    if "colmap_im_id" in first or {"sharpness", "colmap_image_id"} & set(first):
+        return "colmap"
+    words = " ".join(value for value in raw.values() if isinstance(value, str)).lower()
+    for word, kind in _NAMED.items():
+        if word in words:
+            return kind
+    return "unknown"
+
+
 def number(raw: Mapping[str, Any], key: str, path: Path, default: float | None = None) -> float:
     """A finite number of a JSON object. Raises SceneError where it is absent (and has no default) or another thing."""
     value = raw.get(key, default)
@@ -127,41 +144,6 @@ def number(raw: Mapping[str, Any], key: str, path: Path, default: float | None =
         given = f"is {value!r}" if key in raw else "is absent"
         raise SceneError(f"{path}: `{key}` must be a number, and {given}")
     return float(value)
-
-
-def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
-    """The image that a frame names, its extension completed. Raises SceneError where it is absent or outside."""
-    name = posixpath.normpath(_below(folder, file_path).replace("\\", "/"))
-    if name.startswith(("/", "../")) or name == ".." or ":" in name.split("/")[0]:
-        raise SceneError(f"{layout}: {frame} names a file outside of {folder}; write paths relative to that folder")
-    path = folder / name
-    candidates = [path] if path.suffix in SUFFIXES else [path, *(path.with_name(path.name + end) for end in SUFFIXES)]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-        if (other := _in_another_form(candidate)) is not None:
-            return other
-    raise SceneError(f"{layout}: {frame} names {name}, which is not in {folder}")
-
-
-def _below(folder: Path, file_path: str) -> str:
-    """An absolute path of a file that does lie in the folder, as a path relative to it; any other as it is."""
-    path = Path(file_path)
-    if not path.is_absolute():
-        return file_path
-    for home in (folder, folder.resolve()):
-        if path.is_relative_to(home):
-            return path.relative_to(home).as_posix()
-    return file_path
-
-
-def _in_another_form(path: Path) -> Path | None:
-    """The file whose name is the same in another Unicode form: an accent apart from its letter, as macOS has it."""
-    if path.name.isascii():
-        return None
-    wanted = unicodedata.normalize("NFC", path.name)
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    return next((each for each in beside if unicodedata.normalize("NFC", each.name) == wanted), None)
 
 
 def opencv_from_opengl(matrix: ArrayLike, frame: str, path: Path) -> Pose:
@@ -203,6 +185,11 @@ def rigid(given: NDArray[np.float64], frame: str, path: Path) -> Pose:
     pose[:3, :3] = u @ vt
     pose[:3, 3] = given[:3, 3]
     return pose
+
+
+def seen_through(frames: Sequence[Frame], own: Sequence[Optics | None]) -> tuple[Frame, ...]:
+    """The same frames, each with its own optics, or None for those of all."""
+    return tuple(replace(frame, optics=optics) for frame, optics in zip(frames, own, strict=True))
 
 
 def turned(frames: Sequence[Frame], up: Sequence[float]) -> tuple[Frame, ...]:

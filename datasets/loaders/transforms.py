@@ -8,23 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.scene import Reference, SceneError
+from bench.scene import SceneError
 from bench.task import Pose
+from datasets.loaders.image_files import find_image, moved, natural
 from datasets.loaders.intrinsics import listed, read_intrinsics, uncalibrated
 from datasets.loaders.recording import (
     Frame,
     Layout,
     Recording,
-    find_image,
     frames_of,
     opencv_from_opengl,
     read_json,
+    reference_of,
 )
 
 NAME = "transforms"
-POSED: tuple[Reference, ...] = ("exact", "measured", "colmap", "device", "unknown")
-NAMED: Mapping[str, Reference] = {"arkit": "device", "arcore": "device", "record3d": "device", "polycam": "device",
-                                  "colmap": "colmap"}  # fmt: skip
 HELDOUT_EVERY = 8  # where no frame says its split
 
 
@@ -37,13 +35,14 @@ def read(folder: Path) -> Recording:
     """Frames in the order of their file names; held out are those of the split `test`, else every 8th.
 
     A split is said by each frame's `split`, or by nerfstudio's lists `train_filenames` and `test_filenames`. Frames
-    of any other split (`val`) are neither shown nor judged. `applied_transform` is a change of frame, which is free.
-    Masks of pixels to ignore (`mask_path`) are not read, and a note says so. A file without poses is a scene without a
-    truth, and so is one whose poses all coincide; where poses come from is what the file says. Raises SceneError.
+    of any other split are neither shown nor judged, unless none is of `test`: then those of `val` are held out.
+    `applied_transform` is a change of frame, which is free. Masks of pixels to ignore (`mask_path`) are not read, and a
+    note says so. A file without poses is a scene without a truth, and so is one whose poses all coincide; where poses
+    come from is what the file says. Raises SceneError.
     """
     path = folder / "transforms.json"
     raw = read_json(path)
-    named = sorted(frames_of(raw, path, posed=False), key=lambda item: item[1]["file_path"])
+    named = sorted(frames_of(raw, path, posed=False), key=lambda item: natural(item[1]["file_path"]))
     splits = _splits(raw, named)
     kept = [(name, frame) for name, frame in named if not splits or splits.get(name) in ("train", "test")]
     if not kept:
@@ -51,16 +50,16 @@ def read(folder: Path) -> Recording:
     images = [find_image(folder, frame["file_path"], name, NAME) for name, frame in kept]
     poses, notes = _poses(kept, path)
     said = [listed(name, image, raw, frame, path) for (name, frame), image in zip(kept, images, strict=True)]
-    unknown = uncalibrated(said) if poses is None else None
-    lenses = unknown or read_intrinsics(said)
+    lenses = uncalibrated(said) or read_intrinsics(said)
+    strays = moved(folder, [frame["file_path"] for _, frame in kept], images)
     frames = tuple(
         Frame(name=name, image=image, pose=pose, heldout=splits.get(name) == "test", optics=own)
         for (name, _), image, pose, own in zip(kept, images, poses or [None] * len(kept), lenses.own, strict=True)
     )
     recording = Recording(
         folder=folder, frames=frames, optics=lenses.optics, files=(path,), upright=lenses.upright,
-        notes=(*notes, *lenses.notes, *_ignored_masks([frame for _, frame in kept])),
-        reference=_reference(raw, path) if poses else "none", calibrated=lenses.calibrated,
+        notes=(*notes, *strays, *lenses.notes, *_ignored_masks([frame for _, frame in kept])),
+        reference=reference_of(raw, path) if poses else "none", calibrated=lenses.calibrated,
     )  # fmt: skip
     return recording if splits else recording.split_every(HELDOUT_EVERY)
 
@@ -81,24 +80,6 @@ def _poses(named: list[tuple[str, dict[str, Any]]], path: Path) -> tuple[list[Po
     return poses, []
 
 
-def _reference(raw: Mapping[str, Any], path: Path) -> Reference:
-    """Where the poses come from: `reference` says it; ns-process-data leaves COLMAP's ids in its frames, colmap2nerf a
-    sharpness; other programs leave their names."""
-    if "reference" in raw:
-        for kind in POSED:
-            if kind == raw["reference"]:
-                return kind
-        raise SceneError(f"{path}: `reference` must be one of {', '.join(POSED)}, and is {raw['reference']!r}")
-    first = raw["frames"][0]
-    if "colmap_im_id" in first or {"sharpness", "colmap_image_id"} & set(first):
-        return "colmap"
-    words = " ".join(value for value in raw.values() if isinstance(value, str)).lower()
-    for word, kind in NAMED.items():
-        if word in words:
-            return kind
-    return "unknown"
-
-
 def _ignored_masks(frames: list[dict[str, Any]]) -> list[str]:
     count = sum(bool(frame.get("mask_path")) for frame in frames)
     if not count:
@@ -111,9 +92,12 @@ def _ignored_masks(frames: list[dict[str, Any]]) -> list[str]:
 
 def _splits(raw: Mapping[str, Any], named: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
     """Split of each frame by its name, as far as the file says; empty where it says nothing."""
-    lists = {file: split for split in ("train", "test") for file in raw.get(f"{split}_filenames") or ()}
+    lists = {file: split for split in ("train", "val", "test") for file in raw.get(f"{split}_filenames") or ()}
     told = {name: frame.get("split", lists.get(frame["file_path"])) for name, frame in named}
-    return {name: str(split) for name, split in told.items() if split is not None}
+    splits = {name: str(split) for name, split in told.items() if split is not None}
+    if "test" in splits.values():
+        return splits
+    return {name: "test" if split == "val" else split for name, split in splits.items()}
 
 
-LAYOUT = Layout(name=NAME, version=3, reference="unknown", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=4, reference="unknown", objection=objection, read=read)

@@ -155,7 +155,7 @@ def test_a_description_that_is_not_text_is_named(transforms_folder):
 @pytest.mark.parametrize(
     ("top", "reason"),
     [
-        ({"fl_x": None}, "no focal length; it needs `fl_x`"),
+        ({"fl_x": None, "fl_y": None}, "its cameras have poses and no focal length; say `focal = 26`"),
         ({"fl_x": "wide"}, "`fl_x` must be a number, and is 'wide'"),
         ({"fl_x": -3.0}, "focal length along x must be positive"),
         ({"camera_model": "EQUIRECTANGULAR"}, "camera_model EQUIRECTANGULAR is not supported"),
@@ -300,7 +300,7 @@ def test_images_of_dtu_that_are_not_there_are_another_layout(dtu_folder):
     folder = dtu_folder()
     for image in folder.glob("*.png"):
         image.unlink()
-    assert "dtu: no images like 000000_rgb.png" in refusal(folder)
+    assert "dtu: cameras.npz is there, but no images like 000000_rgb.png" in refusal(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 3000, -30])
@@ -367,7 +367,7 @@ def test_an_empty_folder_a_foreign_one_and_none_are_told_apart(tmp_path):
     (tmp_path / "foreign" / "notes.txt").write_text("hello")
     assert "is empty" in refusal(tmp_path / "empty")
     foreign = refusal(tmp_path / "foreign")
-    assert all(layout.name in foreign for layout in LAYOUTS)
+    assert all(str(layout.objection(tmp_path / "foreign")) in foreign for layout in LAYOUTS)
     assert "there is no such folder" in refusal(tmp_path / "nowhere")
 
 

@@ -14,7 +14,7 @@ from written import POSES, edit, opengl, picture
 from bench.scene import SceneError
 from datasets.folder import open_folder, sources
 from datasets.images.exif import focal_of
-from datasets.loaders.photographs import natural
+from datasets.loaders.image_files import natural
 from datasets.verify import verify
 
 

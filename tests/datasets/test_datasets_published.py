@@ -1,0 +1,246 @@
+"""Layouts of published sets, each written as its authors' files are, from cameras that are known."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation, Slerp
+from written import POSES, edit, picture
+
+from bench.scene import SceneError
+from bench.task import Camera
+from datasets.folder import FolderScene, open_folder
+
+SIZE = (40, 30)
+CAMERA = Camera(width=40, height=30, fx=50, fy=51, cx=21, cy=14)
+CARD = "camera = {fl_x = 50, fl_y = 51, cx = 21, cy = 14}\n"
+INVERSE = np.linalg.inv(POSES)
+
+
+def pictures(folder: Path, names: list[str]) -> None:
+    for k, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(k, SIZE).save(folder / name, format="png")
+
+
+def is_read(folder: Path, layout: str, poses: np.ndarray = POSES, camera: Camera = CAMERA) -> FolderScene:
+    source = open_folder(folder)
+    assert source.layout.name == layout
+    assert np.allclose([frame.pose for frame in source.recording.frames], poses, atol=1e-9)
+    ours, given = source.recording.optics.camera, camera
+    assert np.allclose([ours.fx, ours.fy, ours.cx, ours.cy], [given.fx, given.fy, given.cx, given.cy])
+    assert source.load(32).capture.images
+    return source
+
+
+def tum(poses: np.ndarray, times: list[float]) -> str:
+    quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat()
+    rows = [" ".join(map(str, [t, *p[:3, 3], *q])) for t, p, q in zip(times, poses, quaternions, strict=True)]
+    return "\n".join(["# timestamp tx ty tz qx qy qz qw", *rows])
+
+
+def test_tum_rgbd_is_read_at_the_times_of_its_images(tmp_path):
+    """Poses come at times of their own: each image's is half-way between two of them."""
+    folder, begin = tmp_path / "desk", 1305031102.0
+    times = [begin + 0.02 * k for k in range(10)]
+    ten = np.concatenate([POSES, POSES[:1]])
+    middle = [t + 0.01 for t in times[:9]]
+    pictures(folder, [f"rgb/{t:.6f}.png" for t in middle])
+    (folder / "rgb.txt").write_text("# color\n" + "".join(f"{t:.6f} rgb/{t:.6f}.png\n" for t in middle))
+    (folder / "groundtruth.txt").write_text(tum(ten, times))
+    (folder / "unposed.toml").write_text(CARD)
+    expected = np.tile(np.eye(4), (9, 1, 1))
+    expected[:, :3, 3] = (ten[:-1, :3, 3] + ten[1:, :3, 3]) / 2
+    turns = Slerp(np.arange(10), Rotation.from_matrix(ten[:, :3, :3]))
+    expected[:, :3, :3] = turns(np.arange(9) + 0.5).as_matrix()
+    source = open_folder(folder)
+    assert np.allclose([frame.pose for frame in source.recording.frames], expected, atol=1e-4)  # times in us
+    assert source.reference == "measured"
+
+
+def test_a_tum_trajectory_names_views_by_their_numbers_and_a_calibration_lies_beside(tmp_path):
+    folder = tmp_path / "mine"
+    pictures(folder, [f"images/v{k:03d}.png" for k in range(9)])
+    (folder / "poses.tum").write_text(tum(POSES[:8], list(range(8))))
+    (folder / "calib.txt").write_text("50 51 21 14\n")
+    source = is_read(folder, "tum", POSES[:8])
+    assert source.notes == ("1 of 9 images have no pose within 0.02 s and are left out",)
+    (folder / "calib.txt").write_text("50 0 21\n0 51 14\n0 0 1\n")
+    is_read(folder, "tum", POSES[:8])
+
+
+def test_tanks_and_temples_logs_are_read(tmp_path):
+    folder = tmp_path / "Barn"
+    pictures(folder, [f"{k + 1:06d}.png" for k in range(9)])
+    entries = (f"{k} {k} 0\n" + "\n".join(" ".join(map(str, row)) for row in pose) for k, pose in enumerate(POSES))
+    (folder / "Barn_COLMAP_SfM.log").write_text("\n".join(entries))
+    with pytest.raises(SceneError, match="poses and no focal length; say `focal = 26`"):
+        open_folder(folder).load(32)
+    (folder / "unposed.toml").write_text(CARD)
+    assert is_read(folder, "log").reference == "colmap"
+    (folder / "unposed.toml").write_text("camera = {fl_x = 50, fl_yy = 51}\n")
+    with pytest.raises(SceneError, match="a camera has no 'fl_yy'; did you mean fl_y"):
+        open_folder(folder)
+
+
+@pytest.mark.parametrize("form", ["ndc_norm_image_bounds", "ndc_isotropic"])
+def test_a_sequence_of_co3d_is_read_from_its_category(tmp_path, form):
+    """PyTorch3D's cameras: rows, x left and y up, lengths in halves of the image or of its shorter side."""
+    category = tmp_path / "apple"
+    flip = np.diag([-1.0, -1, 1])
+    half = np.array([20.0, 15.0])
+    unit = half if form == "ndc_norm_image_bounds" else half.min()
+    entries = [
+        {
+            "sequence_name": name, "frame_number": k,
+            "image": {"path": f"apple/{name}/images/frame{k:06d}.png", "size": [30, 40]},
+            "viewpoint": {
+                "R": (flip @ INVERSE[k][:3, :3]).T.tolist(), "T": (flip @ INVERSE[k][:3, 3]).tolist(),
+                "focal_length": (np.array([50, 51]) / unit).tolist(),
+                "principal_point": ((half - [21, 14]) / unit).tolist(), "intrinsics_format": form,
+            },
+        }
+        for name in ("1_2_3", "4_5_6") for k in range(9)
+    ]  # fmt: skip
+    folder = category / "4_5_6"
+    pictures(folder, [f"images/frame{k:06d}.png" for k in range(9)])
+    with gzip.open(category / "frame_annotations.jgz", "wt") as file:
+        json.dump(entries, file, indent=1)
+    source = is_read(folder, "co3d")
+    first = source.digest(32)
+    for k in range(9):
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.new("L", SIZE, 255).save(folder / "masks" / f"frame{k:06d}.png")
+    assert open_folder(folder).inputs == {"camera", "masks"}
+    with gzip.open(category / "frame_annotations.jgz", "wt") as file:
+        json.dump(entries[:12], file)
+    os.utime(category / "frame_annotations.jgz", (1, 1))
+    assert len(open_folder(folder).recording.frames) == 3
+    assert open_folder(folder).digest(32) != first
+    (category / "frame_annotations.jgz").write_bytes(gzip.compress(b'[{"a": "' + b"x" * 10_000_000))
+    with pytest.raises(SceneError, match="is not a JSON list of frames"):
+        open_folder(folder).load(32)
+
+
+def test_navi_is_read_with_its_split_and_its_principal_point(tmp_path):
+    folder = tmp_path / "multiview-00-pixel_5"
+    pictures(folder, [f"images/{k:03d}.png" for k in range(9)])
+    entries = []
+    for k, matrix in enumerate(INVERSE):
+        x, y, z, w = Rotation.from_matrix(matrix[:3, :3]).as_quat().tolist()
+        camera = {"q": [w, x, y, z], "t": matrix[:3, 3].tolist(), "focal_length": 50.0, "camera_model": "pixel_5"}
+        split = "val" if k in (2, 7) else "train"
+        entries.append({"camera": camera, "filename": f"{k:03d}.png", "image_size": [30, 40], "split": split})
+    (folder / "annotations.json").write_text(json.dumps(entries))
+    source = is_read(folder, "navi", camera=Camera(width=40, height=30, fx=50, fy=50, cx=20, cy=15))
+    assert [k for k, frame in enumerate(source.recording.frames) if frame.heldout] == [2, 7]
+
+
+def cam(pose: np.ndarray, scale: float = 1.0) -> str:
+    rows = "\n".join(" ".join(map(str, row)) for row in np.linalg.inv(pose))
+    K = f"{50 * scale} 0 {21 * scale}\n0 {51 * scale} {14 * scale}\n0 0 1"
+    return f"extrinsic\n{rows}\n\nintrinsic\n{K}\n\n425 2.5\n"
+
+
+def test_dtus_training_set_shares_its_cameras_among_scans(tmp_path):
+    """Images count from 1, cameras from 0, and are for a quarter of the image; seven lights, of which one is full."""
+    folder = tmp_path / "Rectified" / "scan24_train"
+    pictures(folder, [f"rect_{k + 1:03d}_3_r5000.png" for k in range(9)])
+    pictures(folder, [f"rect_{k + 1:03d}_0_r5000.png" for k in range(8, -1, -1)])
+    home = tmp_path / "Cameras" / "train"
+    home.mkdir(parents=True)
+    for k, pose in enumerate(POSES):
+        (home / f"{k:08d}_cam.txt").write_text(cam(pose, 0.25))
+    is_read(folder, "mvsnet")
+    with pytest.raises(SceneError, match="holds many scans: name one, as Rectified/scan24_train"):
+        open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["sparse/0", "sparse", "", "colmap/sparse/0", "distorted/sparse/0", "dense/0/sparse"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_colmap_model_is_found_where_programs_leave_it(tmp_path, place, binary):
+    """Unpadded names are in the order of their numbers; a camera of its own for the last image."""
+    import pycolmap
+
+    folder = tmp_path / "scene"
+    pictures(folder / "dense/0" if "dense" in place else folder, [f"images/{k + 5}.png" for k in range(9)])
+    model = pycolmap.Reconstruction()
+    for k, params in ((1, [50, 51, 21, 14]), (2, [55, 56, 20, 15])):
+        model.add_camera_with_trivial_rig(
+            pycolmap.Camera(model="PINHOLE", width=40, height=30, params=params, camera_id=k)
+        )
+    for k, pose in enumerate(POSES):
+        image = pycolmap.Image(name=f"{k + 5}.png", camera_id=2 if k == 8 else 1, image_id=9 - k)
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.ascontiguousarray(pose[:3])).inverse())
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    (model.write_binary if binary else model.write_text)(folder / place)
+    source = is_read(folder, "colmap")
+    own = [frame.optics.camera.fx for frame in source.recording.frames if frame.optics]
+    assert own == [50] * 8 + [55]
+
+
+def test_a_panorama_is_refused_by_the_name_of_its_camera(tmp_path):
+    folder = tmp_path / "pano"
+    pictures(folder, [f"images/{k}.png" for k in range(9)])
+    (folder / "sparse" / "0").mkdir(parents=True)
+    (folder / "sparse" / "0" / "cameras.txt").write_text("1 EQUIRECTANGULAR 40 30 40 30\n")
+    (folder / "sparse" / "0" / "images.txt").write_text("1 1 0 0 0 0 0 0 1 0.png\n\n")
+    with pytest.raises(SceneError, match="camera 1 is EQUIRECTANGULAR, which no pinhole camera can show"):
+        open_folder(folder).load(32)
+
+
+def test_a_transforms_file_of_another_place_or_size_is_read_where_its_images_are(transforms_folder):
+    folder = transforms_folder()
+    edit(
+        folder / "transforms.json",
+        lambda raw: [f.update(file_path=f"C:\\me\\scene\\images\\{k:02d}.png") for k, f in enumerate(raw["frames"])],
+    )
+    (note,) = is_read(folder, "transforms").notes
+    assert "9 of 9 frames name a file that is not there (C:\\me\\scene\\images\\00.png)" in note
+    (folder / "images_2").mkdir()
+    for path in (folder / "images").iterdir():
+        Image.open(path).resize((20, 15)).save(folder / "images_2" / path.name)
+    shutil.rmtree(folder / "images")
+    half = is_read(folder, "transforms", camera=CAMERA.resized(20, 15))
+    assert "those of the same name in images_2/ are read" in half.notes[0]
+
+
+def test_frames_in_unpadded_names_are_in_the_order_of_their_numbers_and_val_is_held_out(transforms_folder):
+    folder = transforms_folder()
+    for k in range(9):
+        (folder / "images" / f"{k:02d}.png").rename(folder / "images" / f"{k + 5}.PNG")
+
+    def change(raw):
+        for k, frame in enumerate(raw["frames"]):
+            frame.update(file_path=f"images/{k + 5}.png", split="val" if k == 4 else "train")
+        raw["frames"].reverse()
+
+    edit(folder / "transforms.json", change)
+    frames = is_read(folder, "transforms").recording.frames
+    assert [frame.heldout for frame in frames] == [k == 4 for k in range(9)]
+
+
+def test_files_split_by_a_program_are_as_true_as_it_says(transforms_folder):
+    folder = transforms_folder()
+    raw = json.loads((folder / "transforms.json").read_text())
+    for split, frames in (("train", raw["frames"][1:]), ("val", raw["frames"][:1])):
+        (folder / f"transforms_{split}.json").write_text(json.dumps({**raw, "frames": frames}))
+    (folder / "transforms.json").unlink()
+    assert is_read(folder, "blender", np.roll(POSES, -1, axis=0)).reference == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [("keyframes/images/1.jpg", "ns-process-data polycam"), ("database.db", "colmap mapper")]
+)
+def test_what_other_programs_leave_is_called_by_its_name(tmp_path, left, said):
+    (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / left).write_bytes(b"")
+    with pytest.raises(SceneError, match=said):
+        open_folder(tmp_path)
