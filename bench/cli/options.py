@@ -136,7 +136,8 @@ class MatrixOptions:
         by_file = click.get_current_context().meta.get(ASKED_BY_FILE, False)
         return dataclasses.replace(
             base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed,
-            asked={**vars(self), "limit": running.limit, "retries": running.retries} if by_file else None,
+            memory=running.memory and 1024 * running.memory, disk=running.disk and 1024 * running.disk,
+            asked={**vars(self), **vars(running), "retry_failed": False} if by_file else None,
         )  # fmt: skip
 
 
@@ -145,6 +146,8 @@ class RunOptions:
     """How cells are run: what `run` and `stress` share."""
 
     limit: float | None
+    memory: float | None
+    disk: float | None
     retries: int
     retry_failed: bool
 
@@ -160,6 +163,8 @@ class TrackOptions:
 suite_options = gathered("suite", SuiteOptions, [out_option, effort_option])
 run_options = gathered("running", RunOptions, [
     click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
+    click.option("--memory", type=click.FloatRange(0.1), metavar="GB", help="That a fit may have.  [default: all]"),
+    click.option("--disk", type=click.FloatRange(0.001), metavar="GB", help="That a fit may write.  [default: all]"),
     click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed."),
     click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
 ])  # fmt: skip

@@ -42,7 +42,10 @@ class SuiteFile(BaseModel):
     device: str | None = None
     workers: int | None = Field(default=None, ge=1)
     limit: float | None = Field(default=None, ge=0.1)
+    memory: float | None = Field(default=None, ge=0.1)  # GB a fit
+    disk: float | None = Field(default=None, ge=0.001)
     retries: int | None = Field(default=None, ge=0)
+    retry_failed: bool | None = None
     lpips: str | None = None
     track: str | None = None
     no_track: bool | None = None

@@ -51,6 +51,8 @@ class Settings:
     limit: float | None = None  # seconds a fit; None: by effort
     render_limit: float | None = None  # seconds the renders of a fit; None: as the fit's own
     refine: bool = True  # held-out poses are refined too, which takes most of a judgement
+    memory: float | None = None  # MB that a worker may have; None: as the machine allows
+    disk: float | None = None  # MB of files that it may write
     retries: int = 1  # of a worker that was killed by a signal
     retry_failed: bool = False
     device: str = "cpu"
@@ -130,7 +132,9 @@ class Runner:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
         hidden = (settings.suite, *settings.data, key_folder())
-        self.executor: Executor = LocalExecutor(threads=settings.threads, secrets=hidden)
+        self.executor: Executor = LocalExecutor(
+            threads=settings.threads, secrets=hidden, memory_mb=settings.memory, disk_mb=settings.disk
+        )  # fmt: skip
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
         self.scenes = LoadedScenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)

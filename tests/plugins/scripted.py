@@ -19,7 +19,7 @@ class Config(BaseModel):
 
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
-        "die_once", "killed", "swell", "unspeakable", "exit",
+        "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
@@ -92,6 +92,12 @@ class Scripted:
             case "swell":
                 held = [bytearray(b"x" * 2**26) for _ in range(64)]  # 4 GB, all of it touched
                 assert held
+            case "fork":
+                self._fork()
+            case "fill":
+                for k in range(600):  # 6 GB
+                    Path(f"{k}").write_bytes(bytes(10 * 2**20))
+                    time.sleep(0.05)
             case "steps":
                 self._steps(job, 0.05)
             case "slow_steps":
@@ -99,6 +105,19 @@ class Scripted:
         time.sleep(self.config.seconds)
         job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
         return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
+
+    def _fork(self) -> None:
+        """Three children that have 400 MB in common with their parent, and nothing else."""
+        held = b"x" * (400 * 2**20)
+        children = []
+        for _ in range(3):
+            if child := os.fork():
+                children.append(child)
+            else:
+                time.sleep(3)
+                os._exit(len(held) % 2)
+        for child in children:
+            os.waitpid(child, 0)
 
     def _steps(self, job: Job, seconds: float) -> None:
         """Ten steps, each kept: a fit that was killed goes on where it was."""

@@ -41,10 +41,11 @@ class Request:
 class WorkerEnd:
     """How a worker process ended, as seen from outside."""
 
-    kind: Literal["exit", "signal", "timeout", "out_of_memory"]
+    kind: Literal["exit", "signal", "timeout", "out_of_memory", "out_of_disk"]
     code: int  # exit code or signal number
     seconds: float  # wall time of the process
-    peak_rss_mb: float  # of the whole process tree, sampled; MB are 2^20 bytes
+    peak_rss_mb: float  # of the whole process tree, what is shared counted once, sampled; MB are 2^20 bytes
+    allowed_mb: float | None = None  # of memory or disk, where it was killed for having more
 
     @property
     def reason(self) -> str:
@@ -53,7 +54,10 @@ class WorkerEnd:
             case "timeout":
                 return f"killed at the time limit, after {self.seconds:.0f} s"
             case "out_of_memory":
-                return f"killed for memory at {self.peak_rss_mb:.0f} MB"
+                limit = f", with {self.allowed_mb:.0f} MB allowed" if self.allowed_mb else ""
+                return f"killed for memory at {self.peak_rss_mb:.0f} MB{limit}"
+            case "out_of_disk":
+                return f"killed for having written more than the {self.allowed_mb:.0f} MB allowed"
             case "signal":
                 return f"killed by {signal.Signals(self.code).name}"
             case "exit":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import shutil
@@ -21,10 +22,11 @@ from bench.runner.executors import isolation, linux
 from bench.runner.executors.base import Request, Stopped, WorkerEnd
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
-from bench.runner.executors.memory import limit_mb, oom_kills, tree_rss_mb
+from bench.runner.executors.memory import limit_mb, oom_kills, tree_memory_mb, written_mb
 from bench.runner.executors.supervisor import children
 
-SAMPLE = 0.1  # seconds between looks at the process tree
+SAMPLE = 0.1  # seconds between looks at the process tree ...
+DISK_SAMPLE = 1.0  # ... and at the files that it has written
 GRACE = 5.0  # seconds in which a supervisor must have killed its worker
 CELL, HOME, TEMPORARY = "/cell", "/home/unposed", "/tmp"
 """What a worker's folders are called within namespaces: the same for every cell."""
@@ -32,10 +34,14 @@ CELL, HOME, TEMPORARY = "/cell", "/home/unposed", "/tmp"
 
 class LocalExecutor:
     """See bench.runner.executors.base.Executor. `secrets` are files and folders that no worker may see: the suite, the
-    data."""
+    data. A worker with more than `memory_mb` of memory, or files of more than `disk_mb`, is killed."""
 
-    def __init__(self, *, threads: int, secrets: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, *, threads: int, secrets: Sequence[Path] = (), memory_mb: float | None = None,
+        disk_mb: float | None = None,
+    ) -> None:  # fmt: skip
         self.threads = threads
+        self.memory_mb, self.disk_mb = memory_mb or math.inf, disk_mb or math.inf
         self.isolation = isolation.wall()
         self._hidden = isolation.hidden(secrets)
         isolation.compile_tree()
@@ -69,7 +75,7 @@ class LocalExecutor:
             assert process.stdin
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-            end = self._watch(process, request.limit)
+            end = self._watch(process, request)
         finally:
             _end(process)
             if process.returncode < 0:
@@ -116,24 +122,33 @@ class LocalExecutor:
             "argv": [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)],
         }  # fmt: skip
 
-    def _watch(self, process: subprocess.Popen[bytes], limit: float) -> WorkerEnd:
-        start, peak, timed_out, pause = time.monotonic(), 0.0, False, 0.01
+    def _watch(self, process: subprocess.Popen[bytes], request: Request) -> WorkerEnd:
+        start, peak, pause, looked = time.monotonic(), 0.0, 0.01, 0.0
+        kind, allowed = None, None
         assert process.stdout and process.stderr
         said = process.stdout
         apart = 2 if self.isolation == "namespaces" else 1
+        own = [request.folder / name for name in ("out", "home", "tmp")]
         while process.poll() is None:
-            peak = max(peak, tree_rss_mb(process.pid, apart))
-            if time.monotonic() - start > limit:
-                timed_out = True
-                break
-            if select.select([said], [], [], pause)[0]:  # how it ended, or nothing at all
+            now = time.monotonic() - start
+            used = tree_memory_mb(process.pid, apart)
+            peak = max(peak, used)
+            if used > self.memory_mb:
+                kind, allowed = "out_of_memory", self.memory_mb
+            elif now > request.limit:
+                kind = "timeout"
+            elif self.disk_mb < math.inf and now - looked > DISK_SAMPLE:
+                looked = now
+                if written_mb(own) > self.disk_mb:
+                    kind, allowed = "out_of_disk", self.disk_mb
+            if kind or select.select([said], [], [], pause)[0]:  # how it ended, or nothing at all
                 break
             pause = min(SAMPLE, 2 * pause)
         seconds = time.monotonic() - start
         if self._stopping:
             raise Stopped
-        if timed_out:
-            return WorkerEnd(kind="timeout", code=0, seconds=seconds, peak_rss_mb=peak)
+        if kind:
+            return WorkerEnd(kind=kind, code=0, seconds=seconds, peak_rss_mb=peak, allowed_mb=allowed)
         answer, fault = said.read(), process.stderr.read().decode(errors="replace").strip()
         told: dict[str, Any] = json.loads(answer) if answer else {"signal": signal.SIGKILL}
         if "error" in told or fault:

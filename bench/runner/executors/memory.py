@@ -1,9 +1,11 @@
-"""What a worker may use of memory, and whether the kernel killed for want of it: control groups, version 1 and 2."""
+"""What a worker uses of memory and disk, what memory it may use, and whether the kernel killed for want of it: control
+groups, version 1 and 2."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -11,17 +13,41 @@ import psutil
 ROOT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def tree_rss_mb(pid: int, apart: int) -> float:
-    """Resident memory below a process, MB (2^20 bytes); `apart` generations from it on do not count."""
-    total = 0
+def tree_memory_mb(pid: int, apart: int) -> float:
+    """Memory below a process, MB (2^20 bytes); `apart` generations from it on do not count.
+
+    Of one process its resident memory; of several their proportional shares (PSS), for what they have in common, after
+    a fork, is there once. A process whose share cannot be read counts whole.
+    """
     try:
         below = psutil.Process(pid).children(recursive=True)
         first = set() if apart == 1 else {process.pid for process in below if process.ppid() == pid}
-        for process in below:
-            with contextlib.suppress(psutil.Error):
-                total += 0 if process.pid in first else process.memory_info().rss
     except psutil.Error:
         return 0.0
+    counted = [process for process in below if process.pid not in first]
+    return sum(_bytes(process, shared=len(counted) > 1) for process in counted) / 2**20
+
+
+def _bytes(process: psutil.Process, *, shared: bool) -> int:
+    if shared:
+        words = _words(Path(f"/proc/{process.pid}/smaps_rollup"))
+        if "Pss:" in words:
+            return 1024 * int(words[words.index("Pss:") + 1])
+    with contextlib.suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
+
+
+def written_mb(folders: Iterable[Path]) -> float:
+    """Disk that the files below these folders take, MB; links are not followed."""
+    total, waiting = 0, [str(folder) for folder in folders]
+    while waiting:
+        with contextlib.suppress(OSError):  # gone while it was looked at
+            for entry in os.scandir(waiting.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    total += 512 * entry.stat(follow_symlinks=False).st_blocks
     return total / 2**20
 
 

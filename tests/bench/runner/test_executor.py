@@ -122,3 +122,23 @@ def test_a_worker_of_any_wall_starts_and_ends(tmp_path, monkeypatch, kind):
     assert (end.kind, end.code) == ("exit", 0)
     assert "request.json" in worker_io.read_outcome(tmp_path)["reason"]  # which there is none of
     assert end.peak_rss_mb > 10
+
+
+def test_a_fit_that_has_more_memory_than_it_may_is_a_row(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("swell"), memory=1000.0)
+    assert (result.status, result.stage) == ("out_of_memory", "fit")
+    assert "with 1000 MB allowed" in result.reason
+    assert result.cost["peak_rss_mb"] > 1000
+
+
+def test_a_fit_that_writes_more_than_it_may_is_a_row_and_leaves_nothing(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("fill"), disk=100.0)
+    assert (result.status, result.reason) == ("failed", "killed for having written more than the 100 MB allowed")
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 2**20
+
+
+def test_memory_that_processes_share_counts_once(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("fork"))
+    (alone,), *_ = execute(tmp_path / "alone", make_plan("answer"))
+    assert result.status == "done", result.reason
+    assert 350 < result.cost["peak_rss_mb"] - alone.cost["peak_rss_mb"] < 800  # four times 400 MB as resident memory
