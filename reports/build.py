@@ -58,11 +58,11 @@ def gather(
         "book": book,
         "settings": list(cells.by_setting(entries)),
         "protocols": sorted({entry.result.protocol for entry in entries}),
-        "efforts": sorted({entry.result.cell.effort for entry in entries}),
+        "efforts": sorted({entry.cell.effort for entry in entries}),
         "scenes": list(cells.by_scene(entries)),
         "degradations": list(cells.by_degradation(entries)),
         "methods": list(methods),
-        "seeds": sorted({entry.seed for entry in entries}),
+        "seeds": sorted({entry.cell.seed for entry in entries}),
         "tally": Counter(entry.outcome for entry in entries),
         "given": {method: cells.describe_given(each) for method, each in methods.items()},
         "given_in_full": {method: details.given_in_full(each) for method, each in methods.items()},
@@ -78,9 +78,12 @@ def gather(
         "comparisons": paired.comparisons(entries, book),
         "shared": details.shared_provenance(entries),
         "commands": sorted({str(entry.result.provenance.get("command", "")) for entry in entries} - {""}),
-        "repeat": details.command(entry.result.cell for entry in entries),
+        "repeat": details.command(entry.cell for entry in entries),
         "definitions": _definitions(entries),
-        "constants": _constants(entries),
+        # what the protocol fixes, as the judgements recorded it
+        "constants": details.flat(
+            next(filter(None, (e.result.ingredients.get("judgement") for e in entries if e.done)), {})
+        ),
         "outcomes": OUTCOMES,
     }
 
@@ -95,9 +98,3 @@ def _definitions(entries: Sequence[Entry]) -> list[Any]:
     return [COLUMNS[name] for name in COLUMNS if name in held] + [
         column(name) for name in sorted(held - COLUMNS.keys() - stages)
     ]
-
-
-def _constants(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """What the protocol fixes, as the judgements recorded it."""
-    found = (entry.result.ingredients.get("judgement") for entry in entries if entry.done)
-    return list(details.flat(next((each for each in found if each), {})))

@@ -22,6 +22,7 @@ from reports.analysis.columns import Column, column
 from reports.analysis.entries import Entry, counted
 from reports.analysis.leaderboard import show_interval
 from reports.analysis.questions import Question
+from reports.analysis.scorebook import interval
 
 Key = tuple[Question, str, int]
 """Scene, degradation, effort, kind of truth; method; seed."""
@@ -63,8 +64,7 @@ class Side:
 
     @property
     def revisions(self) -> str:
-        found = {str(entry.result.provenance.get("git") or "unknown")[:8] for entry in self.entries}
-        return ", ".join(sorted(found))
+        return ", ".join(sorted({str(each.result.provenance.get("git") or "unknown")[:8] for each in self.entries}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ def side(label: str) -> Side:
     known = list(cells.by_method(entries))
     if method and method not in known:
         raise ValueError(f"compare: {folder} has no method {method!r}; it has {', '.join(known)}")
-    held = tuple(entry for entry in entries if not method or entry.method == method)
+    held = tuple(entry for entry in entries if not method or entry.cell.method == method)
     return Side(label=label, method=method, entries=held)
 
 
@@ -176,13 +176,13 @@ def _keyed(a: Side, b: Side, across: bool) -> tuple[dict[Key, Entry], dict[Key, 
 
     def key(entry: Entry) -> Key:
         question = entry.question if several else replace(entry.question, protocol="")
-        return question, "" if across else entry.method, entry.seed
+        return question, "" if across else entry.cell.method, entry.cell.seed
 
     return {key(entry): entry for entry in a.entries}, {key(entry): entry for entry in b.entries}
 
 
 def _name(entry: Entry, across: bool) -> str:
-    cell = entry.result.cell
+    cell = entry.cell
     return f"{cell.scene}/{cell.degradation}/seed{cell.seed}" if across else cell.id
 
 
@@ -224,7 +224,7 @@ def _change(both: Sequence[Pair], name: str, tolerance: float) -> Change | None:
     return Change(
         column=shown, tolerance=tolerance, n=len(pairs), counts=name not in COST,
         a=float(np.median(before)), b=float(np.median(after)), mean=float(difference.mean()),
-        interval=stats.interval_of(difference, [pair.a for pair in pairs], stats.mean),
+        interval=interval(difference, [pair.a for pair in pairs], stats.mean),
         better=int((gain > allowed).sum()), worse=int((gain < -allowed).sum()),
         worst=named([k for k in ranked if gain[k] < -allowed[k]][:3]),
         best=named([k for k in reversed(ranked) if gain[k] > allowed[k]][:3]),

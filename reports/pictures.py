@@ -155,7 +155,7 @@ def _views(
 ) -> tuple[tuple[View, ...], tuple[Picture, ...]]:
     """The common views and this cell's worst, where it rendered any, and what its fit showed while it learnt."""
     folder = f"pictures/{entry.slug}"
-    label = f"{entry.method}, seed {entry.seed}"
+    label = f"{entry.cell.method}, seed {entry.cell.seed}"
     views = []
     for name in dict.fromkeys([*common, *worst]) if entry.done and _kept(entry) else ():
         row = entry.result.per_view.get(name, {})
@@ -239,5 +239,5 @@ def typical(entries: Sequence[Entry]) -> Entry | None:
         return next((each for each in found if each is not None and np.isfinite(each)), -np.inf)
 
     done = [entry for entry in entries if entry.done]
-    ordered = sorted(done or entries, key=lambda entry: (quality(entry), entry.seed))
+    ordered = sorted(done or entries, key=lambda entry: (quality(entry), entry.cell.seed))
     return ordered[(len(ordered) - 1) // 2] if ordered else None

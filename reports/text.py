@@ -18,12 +18,6 @@ from reports.analysis import robustness
 from reports.analysis.entries import IOU, Entry
 from reports.analysis.robustness import Curve
 
-CURVES = (
-    "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "partial",
-    "clean", "area", "area_low", "area_high", "relative", "holds", "breaks", "curve", "successes",
-)  # fmt: skip
-"""Columns of `robustness.csv`."""
-
 
 def environment(package: str, *, autoescape: bool) -> Environment:
     """The templates of a package; a name that is not given is an error."""
@@ -71,7 +65,11 @@ def _value(entry: Entry, name: str, value: Any) -> Any:
 
 def curves(found: Iterable[Curve]) -> str:
     """CSV, one row a curve and quantity, its points as `severity:value` and `severity:successes/n`."""
-    return comma_separated(CURVES, (
+    heads = (
+        "family", "kind", "method", "metric", "effort", "protocol", "agreement", "scenes", "seeds", "even", "partial",
+        "clean", "area", "area_low", "area_high", "relative", "holds", "breaks", "curve", "successes",
+    )  # fmt: skip
+    return comma_separated(heads, (
         [
             curve.family, curve.kind, curve.method, name, curve.setting.effort, curve.setting.protocol,
             curve.setting.agreement, " ".join(curve.scenes), " ".join(map(str, curve.seeds)), curve.even,

@@ -175,7 +175,7 @@ _VIEW_COLUMNS = tuple(
     )
 )  # fmt: skip
 
-_PER_VIEW_COLUMNS = (
+_OTHER_COLUMNS = (
     Column(
         name="pose/rotation_deg", label="rotation", unit="deg", better="low", digits=2, group="Training views",
         meaning="The geodesic angle between true and aligned estimated rotation of one training view; 180 where it is "
@@ -185,9 +185,6 @@ _PER_VIEW_COLUMNS = (
         name="pose/translation", label="translation", unit="scene units", better="low", group="Training views",
         meaning="The distance between the true and the aligned estimated centre of one registered training view.",
     ),
-)  # fmt: skip
-
-_OTHER_COLUMNS = (
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",
         meaning="PSNR of an image of one colour, the mean of the clean training views: what a field is worth that has "
@@ -215,10 +212,10 @@ _OTHER_COLUMNS = (
     ),
 )  # fmt: skip
 
-SHORT = {STAGES[stage][0]: stage for stage in ("refined", "half", "registered")}
+SHORT = {STAGES[stage][0]: stage for stage in CORRECTED}
 """Headings of narrow groups, which stand right of the full one."""
 
-COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_PER_VIEW_COLUMNS, *_OTHER_COLUMNS)}
+COLUMNS = {column.name: column for column in (*_CAMERA_COLUMNS, *_VIEW_COLUMNS, *_OTHER_COLUMNS)}
 
 HEADLINE = (
     "pose/rotation_deg_median", "pose/translation_relative", "pose/frame_tilt_deg", "pose/auc_15", "pose/registered",

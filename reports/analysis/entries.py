@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bench.cell import Cell
 from bench.record import OUTCOMES, Outcome, Result, cells_of
 from reports.analysis import stats
 from reports.analysis.questions import Question, Setting, degradation_order
@@ -58,20 +59,8 @@ class Entry:
         return f"cells/{self.slug}.html"
 
     @property
-    def method(self) -> str:
-        return self.result.cell.method
-
-    @property
-    def scene(self) -> str:
-        return self.result.cell.scene
-
-    @property
-    def seed(self) -> int:
-        return self.result.cell.seed
-
-    @property
-    def degradation(self) -> str:
-        return self.result.cell.degradation
+    def cell(self) -> Cell:
+        return self.result.cell
 
     @property
     def solved(self) -> bool:
@@ -197,22 +186,24 @@ def by_setting(entries: Iterable[Entry]) -> dict[Setting, list[Entry]]:
 
 def by_degradation(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Clean first, then by kind and severity."""
-    return grouped(entries, lambda entry: entry.degradation, degradation_order)
+    return grouped(entries, lambda entry: entry.cell.degradation, degradation_order)
 
 
 def by_scene(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    return grouped(entries, lambda entry: entry.scene, str)
+    return grouped(entries, lambda entry: entry.cell.scene, str)
 
 
 def by_question(entries: Iterable[Entry]) -> dict[Question, list[Entry]]:
     """Scenes with exact or measured truth first, agreement with COLMAP last."""
-    return grouped(entries, lambda entry: entry.question, lambda question: question.order)
+    return grouped(
+        entries, lambda entry: entry.question, lambda q: (q.agreement, q.scene, degradation_order(q.degradation), q)
+    )
 
 
 def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """Methods that see no poses first, those that were given some last; seeds in order."""
-    ordered = sorted(entries, key=lambda entry: (entry.given_poses, entry.method, entry.result.cell))
-    return grouped(ordered, lambda entry: entry.method)
+    ordered = sorted(entries, key=lambda entry: (entry.given_poses, entry.cell.method, entry.cell))
+    return grouped(ordered, lambda entry: entry.cell.method)
 
 
 def tried(entries: Iterable[Entry]) -> list[Entry]:
@@ -225,7 +216,7 @@ def scenes_of_the_blind(entries: Iterable[Entry]) -> tuple[set[str], set[str]]:
     Means over scenes compare methods where the two are the same, and over the first.
     """
     blind = by_method(entry for entry in tried(entries) if not entry.given_poses)
-    found = [{entry.scene for entry in each} for each in blind.values()]
+    found = [{entry.cell.scene for entry in each} for each in blind.values()]
     return (set.intersection(*found), set.union(*found)) if found else (set(), set())
 
 

@@ -72,7 +72,7 @@ def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
     if scenes and not shared:
         return Part(title, strong=True), Part(": methods that see no poses share no scene, so none leads.")
     if shared != scenes:
-        entries = [entry for entry in entries if entry.scene in shared]
+        entries = [entry for entry in entries if entry.cell.scene in shared]
         title += f" (the {len(shared)} of {len(scenes)} scenes that all were tried in)"
     name = quality_column(entries)
     standings = {
@@ -127,7 +127,7 @@ def _none_leads(blind: Sequence[_Standing]) -> Sentence:
     """No method that sees no poses solved enough to lead; what came closest."""
     answered = [each for each in blind if each.answered]
     if not answered:
-        ended = Counter(f"{e.method} {OUTCOMES[e.outcome]}" for each in blind for e in each.entries if e.failed)
+        ended = Counter(f"{e.cell.method} {OUTCOMES[e.outcome]}" for each in blind for e in each.entries if e.failed)
         what = ", ".join(text + (f" ({n} times)" if n > 1 else "") for text, n in sorted(ended.items()))
         return (Part(f"no method that sees no poses gave an answer ({what})."),)
     if any(entry.solved for each in answered for entry in each.entries):

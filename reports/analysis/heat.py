@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal
 
 from bench.degrade import CLEAN
@@ -18,6 +19,7 @@ from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
 
 Hatch = Literal["", "some", "all"]
+Across = Literal["degradation", "scene"]
 MEASURES = {"success": "success rate", "rotation": "rotation error", "psnr": "held-out PSNR"}
 
 
@@ -48,7 +50,7 @@ class Line:
 @dataclass(frozen=True, kw_only=True)
 class Heat:
     setting: Setting
-    across: str  # "degradation" or "scene"
+    across: Across
     scope: str  # what all squares share: "3 scenes", "clean"
     columns: tuple[tuple[str, str], ...]  # (kind, severity) of degradations, (scene, "") of scenes
     rows: tuple[Line, ...]
@@ -58,29 +60,24 @@ def heats(entries: Sequence[Entry], book: Scorebook) -> list[Heat]:
     """For each setting, methods by degradations; and where there are several scenes, methods by scenes as they are."""
     found = []
     for setting, each in cells.by_setting(entries).items():
-        scope = counted(len(cells.by_scene(each)), "scene")
-        kinds = [(kind, level) for kind, _, level in (name.partition("@") for name in cells.by_degradation(each))]
-        rows = _lines(each, cells.by_degradation, lambda degradation: {"degradation": degradation}, book)
-        found.append(Heat(setting=setting, across="degradation", scope=scope, columns=tuple(kinds), rows=rows))
-        clean = [entry for entry in each if entry.degradation == CLEAN]
-        if len(scenes := cells.by_scene(clean)) > 1:
-            rows = _lines(clean, cells.by_scene, lambda scene: {"degradation": CLEAN, "scene": scene}, book)
-            columns = tuple((scene, "") for scene in scenes)
-            found.append(Heat(setting=setting, across="scene", scope=CLEAN, columns=columns, rows=rows))
+        found.append(_heat(setting, "degradation", counted(len(cells.by_scene(each)), "scene"), each, book))
+        clean = [entry for entry in each if entry.cell.degradation == CLEAN]
+        found += [_heat(setting, "scene", CLEAN, clean, book)] if len(cells.by_scene(clean)) > 1 else []
     return found
 
 
-def _lines(
-    entries: Sequence[Entry], across: Callable[[Iterable[Entry]], Mapping[str, Sequence[Entry]]],
-    query: Callable[[str], dict[str, str]], book: Scorebook,
-) -> tuple[Line, ...]:  # fmt: skip
-    found = []
+def _heat(setting: Setting, across: Across, scope: str, entries: Sequence[Entry], book: Scorebook) -> Heat:
+    names = cells.by_degradation(entries) if across == "degradation" else cells.by_scene(entries)
+    rows = []
     for method, each in cells.by_method(entries).items():
-        held = across(each)
-        squares = tuple(_square(held.get(n, []), {"method": method, **query(n)}, book) for n in across(entries))
+        held, query = cells.grouped(each, attrgetter(f"cell.{across}")), {"method": method, "degradation": CLEAN}
+        squares = tuple(_square(held.get(name, []), {**query, across: name}, book) for name in names)
         given = cells.describe_given(each)
-        found.append(Line(method=method, given=given, given_poses=each[0].given_poses, squares=squares))
-    return tuple(found)
+        rows.append(Line(method=method, given=given, given_poses=each[0].given_poses, squares=squares))
+    columns = [
+        (kind, level) for kind, _, level in (name.partition("@" if across == "degradation" else "\n") for name in names)
+    ]
+    return Heat(setting=setting, across=across, scope=scope, columns=tuple(columns), rows=tuple(rows))
 
 
 def _square(entries: Sequence[Entry], query: Mapping[str, str], book: Scorebook) -> Square:

@@ -14,11 +14,10 @@ from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
 from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, ranges
-from reports.analysis.footnotes import Footnotes
 from reports.analysis.marks import marked, may_lead
 from reports.analysis.questions import Setting
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
-from reports.analysis.table import Figure, Head, Number, Row, Table
+from reports.analysis.table import Figure, Footnotes, Head, Number, Row, Table
 
 STATISTICS = {"iqm": stats.iqm, "median": stats.median, "mean": stats.mean}
 """By name, the first being the protocol's. What stands below each: bootstrap interval; range; standard deviation."""
@@ -97,7 +96,7 @@ def _leaderboard(entries: Sequence[Entry], book: Scorebook, names: Sequence[str]
 def _board(entries: Sequence[Entry], heads: Sequence[Head], rows: Sequence[Row], notes: Footnotes) -> Board:
     shared = entries[0].question
     return Board(
-        name=f"{shared.degradation} · {shared.setting.title}", heads=tuple(heads), rows=tuple(rows), notes=tuple(notes),
+        name=f"{shared.degradation} · {shared.setting.title}", heads=tuple(heads), rows=tuple(rows), notes=notes.lines,
         setting=shared.setting, degradation=shared.degradation, scenes=tuple(cells.by_scene(entries)),
     )  # fmt: skip
 
@@ -132,12 +131,12 @@ def _row(
     counts = Counter(entry.outcome for entry in entries)
     solved, single = counts["solved"], len(entries) == 1
     return Row(
-        label=first.method,
+        label=first.cell.method,
         given=cells.describe_given(entries),
         given_poses=first.given_poses,
-        tuned_on=tuple(sorted({entry.scene for entry in entries if entry.result.tuned_here})),
+        tuned_on=tuple(sorted({entry.cell.scene for entry in entries if entry.result.tuned_here})),
         page=first.page,
-        seeds=ranges([entry.seed for entry in entries]),
+        seeds=ranges([entry.cell.seed for entry in entries]),
         tally=tuple((o, name if single else f"{counts[o]} {name}") for o, name in OUTCOMES.items() if counts[o]),
         reasons=_reasons(entries),
         n=len(held), solved=solved, failed=sum(entry.failed for entry in held), skipped=counts["skipped"],
@@ -151,7 +150,7 @@ def _reasons(entries: Sequence[Entry]) -> tuple[str, ...]:
     if len(entries) == 1:
         return () if entries[0].done else (cells.ended(entries[0]),)
     endings = cells.grouped([entry for entry in entries if not entry.done], cells.ended)
-    return tuple(f"seed {ranges([entry.seed for entry in each])} {text}" for text, each in endings.items())
+    return tuple(f"seed {ranges([entry.cell.seed for entry in each])} {text}" for text, each in endings.items())
 
 
 def _number(
@@ -177,42 +176,34 @@ def _is_odd(entry: Entry, name: str) -> bool:
 def _notes(entries: Sequence[Entry], scored: Scored, head: Head, notes: Footnotes) -> tuple[str, ...]:
     """Of flags, of numbers that are not finite, and of those that are missing: these once, not for both populations."""
     assert head.column
-    name, shown, method = head.column.name, head.column, entries[0].method
+    name, shown, method = head.column.name, head.column, entries[0].cell.method
     label = f"{SHORT[shown.group]} {shown.label}" if shown.group in SHORT else shown.label
     texts = []
     for flag in sorted({flag for entry in scored.entries for flag in cells.flags_of(entry.result, name)}):
-        seeds = ranges([entry.seed for entry in entries if flag in entry.result.flags])
+        seeds = ranges([entry.cell.seed for entry in entries if flag in entry.result.flags])
         texts.append(f"{method}{f' (seed {seeds})' if len(entries) > 1 else ''} flagged: {flag}")
     if not any("finite" in text for text in texts) and any(_is_odd(entry, name) for entry in scored.entries):
         texts.append(f"{label} is not finite for {method}")
     if head.population != "successes":
         lacking = [entry for entry in entries if entry.done and cells.value(entry.result, name) is None]
         texts += sorted({f"no {label}: {cells.absence(entry.result, name)}" for entry in lacking})
-    return tuple(sorted(map(notes.letter, texts), key=notes.place))
+    return tuple(sorted(map(notes.letter, texts), key=lambda letter: (len(letter), letter)))
 
 
 def _figure(kind: str, scored: Scored, shown: Column) -> Figure:
-    middle = scored.at(STATISTICS.get(kind, stats.median))
-    return Figure(
-        text=shown.show(middle), spread=_spread(kind, scored, shown), sort=middle if math.isfinite(middle) else None
-    )
-
-
-def _spread(kind: str, scored: Scored, shown: Column) -> str:
-    values = scored.values
+    values, statistic = scored.values, STATISTICS.get(kind, stats.median)
     if scored.n < 2:
-        return ""
-    if not np.isfinite(values).all():
-        return f"{int((~np.isfinite(values)).sum())} of {scored.n} not finite"
-    match kind:
-        case "iqm":
-            return show_interval(scored.interval(stats.iqm), shown)
-        case "seeds" if scored.n >= INTERVAL_FROM:
-            return show_interval(scored.interval(stats.median), shown)
-        case "seeds" | "median":
-            return show_interval(stats.Interval(float(values.min()), float(values.max())), shown, " … ")
-        case _:
-            return f"± {shown.show(float(np.std(values, ddof=1)))}"
+        spread = ""
+    elif odd := int((~np.isfinite(values)).sum()):
+        spread = f"{odd} of {scored.n} not finite"
+    elif kind == "mean":
+        spread = f"± {shown.show(float(np.std(values, ddof=1)))}"
+    elif kind == "iqm" or (kind == "seeds" and scored.n >= INTERVAL_FROM):
+        spread = show_interval(scored.interval(statistic), shown)
+    else:
+        spread = show_interval(stats.Interval(float(values.min()), float(values.max())), shown, " … ")
+    middle = scored.at(statistic)
+    return Figure(text=shown.show(middle), spread=spread, sort=middle if math.isfinite(middle) else None)
 
 
 def show_interval(found: stats.Interval | None, shown: Column, between: str = ", ") -> str:

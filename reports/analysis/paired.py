@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import cast
 
 import numpy as np
-from scipy.stats import chi2, rankdata, studentized_range, wilcoxon
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from bench.record import ROTATION
 from reports.analysis import entries as cells
@@ -194,13 +194,12 @@ def rank(methods: Sequence[str], matrix: stats.Scores) -> Ranks:
     k, n = matrix.shape
     ranked = rankdata(matrix, axis=0)  # (methods, blocks); ties share their mean rank
     mean = ranked.mean(axis=1)
-    # Demsar 2006, sec. 3.2.1, divided by its correction for ties (Conover 1999, sec. 5.8)
-    total = ((ranked - (k + 1) / 2) ** 2).sum()
-    spread = (n * (k - 1)) * ((mean - (k + 1) / 2) ** 2).sum() * n / total if total else 0.0  # all tie everywhere
+    # Demsar 2006, sec. 3.2.1, corrected for ties; not a number where all tie everywhere
+    statistic, p = friedmanchisquare(*matrix) if np.ptp(ranked) else (0.0, 1.0)
     order = np.argsort(mean, kind="stable").tolist()
     return Ranks(
         methods=tuple(str(methods[i]) for i in order), ranks=tuple(float(mean[i]) for i in order), n=n,
-        statistic=float(spread), p=float(chi2.sf(spread, k - 1)), difference=critical_difference(k, n),
+        statistic=float(statistic), p=float(p), difference=critical_difference(k, n),
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from bench.degrade import CLEAN, KINDS
 from bench.task import Effort
@@ -55,10 +54,6 @@ class Question:
     def agreement(self) -> str:
         """What a score is where the reference is itself an estimate, or where there is none; else empty."""
         return AGREEMENT.get(self.reference, "")
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        return self.agreement, self.scene, degradation_order(self.degradation), self
 
     @property
     def setting(self) -> Setting:

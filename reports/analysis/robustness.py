@@ -48,10 +48,6 @@ class Level:
     solved: int
     points: Mapping[str, Point]
 
-    @property
-    def broken(self) -> bool:
-        return self.solved < BROKEN_BELOW * self.n
-
 
 class Area(NamedTuple):
     """The mean height of a curve over the severities run, by the trapezoidal rule.
@@ -131,7 +127,7 @@ class Curve:
     def broken(self) -> Break:
         held = None
         for level in self.levels:
-            if level.broken:
+            if level.solved < BROKEN_BELOW * level.n:
                 return Break(held, level.severity)
             held = level.severity
         return Break(held, None)
@@ -174,11 +170,11 @@ def by_family(found: Iterable[Curve]) -> dict[tuple[Setting, str], list[Curve]]:
 
 
 def _kind(entry: Entry) -> str:
-    return split_degradation(entry.degradation)[0]
+    return split_degradation(entry.cell.degradation)[0]
 
 
 def _pair(entry: Entry) -> tuple[str, int]:
-    return entry.scene, entry.seed
+    return entry.cell.scene, entry.cell.seed
 
 
 def _curve(
@@ -187,14 +183,15 @@ def _curve(
     mine = [entry for entry in held if _kind(entry) == kind]
     pairs = {_pair(entry) for entry in mine}
     clean = [entry for entry in held if _kind(entry) == CLEAN and _pair(entry) in pairs]
-    groups = cells.grouped(clean + mine, lambda entry: split_degradation(entry.degradation)[1])
+    groups = cells.grouped(clean + mine, lambda entry: split_degradation(entry.cell.degradation)[1])
     kept = {severity: each for severity, each in groups.items() if severity == 0 or set(map(_pair, each)) == pairs}
     if not any(severity > 0 for severity in kept):
         kept = groups  # none was run in all: all are kept, unevenly
     return Curve(
         setting=setting, kind=kind, family=KINDS[kind].family if kind in KINDS else OTHER, method=method,
         given=cells.describe_given(held), given_poses=held[0].given_poses,
-        scenes=tuple(sorted({entry.scene for entry in mine})), seeds=tuple(sorted({entry.seed for entry in mine})),
+        scenes=tuple(sorted({entry.cell.scene for entry in mine})),
+        seeds=tuple(sorted({entry.cell.seed for entry in mine})),
         even=len({frozenset(map(_pair, each)) for each in kept.values()}) == 1,
         partial=tuple(sorted(groups.keys() - kept.keys())),
         levels=tuple(_level(severity, kept[severity], names, book, kind) for severity in sorted(kept)),

@@ -46,7 +46,20 @@ class Scored:
 
     def interval(self, statistic: stats.Statistic) -> stats.Interval | None:
         """95 %; None where there is one cell, or a score that is not finite."""
-        return stats.interval_of(self.values, self.entries, statistic) if np.isfinite(self.values).all() else None
+        return interval(self.values, self.entries, statistic) if np.isfinite(self.values).all() else None
+
+
+def interval(scores: stats.Scores, entries: Sequence[Entry], statistic: stats.Statistic) -> stats.Interval | None:
+    """Of the scores of these cells: seeds are resampled among cells of one scene, degradation and method, where there
+    are two of each; else whole scenes are."""
+
+    def strata(names: Sequence[tuple[str, ...]]) -> list[stats.Scores]:
+        return [scores[[each == name for each in names]] for name in sorted(set(names))]
+
+    alike = strata([(entry.cell.scene, entry.cell.degradation, entry.cell.method) for entry in entries])
+    if min(map(len, alike)) > 1:
+        return stats.interval(alike, statistic)
+    return stats.interval(strata([(entry.cell.scene,) for entry in entries]), statistic, whole=True)
 
 
 class Scorebook:

@@ -25,17 +25,6 @@ class Interval(NamedTuple):
     over: Literal["seeds", "scenes", ""] = ""  # what was resampled: seeds within each scene, or whole scenes
 
 
-class Asked(Protocol):
-    """What a cell is asked, but for its seed."""
-
-    @property
-    def scene(self) -> str: ...
-    @property
-    def degradation(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-
-
 class Statistic(Protocol):
     def __call__(self, scores: ArrayLike, axis: int = 0) -> Scores: ...
 
@@ -75,23 +64,11 @@ def interval(
         return _percentiles(statistic(np.concatenate(drawn, axis=1), axis=1), "seeds")
     if len(groups) == 1:
         return None
-    chosen = rng.integers(len(groups), size=(DRAWS, len(groups)))
-    if max(map(len, groups)) == 1:
-        return _percentiles(statistic(np.concatenate(groups)[chosen], axis=1), "scenes")
-    return _percentiles([float(statistic(np.concatenate([groups[k] for k in row]))) for row in chosen], "scenes")
-
-
-def interval_of(scores: Scores, cells: Sequence[Asked], statistic: Statistic) -> Interval | None:
-    """As `interval`, of the scores of these cells: seeds are resampled among cells that are asked the same (of one
-    scene, degradation and method), where there are two of each; else whole scenes are."""
-
-    def strata(names: Sequence[tuple[str, ...]]) -> list[Scores]:
-        return [scores[[each == name for each in names]] for name in sorted(set(names))]
-
-    alike = strata([(cell.scene, cell.degradation, cell.method) for cell in cells])
-    if min(map(len, alike)) > 1:
-        return interval(alike, statistic)
-    return interval(strata([(cell.scene,) for cell in cells]), statistic, whole=True)
+    alike: dict[int, list[Scores]] = {}  # draws by their number of scores: a call of the statistic for each number
+    for chosen in rng.integers(len(groups), size=(DRAWS, len(groups))):
+        row = np.concatenate([groups[k] for k in chosen])
+        alike.setdefault(len(row), []).append(row)
+    return _percentiles(np.concatenate([statistic(rows, axis=1) for rows in alike.values()]), "scenes")
 
 
 def _percentiles(estimates: ArrayLike, over: Literal["seeds", "scenes"]) -> Interval:

@@ -46,28 +46,12 @@ class Number:
 
     @property
     def signs(self) -> str:
-        """See Table.symbols."""
+        """See Table.below."""
         return ("†" if self.tuned else "") + ("×" if self.failed else "")
 
     @property
     def shown(self) -> Figure:
         return next(iter(self.figures.values()), Figure(text="—"))
-
-    @property
-    def text(self) -> str:
-        return self.shown.text
-
-    @property
-    def spread(self) -> str:
-        return self.shown.spread
-
-    @property
-    def mark(self) -> Mark:
-        return self.shown.mark
-
-    @property
-    def sort(self) -> float | None:
-        return self.shown.sort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +115,18 @@ class Table:
     detailed: bool = False  # what each row was given is printed, in a second column
 
     @property
-    def symbols(self) -> list[tuple[str, str]]:
-        """Signs that stand in this table beside letters, and what they mean."""
+    def titles(self) -> tuple[str, ...]:
+        """Of the columns before the numbers."""
+        return (self.stub, "given") if self.detailed else (self.stub,)
+
+    @property
+    def below(self) -> list[tuple[str, str]]:
+        """What signs and letters in this table mean."""
         numbers = [number for row in self.rows for number in row.numbers]
         tuned = any(number.tuned for number in numbers) or any(row.tuned_on for row in self.rows)
         found = [("†", "tuned on this scene, or one of these, with the truth in view")] if tuned else []
-        return found + ([("×", "failed, with the note")] if any(number.failed for number in numbers) else [])
+        found += [("×", "failed, with the note")] if any(number.failed for number in numbers) else []
+        return [*found, *self.notes]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -147,3 +137,19 @@ class Table:
 def spans(names: Iterator[str] | Sequence[str]) -> list[tuple[str, int]]:
     """Runs of equal names, and their lengths."""
     return [(name, len(list(run))) for name, run in groupby(names)]
+
+
+class Footnotes(dict[str, str]):
+    """Reasons and flags of one table -> their letters: a ... z, aa, ab, ..., in the order they are met."""
+
+    def letter(self, text: str) -> str:
+        return self.setdefault(text, _letter(len(self)))
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """(letter, text)."""
+        return tuple((letter, text) for text, letter in self.items())
+
+
+def _letter(k: int) -> str:
+    return (_letter(k // 26 - 1) if k >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[k % 26]

@@ -66,7 +66,7 @@ def _cost(entries: Sequence[Entry], book: Scorebook) -> Cost | None:
     tried = cells.tried(entries)
     machines = {entry.machine for entry in scored.entries}
     return Cost(
-        method=entries[0].method, given=cells.describe_given(entries), given_poses=entries[0].given_poses,
+        method=entries[0].cell.method, given=cells.describe_given(entries), given_poses=entries[0].given_poses,
         n=scored.n, rate=sum(entry.solved for entry in tried) / len(tried),
         seconds=float(stats.median(timed)), seconds_range=_middle(timed),
         psnr=scored.at(stats.iqm), psnr_range=_middle(scored.values),
@@ -81,13 +81,9 @@ def _middle(values: stats.Scores) -> stats.Interval:
 
 
 def _front(points: Sequence[Cost]) -> tuple[Cost, ...]:
-    def beats(other: Cost, point: Cost) -> bool:
-        as_good = other.seconds <= point.seconds and other.psnr >= point.psnr
-        return as_good and (other.seconds < point.seconds or other.psnr > point.psnr)
+    def beaten(point: Cost) -> bool:
+        rivals = [other for other in points if other.eligible and other.machine == point.machine]
+        as_good = [other for other in rivals if other.seconds <= point.seconds and other.psnr >= point.psnr]
+        return any((other.seconds, other.psnr) != (point.seconds, point.psnr) for other in as_good)
 
-    rivals = [point for point in points if point.eligible]
-    return tuple(
-        replace(point, best=point.eligible and not any(
-            beats(other, point) for other in rivals if other.machine == point.machine))
-        for point in points
-    )  # fmt: skip
+    return tuple(replace(point, best=point.eligible and not beaten(point)) for point in points)

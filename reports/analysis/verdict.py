@@ -93,16 +93,16 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
         verb = "carries a flag: a doubt" if len(flagged) == 1 else "carry flags: doubts"
         say(which, f" {verb} about a number, most often “{commonest}”.")
-    if tuned := sorted({f"{entry.method} on {entry.scene}" for entry in entries if entry.result.tuned_here}):
+    if tuned := sorted({f"{entry.cell.method} on {entry.cell.scene}" for entry in entries if entry.result.tuned_here}):
         say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †). Those rows flatter.")
-    if learnt := sorted({entry.method for entry in entries if entry.result.pretrained_on}):
+    if learnt := sorted({entry.cell.method for entry in entries if entry.result.pretrained_on}):
         say(f"Trained on other data before: {', '.join(learnt)}.")
-    if short := sorted({entry.method for entry in entries if entry.outcome == "short"}):
+    if short := sorted({entry.cell.method for entry in entries if entry.outcome == "short"}):
         say(f"Too short to converge at this effort: {', '.join(short)}. Those rows say that it runs.")
-    if brought := sorted({entry.method for entry in entries if entry.submitted}):
+    if brought := sorted({entry.cell.method for entry in entries if entry.submitted}):
         text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
         say(f"{text} not known to the suite, which only judged them.")
-    seeds = Counter((entry.question, entry.method) for entry in done)
+    seeds = Counter((entry.question, entry.cell.method) for entry in done)
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())
         count = counted(low, "seed") if low == high else f"{low} to {high} seeds"
@@ -118,7 +118,7 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         say(f"Not measured: {', '.join(sorted(names))} ({reason}).")
     for what, values in (
         ("protocols", {entry.result.protocol for entry in entries}),
-        ("efforts", {entry.result.cell.effort for entry in entries}),
+        ("efforts", {entry.cell.effort for entry in entries}),
     ):
         if len(values) > 1:
             say(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never in one table.")

@@ -73,11 +73,11 @@ def pictures(entries: Sequence[Entry], book: Scorebook) -> Iterator[tuple[str, s
     for setting, each in groups.items():
         suffix, where = setting.suffix(groups), setting.title
         curves = robustness.curves(each, book)
-        for k, page in enumerate(figures.pages(curves), 1):
+        for k, page in enumerate(figures.robustness(curves, colours), 1):
             part, more = (f"_{k}", ", continued") if k > 1 else ("", "")
             whiskers = "95 % intervals, of seeds within scenes, or over scenes where a scene has one seed"
             caption = f"Robustness{more}, {where}. Whiskers: {whiskers}; a bar with a cross: where it breaks."
-            yield f"robustness{suffix}{part}", caption, figures.robustness(page, colours)
+            yield f"robustness{suffix}{part}", caption, page
         for table in heat.heats(each, book):
             what = f"Success rate, method by {table.across}"
             caption = f"{what}, {where}, {table.scope}. Hatched: no answer. *: {GIVEN}."
@@ -97,7 +97,7 @@ def _renders(
     entries: Sequence[Entry], colours: Mapping[str, int], suffix: str, where: str
 ) -> Iterator[tuple[str, str, Figure]]:
     """Of the clean captures."""
-    clean = scenes.main_methods([entry for entry in entries if entry.degradation == CLEAN])
+    clean = scenes.main_methods([entry for entry in entries if entry.cell.degradation == CLEAN])
     for scene, each in cells.by_scene(clean).items():
         if figure := figures.renders(each, colours):
             of = f"Held-out views of {scene}, aligned stage, {where}"
@@ -112,13 +112,14 @@ def _published(held: Library) -> str:
         "stage", "stage_note",
     )  # fmt: skip
     rows = [
-        (p.id, p.method, p.given, p.dataset, scene, column, value, p.read, p.source, p.protocol, p.caution, p.stage,
-         p.stage_note)
-        for p in held.published for scene, values in p.scenes.items() for column, value in values.items()
-    ]  # fmt: skip
-    rows += [
-        ("noise", n.method, n.given, "", n.scene, f"rotation at sigma {sigma}", value, n.read, n.source, *[""] * 4)
-        for n in held.noise
-        for sigma, value in zip(n.sigma, n.rotation, strict=True)
+        vars(each) | {"scene": scene, "column": column, "value": value}
+        for each in held.published
+        for scene, values in each.scenes.items()
+        for column, value in values.items()
     ]
-    return comma_separated(heads, rows)
+    rows += [
+        vars(each) | {"id": "noise", "column": f"rotation at sigma {sigma}", "value": value}
+        for each in held.noise
+        for sigma, value in zip(each.sigma, each.rotation, strict=True)
+    ]
+    return comma_separated(heads, ([row.get(head, "") for head in heads] for row in rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,16 +35,14 @@ ROWS = 2  # of kinds on a page
 SQUARES = 14  # of a heat map's row, at most
 
 
-def pages(curves: Sequence[Curve]) -> list[list[Curve]]:
-    """The curves of one setting, as many kinds of degradation at a time as a page holds."""
+def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Iterator[Figure]:
+    """Success rate above held-out quality for each kind of degradation, all of one setting: pages of eight kinds."""
     kinds = list(dict.fromkeys(curve.kind for curve in curves))
-    parts = [kinds[k : k + ROWS * KINDS] for k in range(0, len(kinds), ROWS * KINDS)]
-    return [[curve for curve in curves if curve.kind in part] for part in parts]
+    for k in range(0, len(kinds), ROWS * KINDS):
+        yield _kinds(kinds[k : k + ROWS * KINDS], curves, colours)
 
 
-def robustness(curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
-    """Success rate above held-out quality for each kind of degradation, four kinds a row; all of one setting."""
-    kinds = list(dict.fromkeys(curve.kind for curve in curves))
+def _kinds(kinds: Sequence[str], curves: Sequence[Curve], colours: Mapping[str, int]) -> Figure:
     across = min(len(kinds), KINDS)
     figure, axes = matplotlib_style.panels(2 * math.ceil(len(kinds) / across), across, 1.75)
     above, below = ([panel for row in axes[half::2] for panel in row] for half in (0, 1))
@@ -196,7 +194,7 @@ def renders(entries: Sequence[Entry], colours: Mapping[str, int]) -> Figure | No
         errors = [_error(a, b) for a, b in zip(pictures, shown, strict=True)]
         colour = matplotlib_style.COLOURS[colours[method] % len(matplotlib_style.COLOURS)]
         scores = [score(entry.result.per_view.get(name, {})) for name in names]
-        rows.append((f"{method}\nseed {entry.seed}", colour, shown, scores))
+        rows.append((f"{method}\nseed {entry.cell.seed}", colour, shown, scores))
         rows.append(("error", colour, errors, [""] * len(names)))
     known = [picture for _, _, row, _ in rows for picture in row if picture is not None]
     if len(rows) == 1 or not known:

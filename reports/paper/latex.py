@@ -28,7 +28,7 @@ def escape(text: str) -> str:
 
 def table(made: Table) -> str:
     """A `table*` with its caption, label and notes. A wide one is scaled to the width of the text."""
-    columns = "l" + ("l" if made.detailed else "") + "r" * len(made.heads)
+    columns = "l" * len(made.titles) + "r" * len(made.heads)
     lines = [
         PREAMBLE + r"\begin{table*}[htbp]",
         r"\centering\small",
@@ -45,21 +45,20 @@ def table(made: Table) -> str:
         given = [rf"{{\scriptsize {escape(row.given)}}}"] if made.detailed else []
         lines.append(" & ".join([label, *given, *map(_cell, row.numbers, made.heads)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}"]
-    notes = [rf"$^{{{letter}}}$ {escape(text)}." for letter, text in made.notes]
-    notes = [rf"{_raised(sign)} {escape(text)}." for sign, text in made.symbols] + notes
+    notes = [rf"{_raised(sign)} {escape(text)}." for sign, text in made.below]
     if below := [*notes, *map(escape, made.remarks)]:
         lines.append(r"\par\vspace{3pt}\parbox{\linewidth}{\scriptsize " + " ".join(below) + "}")
     return "\n".join([*lines, r"\end{table*}", ""])
 
 
 def _heading(made: Table) -> list[str]:
-    lead = 2 if made.detailed else 1
+    lead = len(made.titles)
     spans, rules, at = [""] * lead, [], lead + 1
     for text, n in made.groups:
         spans.append(rf"\multicolumn{{{n}}}{{c}}{{{escape(text)}}}")
         rules += [rf"\cmidrule(lr){{{at}-{at + n - 1}}}"] if text else []
         at += n
-    titles = [escape(made.stub), *(["given"] if made.detailed else []), *map(_head, made.heads)]
+    titles = [*map(escape, made.titles), *map(_head, made.heads)]
     above = [" & ".join(spans) + r" \\", *rules] if any(head.group for head in made.heads) else []
     return [*above, " & ".join(titles) + r" \\"]
 
@@ -71,10 +70,11 @@ def _head(head: Head) -> str:
 
 
 def _cell(cell: Number, head: Head) -> str:
-    text = _italic(escape(cell.text), head)
-    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
+    shown = cell.shown
+    text = _italic(escape(shown.text), head)
+    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[shown.mark]
     text += _raised(cell.signs, cell.notes)
-    return rf"\unposedspread{{{text}}}{{{escape(cell.spread)}}}" if cell.spread else text
+    return rf"\unposedspread{{{text}}}{{{escape(shown.spread)}}}" if shown.spread else text
 
 
 def _italic(text: str, head: Head) -> str:
@@ -82,7 +82,7 @@ def _italic(text: str, head: Head) -> str:
 
 
 def _raised(signs: str, notes: Sequence[str] = ()) -> str:
-    mark = "".join({"†": r"\dagger ", "×": r"\times "}[sign] for sign in signs) + ",".join(dict.fromkeys(notes))
+    mark = signs.replace("†", r"\dagger ").replace("×", r"\times ") + ",".join(dict.fromkeys(notes))
     return f"$^{{{mark}}}$" if mark else ""
 
 

@@ -53,14 +53,10 @@ def ink(k: int) -> dict[str, Any]:
 
 def files(figure: Figure) -> dict[str, bytes]:
     """The figure as `pdf` and as `svg`, without dates."""
-    metadata = {
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "svg": {"Date": None, "Creator": None},
-    }
     found = {}
-    for kind, facts in metadata.items():
+    for kind, dated in (("pdf", ("CreationDate", "Creator", "Producer")), ("svg", ("Date", "Creator"))):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=facts)
+        figure.savefig(buffer, format=kind, metadata=dict.fromkeys(dated))
         found[kind] = buffer.getvalue()
     return found
 

@@ -10,11 +10,10 @@ from bench.degrade import CLEAN
 from bench.record import ROTATION
 from reports.analysis.columns import column
 from reports.analysis.entries import IOU, PSNR, REGISTERED, counted
-from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
 from reports.analysis.questions import Setting
 from reports.analysis.robustness import SUCCESS, Curve, Level, by_kind, show, show_area
-from reports.analysis.table import Head, Number, Row, Table
+from reports.analysis.table import Footnotes, Head, Number, Row, Table
 from reports.naming import slug
 from reports.paper.published import Library
 
@@ -64,7 +63,7 @@ def _aggregated(board: Board, file: str, what: str, rows: Sequence[Row]) -> Tabl
         rows=tuple(
             replace(row, numbers=_numbers(row, shown, notes), apart=row.apart and row is not rows[0]) for row in rows
         ),
-        notes=tuple(notes),
+        notes=notes.lines,
     )  # fmt: skip
 
 
@@ -112,7 +111,7 @@ def bearing(curves: Sequence[Curve], library: Library) -> list[Table]:
                 "A method breaks between the last severity at which half of its "
                 "cells succeed and the first at which fewer do. Below an area: what it would be if the curve were as "
                 "low, or as high, between two severities as at either of them.",
-                rows=rows, notes=tuple(notes), remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
+                rows=rows, notes=notes.lines, remarks=(library.missing["noise"],) if kind == "gaussian_noise" else (),
             )
         )  # fmt: skip
     return found

@@ -8,19 +8,15 @@ from reports.text import comma_separated, escape
 
 def markdown(made: Table) -> str:
     """Best in bold, second in italics; published numbers are in columns that say so."""
-    titles = [escape(made.stub), *(["given"] if made.detailed else []), *map(_title, made.heads)]
-    lines = [f"**{escape(made.caption)}**", "", _line(titles), _line(["---"] * len(titles))]
+    titles = [*map(escape, made.titles), *map(_title, made.heads)]
+    rows = [titles, ["---"] * len(titles)]
     for row in made.rows:
         label, given = escape(row.label) + _raised("†" if row.tuned_on else ""), escape(row.given)
-        lines.append(_line([label, *([given] if made.detailed else []), *map(_cell, row.numbers)]))
-    notes = [f"{letter}: {escape(text)}" for letter, text in made.notes]
-    notes = [f"{sign}: {text}" for sign, text in made.symbols] + notes
-    lines += ["", *(f"- {note}" for note in notes), *(f"- {escape(remark)}" for remark in made.remarks)]
+        rows.append([label, *([given] if made.detailed else []), *map(_cell, row.numbers)])
+    lines = [f"**{escape(made.caption)}**", "", *(f"| {' | '.join(row)} |" for row in rows)]
+    lines += ["", *(f"- {sign}: {escape(text)}" for sign, text in made.below)]
+    lines += [f"- {escape(remark)}" for remark in made.remarks]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _title(head: Head) -> str:
@@ -30,8 +26,9 @@ def _title(head: Head) -> str:
 
 
 def _cell(cell: Number) -> str:
-    text = {"best": f"**{cell.text}**", "second": f"*{cell.text}*", "": cell.text}[cell.mark]
-    return " ".join(filter(None, [text + _raised(cell.signs, cell.notes), escape(cell.spread)]))
+    shown = cell.shown
+    text = {"best": f"**{shown.text}**", "second": f"*{shown.text}*", "": shown.text}[shown.mark]
+    return " ".join(filter(None, [text + _raised(cell.signs, cell.notes), escape(shown.spread)]))
 
 
 def _raised(signs: str, notes: tuple[str, ...] = ()) -> str:
@@ -46,15 +43,8 @@ def table(made: Table) -> str:
     return comma_separated(heads, (_values(row, head, cell, dict(made.notes)) for row, head, cell in pairs))
 
 
-def _number(text: str) -> str:
-    """As programs read it."""
-    return text.replace("−", "-").replace("∞", "inf")
-
-
 def _values(row: Row, head: Head, cell: Number, said: dict[str, str]) -> list[str]:
     words = head.text.replace("\n", " ")
-    notes = [said[letter] for letter in (*head.notes, *cell.notes)]
-    return [
-        row.label, row.given, head.group, words, _number(cell.text), _number(cell.spread), cell.mark,
-        head.source, "yes" if cell.failed else "", "; ".join(notes),
-    ]  # fmt: skip
+    numbers = [text.replace("−", "-").replace("∞", "inf") for text in (cell.shown.text, cell.shown.spread)]
+    failed, notes = "yes" if cell.failed else "", [said[letter] for letter in (*head.notes, *cell.notes)]
+    return [row.label, row.given, head.group, words, *numbers, cell.shown.mark, head.source, failed, "; ".join(notes)]

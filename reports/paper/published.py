@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -30,7 +30,7 @@ class Published:
     stage: str = ""  # of ours, the one that its novel views stand beside
     stage_note: str = ""  # why, where the source does not say
     caution: str = ""
-    comparable: tuple[str, ...] = ()  # columns for which a difference means something
+    comparable: Sequence[str] = ()  # columns for which a difference means something
 
     def value(self, scene: str, column: str) -> Decimal | None:
         """Of one of our scenes, `nerf_synthetic/chair`."""
@@ -54,8 +54,8 @@ class Noise:
     source: str
     read: Read
     scene: str
-    sigma: tuple[Decimal, ...]
-    rotation: tuple[Decimal, ...]
+    sigma: Sequence[Decimal]
+    rotation: Sequence[Decimal]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def library() -> Library:
     raw = tomllib.loads((files("reports.paper") / "published.toml").read_text(encoding="utf-8"), parse_float=Decimal)
     return Library(
         published=tuple(_published(each) for each in raw["published"]),
-        noise=tuple(_noise(each) for each in raw["noise"]),
+        noise=tuple(Noise(**each) for each in raw["noise"]),
         missing={each["what"]: each["why"] for each in raw["missing"]},
     )
 
@@ -78,8 +78,4 @@ def library() -> Library:
 def _published(raw: dict[str, Any]) -> Published:
     columns = raw.pop("columns")
     scenes = {name: dict(zip(columns, values, strict=True)) for name, values in raw.pop("scenes").items()}
-    return Published(**raw | {"scenes": scenes, "comparable": tuple(raw.get("comparable", ()))})
-
-
-def _noise(raw: dict[str, Any]) -> Noise:
-    return Noise(sigma=tuple(raw.pop("sigma")), rotation=tuple(raw.pop("rotation")), **raw)
+    return Published(**raw, scenes=scenes)

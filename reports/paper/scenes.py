@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,11 +15,10 @@ from reports.analysis import entries as cells
 from reports.analysis import leaderboard
 from reports.analysis.columns import STAGES, Column
 from reports.analysis.entries import Entry
-from reports.analysis.footnotes import Footnotes
 from reports.analysis.leaderboard import Board
 from reports.analysis.questions import Setting
 from reports.analysis.scorebook import Scorebook
-from reports.analysis.table import Head, Number, Row, Table
+from reports.analysis.table import Footnotes, Head, Number, Row, Table
 from reports.paper.published import Library, Published
 
 PUBLISHED_AS = {"psnr": "psnr", "ssim": "ssim", "lpips_alex": "lpips", "iou": "iou",
@@ -43,15 +42,15 @@ def tables(entries: Sequence[Entry], book: Scorebook, library: Library) -> Itera
 
 def main_methods(entries: Sequence[Entry]) -> list[Entry]:
     """Without variants of a method that is there itself: those have a table of ablations."""
-    labels = {entry.method for entry in entries}
-    return [entry for entry in entries if split_label(entry.method)[0] not in labels - {entry.method}]
+    labels = {entry.cell.method for entry in entries}
+    return [entry for entry in entries if split_label(entry.cell.method)[0] not in labels - {entry.cell.method}]
 
 
 def _by_setting(
     entries: Sequence[Entry], book: Scorebook, library: Library, names: Sequence[str], file: str, what: str,
     missing: str,
 ) -> Iterator[Table]:  # fmt: skip
-    clean = main_methods([entry for entry in entries if entry.degradation == CLEAN])
+    clean = main_methods([entry for entry in entries if entry.cell.degradation == CLEAN])
     groups = cells.by_setting(clean)
     for setting, each in groups.items():
         measured = [name for name in names if any(cells.value(entry.result, name) is not None for entry in each)]
@@ -64,20 +63,16 @@ def _by_setting(
             yield _Scenes(setting, boards, given, library).table(file + setting.suffix(groups), what, missing)
 
 
-@dataclass
 class _Scenes:
     """One table in the making."""
 
-    setting: Setting
-    boards: Mapping[str, Board]  # scene -> its leaderboard
-    given: Mapping[str, str]  # method -> in words
-    library: Library
-
-    def __post_init__(self) -> None:
-        self.notes = Footnotes()
-        kept = {head.key: head for board in self.boards.values() for head in board.heads}
-        self.columns = list(kept.values())
-        self.beside = [p for p in self.library.published if any(self._has(p, head.column) for head in self.columns)]
+    def __init__(
+        self, setting: Setting, boards: Mapping[str, Board], given: Mapping[str, str], library: Library
+    ) -> None:
+        """`boards`: scene -> its leaderboard; `given`: method -> in words."""
+        self.setting, self.boards, self.given, self.notes = setting, boards, given, Footnotes()
+        self.columns = {head.key: head for board in boards.values() for head in board.heads}.values()
+        self.beside = [p for p in library.published if any(self._has(p, head.column) for head in self.columns)]
 
     def table(self, file: str, what: str, missing: str) -> Table:
         columns = list(self._columns())
@@ -95,7 +90,7 @@ class _Scenes:
         )
         remarks = (missing,) if any(published.ours == "gnerf" for published in self.beside) else ()
         remarks += ("A gap is ours minus published.",) if any(head.source == "gap" for head in heads) else ()
-        return Table(name=file, caption=caption, stub="scene", heads=heads, rows=tuple(rows), notes=tuple(self.notes),
+        return Table(name=file, caption=caption, stub="scene", heads=heads, rows=tuple(rows), notes=self.notes.lines,
                      remarks=remarks)  # fmt: skip
 
     def _columns(self) -> Iterator[tuple[Head, Callable[[str], Number]]]:
@@ -129,7 +124,8 @@ class _Scenes:
 
     def _gap(self, head: Head, published: Published, scene: str) -> Number:
         assert head.column
-        ours, theirs = self._number(head, published.ours, scene).sort, _theirs(published, head.column, scene).sort
+        ours = self._number(head, published.ours, scene).shown.sort
+        theirs = _theirs(published, head.column, scene).shown.sort
         return Number() if ours is None or theirs is None else Number.plain(head.column.signed(ours - theirs))
 
     def _number(self, head: Head, method: str, scene: str) -> Number:
@@ -171,7 +167,7 @@ def _theirs(published: Published, column: Column, scene: str) -> Number:
 
 def _mean(numbers: Sequence[Number], head: Head) -> Number:
     """Where every scene has a number; of the published, over the same scenes, by arithmetic."""
-    known = [number.sort for number in numbers if number.sort is not None]
+    known = [number.shown.sort for number in numbers if number.shown.sort is not None]
     if head.source == "gap":
         return Number.plain("")
     assert head.column

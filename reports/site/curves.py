@@ -33,11 +33,8 @@ def series(rows: Log) -> dict[str, Points]:
 
 def _points(pairs: Sequence[tuple[Any, Any]]) -> Points:
     """Finite pairs in order of time; what is no number, as of a line torn by a kill, is left out."""
-    try:
-        points = np.array(pairs, dtype=float)  # None becomes NaN
-    except (TypeError, ValueError):
-        points = np.array([pair for pair in pairs if all(isinstance(v, int | float) for v in pair)], dtype=float)
-    points = points.reshape(-1, 2)
+    kept = [pair for pair in pairs if all(isinstance(value, int | float) for value in pair)]
+    points = np.array(kept, dtype=float).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
     return points[np.argsort(points[:, 0], kind="stable")]
 

@@ -17,8 +17,8 @@ from bench.record import ROTATION
 from reports.analysis import entries as analysed
 from reports.analysis.columns import COLUMNS, STAGES, Column, column
 from reports.analysis.entries import IOU, PSNR, Entry
-from reports.analysis.footnotes import Footnotes
 from reports.analysis.questions import degradation_order
+from reports.analysis.table import Footnotes
 from reports.site.curves import Log
 
 WORST = 5
@@ -134,24 +134,24 @@ def _stages(entry: Entry) -> dict[str, Any] | None:
     if not names:
         return None
     footnotes = Footnotes()
+
+    def number(name: str) -> tuple[str, bool, str]:
+        found = analysed.value(result, name)
+        if found is not None:
+            return column(name).show(found), bool(analysed.flags_of(result, name)), ""
+        why = f"{column(name).label}: {analysed.absence(result, name)}"
+        return ("—", False, footnotes.letter(why)) if name in COLUMNS else ("", False, "")
+
     rows = []
     for quantity in dict.fromkeys(name.rpartition("/")[2] for name in COLUMNS if _stage(name)):
-        held = [(f"nvs/{stage}/{quantity}", analysed.value(result, f"nvs/{stage}/{quantity}")) for stage in names]
-        known = [name for name, _ in held if name in result.metrics or name in result.absent]
+        held = [f"nvs/{stage}/{quantity}" for stage in names]
+        known = [name for name in held if name in result.metrics or name in result.absent]
         if known:
-            rows.append((COLUMNS[known[0]], [_of_stage(entry, name, number, footnotes) for name, number in held]))
+            rows.append((COLUMNS[known[0]], list(map(number, held))))
     for stage in STAGES:
         if stage not in names and f"nvs/{stage}" in result.absent:
             footnotes.letter(f"not {stage}: {result.absent[f'nvs/{stage}']}")
-    return {"names": names, "rows": rows, "footnotes": footnotes}
-
-
-def _of_stage(entry: Entry, name: str, number: float | None, footnotes: Footnotes) -> tuple[str, bool, str]:
-    if number is not None:
-        return column(name).show(number), bool(analysed.flags_of(entry.result, name)), ""
-    if name in COLUMNS:
-        return "—", False, footnotes.letter(f"{column(name).label}: {analysed.absence(entry.result, name)}")
-    return "", False, ""
+    return {"names": names, "rows": rows, "footnotes": footnotes.lines}
 
 
 def _stage(name: str) -> str:

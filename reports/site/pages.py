@@ -20,7 +20,6 @@ from reports.pictures import Album, Picture, View, typical
 from reports.site import chart, curves, details, figures, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
-from reports.site.template_environment import Render
 
 CURVES = 12  # of one fit
 
@@ -39,7 +38,12 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
         yield f"assets/{name}", (files("reports.site") / "assets" / name).read_text(encoding="utf-8")
     entries: Sequence[Entry] = facts["entries"]
     places = _places(entries)
-    render = Render(template_environment.environment(facts, places))
+    templates = template_environment.environment(facts, places)
+
+    def render(name: str, path: str = "", **told: Any) -> tuple[str, str]:
+        path = path or f"{name}.html"
+        return path, templates.get_template(f"{name}.html.j2").render(root="../" * path.count("/"), here=path, **told)
+
     yield render(
         "index",
         covers=_covers(entries, album),
@@ -142,7 +146,7 @@ def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
     found = []
     for name, title in (("psnr", "Training PSNR (dB)"), ("loss", "Training loss")):
         held = [entry for entry in ordered if name in learnt[entry.page]]
-        series = {f"{e.method}, seed {e.seed}": (e.method, learnt[e.page][name]) for e in held}
+        series = {f"{e.cell.method}, seed {e.cell.seed}": (e.cell.method, learnt[e.page][name]) for e in held}
         found += [chart.learning(title, series, log=name == "loss")] if series else []
     return found
 
@@ -166,7 +170,7 @@ def _cell(
 
 def _one(entry: Entry, name: str, points: curves.Points) -> chart.Chart:
     log = "loss" in name.split("/") and bool((points[:, 1] > 0).all())
-    return chart.learning(name, {name: (entry.method, points)}, log=log)
+    return chart.learning(name, {name: (entry.cell.method, points)}, log=log)
 
 
 def _viewer(view: View) -> Facts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,25 +15,20 @@ class Relatives:
     """Cells that differ from a given one in one thing only: what a reader goes to next."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self.cells = {_key(entry): entry for entry in entries}
+        self.cells = {entry.cell: entry for entry in entries}
         self.names = {
             "method": list(analysed.by_method(entries)),
             "degradation": list(analysed.by_degradation(entries)),
             "scene": list(analysed.by_scene(entries)),
-            "seed": sorted({entry.seed for entry in entries}),
+            "seed": sorted({entry.cell.seed for entry in entries}),
         }
         self.before = {after.page: before for before, after in pairwise(entries)}
         self.after = {before.page: after for before, after in pairwise(entries)}
 
     def of(self, entry: Entry) -> dict[str, Any]:
-        key = _key(entry)
         rows = []
-        for place, (what, names) in enumerate(self.names.items()):
-            found = [(str(name), self.cells.get((*key[:place], name, *key[place + 1 :]))) for name in names]
+        for what, names in self.names.items():
+            found = [(str(name), self.cells.get(replace(entry.cell, **{what: name}))) for name in names]
             held = [(name, other) for name, other in found if other is not None]
             rows += [(what, held)] if len(held) > 1 else []
         return {"rows": rows, "before": self.before.get(entry.page), "after": self.after.get(entry.page)}
-
-
-def _key(entry: Entry) -> tuple[Any, ...]:
-    return entry.method, entry.degradation, entry.scene, entry.seed

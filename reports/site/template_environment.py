@@ -23,18 +23,6 @@ from reports.pictures import ERROR_FULL
 PALETTE = 7  # colours of methods before dashes tell them apart
 
 
-class Render:
-    """Renders a template to (path, text), with the way back to the site's root."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-
-    def __call__(self, template: str, path: str = "", **facts: Any) -> tuple[str, str]:
-        path = path or f"{template}.html"
-        root = "../" * path.count("/")
-        return path, self.environment.get_template(f"{template}.html.j2").render(root=root, here=path, **facts)
-
-
 def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Environment:
     made = text.environment("reports.site", autoescape=True)
     first = {question.scene: path for question, path in reversed(list(places.items()))}

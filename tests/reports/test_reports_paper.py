@@ -144,8 +144,8 @@ def test_a_published_number_stands_beside_ours_with_the_gap_and_its_source(tmp_p
     table = table_of(written(tmp_path, chair(0, 28.0), chair(1, 29.0)), "novel_views_refined")
     ours, theirs, gap = (column_of(table, "PSNR", text) for text in ("gnerf", "GNeRF", "gap to GNeRF"))
     (row,) = table.rows
-    assert (row.numbers[ours].text, row.numbers[ours].spread) == ("29.10", "[28.60 … 29.60]")
-    assert (row.numbers[theirs].text, row.numbers[gap].text) == ("31.30", "−2.20")
+    assert (row.numbers[ours].shown.text, row.numbers[ours].shown.spread) == ("29.10", "[28.60 … 29.60]")
+    assert (row.numbers[theirs].shown.text, row.numbers[gap].shown.text) == ("31.30", "−2.20")
     assert [table.heads[k].source for k in (ours, theirs, gap)] == ["ours", "published", "gap"]
     said = dict(table.notes)
     assert "re-run from the authors' code by IR-NeRF" in said[table.heads[theirs].notes[0]]
@@ -191,8 +191,8 @@ def test_a_published_number_never_enters_a_mean_of_ours(tmp_path):
     table = table_of(written(tmp_path, chair(0, 30.0), lego), "novel_views_refined")
     mean = table.rows[-1]
     assert mean.label == "mean of 2 scenes"
-    assert mean.numbers[column_of(table, "PSNR", "gnerf")].text == "25.60"
-    assert mean.numbers[column_of(table, "PSNR", "GNeRF")].text == f"{(31.30 + 28.52) / 2:.2f}"
+    assert mean.numbers[column_of(table, "PSNR", "gnerf")].shown.text == "25.60"
+    assert mean.numbers[column_of(table, "PSNR", "GNeRF")].shown.text == f"{(31.30 + 28.52) / 2:.2f}"
 
 
 def test_a_failure_is_a_dagger_with_its_reason_and_leaves_no_mean(tmp_path):
@@ -201,9 +201,9 @@ def test_a_failure_is_a_dagger_with_its_reason_and_leaves_no_mean(tmp_path):
     )
     table = table_of(entries, "novel_views_aligned")
     cell = table.rows[1].numbers[0]
-    assert (cell.text, cell.failed) == ("—", True)  # no cell of `b` says what its mean colour is worth
+    assert (cell.shown.text, cell.failed) == ("—", True)  # no cell of `b` says what its mean colour is worth
     assert dict(table.notes)[cell.notes[0]] == "m, b: timeout in fit: killed"
-    assert table.rows[2].numbers[0].text == "—"
+    assert table.rows[2].numbers[0].shown.text == "—"
     assert r"$^{\times " in latex.table(table)
     assert "<sup>×" in plain.markdown(table)
 
@@ -218,7 +218,7 @@ def test_stages_have_tables_of_their_own_and_so_has_agreement_with_colmap(suite)
 
 def test_variants_stand_in_the_ablation_and_not_among_the_methods(suite):
     entries = read(suite)
-    assert "colmap_nerf[mapper=global]" not in {entry.method for entry in scenes.main_methods(entries)}
+    assert "colmap_nerf[mapper=global]" not in {entry.cell.method for entry in scenes.main_methods(entries)}
     made = tables(entries, Scorebook(entries), library())
     (table,) = (t for t in made if t.name.startswith("ablation_colmap_nerf") and not t.name.endswith("_colmap"))
     assert [row.label for row in table.rows] == ["colmap_nerf", "colmap_nerf[mapper=global]"]
@@ -226,7 +226,7 @@ def test_variants_stand_in_the_ablation_and_not_among_the_methods(suite):
 
 def test_the_published_noise_has_a_table_of_its_own():
     (table,) = methods.noise(library())
-    assert [cell.text for cell in table.rows[0].numbers] == ["0.119", "0.190", "0.363", "1.784"]
+    assert [cell.shown.text for cell in table.rows[0].numbers] == ["0.119", "0.190", "0.363", "1.784"]
     assert all(head.source == "published" for head in table.heads)
 
 
@@ -341,7 +341,7 @@ def test_cells_without_success_are_a_dagger_with_their_number_in_the_table_of_ro
     )
     table = table_of(entries, "robustness_flat")
     cells = [cell for head, cell in zip(table.heads, table.rows[0].numbers, strict=True) if head.group == "success ↑"]
-    assert [(cell.text, cell.failed) for cell in cells] == [("100 %", False), ("33 %", True)]
+    assert [(cell.shown.text, cell.failed) for cell in cells] == [("100 %", False), ("33 %", True)]
     assert [dict(table.notes)[letter] for letter in cells[1].notes] == ["2 of 3 cells did not succeed"]
     assert not any(cell.failed for cell in table.rows[0].numbers if cell not in cells)
 

@@ -18,7 +18,7 @@ from reports import naming, pictures
 from reports.analysis.columns import COLUMNS, HEADLINE, column
 from reports.analysis.entries import read
 from reports.build import build
-from reports.site import curves, details, orbit
+from reports.site import curves, details, orbit, relatives
 
 
 class Page(HTMLParser):
@@ -71,7 +71,7 @@ def site(report) -> dict[str, Page]:
 def cell_page(suite: Path, site: dict[str, Page], scene: str, method: str) -> Page:
     """Of the clean capture, seed 0."""
     wanted = (scene, "clean", method, 0)
-    cells = {entry.page: entry.result.cell for entry in read(suite)}
+    cells = {entry.page: entry.cell for entry in read(suite)}
     return next(site[p] for p, c in cells.items() if (c.scene, c.degradation, c.method, c.seed) == wanted)
 
 
@@ -287,7 +287,7 @@ def test_the_viewer_is_told_every_stage_that_was_kept_in_order(tmp_path):
 
 
 def test_the_drawing_in_three_dimensions_keeps_every_camera_where_it_is(suite):
-    entry = next(e for e in read(suite) if e.result.cell.scene == "blocks" and e.method == "gnerf")
+    entry = next(e for e in read(suite) if e.cell.scene == "blocks" and e.cell.method == "gnerf")
     drawn = orbit.orbit(entry)
     assert isinstance(drawn, dict)
     held = read_json(entry.folder / "cameras.json")
@@ -316,10 +316,10 @@ def test_a_single_camera_and_estimates_that_are_no_numbers_are_drawn(tmp_path):
 
 
 def test_the_middle_seed_stands_for_a_method(site, suite):
-    blocks = [e for e in read(suite) if (e.result.cell.scene, e.result.cell.degradation) == ("blocks", "clean")]
-    chosen = pictures.typical([e for e in blocks if e.method == "gnerf"])
+    blocks = [e for e in read(suite) if (e.cell.scene, e.cell.degradation) == ("blocks", "clean")]
+    chosen = pictures.typical([e for e in blocks if e.cell.method == "gnerf"])
     assert chosen is not None
-    assert chosen.seed == 2  # of 27, 26, 25, 24, 23 dB, and one without an answer
+    assert chosen.cell.seed == 2  # of 27, 26, 25, 24, 23 dB, and one without an answer
     strips = [attrs["alt"] for tag, attrs in site["scenes/blocks.html"].tags if tag == "img" and attrs.get("alt")]
     assert [alt for alt in strips if alt.startswith("gnerf, seed") and "h002" in alt] == [
         "gnerf, seed 2: h002 aligned, 25.00 dB"
@@ -333,11 +333,11 @@ def test_where_nothing_was_rendered_the_middle_rotation_error_stands_for_a_metho
         write_cell(tmp_path, replace(found, metrics=poses), files=False)
     chosen = pictures.typical(read(tmp_path))
     assert chosen is not None
-    assert chosen.seed == 2
+    assert chosen.cell.seed == 2
 
 
 def test_curves_are_those_of_the_log_and_a_torn_line_is_dropped(suite):
-    entry = next(e for e in read(suite) if e.method == "nerf")
+    entry = next(e for e in read(suite) if e.cell.method == "nerf")
     found = curves.headline(curves.series(read_log(entry.folder)))
     assert list(found) == ["psnr", "loss"]
     assert len(found["psnr"]) == 100
@@ -348,10 +348,21 @@ def test_curves_are_those_of_the_log_and_a_torn_line_is_dropped(suite):
 
 def test_a_command_runs_the_cells_again(suite):
     entries = read(suite)
-    cell = next(e for e in entries if e.method == "colmap_nerf[mapper=global]").result.cell
+    cell = next(e for e in entries if e.cell.method == "colmap_nerf[mapper=global]").cell
     assert details.command([cell]) == (
         "unposed run -s blocks -d clean -m 'colmap_nerf[mapper=global]' --seeds 0 --effort quick"
     )
+
+
+def test_relatives_differ_from_a_cell_in_one_thing_only(tmp_path):
+    quick = done("s", "clean", "m", 0, rotation=1.0, psnr=30.0)
+    for result in (quick, *(replace(quick, cell=replace(quick.cell, seed=k, effort="full")) for k in (1, 2))):
+        write_cell(tmp_path / "suite", result, files=False)
+    entries = read(tmp_path / "suite")
+    related = relatives.Relatives(entries)
+    found = {entry.cell.seed: related.of(entry)["rows"] for entry in entries}
+    assert found[0] == []  # the others are of another effort
+    assert [(what, [name for name, _ in others]) for what, others in found[1]] == [("seed", ["1", "2"])]
 
 
 def test_headline_columns_are_defined_and_an_unknown_one_keeps_its_name():

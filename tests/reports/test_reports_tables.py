@@ -9,10 +9,11 @@ from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
 from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
-from reports.analysis import footnotes, heat, leaderboard, robustness, tradeoff
+from reports.analysis import heat, leaderboard, robustness, tradeoff
 from reports.analysis.entries import MEAN_COLOUR, PSNR, read
 from reports.analysis.findings import finding
 from reports.analysis.scorebook import Scorebook
+from reports.analysis.table import Footnotes
 from reports.analysis.verdict import verdict
 
 
@@ -42,9 +43,12 @@ def entries_of(tmp_path, results):
 
 def test_best_and_second_are_marked_among_methods_that_see_no_poses(suite):
     board = board_of(read(suite), "blocks")
-    marks = {row.label: numbers(board, row.label)["nvs/aligned/psnr"].mark for row in board.rows if row.numbers}
+    marks = {row.label: numbers(board, row.label)["nvs/aligned/psnr"].shown.mark for row in board.rows if row.numbers}
     assert marks == {"colmap_nerf": "best", "gnerf": "second", "colmap_nerf[mapper=global]": "", "nerf": ""}
-    assert numbers(board, "nerf")["nvs/aligned/psnr"].sort > numbers(board, "colmap_nerf")["nvs/aligned/psnr"].sort
+    assert (
+        numbers(board, "nerf")["nvs/aligned/psnr"].shown.sort
+        > numbers(board, "colmap_nerf")["nvs/aligned/psnr"].shown.sort
+    )
     assert [row.given_poses for row in board.rows] == [False] * 4 + [True]
     assert "true poses" in board.rows[-1].given
 
@@ -57,22 +61,22 @@ def test_a_lucky_seed_in_three_is_not_marked(tmp_path):
         done("s", "clean", "slower", 0, rotation=2, psnr=29),
     ]
     board = board_of(entries_of(tmp_path, results), "s")
-    assert numbers(board, "lucky")["nvs/aligned/psnr"].mark == ""
-    assert numbers(board, "steady")["nvs/aligned/psnr"].mark == "best"
+    assert numbers(board, "lucky")["nvs/aligned/psnr"].shown.mark == ""
+    assert numbers(board, "steady")["nvs/aligned/psnr"].shown.mark == "best"
 
 
 @pytest.mark.parametrize("psnrs", [(30.0,), (30.0, 30.0)])
 def test_nothing_is_best_where_nothing_is_worse(tmp_path, psnrs):
     results = [done("s", "clean", f"m{k}", 0, rotation=1, psnr=psnr) for k, psnr in enumerate(psnrs)]
     board = board_of(entries_of(tmp_path, results), "s")
-    assert {number.mark for row in board.rows for number in row.numbers} == {""}
+    assert {number.shown.mark for row in board.rows for number in row.numbers} == {""}
 
 
 def test_a_failure_is_a_row_with_its_status_and_reason(suite):
     rows = {row.label: row for row in board_of(read(suite), "blocks-plain").rows}
     assert rows["colmap_nerf"].tally == (("collapsed", "collapsed"),)
     assert rows["colmap_nerf"].reasons == ("collapsed in fit: no model: too few matches",)
-    assert numbers(board_of(read(suite), "blocks-plain"), "colmap_nerf")[ROTATION].text == "180.00"
+    assert numbers(board_of(read(suite), "blocks-plain"), "colmap_nerf")[ROTATION].shown.text == "180.00"
     gnerf = next(row for row in board_of(read(suite), "blocks").rows if row.label == "gnerf")
     assert gnerf.tally == (("solved", "3 solved"), ("answered", "2 answered, not solved"), ("timeout", "1 timeout"))
     assert gnerf.reasons == ("seed 5 timeout in fit: killed after 900 s",)
@@ -80,19 +84,19 @@ def test_a_failure_is_a_row_with_its_status_and_reason(suite):
 
 def test_few_seeds_show_their_range_and_five_an_interval(suite):
     board = board_of(read(suite), "blocks")
-    assert numbers(board, "colmap_nerf")["nvs/aligned/psnr"].spread == "[31.00 … 32.00]"
-    assert numbers(board, "colmap_nerf")["pose/registered"].spread == "all equal"
-    interval = numbers(board, "gnerf")["nvs/aligned/psnr"].spread
+    assert numbers(board, "colmap_nerf")["nvs/aligned/psnr"].shown.spread == "[31.00 … 32.00]"
+    assert numbers(board, "colmap_nerf")["pose/registered"].shown.spread == "all equal"
+    interval = numbers(board, "gnerf")["nvs/aligned/psnr"].shown.spread
     low, high = (float(text) for text in interval.strip("[]").split(", "))
     assert 12.5 <= low < 24.5 < high <= 27  # one of six failed, and is charged 12.5
-    assert numbers(board, "gnerf")["nvs/aligned/psnr successes"].spread == "[25.00 … 27.00]"
+    assert numbers(board, "gnerf")["nvs/aligned/psnr successes"].shown.spread == "[25.00 … 27.00]"
 
 
 def test_an_absent_metric_has_its_reason_and_a_flag_its_note(suite):
     board = board_of(read(suite), "blocks")
     notes = dict(board.notes)
     absent = numbers(board, "nerf")["nvs/aligned/lpips_alex"]
-    assert absent.text == "—"
+    assert absent.shown.text == "—"
     assert [notes[letter] for letter in absent.notes] == ["no LPIPS: no AlexNet backbone: pass --lpips PATH"]
     flagged = numbers(board, "colmap_nerf[mapper=global]")["nvs/aligned/psnr"]
     assert flagged.flagged
@@ -111,14 +115,17 @@ def test_a_stage_that_is_wholly_absent_says_why(tmp_path):
 
 def test_what_is_not_finite_is_shown_flagged_and_never_best(suite):
     shown = numbers(board_of(read(suite), HOSTILE), "gnerf")
-    assert (shown["pose/rotation_deg_median"].text, shown["nvs/aligned/psnr"].text) == ("180.00", "∞")
+    assert (shown["pose/rotation_deg_median"].shown.text, shown["nvs/aligned/psnr"].shown.text) == ("180.00", "∞")
     assert shown["pose/rotation_deg_median"].flagged
-    assert (shown["pose/translation_relative"].text, shown["pose/translation_relative"].sort) == ("NaN", None)
+    assert (shown["pose/translation_relative"].shown.text, shown["pose/translation_relative"].shown.sort) == (
+        "NaN",
+        None,
+    )
 
 
 def test_silhouettes_show_iou_in_place_of_colour_scores(suite):
     board = board_of(read(suite), "blocks", "silhouette")
-    assert numbers(board, "gnerf")["nvs/aligned/iou"].text == "0.830"
+    assert numbers(board, "gnerf")["nvs/aligned/iou"].shown.text == "0.830"
 
 
 def test_efforts_protocols_and_colmap_references_never_share_a_table(tmp_path):
@@ -162,7 +169,7 @@ def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind
     ]
     entries = entries_of(tmp_path, results)
     board = board_of(entries, "s")
-    marks = {row.label: numbers(board, row.label)["nvs/aligned/psnr"].mark for row in board.rows}
+    marks = {row.label: numbers(board, row.label)["nvs/aligned/psnr"].shown.mark for row in board.rows}
     assert marks == {"right": "best", "worse": "", "helped": ""}
     (table,) = across(entries)
     assert {each.mark for each in aggregate_of(table, "helped", "nvs/aligned/psnr").figures.values()} == {""}
@@ -320,7 +327,7 @@ def test_methods_are_compared_over_the_scenes_that_all_were_tried_in(tmp_path):
     assert said.startswith("2 scenes · clean (the 1 of 2 scenes that all were tried in): b leads the 2 methods")
     assert {figure.mark for row in across(entries)[0].rows for each in row.numbers
             for figure in each.figures.values()} == {""}  # fmt: skip
-    apart = [entry for entry in entries if (entry.result.cell.scene, entry.method) != ("easy", "b")]
+    apart = [entry for entry in entries if (entry.cell.scene, entry.cell.method) != ("easy", "b")]
     assert "share no scene, so none leads" in "".join(part.text for part in told(apart).findings[0])
 
 
@@ -335,19 +342,19 @@ def test_no_failure_is_cheaper_than_an_answer(tmp_path):
         ended("s", "contrast@5", "gives up", 0, "timeout", "killed"),
     ])  # fmt: skip
     book = Scorebook(entries)
-    spoilt = [entry for entry in entries if entry.result.cell.degradation != "clean"]
-    assert {e.method: book.penalised([e], PSNR).values.tolist() for e in spoilt} == {
+    spoilt = [entry for entry in entries if entry.cell.degradation != "clean"]
+    assert {e.cell.method: book.penalised([e], PSNR).values.tolist() for e in spoilt} == {
         "answers": [12.5],
         "gives up": [12.5],
     }
-    assert {e.method: book.penalised([e], ROTATION).values.tolist() for e in spoilt} == {
+    assert {e.cell.method: book.penalised([e], ROTATION).values.tolist() for e in spoilt} == {
         "answers": [50],
         "gives up": [180],
     }
     (curve,) = [c for c in robustness.curves(entries, book) if c.method == "gives up"]
     assert dict(curve.points(PSNR))[5].value == 12.5
     board = across(entries)[1]
-    assert aggregate_of(board, "gives up", PSNR, "penalised").text == "12.50"
+    assert aggregate_of(board, "gives up", PSNR, "penalised").shown.text == "12.50"
 
 
 def test_a_render_that_failed_is_charged_and_a_method_without_a_field_is_not(tmp_path):
@@ -361,10 +368,10 @@ def test_a_render_that_failed_is_charged_and_a_method_without_a_field_is_not(tmp
     ]
     entries = entries_of(tmp_path, [good, *named])
     book = Scorebook(entries)
-    assert {e.method: book.penalised([e], PSNR).values.tolist() for e in entries} == {
+    assert {e.cell.method: book.penalised([e], PSNR).values.tolist() for e in entries} == {
         "m": [30], "crashes": [12.5], "bare": [],
     }  # fmt: skip
-    assert {e.method: book.penalised([e], ROTATION).values.tolist() for e in entries}["crashes"] == [1]
+    assert {e.cell.method: book.penalised([e], ROTATION).values.tolist() for e in entries}["crashes"] == [1]
 
 
 def test_a_frame_in_doubt_is_explained_where_the_aligned_views_stand(tmp_path):
@@ -376,7 +383,7 @@ def test_a_frame_in_doubt_is_explained_where_the_aligned_views_stand(tmp_path):
     both = [replace(each, metrics={**each.metrics, "pose/frame_tilt_deg": 1.8}) for each in (sure, tilted)]
     board = board_of(entries_of(tmp_path, both), "s")
     shown = numbers(board, "tilted")
-    assert shown["pose/frame_tilt_deg"].text == "1.80"
+    assert shown["pose/frame_tilt_deg"].shown.text == "1.80"
     assert any("two frames" in dict(board.notes)[letter] for letter in shown["nvs/aligned/psnr"].notes)
     assert not shown["nvs/refined/psnr"].notes
     assert "pose/frame_tilt_deg" not in numbers(board_of(entries_of(tmp_path / "sure", both[:1]), "s"), "sure")
@@ -389,7 +396,7 @@ def test_what_solved_nothing_is_neither_bold_nor_ranked_nor_follows(tmp_path):
     ]  # fmt: skip
     entries = entries_of(tmp_path, results)
     board = board_of(entries, "s")
-    assert {number.mark for number in row_of(board, "pretty").numbers} == {""}
+    assert {number.shown.mark for number in row_of(board, "pretty").numbers} == {""}
     assert [(row.label, row.rank) for row in board.rows] == [("right", 1), ("also", 2), ("pretty", None)]
     assert "pretty" not in said_of(entries, "s")
     assert {point.method: point.best for point in tradeoff.costs(entries, Scorebook(entries))[0].points}[
@@ -414,10 +421,10 @@ def test_times_of_fits_on_different_machines_are_not_ranked_together(tmp_path):
         replace(fast, cost={"fit_seconds": 10.0, "threads": 8}), done("s", "clean", "slow", 0, rotation=1, psnr=26),
     ]  # fmt: skip
     entries = entries_of(tmp_path, results)
-    assert numbers(board_of(entries, "s"), "fast")["cost/fit_seconds"].mark == ""
+    assert numbers(board_of(entries, "s"), "fast")["cost/fit_seconds"].shown.mark == ""
     assert all(point.best for point in tradeoff.costs(entries, Scorebook(entries))[0].points)
     alike = [replace(each, cost={"fit_seconds": each.cost["fit_seconds"], "threads": 2}) for each in results]
-    assert numbers(board_of(entries_of(tmp_path, alike), "s"), "fast")["cost/fit_seconds"].mark == "best"
+    assert numbers(board_of(entries_of(tmp_path, alike), "s"), "fast")["cost/fit_seconds"].shown.mark == "best"
 
 
 def test_the_scene_that_a_method_was_tuned_on_bears_a_dagger(tmp_path):
@@ -437,7 +444,7 @@ def test_a_failure_is_charged_what_any_cell_of_the_same_images_states(tmp_path):
         done("s", "clean", "m", 0, rotation=1, psnr=30), ended("s", "jpeg@1", "m", 0, "failed", "broke"),
         ended("s", "silhouette@1", "m", 0, "failed", "broke"), ended("other", "clean", "m", 0, "failed", "broke"),
     ])  # fmt: skip
-    levels = {(e.scene, e.result.cell.degradation): Scorebook(entries).level(e) for e in entries}
+    levels = {(e.cell.scene, e.cell.degradation): Scorebook(entries).level(e) for e in entries}
     assert {cell: level for cell, level in levels.items() if not math.isnan(level)} == {
         ("s", "clean"): 12.5, ("s", "jpeg@1"): 12.5,
     }  # fmt: skip
@@ -460,7 +467,7 @@ def test_a_fit_that_failed_before_it_cost_anything_is_charged_in_the_cost_figure
 
 def test_seeds_are_listed_as_ranges_and_notes_lettered_past_z():
     assert cells.ranges([7, 0, 1, 2, 9, 10]) == "0-2, 7, 9, 10"
-    notes = footnotes.Footnotes()
+    notes = Footnotes()
     assert [notes.letter(str(k)) for k in (*range(28), 0)][-4:] == ["z", "aa", "ab", "a"]
 
 
