@@ -44,6 +44,7 @@ __all__ = [
     "Input",
     "Job",
     "Method",
+    "Place",
     "Pose",
     "PosePrior",
     "RegisteringField",
@@ -204,7 +205,14 @@ class Traits:
 Sink = Callable[[int, Mapping[str, float], Mapping[str, Image]], None]
 
 
+Place = Callable[[str, int, int], None]
+
+
 def _ignore(step: int, values: Mapping[str, float], images: Mapping[str, Image]) -> None:
+    pass
+
+
+def _unseen(phase: str, step: int, steps: int) -> None:
     pass
 
 
@@ -219,9 +227,8 @@ class Job:
     effort: Effort = "quick"
     seconds: float = 900.0  # wall time from `began` on: a fit stops before it is over, or is killed
     began: float = dataclasses.field(default_factory=time.monotonic, repr=False, compare=False)
-    sink: Callable[[int, Mapping[str, float], Mapping[str, Image]], None] = dataclasses.field(
-        default=_ignore, repr=False
-    )
+    sink: Sink = dataclasses.field(default=_ignore, repr=False)
+    place: Place = dataclasses.field(default=_unseen, repr=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -233,6 +240,15 @@ class Job:
     def log(self, step: int, values: Mapping[str, float], images: Mapping[str, Image] | None = None) -> None:
         """Record curves (and preview images) of the fit: they reach log.jsonl, MLflow and the report."""
         self.sink(step, values, images or {})
+
+    def progress(self, phase: str, step: int = 0, steps: int = 0) -> None:
+        """Say where the fit is: `step` of `steps` of the whole fit are done (0 of 0: nobody knows), in a `phase` of one
+        or two words.
+
+        Optional: whoever waits sees it, and a time left that follows from it; nothing else depends on it. It costs next
+        to nothing, so that it may be called at every step.
+        """
+        self.place(phase, step, steps)
 
 
 @dataclass(frozen=True, kw_only=True)

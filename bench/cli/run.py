@@ -99,6 +99,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     into the suite.
     """
     from bench.matrix.plan import plan as read
+    from bench.runner.progress import counted
     from bench.runner.run import run as settle_all
     from bench.stress.breaking_points import keep, table_lines, undone
     from bench.stress.search import parse_kinds
@@ -107,12 +108,16 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     kinds = parse_kinds(matrix.degradations)
     clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
     console = console_of_run(clean)
+    most: list[int] = []  # cells of later rounds, by the round
     with tracking(settings.suite, tracked, console) as store:
 
         def settle_round(made: Plan) -> list[Result]:
-            return shown(made, settings, store, console, lambda listen: settle_all(made, settings, listen))
+            later = f"then at most {counted(most[-1], 'cell')} more" if most[-1] else ""
+            said = ", ".join(filter(None, [counted(len(made.cells), "cell"), later]))
+            console.print(f"round {len(most)}: {said}", soft_wrap=True, markup=False)
+            return shown(made, settings, store, console, lambda listen: settle_all(made, settings, listen), later)
 
-        rows = search(clean, kinds, tolerance, settle_round)
+        rows = search(clean, kinds, tolerance, settle_round, most.append)
     keep(settings.suite, rows)
     click.echo("\n" + "\n".join(table_lines(rows)))
     click.echo(f"assumed: what breaks at a severity is broken at all higher ones; {settings.suite}/stress.csv")
@@ -174,12 +179,14 @@ def tracking(suite: Path, tracked: TrackOptions, console: Console, *, shard: boo
 
 
 def shown(
-    made: Plan, settings: Settings, store: Any, console: Console, work: Callable[[Listener], list[Result]]
-) -> list[Result]:
-    """Results of a plan, shown and tracked as they come."""
-    from bench.runner.progress import display
+    made: Plan, settings: Settings, store: Any, console: Console, work: Callable[[Listener], list[Result]],
+    later: str = "",
+) -> list[Result]:  # fmt: skip
+    """Results of a plan, shown and tracked as they come; `later` is what follows them."""
+    from bench.runner.display import display
+    from bench.runner.watch import Watch
 
-    with display(console, len(made.cells)) as show:
+    with display(console, Watch(made.cells, settings), later) as show:
 
         def listen(planned: Any, stage: Any, result: Any) -> None:
             show(planned, stage, result)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from bench.matrix.again import plan_again
 from bench.matrix.fingerprint_diff import changes, completed
-from bench.matrix.plan import Plan, estimate_seconds
-from bench.record import OUTCOMES, Result, read_suite
+from bench.matrix.plan import Plan
+from bench.record import OUTCOMES, Result
 from bench.runner.progress import counted
 from bench.runner.run import Runner, Settings
+from bench.runner.time_left import Durations
 
 
 class Prospect(NamedTuple):
@@ -25,25 +26,14 @@ class Prospect(NamedTuple):
 def outlook(made: Plan, settings: Settings) -> list[Prospect]:
     """A line a cell, from the suite's files alone; nothing is read of a scene but its digest."""
     runner = Runner(settings, lambda *_: None)
-    history = [
-        (result.cell.method, result.cell.effort, result.cost["fit_seconds"])
-        for _, result in (read_suite(settings.suite) if settings.suite.is_dir() else [])
-        if "fit_seconds" in result.cost and _ran_as(result, settings)
-    ]
-    rows = []
+    durations, rows = Durations(settings), []
     for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
         state = (
             f"settled: {OUTCOMES[standing.outcome]}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
         )
-        rows.append(Prospect(planned.cell.id, state, estimate_seconds(planned, history) if state == "run" else None))
+        rows.append(Prospect(planned.cell.id, state, durations.fit(planned) if state == "run" else None))
     return rows
-
-
-def _ran_as(result: Result, settings: Settings) -> bool:
-    """Whether its fit had the device and the threads that one would have now: others took other times."""
-    device = str(result.provenance.get("device", "cpu"))
-    return result.threads == settings.threads and device.partition(":")[0] == settings.device.partition(":")[0]
 
 
 def summary(rows: Sequence[Prospect], settings: Settings) -> str:

@@ -14,6 +14,9 @@ from bench.files import printable, read_arrays, write_arrays
 from bench.record import read_json, write_json
 from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
 
+PROGRESS, LOG = "progress.json", "log.jsonl"
+"""What a fit leaves in `out/` while it is at work, for whoever waits."""
+
 
 def write_capture(folder: Path, capture: Capture) -> None:
     """`capture.npz` (stacks in the order of the ids) and `capture.json`."""

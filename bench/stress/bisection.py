@@ -38,6 +38,16 @@ class Search:
         low, high = self.grid.index(self.holds), self.grid.index(self.breaks)
         return self.grid[(low + high) // 2] if high - low > 1 else None
 
+    @property
+    def most_left(self) -> int:
+        """How many more severities have to be looked at, at most."""
+        if self.next is None:
+            return 0
+        if self.breaks is None:  # `next` is one of the ends
+            return (self.holds is None) + 1 + _halvings(len(self.grid) - 1)
+        low, high = self.grid.index(self.holds or 0.0), self.grid.index(self.breaks)
+        return _halvings(high - low)
+
     def after(self, severity: float, holds: bool | None) -> Search:
         """This search with one more answer; None: there is none to be had, here or elsewhere."""
         if holds is None:
@@ -54,6 +64,11 @@ class Search:
         return f"> {HIGHEST:g}" if self.breaks is None else f"{self.holds:g}-{self.breaks:g}"
 
 
+def _halvings(steps: int) -> int:
+    """Questions that leave one of so many steps."""
+    return math.ceil(math.log2(steps)) if steps > 1 else 0
+
+
 def grid(tolerance: float) -> tuple[float, ...]:
     """0, tolerance, 2 tolerance, ..., and HIGHEST. Raises ValueError."""
     if not 0.01 <= tolerance <= HIGHEST:
@@ -63,12 +78,15 @@ def grid(tolerance: float) -> tuple[float, ...]:
 
 
 def bisect(
-    keys: Iterable[Key], tolerance: float, evaluate: Callable[[Mapping[Key, float]], Mapping[Key, bool | None]]
-) -> dict[Key, Search]:
+    keys: Iterable[Key], tolerance: float, evaluate: Callable[[Mapping[Key, float]], Mapping[Key, bool | None]],
+    tell: Callable[[Mapping[Key, Search]], None] = lambda searches: None,
+) -> dict[Key, Search]:  # fmt: skip
     """Find every key's breaking point, all at one pace: `evaluate` is asked once a round, for one severity of each key
-    that is not settled yet, and answers whether it holds there (None: give it up)."""
+    that is not settled yet, and answers whether it holds there (None: give it up). `tell` is told of all searches
+    before each round."""
     searches = {key: Search(grid=grid(tolerance)) for key in keys}
     while asked := {key: severity for key, search in searches.items() if (severity := search.next) is not None}:
+        tell(searches)
         answers = evaluate(asked)
         searches |= {key: searches[key].after(severity, answers[key]) for key, severity in asked.items()}
     return searches

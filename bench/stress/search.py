@@ -36,10 +36,11 @@ def parse_kinds(text: str) -> list[str]:
 
 
 def stress(
-    clean: Plan, kinds: Sequence[str], tolerance: float, settle: Callable[[Plan], Sequence[Result]]
-) -> list[BreakingPoint]:
+    clean: Plan, kinds: Sequence[str], tolerance: float, settle: Callable[[Plan], Sequence[Result]],
+    tell: Callable[[int], None] = lambda later: None,
+) -> list[BreakingPoint]:  # fmt: skip
     """A row for each scene, kind and method of the plan of clean cells. Every round of the search is one plan, which
-    `settle` brings to results."""
+    `settle` brings to results. `tell` is told before each how many cells are left for later ones, at most."""
     seeds: dict[Subject, list[Planned]] = {}
     for kind in kinds:
         for planned in clean.cells:
@@ -63,8 +64,11 @@ def stress(
         trials[subject].append(Trial.of(severity, results))
         return trials[subject][-1].holds
 
+    def told(searches: Mapping[Subject, Search]) -> None:
+        tell(sum((search.most_left - 1) * len(seeds[key]) for key, search in searches.items() if search.most_left))
+
     hopeless = {subject: Search(grid=grid(tolerance), given_up=True) for subject in reasons}
-    searches = hopeless | bisect([subject for subject in seeds if subject not in reasons], tolerance, evaluate)
+    searches = hopeless | bisect([subject for subject in seeds if subject not in reasons], tolerance, evaluate, told)
     return [
         _row(subject, cells, tolerance, searches[subject], trials[subject], reasons.get(subject))
         for subject, cells in seeds.items()

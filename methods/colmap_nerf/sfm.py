@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,16 +66,22 @@ class _Project:
         return self.folder / "database.db"
 
 
-def reconstruct(capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int) -> Reconstruction:
-    """Poses of as many views as COLMAP finds; `folder` is emptied and holds its files.
+def reconstruct(
+    capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int,
+    say: Callable[[str], None] = lambda phase: None,
+) -> Reconstruction:  # fmt: skip
+    """Poses of as many views as COLMAP finds; `folder` is emptied and holds its files. `say` is told of each part.
 
     Raises Collapsed when no model holds `config.min_registered` of the views.
     """
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.WARNING)
     pycolmap.logging.logtostderr = True  # else it leaves log files behind
+    say("features")
     project = _write(capture, config, folder)
     _find_features(project, config, threads)
+    say("matching")
     _match(project, seed, threads)
+    say("mapping")
     count = len(capture.images)
     relaxed = False
     if config.mapper == "global":

@@ -61,7 +61,7 @@ class TrainingRun:
         if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
-            if self.deadline.reached(iteration.number / self.plan.total):
+            if self.deadline.reached(iteration.number, self.plan.total, f"phase {phase}"):
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1

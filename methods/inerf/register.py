@@ -47,7 +47,7 @@ def register(
     moving = CameraTraining(cameras)
     with torch.enable_grad():
         for step in range(settings.steps):
-            if deadline is not None and deadline.reached(step / settings.steps):
+            if deadline is not None and deadline.reached(step, settings.steps, "registration"):
                 break
             targets = shrunk_to(stack, _side(settings, step / settings.steps, max(stack.shape[2:])))
             points = draw_points(drawn_from, settings.rays, rng)

@@ -26,9 +26,10 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     """Register the views whose start pose is rough against a field of those whose start pose is exact."""
     if capture.camera is None or capture.start is None or not capture.exact:
         raise ValueError("inerf: needs intrinsics and start poses, some of them exact")
-    training, whole = Deadline(job, share=TRAINING), Deadline(job)
     known = {view: capture.start[view] for view in capture.images if view in capture.exact}
     sought = [view for view in capture.images if view not in capture.exact]
+    training = Deadline(job, share=TRAINING, after=config.registration.steps if sought else 0)
+    whole = Deadline(job, before=config.radiance.budget(job.effort).steps)
     bounds = Bounds.around(list(known.values()), capture.prior, contract=capture.background is None)
     images, radiance = capture.images, config.radiance
     field = train(images, known, capture.camera, bounds, capture.background, radiance, job, training)

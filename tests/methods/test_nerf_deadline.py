@@ -43,7 +43,7 @@ def clock(monkeypatch):
 
 def steps_until_stopped(deadline, clock, seconds, most=1000):
     for step in range(most):
-        if deadline.reached(step / most):
+        if deadline.reached(step, most):
             return step
         clock.now += seconds
     return most

@@ -49,7 +49,7 @@ def town():
     return replace(scene, capture=perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", 0)))
 
 
-def trained(scene, plan, folder, *, free=False, log=None):
+def trained(scene, plan, folder, *, free=False, log=None, **job):
     """Field, cameras, and what was answered."""
     capture = scene.capture
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
@@ -58,7 +58,7 @@ def trained(scene, plan, folder, *, free=False, log=None):
     intrinsics = Intrinsics(capture.camera, free=free)
     cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
     entries = [] if log is None else log
-    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
+    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row), **job)
     field = train_jointly(pyramid, cameras, bounds, plan, job, "test", Deadline(job))
     return field, cameras, estimated_poses(pyramid, cameras)
 
@@ -192,3 +192,16 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeyp
     assert torch.equal(cameras.intrinsics.log_zoom, others.intrinsics.log_zoom)
     assert cameras.intrinsics.log_zoom != 0
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_pictures_on_the_way_change_no_bit_and_every_iteration_is_told(town, tmp_path, monkeypatch):
+    answers, pictures, told = [], [], []
+    for seconds in (1e9, 0.0):
+        monkeypatch.setattr(checkpointing, "PREVIEW_SECONDS", seconds)
+        log = []
+        _, _, poses = trained(town, BRIEF, tmp_path / str(seconds), log=log, place=lambda *where: told.append(where))
+        answers.append(np.stack(list(poses.values())))
+        pictures.append(sum(bool(shown) for _, _, shown in log))
+    assert np.array_equal(*answers)
+    assert pictures[0] == 1 < pictures[1]
+    assert told[:14] == [("coarse" if k < 6 else "fine", k, 14) for k in range(14)]

@@ -130,3 +130,22 @@ def test_listing_the_method_imports_neither_torch_nor_numba():
         "sys.exit(sorted({'torch', 'numba', 'scipy'} & sys.modules.keys()) or 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("choices", [{"steps": 60}, {"field": "mlp", "steps": 12}])
+def test_pictures_on_the_way_change_no_bit_of_the_field(choices, images, tmp_path, monkeypatch):
+    fields, logs = [], []
+    for seconds in (1e9, 0.0):
+        monkeypatch.setattr(checkpointing, "PREVIEW_SECONDS", seconds)
+        folder, log = tmp_path / str(seconds), []
+        fields.append(fit(images, a_job(folder, log), **choices))
+        logs.append([step for step, _, shown in log if shown])
+    assert logs[0] == [choices["steps"]] and len(logs[1]) > 1
+    one, other = (field.state_dict() for field in fields)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_training_tells_each_of_its_steps(images, tmp_path):
+    told = []
+    fit(images, a_job(tmp_path, place=lambda *where: told.append(where)), steps=30)
+    assert told == [("field", step, 30) for step in range(30)]

@@ -124,6 +124,7 @@ class Scripted:
         path = job.checkpoints / "step"
         done = int(path.read_text()) if path.exists() else 0
         for step in range(done, 10):
+            job.progress("stepping", step, 10)
             time.sleep(seconds)
             job.log(step, {"loss": 1.0 / (1 + step)})
             draft = path.with_suffix(".tmp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.files import replacing
 from bench.matrix.method_class import made
 from bench.record import write_json
 from bench.runner import worker_io
 from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
+PROGRESS_SECONDS = 1.0  # and of progress.json
 
 
 def fit(folder: Path) -> dict[str, Any]:
@@ -32,7 +35,10 @@ def fit(folder: Path) -> dict[str, Any]:
     method = made(request["method"], request["config"])
     work = out / "work"
     work.mkdir(exist_ok=True)
-    job = Job(**request["job"], workdir=work, sink=_Log(out / "log.jsonl", clock), began=began - clock.before)
+    job = Job(
+        **request["job"], workdir=work, sink=_Log(out / worker_io.LOG, clock), place=_Place(out / worker_io.PROGRESS),
+        began=began - clock.before,
+    )  # fmt: skip
     os.chdir(work)
     answer = method.fit(capture, job)
     seconds = clock.seconds
@@ -95,6 +101,21 @@ class _Log:
             path = self.folder / "previews" / f"{name.replace('/', '_')}.{int(step):06d}.png"
             path.parent.mkdir(exist_ok=True)
             Picture.fromarray(np.asarray(image).squeeze()).save(path)
+
+
+class _Place:
+    """`job.progress` -> progress.json, once a second and at the beginning of a phase."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.phase, self.written = path, "", -math.inf
+        path.unlink(missing_ok=True)  # of an attempt that was killed
+
+    def __call__(self, phase: str, step: int, steps: int) -> None:
+        now = time.monotonic()
+        if phase != self.phase or now - self.written >= PROGRESS_SECONDS:
+            self.phase, self.written = phase, now
+            with replacing(self.path) as draft:
+                draft.write_text(json.dumps({"phase": str(phase), "step": int(step), "steps": int(steps)}))
 
 
 def _check(answer: Fit, shown: set[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from methods.nerf.field.base import RadianceField
 
 CHECKPOINT_SECONDS = 20.0
 LOG_SECONDS = 1.0
+PREVIEW_SECONDS = 30.0
 
 
 class Checkpoints:
@@ -33,8 +34,9 @@ class Checkpoints:
         self.path = job.checkpoints / f"{name}.safetensors"
         self.key = json.dumps(key, sort_keys=True)
         self.before = 0.0  # seconds spent before a kill
-        self.start = self.saved = time.monotonic()
+        self.start = self.saved = self.shown = time.monotonic()
         self.writing = 0.0  # seconds that the last checkpoint took: never more than a twentieth of the time
+        self.rendering = 0.0  # and the last preview
         self.logged = -LOG_SECONDS
 
     @property
@@ -50,6 +52,17 @@ class Checkpoints:
         """A point of the curves."""
         self.logged = self.seconds
         self.job.log(step, {**values, "seconds": self.seconds})
+
+    def preview_due(self) -> bool:
+        """Whether it is time for a picture, for whoever waits."""
+        return time.monotonic() - self.shown >= max(PREVIEW_SECONDS, 20 * self.rendering)
+
+    def show(self, step: int, images: Callable[[], dict[str, Image]]) -> None:
+        """Log what `images` renders."""
+        start = time.monotonic()
+        self.job.log(step, {}, images())
+        self.shown = time.monotonic()
+        self.rendering = self.shown - start
 
     def save_due(self) -> bool:
         """Whether it is time for a checkpoint."""

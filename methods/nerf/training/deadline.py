@@ -14,28 +14,31 @@ class Deadline:
     """The end of `job.seconds`, less what saving takes; asked before each step of a loop.
 
     A loop that is never stopped does what it would have done without. Curves, checkpoints and the randomness of a step
-    do not depend on the time.
+    do not depend on the time. Whoever waits for the fit is told of each step (`Job.progress`).
     """
 
-    def __init__(self, job: Job, share: float = 1.0) -> None:
-        """`share` of the time is for what this deadline guards, the rest for what comes after."""
+    def __init__(self, job: Job, share: float = 1.0, *, before: int = 0, after: int = 0) -> None:
+        """`share` of the time is for the loop that this deadline guards, the rest for what comes after. The fit has
+        `before` steps in front of that loop and `after` steps behind it."""
         least, part, most = SAVING
         self._end = job.began + share * (job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2))
         self._last = time.monotonic()
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
         self._asked = False
+        self._job, self._before, self._around = job, before, before + after
         self.share_done = 1.0  # of the steps, once stopped
 
-    def reached(self, done: float) -> bool:
-        """Whether one more step, as long as the last ones were, could end too late. `done` is the share of the steps
-        taken so far; the first step is always taken."""
+    def reached(self, step: int, steps: int, phase: str = "") -> bool:
+        """Whether one more step, as long as the last ones were, could end too late. `step` of `steps` are taken so far,
+        the last ones in `phase`; the first one is always taken."""
+        self._job.progress(phase, self._before + step, self._around + steps)
         now = time.monotonic()
         if self._asked:
             self._longest = max(now - self._last, 0.9 * self._longest)
         first, self._asked, self._last = not self._asked, True, now
         if first or now + self._longest < self._end:
             return False
-        self.share_done = done
+        self.share_done = step / steps
         return True
 
     @property

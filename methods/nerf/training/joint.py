@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,10 @@ class JointField(Protocol):
 
     @property
     def iterations(self) -> int: ...
+
+    def phase(self, index: int) -> str:
+        """What iteration `index` belongs to, in a word or two."""
+        ...
 
     def draw(self, index: int) -> Draw:
         """The pixels of iteration `index`."""
@@ -91,7 +96,7 @@ def train_jointly(
         moving.restore(tensors)
         first = state["step"]
     for index in range(first, joint.iterations):
-        if deadline.reached(index / joint.iterations):
+        if deadline.reached(index, joint.iterations, joint.phase(index)):
             break
         rng = generator(job.seed, index)
         joint.prepare(index, moving)
@@ -104,6 +109,9 @@ def train_jointly(
             loss = float(error)
             curves = {"loss": loss, "psnr": psnr(loss), "side": float(draw.side), **_moved(cameras)}
             checkpoints.log(index + 1, curves)
+        if checkpoints.preview_due():
+            seen_by = cameras.poses()[:1], cameras.intrinsics.estimate()
+            checkpoints.show(index + 1, partial(preview, joint.field, *seen_by))
         if checkpoints.save_due():
             state, tensors = joint.state()
             checkpoints.save(index + 1, state, tensors | moving.state())

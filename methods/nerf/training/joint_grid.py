@@ -38,6 +38,9 @@ class JointGrid:
     def iterations(self) -> int:
         return self.budget.coarse + self.budget.fine
 
+    def phase(self, index: int) -> str:
+        return "coarse" if self._fine(index) is None else "fine"
+
     def draw(self, index: int) -> Draw:
         schedule, fine = self.schedule, self._fine(index)
         end = min(schedule.side_coarse, self.side)

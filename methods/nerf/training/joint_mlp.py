@@ -36,6 +36,9 @@ class JointMlp:
     def iterations(self) -> int:
         return self.budget.steps
 
+    def phase(self, index: int) -> str:
+        return "poses and field"
+
     def draw(self, index: int) -> Draw:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 

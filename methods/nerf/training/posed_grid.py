@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     carving = smooth._replace(sparsity=config.sparsity)
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
-        if deadline.reached(step / budget.steps):
+        if deadline.reached(step, budget.steps, "field"):
             break
         if step in starts[1:]:
             stage = starts.index(step)
@@ -55,6 +56,8 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         if checkpoints.log_due(force=step + 1 == budget.steps):
             error = float(loss)
             checkpoints.log(step + 1, {"loss": error, "psnr": psnr(error), "resolution": max(field.shape)})
+        if checkpoints.preview_due():
+            checkpoints.show(step + 1, partial(preview, field, views.poses[:1], views.camera))
         if checkpoints.save_due():
             checkpoints.save(step + 1, *_state(training))
     refresh(training.field)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch.nn import functional
 
@@ -26,7 +28,7 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job,
     )
     first = _resume(checkpoints, field, adam)
     for step in range(first, budget.steps):
-        if deadline.reached(step / budget.steps):
+        if deadline.reached(step, budget.steps, "field"):
             break
         rng = generator(job.seed, step)
         batch = views.draw(budget.rays, rng)
@@ -39,6 +41,8 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job,
         adam.step()
         if checkpoints.log_due(force=step + 1 == budget.steps):
             checkpoints.log(step + 1, {"loss": loss.item(), "psnr": psnr(losses[-1].item())})
+        if checkpoints.preview_due():
+            checkpoints.show(step + 1, partial(preview, field, views.poses[:1], views.camera))
         if checkpoints.save_due():
             checkpoints.save(step + 1, {}, _state(field, adam))
     if not deadline.stopped:

@@ -1,0 +1,99 @@
+"""Where a fit is while its worker is at it: read from the worker's folder, as far as anything can be read there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.runner import worker_io
+from bench.runner.scratch import noted
+
+TAIL = 4096  # bytes at the end of a log
+LETTERS = 40  # of a phase
+LOSSES = 2  # shown at once
+
+
+class FitProgress(NamedTuple):
+    """What a method says of its fit. None of it is trusted, and none of it is kept."""
+
+    phase: str = ""
+    step: int = 0
+    steps: int = 0  # of the whole fit; 0: it does not say
+    losses: Mapping[str, float] = {}  # name -> value, the first ones of the last point of its curves
+    psnr: float | None = None  # dB, of the same point
+    previews: Path | None = None  # folder, once there is a picture
+
+    @property
+    def share(self) -> float | None:
+        """Of the steps that are done, in [0, 1]."""
+        return min(self.step / self.steps, 1.0) if self.steps > 0 else None
+
+
+def read_progress(cell: Path) -> FitProgress | None:
+    """Of the fit that is at work for a cell; None where there is none. Whatever cannot be read is left out."""
+    try:
+        scratch = noted(cell)
+    except (OSError, ValueError, KeyError):  # it has just ended
+        return None
+    if scratch is None:
+        return None
+    out = scratch / "out"
+    said = _object(_tail(out / worker_io.PROGRESS))
+    rows = [row for line in _tail(out / worker_io.LOG).splitlines() if (row := _object(line))]
+    point = next((row for row in reversed(rows) if _losses(row) or "psnr" in row), {})
+    counted = [row for row in rows if "step" in row][-1:]
+    return FitProgress(
+        phase="".join(letter for letter in str(said.get("phase", ""))[:LETTERS] if letter.isprintable()),
+        step=_count(said.get("step") if said else counted[0]["step"] if counted else 0),
+        steps=_count(said.get("steps")),
+        losses=_losses(point),
+        psnr=point["psnr"] if _is_number(point.get("psnr")) else None,
+        previews=out / "previews" if _is_folder(out / "previews") else None,
+    )
+
+
+def _losses(row: Mapping[str, Any]) -> dict[str, float]:
+    names = [name for name in row if name.partition("/")[0] == "loss" and _is_number(row[name])]
+    return {"".join(filter(str.isprintable, name))[:LETTERS]: row[name] for name in names[:LOSSES]}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _count(value: Any) -> int:
+    return max(0, int(value)) if _is_number(value) else 0
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+def _tail(path: Path) -> str:
+    """The end of a file; nothing of a link or a device, which could lead anywhere and make whoever reads it wait."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(file, "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return ""
+        opened.seek(max(0, found.st_size - TAIL))
+        return opened.read(TAIL).decode("utf-8", "replace")
