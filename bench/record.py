@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +40,20 @@ OUTCOMES: Mapping[Outcome, str] = {
 }  # fmt: skip
 """How a cell ended, in words. One that is done was solved, or not, or could not be at its effort; `done` is what is
 left where no pose was sought, so that nothing tells."""
+
+GIVEN: Mapping[str, str] = {
+    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
+    "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
+}  # fmt: skip
+"""What a method may be given beside images (`Capture.given`), in words and in a fixed order."""
+
+
+def given_in_words(given: Iterable[str]) -> str:
+    """`intrinsics + pose prior`, `images only`: the same wherever it is printed."""
+    held = set(given)
+    return " + ".join(GIVEN.get(name, name) for name in (*GIVEN, *sorted(held - GIVEN.keys())) if name in held) or (
+        "images only"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,12 @@ class Traits:
         if unknown := sorted((self.needs | self.uses) - set(get_args(Input))):
             raise ValueError(f"traits: {unknown[0]!r} is nothing that is given; known are {', '.join(get_args(Input))}")
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What it cannot run without, in the words of `Capture.given`."""
+        about_start = "start" if self.start.is_exact else "some_start" if self.start.exact else "rough_start"
+        return tuple(sorted(about_start if name == "start" else name for name in self.needs))
+
     def lack(self, inputs: frozenset[Input]) -> str | None:
         """What is missing where only `inputs` can be given, or None."""
         names = {

@@ -81,11 +81,20 @@ def test_the_lists_say_in_one_line_what_each_thing_is(unposed):
     code, text = unposed("list", "methods")
     assert code == 0
     assert "colmap_nerf" in text
-    assert "[given camera" in text
+    assert "[given intrinsics" in text
     rows = json.loads(unposed("list", "scenes", "--json")[1])
     assert {row["name"] for row in rows} >= {"blocks", "nerf_synthetic/chair"}
     assert all(row["summary"] for row in rows)
     assert "gaussian_noise" in unposed("list", "degradations")[1]
+
+
+def test_scenes_that_are_had_in_one_way_are_told_together(unposed):
+    here, absent = unposed("list", "scenes")[1].split("\nnot here:\n")
+    assert "blocks-repeat " in here and "nerf_synthetic" not in here
+    lines = absent.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("nerf_synthetic/{chair,drums,")]
+    assert "get nerf_synthetic.zip" in lines[at + 1]
+    assert absent.count("nerf_synthetic.zip") == 1
 
 
 def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
@@ -139,7 +148,8 @@ def test_a_run_is_told_and_told_again_from_its_files(unposed, tmp_path):
     code, text = unposed("run", "-m", methods, "--effort", "smoke", "-o", suite, "--no-track")
     assert text.count("(cached)") == 3
     code, text = unposed("plan", "-m", methods, "--effort", "smoke", "-o", suite)
-    assert text.count("settled") == 3
+    assert text.count("finished: ") == 3
+    assert text.startswith(f"3 cells, 0 to run; suite {suite}\n")
     code, text = unposed("report", "-o", suite)
     assert code == 0
     assert Path(text.strip()).is_file()
@@ -202,7 +212,7 @@ def test_why_says_what_changed(unposed, tmp_path):
     unposed("run", "-m", source, "--effort", "smoke", "-o", suite, "--no-track")
     cell = "blocks/clean/scripted/seed0"
     code, text = unposed("plan", "-m", source, "--effort", "smoke", "-o", suite, "--json")
-    assert json.loads(text)[0]["state"] == "settled: solved"
+    assert json.loads(text)[0]["state"] == "finished: solved"
     source.write_text(source.read_text().replace("0.5", "0.6"))
     code, text = unposed("why", cell, "-o", suite, "-m", source)
     assert code == 0

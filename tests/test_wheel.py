@@ -40,7 +40,7 @@ def test_a_wheel_adds_a_row(site, tmp_path):
     code, text = unposed(site, "list", "methods")
     assert code == 0, text
     assert "guess" in text
-    assert "the level of chance  [given prior]" in text
+    assert "the level of chance  [given pose prior]" in text
     code, text = unposed(site, "check", "guess")
     assert code == 0, text
     assert "FAIL" not in text

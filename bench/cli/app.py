@@ -43,10 +43,10 @@ class Refusals(LazyGroup):
             if os.environ.get("UNPOSED_TRACEBACK") or error.errno == errno.EPIPE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"unposed: {place}{error.strerror or error}; what is settled is kept", err=True)
+            click.echo(f"unposed: {place}{error.strerror or error}; finished cells are kept", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
-            click.echo("unposed: stopped; what is settled is kept, and the same command goes on from here", err=True)
+            click.echo("unposed: stopped; finished cells are kept, and the same command goes on from here", err=True)
             ctx.exit(130)
 
 

@@ -21,9 +21,12 @@ def list_() -> None:
 @json_option
 def list_scenes(data: tuple[Path, ...], as_json: bool) -> None:
     """Known scenes, and how to get those that are not here."""
-    from bench.matrix.catalogue import scene_rows
+    from bench.matrix.catalogue import absent_lines, scene_rows
 
-    _print(scene_rows(data), as_json)
+    rows = scene_rows(data)
+    _print(rows if as_json else [row for row in rows if not row["missing"]], as_json)
+    if not as_json and (absent := list(absent_lines(rows))):
+        click.echo("\n".join(["\nnot here:", *absent]))
 
 
 @list_.command(name="methods")
@@ -55,7 +58,7 @@ def list_degradations(as_json: bool) -> None:
 @data_option
 @json_option
 def info(name: str, data: tuple[Path, ...], as_json: bool) -> None:
-    """Say all of one method, scene or degradation.
+    """Describe a method, a scene or a degradation.
 
     What it is and what it is given; of a method its options with types and defaults (as set, for
     `unposed info 'gnerf[field=mlp]'`), its paper and the figures it reached; of a degradation its levels.

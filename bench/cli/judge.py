@@ -23,7 +23,7 @@ def judge(
     suite: Path, method: str | None, no_refine: bool, render_limit: float | None, workers: int,
     data: tuple[Path, ...], device: str, lpips: Path | None, tracked: TrackOptions,
 ) -> None:  # fmt: skip
-    """Judge every fit of a suite anew; nothing is fitted.
+    """Judge every fit of a suite again, without fitting.
 
     After a change of the protocol, or with other weights of LPIPS, without refinement, or with more time for renders.
     SUITE is its folder  [default: runs/quick].
@@ -32,7 +32,6 @@ def judge(
     from bench.judge.lpips import backbone_below
     from bench.matrix.plan import Plan
     from bench.record import cells_of
-    from bench.runner.refusals import check_device
     from bench.runner.rejudge import judgeable, rejudge
     from bench.runner.run import Settings
 
@@ -40,7 +39,6 @@ def judge(
         suite=suite, workers=workers, device=device, lpips=lpips or backbone_below(data), refine=not no_refine,
         render_limit=render_limit, data=data,
     )  # fmt: skip
-    check_device(device)
     cells, left_out = judgeable(cells_of(suite), settings, data, method)
     if not cells:
         raise ValueError(f"{suite} holds no fit to judge" + (f": {'; '.join(left_out[:3])}" if left_out else ""))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def render(
     cell: str, suite: SuiteOptions, kind: Kind, frames: int, fps: int, side: int, film: Path | None, device: str
 ) -> None:
-    """Film a camera path round CELL's field.
+    """Render a film along a camera path around CELL's field.
 
     Depth is beside the colours; prints the file's path.
     """

@@ -1,4 +1,4 @@
-"""`status`, `why`, `report` and `compare`: reading what was settled."""
+"""`status`, `why`, `report` and `compare`: reading results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cli.options import SuiteOptions, data_option, json_option, lpips_opti
 @click.command()
 @suite_options
 def status(suite: SuiteOptions) -> None:
-    """Say how each cell of a suite ended."""
+    """Show the result of each cell of a suite."""
     from rich.console import Console
 
     from bench.record import OUTCOMES, cells_of
@@ -37,7 +37,7 @@ def status(suite: SuiteOptions) -> None:
 @lpips_option
 @click.option("-m", "--method", metavar="PATH", help="The method's file, where it lies elsewhere now.")
 def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | None, method: str | None) -> None:
-    """Say what changed since CELL was settled.
+    """Say whether CELL would run again, and what changed.
 
     CELL is scene/degradation/method/seedK, as `unposed status` writes it.
     """

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One object a cell.")
 @click.option("--slurm", type=click.IntRange(1), metavar="N", help="Print the sbatch line that runs it in N jobs.")
 def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
-    """Show the cells of a run, why some are skipped, and the time.
+    """Show what a run would do, and how long it would take.
 
-    What is settled already stands, and costs nothing.
+    A line for each cell (a scene, a degradation, a method and a seed): whether it runs, is skipped and why, or has a
+    result that still holds.
     """
     from bench.matrix.plan import plan as read
     from bench.runner.outlook import outlook, summary
@@ -58,13 +59,13 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=1))
         return
+    click.echo(f"{summary(rows, settings)}; suite {settings.suite}\n")
     for row in rows:
         click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
     for line in made.absent:
         click.echo(f"left out: {line}")
     for line in made.assumed:
         click.echo(line)
-    click.echo(f"\n{summary(rows, settings)}; suite {settings.suite}")
 
 
 @click.command()
@@ -74,7 +75,9 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
 @track_options
 @click.option("--shard", metavar="I/N", help="One of N runs at once over a shared folder; then `unposed collect`.")
 def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, shard: str | None) -> None:
-    """Fit, judge and record every cell that is not settled yet.
+    """Fit, judge and record every cell that has no result yet.
+
+    A cell is a scene, a degradation, a method and a seed. A run that was stopped goes on where it was.
 
     SUITE.toml has these options as keys (scenes = ["blocks"]); those of the command line are heard before it.
     """
@@ -100,6 +103,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     """
     from bench.matrix.plan import plan as read
     from bench.runner.progress import counted
+    from bench.runner.refusals import check_device
     from bench.runner.run import run as settle_all
     from bench.stress.breaking_points import keep, table_lines, undone
     from bench.stress.search import parse_kinds
@@ -107,6 +111,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
 
     kinds = parse_kinds(matrix.degradations)
     clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
+    check_device(settings.device)
     console = console_of_run(clean)
     most: list[int] = []  # cells of later rounds, by the round
     with tracking(settings.suite, tracked, console) as store:
@@ -114,8 +119,10 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
         def settle_round(made: Plan) -> list[Result]:
             later = f"then at most {counted(most[-1], 'cell')} more" if most[-1] else ""
             said = ", ".join(filter(None, [counted(len(made.cells), "cell"), later]))
-            console.print(f"round {len(most)}: {said}", soft_wrap=True, markup=False)
-            return shown(made, settings, store, console, lambda listen: settle_all(made, settings, listen), later)
+            return shown(
+                made, settings, store, console, lambda listen: settle_all(made, settings, listen),
+                opening=f"round {len(most)}: {said}", later=later,
+            )  # fmt: skip
 
         rows = search(clean, kinds, tolerance, settle_round, most.append)
     keep(settings.suite, rows)
@@ -138,7 +145,9 @@ def watched(
 ) -> list[Result]:
     """The results of `work` on a plan, which a person watches and MLflow is sent; and how it went."""
     from bench.runner.progress import closing
+    from bench.runner.refusals import check_device
 
+    check_device(settings.device)
     console = console_of_run(made)
     with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)
@@ -180,13 +189,13 @@ def tracking(suite: Path, tracked: TrackOptions, console: Console, *, shard: boo
 
 def shown(
     made: Plan, settings: Settings, store: Any, console: Console, work: Callable[[Listener], list[Result]],
-    later: str = "",
+    **lines: str,
 ) -> list[Result]:  # fmt: skip
-    """Results of a plan, shown and tracked as they come; `later` is what follows them."""
+    """Results of a plan, shown and tracked as they come; `lines`: see `display`."""
     from bench.runner.display import display
     from bench.runner.watch import Watch
 
-    with display(console, Watch(made.cells, settings), later) as show:
+    with display(console, Watch(made.cells, settings), **lines) as show:
 
         def listen(planned: Any, stage: Any, result: Any) -> None:
             show(planned, stage, result)

@@ -18,6 +18,7 @@ from bench.matrix.registry import (
     nearest,
     scene_sources,
 )
+from bench.record import given_in_words
 from bench.scene import SceneSource
 
 Row = dict[str, Any]
@@ -26,6 +27,30 @@ Row = dict[str, Any]
 def scene_rows(roots: Sequence[Path]) -> list[Row]:
     """A row a known scene, the absent ones too."""
     return [_scene(source) for source in scene_sources(tuple(roots)).values()]
+
+
+def absent_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Of scenes that are not here, those that are had in one way together: `nerf_synthetic/{chair,drums}`."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["missing"]:
+            groups.setdefault((row["summary"], row["missing"]), []).append(row["name"])
+    for (summary, how), names in groups.items():
+        yield f"{_together(names)}: {summary}"
+        yield f"    {how}"
+
+
+def _together(names: Sequence[str]) -> str:
+    """`a/{b,c}, d/e` of a/b, a/c and d/e."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        families.setdefault(folder, []).append(last)
+    parts = []
+    for folder, members in families.items():
+        inner = members[0] if len(members) == 1 else "{" + ",".join(members) + "}"
+        parts.append(f"{folder}/{inner}" if folder else inner)
+    return ", ".join(parts)
 
 
 def method_rows() -> list[Row]:
@@ -85,7 +110,7 @@ def _method_page(row: Row) -> Iterator[str]:
         yield f"paper: {row['paper']}"
     yield f"version {row['version']}; {row['note']}"
     if row["uses"]:
-        yield f"uses where there are some: {', '.join(row['uses'])}"
+        yield f"takes where there are some: {given_in_words(row['uses'])}"
     yield f"\noptions, as {row['name']}[name=value,...]:"
     width = max((len(option["name"]) for option in row["options"]), default=0)
     for option in row["options"]:
@@ -114,7 +139,7 @@ def _method(name: str, found: ConfiguredMethod) -> Row:
     method, traits = found.method, found.method.traits
     return {
         "name": name, "summary": method.summary, "version": method.version, "paper": method.paper,
-        "note": "given " + ", ".join(sorted(traits.needs)) if traits.needs else "given images only",
+        "note": f"given {given_in_words(traits.given)}",
         "needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config,
     }  # fmt: skip
 

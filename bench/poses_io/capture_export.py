@@ -81,7 +81,7 @@ def hand_out(
 def refuse_full(to: Path) -> None:
     """Nothing is overwritten. Raises ValueError."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise ValueError(f"--to {to}: is there already and not an empty folder; name another one")
+        raise ValueError(f"--to {to}: the folder exists and is not empty; name another one")
 
 
 def put_in_place(draft: Path, to: Path) -> None:

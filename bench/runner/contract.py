@@ -93,6 +93,8 @@ def _fitted(
     yield "it answers on a tiny scene, or says that it has collapsed", fault
     if first["status"] != "done":
         return
+    said = "it says" if first["progress"] else "optional: it does not say"
+    yield f"{said} how far it is while it runs (job.progress)", None
     fit_folder = folder / "first" / "fit"
     fit = read_fit(fit_folder)
     yield "its poses are rigid motions of views that it was shown", _fault(lambda: _poses(fit))

@@ -26,9 +26,10 @@ EVERY = 30.0
 """Seconds between two lines of a cell at work, where there is no terminal."""
 
 
-def display(console: Console, watch: Watch, later: str = "") -> PlainLines:
-    """`later`: what comes after these cells, in a word."""
-    return LiveTable(console, watch, later) if console.is_terminal else PlainLines(console, watch, later)
+def display(console: Console, watch: Watch, *, opening: str = "", later: str = "") -> PlainLines:
+    """`opening`: a line that is printed once a cell is begun; `later`: what comes after these cells."""
+    kind = LiveTable if console.is_terminal else PlainLines
+    return kind(console, watch, opening=opening, later=later)
 
 
 class PlainLines:
@@ -36,8 +37,8 @@ class PlainLines:
 
     every: float | None = EVERY
 
-    def __init__(self, console: Console, watch: Watch, later: str = "") -> None:
-        self.console, self.watch, self.later = console, watch, later
+    def __init__(self, console: Console, watch: Watch, *, opening: str = "", later: str = "") -> None:
+        self.console, self.watch, self.opening, self.later = console, watch, opening, later
         self._over = threading.Event()
         self._looking = threading.Thread(target=self._look, daemon=True, name="display")
         self._shown: set[Cell] = set()  # whose previews were named
@@ -54,6 +55,9 @@ class PlainLines:
 
     def __call__(self, planned: Planned, stage: Stage, result: Result | None) -> None:
         self.watch.heard(planned, stage, result)
+        opening, self.opening = self.opening, ""
+        if opening:
+            self.console.print(opening, soft_wrap=True, markup=False)
         if result is not None:
             self.console.print(self._settled(stage, result), soft_wrap=True)
 
@@ -91,8 +95,8 @@ class LiveTable(PlainLines):
 
     every = None
 
-    def __init__(self, console: Console, watch: Watch, later: str = "") -> None:
-        super().__init__(console, watch, later)
+    def __init__(self, console: Console, watch: Watch, *, opening: str = "", later: str = "") -> None:
+        super().__init__(console, watch, opening=opening, later=later)
         self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:

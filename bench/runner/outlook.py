@@ -1,4 +1,4 @@
-"""Before a run: which cells are settled, which will run and for how long, and why a settled one would run again."""
+"""Before a run: which cells are finished, which will run and for how long, and why a finished one would run again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Prospect(NamedTuple):
     """What a run would do with one cell."""
 
     cell: str
-    state: str  # "run", "skip: why", "settled: solved"
+    state: str  # "run", "skip: why", "finished: solved"
     seconds: float | None  # expected of its fit; None: unknown, or nothing to do
 
 
@@ -30,7 +30,11 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
     for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
         state = (
-            f"settled: {OUTCOMES[standing.outcome]}" if standing else f"skip: {planned.skip}" if planned.skip else "run"
+            f"finished: {OUTCOMES[standing.outcome]}"
+            if standing
+            else f"skip: {planned.skip}"
+            if planned.skip
+            else "run"
         )
         rows.append(Prospect(planned.cell.id, state, durations.fit(planned) if state == "run" else None))
     return rows
@@ -44,7 +48,7 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     minutes = f"{total / settings.workers / 60:.0f} min of fitting on {counted(settings.threads, 'thread')}"
     guess = f", about {minutes}" if total else ""
     guess += f" and {unknown} of unknown length" if unknown else ""
-    return f"{len(rows)} cells, {len(work)} to run{guess}"
+    return f"{counted(len(rows), 'cell')}, {len(work)} to run{guess}"
 
 
 def explain(

@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.record import OUTCOMES, ROTATION, Outcome, Result
+from bench.record import OUTCOMES, ROTATION, Outcome, Result, given_in_words
 
 MARK: dict[Outcome, tuple[str, str]] = {
     "solved": ("●", "green"), "answered": ("◐", "yellow"), "short": ("◌", "cyan"), "done": ("●", "cyan"),
@@ -30,7 +30,7 @@ def headline(result: Result) -> str:
             parts.append(form.format(result.metrics[column]))
     if cost := fit_cost([result]):
         parts.append(cost)
-    parts.append("given " + ("+".join(result.given) or "images only"))
+    parts.append(f"given {given_in_words(result.given)}")
     if result.tuned_here:
         parts.append("† tuned on this scene")
     return "  ".join([*parts, *(f"! {flag}" for flag in result.flags)])

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.cell import Cell
-from bench.record import OUTCOMES, Outcome, Result, cells_of
+from bench.record import OUTCOMES, Outcome, Result, cells_of, given_in_words
 from reports.analysis import stats
 from reports.analysis.questions import Question, Setting, degradation_order
 from reports.naming import slug
@@ -25,12 +25,6 @@ TWO_FRAMES = "centres and rotations tell two frames"
 
 REGISTERED, PSNR, IOU = "pose/registered", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
-INPUTS = {
-    "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
-    "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
-}  # fmt: skip
-"""What a method may be given beside images, in a fixed order."""
-
 HALF = "nvs/half/psnr"
 POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
 """Inputs that say where cameras are. A prior says only where they may be."""
@@ -110,7 +104,7 @@ class Entry:
 def read(suite: Path) -> list[Entry]:
     """All cells of a suite, in a fixed order. Raises ValueError where there is none."""
     if not suite.is_dir():
-        raise ValueError(f"report: {suite} is not a folder; name the folder that `unposed run` wrote")
+        raise ValueError(f"{suite} is not a folder; name the folder that `unposed run` wrote")
     found = cells_of(suite)
     places: dict[PurePath, Path] = {}
     for folder, result in found:
@@ -167,9 +161,7 @@ def flags_of(result: Result, name: str) -> list[str]:
 def describe_given(entries: Iterable[Entry]) -> str:
     """`intrinsics + pose prior`, of those cells that got as far as being given anything."""
     begun = [entry.result for entry in entries if not entry.skipped and entry.result.stage != "load"]
-    held = {each for result in begun for each in result.given}
-    named = [INPUTS.get(each, each) for each in (*INPUTS, *sorted(held - INPUTS.keys())) if each in held]
-    return " + ".join(named) or ("images only" if begun else "not run")
+    return given_in_words(each for result in begun for each in result.given) if begun else "not run"
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K], order: Callable[[K], Any] | None = None) -> dict[K, list[T]]:

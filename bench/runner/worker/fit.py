@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import threading
@@ -35,10 +34,10 @@ def fit(folder: Path) -> dict[str, Any]:
     method = made(request["method"], request["config"])
     work = out / "work"
     work.mkdir(exist_ok=True)
+    place = _Place(out / worker_io.PROGRESS)
     job = Job(
-        **request["job"], workdir=work, sink=_Log(out / worker_io.LOG, clock), place=_Place(out / worker_io.PROGRESS),
-        began=began - clock.before,
-    )  # fmt: skip
+        **request["job"], workdir=work, sink=_Log(out / worker_io.LOG, clock), place=place, began=began - clock.before
+    )
     os.chdir(work)
     answer = method.fit(capture, job)
     seconds = clock.seconds
@@ -55,6 +54,7 @@ def fit(folder: Path) -> dict[str, Any]:
         "status": "done",
         "seconds": seconds,
         "sessions": clock.sessions,
+        "progress": place.written > 0,
         "field": answer.field is not None,
         "differentiable": isinstance(answer.field, DifferentiableField),
         "registers": isinstance(answer.field, RegisteringField),
@@ -107,7 +107,7 @@ class _Place:
     """`job.progress` -> progress.json, once a second and at the beginning of a phase."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.phase, self.written = path, "", -math.inf
+        self.path, self.phase, self.written = path, "", 0.0
         path.unlink(missing_ok=True)  # of an attempt that was killed
 
     def __call__(self, phase: str, step: int, steps: int) -> None:

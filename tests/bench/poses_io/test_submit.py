@@ -116,7 +116,7 @@ def test_an_exported_folder_is_a_scene_of_the_images_that_were_shown(exported):
 
 
 def test_nothing_is_written_over_and_a_cell_without_poses_is_named(row, exported, tmp_path):
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(ValueError, match="exists and is not empty"):
         list(export([row], exported, forms=["tum"], aligned=False, truth=False, roots=()))
     (tmp_path / "cell").mkdir()
     with pytest.raises(ValueError, match=r"no cell has aligned poses .*noisy/seed0"):
@@ -288,7 +288,7 @@ def test_a_handed_out_folder_holds_what_methods_are_shown_and_no_truth(tmp_path,
     assert set(read_json(to / "capture.json")) == {
         "scene", "degradation", "draw", "effort", "views", "camera", "prior", "background",
     }  # fmt: skip
-    with pytest.raises(ValueError, match="not an empty folder"):
+    with pytest.raises(ValueError, match="exists and is not empty"):
         hand_out("blocks", to, degradation="clean", effort="smoke", roots=())
 
 

@@ -69,7 +69,7 @@ def test_a_log_has_a_line_twice_a_minute_with_step_loss_and_time_left(tmp_path, 
     made, settings = make_plan("slow_steps"), Settings(suite=tmp_path / "suite")
     text = io.StringIO()
     console = Console(file=text, width=100)
-    with PlainLines(console, Watch(made.cells, settings), "then at most 3 cells more") as show:
+    with PlainLines(console, Watch(made.cells, settings)) as show:
         run(made, settings, show)
     lines = text.getvalue().splitlines()
     assert re.fullmatch(r"\[1/1\] ● blocks/clean/scripted\[behaviour=slow_steps\]/seed0  solved  .*", lines[-1])
@@ -206,7 +206,9 @@ def test_nothing_of_the_live_table_is_cut_on_a_narrow_terminal(width, watch, at_
     cell, out = at_work
     watch.settings = replace(watch.settings, suite=cell.parent)
     text = io.StringIO()
-    table = LiveTable(Console(file=text, force_terminal=True, width=width, height=24), watch, "then at most 3 cells")
+    table = LiveTable(
+        Console(file=text, force_terminal=True, width=width, height=24), watch, later="then at most 3 cells"
+    )
     planned = replace(cells[0], cell=replace(cells[0].cell, method="gnerf[grid.quick.b=2000,preset=published]"))
     folder = cell.parent / planned.cell.folder
     folder.parent.mkdir(parents=True)

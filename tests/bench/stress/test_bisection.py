@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -89,3 +90,15 @@ def test_the_grid_goes_from_clean_to_the_highest_severity_in_numbers_that_read_w
 def test_a_tolerance_that_is_no_step_is_refused(tolerance):
     with pytest.raises(ValueError, match="step of the severity"):
         grid(tolerance)
+
+
+@given(answers=st.lists(st.booleans(), min_size=21, max_size=21))
+def test_what_is_left_at_most_is_never_less_than_what_is_looked_at(answers):
+    known, told = dict(zip(grid(0.25), answers, strict=True)), []
+    bisect(
+        ["m"], 0.25, lambda asked: {key: known[severity] for key, severity in asked.items()},
+        lambda searches: told.append(searches["m"].most_left),
+    )  # fmt: skip
+    assert told[0] == 2 + 5  # both ends, and 20 steps halved
+    assert all(left >= len(told) - number for number, left in enumerate(told))
+    assert all(later < before for before, later in itertools.pairwise(told))

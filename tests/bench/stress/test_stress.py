@@ -44,6 +44,9 @@ def test_a_breaking_point_is_found_written_and_found_again_from_what_is_settled(
                "--tolerance", 1.25, "-o", suite, "--no-track")  # fmt: skip
     code, text = unposed(*command)
     assert code == 0, text
+    rounds = [line for line in text.splitlines() if line.startswith("round ")]
+    assert rounds[0] == "round 1: 2 cells, then at most 6 cells more"  # per method the other end, and 4 steps halved
+    assert rounds[-1] == "round 4: 1 cell"
     with (suite / "stress.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
     found, hopeless = rows["fragile[behaviour=poses_only]"], rows["scripted[behaviour=collapse]"]
