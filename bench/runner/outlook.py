@@ -29,13 +29,9 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
     durations, rows = Durations(settings), []
     for planned in map(runner.resolved, made.cells):
         standing = runner.standing(planned)
-        state = (
-            f"finished: {OUTCOMES[standing.outcome]}"
-            if standing
-            else f"skip: {planned.skip}"
-            if planned.skip
-            else "run"
-        )
+        state = f"skip: {planned.skip}" if planned.skip else "run"
+        if standing:
+            state = f"finished: {OUTCOMES[standing.outcome]}"
         rows.append(Prospect(planned.cell.id, state, durations.fit(planned) if state == "run" else None))
     return rows
 
