@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
@@ -31,6 +32,10 @@ ERROR_FULL = 0.3
 """Mean absolute error over channels, of 1, that an error map's last colour stands for."""
 
 PREVIEWS = 8
+FILMS = (".gif", ".mp4")
+"""Of `unposed render`."""
+EMPTY = 0.05
+"""The share of a depth picture that must be saturated before that is taken for an empty background."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +89,13 @@ class Album:
     common: Mapping[Question, tuple[str, ...]]  # names of the views shown for every method
     views: Mapping[str, tuple[View, ...]]
     previews: Mapping[str, tuple[Picture, ...]]
+    films: Mapping[str, tuple[Picture, ...]]
 
     def all(self) -> Iterator[Picture]:
         stages = [view.stages for views in self.views.values() for view in views]
         for each in (*self.truth.values(), *stages):
             yield from each.values()
-        for each in (*self.shown.values(), *self.previews.values()):
+        for each in (*self.shown.values(), *self.previews.values(), *self.films.values()):
             yield from each
 
 
@@ -121,8 +127,9 @@ def make(entries: Sequence[Entry], site: Path) -> Album:
         made = {page: job.result() for page, job in jobs.items()}
     return Album(
         truth=truth, shown=shown, common=common,
-        views={page: views for page, (views, _) in made.items()},
-        previews={page: previews for page, (_, previews) in made.items()},
+        views={page: views for page, (views, _, _) in made.items()},
+        previews={page: previews for page, (_, previews, _) in made.items()},
+        films={page: films for page, (_, _, films) in made.items()},
     )  # fmt: skip
 
 
@@ -152,8 +159,8 @@ def _worst(entry: Entry, held: Sequence[str], most: int) -> tuple[str, ...]:
 
 def _views(
     entry: Entry, common: Sequence[str], worst: Sequence[str], truth: Mapping[str, Picture], site: Path, plan: Budget
-) -> tuple[tuple[View, ...], tuple[Picture, ...]]:
-    """The common views and this cell's worst, where it rendered any, and what its fit showed while it learnt."""
+) -> tuple[tuple[View, ...], tuple[Picture, ...], tuple[Picture, ...]]:
+    """The common views and this cell's worst, where it rendered any; what its fit showed while it learnt; films."""
     folder = f"pictures/{entry.slug}"
     label = f"{entry.cell.method}, seed {entry.cell.seed}"
     views = []
@@ -175,7 +182,11 @@ def _views(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
         for path in (kept[k] for k in spread(len(kept), PREVIEWS))
     )
-    return tuple(views), previews
+    films = []
+    for path in sorted(each for each in entry.folder.glob("*.*") if each.suffix in FILMS and "depth" in plan.stages):
+        films.append(Picture(alt=f"{label}: {path.stem}, colours beside depth", path=f"{folder}/{slug(path.name)}"))
+        replace(site / films[-1].path, path.read_bytes())
+    return tuple(views), previews, tuple(films)
 
 
 def score(row: Mapping[str, float], stage: str = "aligned") -> str:
@@ -220,10 +231,21 @@ def _write(source: Path | None, site: Path, path: str, alt: str, side: int) -> P
     if image is None:
         return Picture(alt=alt, problem=f"{source.name} cannot be read")
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    if ".depth." in path:
+        image = _with_contrast(image)
     buffer = io.BytesIO()
     image.save(buffer, format="jpeg", quality=QUALITY, subsampling=0)  # full colour: error maps are drawn from these
     replace(site / path, buffer.getvalue())
     return Picture(alt=alt, path=path, size=image.size)
+
+
+def _with_contrast(depth: Image.Image) -> Image.Image:
+    """Near is bright: each pixel by its rank among those that show something, in colours; the background is black."""
+    grey = np.asarray(depth.convert("L"))
+    empty = (grey == 255) & (np.mean(grey == 255) > EMPTY)
+    known = np.sort(grey[~empty])
+    ranks = np.searchsorted(known, grey, side="right") / max(len(known), 1)
+    return Image.fromarray(mpl.colormaps["magma"](np.where(empty, 0.0, ranks), bytes=True)[..., :3])
 
 
 def typical(entries: Sequence[Entry]) -> Entry | None:

@@ -207,6 +207,10 @@ _OTHER_COLUMNS = (
         meaning="Peak device memory of the fit's whole process tree.",
     ),
     Column(
+        name="cost/threads", label="CPU threads", digits=0, group=COST,
+        meaning="Threads that the fit may use.",
+    ),
+    Column(
         name="cost/judge_seconds", label="judging", unit="s", digits=0, group=COST,
         meaning="Wall time of the judgement: rendering, refining, scoring. Not the method's.",
     ),
@@ -225,6 +229,12 @@ HEADLINE = (
     "cost/fit_seconds", "cost/peak_rss_mb", "cost/peak_vram_mb",
 )  # fmt: skip
 """What a leaderboard shows, where a result has it; everything else is in the cell's own section."""
+
+CORE = frozenset(HEADLINE) - {
+    "pose/translation_relative", "pose/auc_15", "nvs/aligned/ssim", "nvs/aligned/lpips_alex", "nvs/half/iou",
+    "nvs/half/psnr", "cost/peak_rss_mb", "cost/peak_vram_mb",
+}  # fmt: skip
+"""What a page of 1400 px has room for; the others are one click away."""
 
 
 def column(name: str) -> Column:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.record import OUTCOMES, ROTATION, SOLVED_BELOW_DEG
 from reports.analysis import entries as cells
-from reports.analysis import stats
+from reports.analysis import paired, stats
 from reports.analysis.columns import column
 from reports.analysis.entries import HALF, REGISTERED, Entry
 from reports.analysis.leaderboard import quality_column, ranking
@@ -90,7 +90,10 @@ def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
     tail = (*_against_oracle(leaders, oracles), *_unranked([each for each in helped if each not in oracles]))
     if not blind:
         return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
-    return (*head, *(_leading(leaders, len(blind)) if leaders else _none_leads(blind)), *tail)
+    if not leaders:
+        return (*head, *_none_leads(blind), *tail)
+    ahead = _ahead(leaders[0], leaders[1], entries, book) if len(leaders) > 1 and leaders[1].render else ()
+    return (*head, *_leading(leaders[0], len(blind)), *ahead, *tail)
 
 
 def _by_views(entries: Sequence[Entry]) -> Sentence:
@@ -105,22 +108,47 @@ def _by_views(entries: Sequence[Entry]) -> Sentence:
     return Part(first, strong=True), Part(said)
 
 
-def _leading(leaders: Sequence[_Standing], blind: int) -> Sentence:
-    first = leaders[0]
+def _leading(first: _Standing, blind: int) -> Sentence:
     alone = " is the only method tried that sees no poses"
     role = alone if blind == 1 else f" leads the {blind} methods that see no poses"
-    solved = f"succeeds in {first.success} cells, " if len(cells.tried(first.entries)) > 1 else ""
-    return Part(first.method, strong=True), Part(f"{role}: {solved}{first.words}{_second(leaders)}.")
+    solved = f"solves {first.success} cells, " if len(cells.tried(first.entries)) > 1 else ""
+    return Part(first.method, strong=True), Part(f"{role}: {solved}{first.words}.")
 
 
-def _second(leaders: Sequence[_Standing]) -> str:
-    if len(leaders) < 2 or not leaders[1].render:
-        return ""
-    first, second = leaders[:2]
-    solved = f"{second.success} cells solved and " if first.success != second.success else ""
-    ranges = [(min(each.quality.values), max(each.quality.values)) for each in (first, second)]
-    overlap = ranges[1][1] >= ranges[0][0] and first.quality.n > 1
-    return f"; {second.method} follows with {solved}{second.render}" + (" (their ranges overlap)" if overlap else "")
+def _ahead(first: _Standing, second: _Standing, entries: Sequence[Entry], book: Scorebook) -> Sentence:
+    """By how much the first leads the second, and whether that may be chance: seeds within scenes, then the test."""
+    shown, sign = column(first.quality_name), -1 if column(first.quality_name).better == "low" else 1
+    gap = shown.said(abs(first.quality.at(stats.iqm) - second.quality.at(stats.iqm)))
+    mine, theirs = (
+        cells.grouped(zip(each.quality.entries, sign * each.quality.values, strict=True), lambda p: p[0].cell.scene)
+        for each in (first, second)
+    )
+    shared = mine.keys() & theirs.keys()
+    apart = sum(min(value for _, value in mine[s]) > max(value for _, value in theirs[s]) for s in shared)
+    seeds = first.quality.n > len(mine) or second.quality.n > len(theirs)
+    if len(shared) > 1:
+        sure = f"in {apart} of {len(shared)} scenes " + (
+            "its worst seed beats the other's best" if seeds else "it is better"
+        )
+        sure += _tested(first.method, second.method, paired.comparisons(entries, book), shown.name)
+    elif seeds and apart:
+        sure = "its worst seed beats the other's best"
+    else:
+        sure = ("their seeds overlap" if seeds else "with one seed each") + ", it may be chance"
+    solved = f", which solves {second.success}" if first.success != second.success else ""
+    return Part(f" It is {gap} ahead of "), Part(second.method, strong=True), Part(f"{solved}: {sure}.")
+
+
+def _tested(first: str, second: str, compared: Sequence[paired.Comparison], name: str) -> str:
+    """What the paired test over scenes says of two methods."""
+    tests = [(each, len(c.differences)) for c in compared if c.column.name == name for each in c.differences]
+    for each, pairs in tests:
+        if {each.first, each.second} == {first, second}:
+            if paired.least(each.n) > paired.ALPHA / pairs:
+                return "; too few scenes for a test"
+            chance = "not by chance" if each.holm < paired.ALPHA else "it may be chance"
+            return f"; {chance} (p = {each.holm:.2g}, Wilcoxon's test over {each.n} scenes)"
+    return ""
 
 
 def _none_leads(blind: Sequence[_Standing]) -> Sentence:

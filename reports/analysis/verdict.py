@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from bench.record import OUTCOMES
 from reports.analysis import entries as cells
 from reports.analysis.columns import CORRECTED, HEADLINE
-from reports.analysis.entries import Entry, counted
+from reports.analysis.entries import PSNR, Entry, counted
 from reports.analysis.findings import Part, Sentence, bearing, finding
+from reports.analysis.leaderboard import TILT
 from reports.analysis.questions import split_degradation
 from reports.analysis.robustness import Curve, by_kind
 from reports.analysis.scorebook import Scorebook
+
+MISALIGNED = 3.0
+"""dB by which aligned views may stand below refined ones before it is said why."""
+
+MISALIGNED_MEANS = (
+    "Aligned views far below refined ones: the field is better than its aligned views, which are rendered where the "
+    "method's own cameras, aligned with the true ones, place the held-out cameras, and that place is off"
+)
 
 OPTIONAL = frozenset(name for name in HEADLINE if name.split("/")[1] in CORRECTED)
 """Columns that a method may lack by its nature: footnotes of the tables say why."""
@@ -52,7 +61,7 @@ def verdict(entries: Sequence[Entry], book: Scorebook, curves: Sequence[Curve]) 
         findings += [bearing(held) for (other, _), held in kinds.items() if other == setting]
     return Verdict(
         findings=tuple(findings), failures=tuple(_failures(entries)), tally=_tally(entries),
-        caveats=tuple(_caveats(entries)),
+        caveats=tuple(caveats(entries)),
     )  # fmt: skip
 
 
@@ -80,7 +89,21 @@ def _tally(entries: Sequence[Entry]) -> str:
     return text + (f"; {skipped} {'was' if skipped == 1 else 'were'} skipped." if skipped else ".")
 
 
-def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
+def poorly_aligned(entries: Sequence[Entry]) -> str:
+    """Who renders far worse where the alignment puts the held-out cameras than where their own pixels do."""
+    found = []
+    for entry in entries:
+        aligned, refined, tilt = (cells.value(entry.result, name) for name in (PSNR, "nvs/refined/psnr", TILT))
+        if aligned and refined and refined - aligned > MISALIGNED:
+            frame = f"; frame tilt {tilt:.1f} deg" if (tilt or 0) > 0.1 else ""
+            who = f"{entry.cell.method} on {entry.cell.scene}"
+            found.append((aligned - refined, who, f"{who} ({aligned:.1f}, then {refined:.1f} dB{frame})"))
+    worst = {who: text for _, who, text in sorted(found, reverse=True)}  # of several seeds, the worst
+    return "; ".join(list(worst.values())[::-1][:4]) + (f"; and {len(worst) - 4} more" if len(worst) > 4 else "")
+
+
+def caveats(entries: Sequence[Entry]) -> list[Sentence]:
+    """What to beware of in the numbers of these cells."""
     found: list[Sentence] = []
     done = [entry for entry in entries if entry.done]
 
@@ -93,12 +116,16 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         commonest = re.sub(r" in # of # views", "", kinds.most_common(1)[0][0])
         verb = "carries a flag: a doubt" if len(flagged) == 1 else "carry flags: doubts"
         say(which, f" {verb} about a number, most often “{commonest}”.")
+    if gaps := poorly_aligned(done):
+        say(f"{MISALIGNED_MEANS}: {gaps}.")
+    if "smoke" in {entry.cell.effort for entry in entries}:
+        say("Effort smoke: 64 px and seconds of training. It says that a method runs, not how good it is.")
     if tuned := sorted({f"{entry.cell.method} on {entry.cell.scene}" for entry in entries if entry.result.tuned_here}):
-        say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †). Those rows flatter.")
+        say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †): their numbers are optimistic.")
     if learnt := sorted({entry.cell.method for entry in entries if entry.result.pretrained_on}):
         say(f"Trained on other data before: {', '.join(learnt)}.")
     if short := sorted({entry.cell.method for entry in entries if entry.outcome == "short"}):
-        say(f"Too short to converge at this effort: {', '.join(short)}. Those rows say that it runs.")
+        say(f"This effort is too short for {', '.join(short)} to converge: their rows show only that they run.")
     if brought := sorted({entry.cell.method for entry in entries if entry.submitted}):
         text = f"Submitted, not run here: {', '.join(brought)}. Who found these poses, from what and at what cost, is"
         say(f"{text} not known to the suite, which only judged them.")
@@ -106,7 +133,7 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
     if seeds and min(seeds.values()) < 5:
         low, high = min(seeds.values()), max(seeds.values())
         count = counted(low, "seed") if low == high else f"{low} to {high} seeds"
-        say(f"A number here rests on {count}: small differences may be chance.")
+        say(f"Each number is from {count}: small differences may be chance.")
     if len({entry.machine for entry in done}) > 1:
         say("Fits ran with different numbers of CPU threads or kinds of device: their times are not ranked together.")
     reasons: dict[str, set[str]] = {}
@@ -121,15 +148,15 @@ def _caveats(entries: Sequence[Entry]) -> list[Sentence]:
         ("efforts", {entry.cell.effort for entry in entries}),
     ):
         if len(values) > 1:
-            say(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never in one table.")
+            say(f"This suite mixes {what} ({', '.join(sorted(values))}); they are never put in one table.")
     references = {entry.question.reference for entry in entries}
     if "none" in references:
         say(
-            "Where nobody knows the cameras, view synthesis alone is judged, in tables of its own: held-out views are "
-            "looked for from a method's own cameras of the views beside them."
+            "Without reference poses only view synthesis is judged, in tables apart: each held-out pose is searched "
+            "for, starting from the method's own cameras of the neighbouring views."
         )
     if "colmap" in references:
-        say("Where the reference is COLMAP's own estimate, scores are agreement with COLMAP, in tables of their own.")
+        say("Where COLMAP made the reference poses, scores are agreement with COLMAP and not accuracy: tables apart.")
     return found
 
 

@@ -78,6 +78,7 @@ class Series:
     line: str = ""
     marks: tuple[Mark, ...] = ()
     says: str = ""
+    filled: bool = False  # the line encloses bars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,3 +190,13 @@ def learning(title: str, series: Mapping[str, tuple[str, NDArray[np.float64]]], 
     )
     lasts = "; ".join(f"{says} ends at {points[-1, 1]:.3g}" for says, (_, points) in series.items())
     return Chart(title=title, x=x, y=y, series=drawn, alt=f"{title} against wall seconds: {lasts}.")
+
+
+def bars(title: str, method: str, values: Sequence[float], worst: str) -> Chart:
+    """One bar a view, from zero; none for what is no finite number."""
+    known = [value for value in values if math.isfinite(value)]
+    x, y = horizontal(f"{len(values)} views, worst first", 0, len(values), whole=True), vertical(0, max([*known, 1e-9]))
+    wide = 0.75 * (x.at(1) - x.at(0))
+    drawn = [f"M{x.at(k):g} {y.start:g}V{y.at(v):g}h{wide:g}V{y.start:g}" for k, v in enumerate(values) if v in known]
+    series = Series(method=method, line="".join(drawn), says=title, filled=True)
+    return Chart(title=title, x=x, y=y, series=(series,), alt=f"{title} of {x.label}: {worst}.")

@@ -7,7 +7,6 @@ import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from reports.analysis.columns import COLUMNS, STAGES, Column, column
 from reports.analysis.entries import IOU, PSNR, Entry
 from reports.analysis.questions import degradation_order
 from reports.analysis.table import Footnotes
+from reports.site import chart
+from reports.site.chart import Chart
 from reports.site.curves import Log
 
 WORST = 5
@@ -31,16 +32,6 @@ PER_VIEW = (ROTATION.removesuffix("_median"), "pose/translation", IOU, PSNR)
 """What is drawn view by view."""
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerView:
-    """One number of every view, worst first; `bars` is the path of a bar chart, 4 units a view wide and 60 high."""
-
-    heading: str
-    n: int
-    bars: str
-    worst: str  # "h003 11.20, h001 12.00, ..."
 
 
 def detail(entry: Entry, log: Log) -> dict[str, Any]:
@@ -160,24 +151,16 @@ def _stage(name: str) -> str:
     return parts[1] if parts[0] == "nvs" and len(parts) > 1 and parts[1] in STAGES else ""
 
 
-def _per_view(entry: Entry, name: str) -> PerView | None:
+def _per_view(entry: Entry, name: str) -> tuple[Chart, str] | None:
+    """One number of every view as bars, the worst first; and the worst in words, `h003 11.20, h001 12.00`."""
     shown = column(name)
     sign = 1 if shown.better == "high" else -1
     held = [(float(row[name]), view) for view, row in entry.result.per_view.items() if name in row]
     if not held:
         return None
     ranked = sorted(held, key=lambda item: (not math.isnan(item[0]), sign * item[0], item[1]))
-    top = max((number for number, _ in ranked if math.isfinite(number)), default=0.0)
-
-    def height(number: float) -> float:
-        return round(60 * min(max(number / top, 0.0), 1.0), 1) if math.isfinite(number) and top > 0 else 0.0
-
-    return PerView(
-        heading=shown.heading,
-        n=len(ranked),
-        bars="".join([f"M{4 * k} 60v-{height(number):g}h3V60" for k, (number, _) in enumerate(ranked)]),
-        worst=", ".join(f"{view} {shown.show(number)}" for number, view in ranked[:WORST]),
-    )
+    worst = ", ".join(f"{view} {shown.show(number)}" for number, view in ranked[:WORST])
+    return chart.bars(shown.heading, entry.cell.method, [number for number, _ in ranked], worst), worst
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:

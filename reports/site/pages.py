@@ -13,10 +13,12 @@ from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
 from reports.analysis.entries import Entry
 from reports.analysis.findings import finding
+from reports.analysis.leaderboard import Board
 from reports.analysis.questions import Question
 from reports.analysis.scorebook import Scorebook
+from reports.analysis.verdict import caveats, poorly_aligned
 from reports.naming import slug
-from reports.pictures import Album, Picture, View, typical
+from reports.pictures import Album, View, typical
 from reports.site import chart, curves, details, figures, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
@@ -44,20 +46,12 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
         path = path or f"{name}.html"
         return path, templates.get_template(f"{name}.html.j2").render(root="../" * path.count("/"), here=path, **told)
 
-    yield render(
-        "index",
-        covers=_covers(entries, album),
-        tiers=list(dict.fromkeys(facts["given"].values())),
-        measures=heat.MEASURES,
-        kinds=figures.robustness(facts["curves"]),
-        quantities=figures.TITLES,
-        tradeoffs=[(each, figures.tradeoff(each)) for each in facts["costs"]],
-    )
     yield render("cells", options=_options(entries), shown_columns=_glance(entries))
     compared = [(each, each.ranks and figures.rank_diagram(each.ranks)) for each in facts["comparisons"]]
     yield render("statistics", compared=compared)
     yield render("protocol")
-    relatives = Relatives(entries)
+    relatives, boards = Relatives(entries), dict(facts["boards"])
+    glances = []
     for held in cells.by_scene(entries).values():
         learnt: Learnt = {}
         for entry in held:
@@ -66,9 +60,21 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
             learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
             yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
         kin = cells.by_question(held)
-        for question, each in kin.items():
-            told = _scene(question, each, facts["book"], album, learnt)
-            yield render("scene", path=places[question], kin=list(kin), **told)
+        told = [
+            _scene(question, each, boards[question], facts["book"], album, learnt) for question, each in kin.items()
+        ]
+        for each in told:
+            yield render("scene", path=places[each["question"]], kin=list(kin), **each)
+        glances.append(told[0])
+    yield render(
+        "index",
+        glances=glances,
+        tiers=list(dict.fromkeys(facts["given"].values())),
+        measures=heat.MEASURES,
+        kinds=figures.robustness(facts["curves"]),
+        quantities=figures.TITLES,
+        tradeoffs=[(each, figures.tradeoff(each)) for each in facts["costs"]],
+    )
 
 
 def _places(entries: Sequence[Entry]) -> dict[Question, str]:
@@ -82,15 +88,6 @@ def _places(entries: Sequence[Entry]) -> dict[Question, str]:
             alone = sum(other.degradation == question.degradation for other in kin) == 1
             found[question] = f"scenes/{slug(scene if k == 0 else short if alone else name)}.html"
     return found
-
-
-def _covers(entries: Sequence[Entry], album: Album) -> dict[str, Picture | None]:
-    """A held-out view that stands for each scene."""
-    covers: dict[str, Picture | None] = {}
-    for scene, each in cells.by_scene(entries).items():
-        truth = [picture for question in cells.by_question(each) for picture in album.truth[question].values()]
-        covers[scene] = next((picture for picture in truth if picture.path), None)
-    return covers
 
 
 def _glance(entries: Sequence[Entry]) -> list[Column]:
@@ -113,19 +110,22 @@ def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
     }
 
 
-def _scene(question: Question, entries: Sequence[Entry], book: Scorebook, album: Album, learnt: Learnt) -> Facts:
-    """One scene under one degradation: its table, renders, cameras and curves."""
-    methods = cells.by_method(entries)
+def _scene(
+    question: Question, entries: Sequence[Entry], board: Board, book: Scorebook, album: Album, learnt: Learnt
+) -> Facts:
+    """One scene under one degradation: its table, renders, cameras and curves, methods as the table has them."""
+    methods = [cells.by_method(entries)[row.label] for row in board.rows]
     return {
         "question": question,
         "finding": finding(question.title, entries, book),
-        "board": leaderboard.of_question(entries, book),
+        "caveats": caveats(entries),
+        "board": board,
         "cells": leaderboard.every_cell(entries, book),
         "views": album.common[question],
         "truth": album.truth[question],
         "shown": album.shown[question],
-        "strips": [_strip(each, album) for each in methods.values()],
-        "cameras": [(entry, orbit(entry)) for each in methods.values() if (entry := typical(each))],
+        "strips": [_strip(each, album) for each in methods],
+        "cameras": [(entry, orbit(entry)) for each in methods if (entry := typical(each))],
         "curves": _learning(entries, learnt),
     }
 
@@ -158,9 +158,11 @@ def _cell(
     return {
         "entry": entry,
         "detail": details.detail(entry, log),
+        "misaligned": poorly_aligned([entry]),
         "views": views,
         "viewer": [_viewer(view) for view in views],
         "previews": album.previews[entry.page],
+        "films": album.films[entry.page],
         "orbit": orbit(entry),
         "charts": [_one(entry, name, points) for name, points in islice(series.items(), CURVES)],
         "more_charts": len(series) - CURVES,

@@ -14,10 +14,11 @@ from markupsafe import Markup, escape
 from reports import text
 from reports.analysis import entries as analysed
 from reports.analysis import robustness
-from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, STAGES
+from reports.analysis.columns import COLUMNS, CORE, HEADLINE, SHORT, STAGES
 from reports.analysis.leaderboard import STATISTICS
 from reports.analysis.questions import Question
 from reports.analysis.table import spans
+from reports.analysis.verdict import MISALIGNED_MEANS
 from reports.pictures import ERROR_FULL
 
 PALETTE = 7  # colours of methods before dashes tell them apart
@@ -41,6 +42,7 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
         "kinds_of": lambda columns: spans(kind for kind, _ in columns),
         "show_area": robustness.show_area,
         "headline": [COLUMNS[name] for name in HEADLINE],
+        "core": CORE, "misaligned_means": MISALIGNED_MEANS,
     }  # fmt: skip
     made.filters |= {"soft": _breakable}
     return made

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_results, write_cell
 
 from bench.record import read_json, read_log, write_json
@@ -313,6 +314,58 @@ def test_a_single_camera_and_estimates_that_are_no_numbers_are_drawn(tmp_path):
     assert (drawn["caption"], drawn["estimate"]) == ("0 of 1 views registered", [None])
     write_json(folder / "cameras.json", {"truth": {}, "estimate": {}})
     assert orbit.orbit(read(tmp_path)[0]) == "no cameras were recorded"
+
+
+def test_the_overview_begins_with_the_truth_and_every_render_of_the_same_view_ranked(tmp_path):
+    for method, psnr in (("worse", 25), ("best", 30)):
+        write_cell(tmp_path / "s", done("blocks", "clean", method, 0, rotation=1, psnr=psnr))
+    write_cell(tmp_path / "s", done("blocks", "clean", "a", 0, rotation=0, psnr=40, given=("camera", "start")))
+    page = Page(build(tmp_path / "s").read_text())
+    shown = [attrs for tag, attrs in page.tags if tag == "img" and "h002" in str(attrs.get("alt"))]
+    assert [str(attrs["alt"]).split(",")[0] for attrs in shown] == ["truth of h002", "best", "worse", "a"]
+    assert page.said.index("30.00 dB") < page.said.index("Leaderboard")
+    assert sum(tag == "canvas" for tag, _ in page.tags) == 1  # the cameras of the best
+
+
+def test_a_film_of_a_cell_is_shown_on_its_page_and_linked(tmp_path):
+    folder = write_cell(tmp_path / "s", done("blocks", "clean", "m", 0, rotation=1, psnr=30))
+    picture(0).save(folder / "orbit.gif", save_all=True, append_images=[picture(1)])
+    (folder / "spiral.mp4").write_bytes(b"film")
+    report = build(tmp_path / "s").parent
+    (entry,) = read(tmp_path / "s")
+    page = Page((report / entry.page).read_text())
+    sources = [str(attrs.get("src")) for tag, attrs in page.tags if tag in ("img", "video")]
+    films = [source for source in sources if source.endswith((".gif", ".mp4"))]
+    assert [Path(source).name for source in films] == ["orbit.gif", "spiral.mp4"]
+    assert all((report / "cells" / source).resolve().is_file() for source in films)
+    assert {attrs.get("href") for tag, attrs in page.tags if tag == "a"} >= set(films)
+
+
+def test_depth_is_shown_with_contrast_and_an_empty_background_is_black(tmp_path):
+    folder = write_cell(tmp_path / "s", done("blocks", "clean", "m", 0, rotation=1, psnr=30))
+    depth = np.full((48, 48), 255, np.uint8)  # nothing there
+    depth[8:40, 8:24], depth[8:40, 24:40] = 10, 14  # all that is there, in a sliver of the range
+    for view in ("h000", "h001"):
+        Image.fromarray(depth).save(folder / "renders" / f"{view}.depth.png")
+    report = build(tmp_path / "s").parent
+    shown = np.asarray(Image.open(next((report / "pictures").rglob("h000.depth.jpg")))).astype(int).sum(axis=2)
+    assert shown[4, 4] < 30
+    assert shown[24, 34] - shown[24, 14] > 150  # the nearer is far brighter
+
+
+def test_bars_of_views_stand_on_axes(suite, site):
+    page = cell_page(suite, site, "blocks", "colmap_nerf")
+    assert "5 views, worst first" in page.said
+    (drawn,) = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and "worst first" in str(attrs)]
+    assert str(drawn).startswith("PSNR (dB) of 5 views, worst first: h000 ")
+
+
+def test_nothing_is_offered_that_would_change_nothing(tmp_path):
+    write_cell(tmp_path / "s", done("blocks", "clean", "m", 0, rotation=1, psnr=30))
+    page = Page(build(tmp_path / "s").read_text())
+    assert not any(attrs.get("name") in ("stat", "tier") for _, attrs in page.tags)  # one seed, one kind of gift
+    assert not any("heat" in str(attrs.get("class")) for tag, attrs in page.tags if tag == "table")
+    assert "Robustness" not in page.said
 
 
 def test_the_middle_seed_stands_for_a_method(site, suite):

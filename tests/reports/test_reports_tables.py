@@ -286,9 +286,7 @@ def said_of(entries, scene):
 def test_the_verdict_names_the_winner_the_ceiling_and_the_failures(suite):
     entries = read(suite)
     said = said_of(entries, "blocks")
-    assert said.startswith(
-        "blocks · clean: colmap_nerf leads the 3 methods that see no poses: succeeds in 2 of 2 cells"
-    )
+    assert said.startswith("blocks · clean: colmap_nerf leads the 3 methods that see no poses: solves 2 of 2 cells")
     assert "median rotation 0.25 deg" in said
     assert "nerf reaches 33.05 dB, 1.55 dB above" in said
     none = said_of(entries, "blocks-plain")
@@ -298,6 +296,44 @@ def test_the_verdict_names_the_winner_the_ceiling_and_the_failures(suite):
     assert told(entries).tally.startswith(
         "Of 20 cells: 11 solved, 4 answered, not solved; 4 gave no answer (1 collapsed,"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({"s": (30,)}, {"s": (29,)}, "It is 1.00 dB ahead of b: with one seed each, it may be chance."),
+        ({"s": (30, 28)}, {"s": (29, 27)}, "It is 1.00 dB ahead of b: their seeds overlap, it may be chance."),
+        ({"s": (30, 29)}, {"s": (28, 27)}, "It is 2.00 dB ahead of b: its worst seed beats the other's best."),
+        (
+            {"s": (30, 29), "t": (20, 20)}, {"s": (28, 27), "t": (20, 19)},
+            "in 1 of 2 scenes its worst seed beats the other's best; too few scenes for a test.",
+        ),
+        (
+            {f"s{k}": (20 + k,) for k in range(6)}, {f"s{k}": (19 - k,) for k in range(6)},
+            "in 6 of 6 scenes it is better; not by chance (p = 0.031, Wilcoxon's test over 6 scenes).",
+        ),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_by_how_much_and_whether_it_may_be_chance(tmp_path, first, second, said):
+    results = [
+        done(scene, "clean", method, seed, rotation=1, psnr=psnr)
+        for method, scenes in (("a", first), ("b", second))
+        for scene, psnrs in scenes.items()
+        for seed, psnr in enumerate(psnrs)
+    ]
+    assert said in sentences(entries_of(tmp_path, results))[0]
+
+
+def test_aligned_views_far_below_refined_ones_are_explained(tmp_path):
+    good = done("s", "clean", "even", 0, rotation=1, psnr=25)
+    split = [done("s", "clean", "tilted", k, rotation=1, psnr=15 + k) for k in range(2)]
+    split = [
+        replace(each, metrics=each.metrics | {"nvs/refined/psnr": 25.0, "pose/frame_tilt_deg": 1.25}) for each in split
+    ]
+    (said,) = [
+        "".join(p.text for p in c) for c in told(entries_of(tmp_path, [good, *split])).caveats if "tilt" in c[0].text
+    ]
+    assert said.endswith("tilted on s (15.0, then 25.0 dB; frame tilt 1.2 deg).")  # once, by its worst seed
 
 
 def test_failures_that_differ_in_their_numbers_alone_are_told_once(tmp_path):

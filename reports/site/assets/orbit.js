@@ -3,6 +3,7 @@
 for (const figure of document.querySelectorAll("figure.orbit")) {
   const data = JSON.parse(figure.querySelector("script").textContent);
   const canvas = figure.querySelector("canvas"), pen = canvas.getContext("2d"), output = figure.querySelector("output");
+  const DOT = figure.classList.contains("compact") ? 1.3 : 2.2;
   const draws = () => new Set([...figure.querySelectorAll(".controls input:checked")].map((input) => input.value));
 
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
@@ -17,17 +18,17 @@ for (const figure of document.querySelectorAll("figure.orbit")) {
   const north = cross(up, east);
   const toGround = (p) => [dot(p, east), dot(p, north), dot(p, up)];
 
-  const SIZE = 0.11;  // depth of a drawn frustum; the scene has radius 1
-  const frustum = (numbers) => {
+  const SIZE = 0.11;  // depth of a drawn frustum; the scene has radius 1. An estimate is smaller: the truth is seen round it
+  const frustum = (numbers, size) => {
     if (!numbers) return null;
     const place = numbers.slice(0, 3), right = numbers.slice(3, 6), down = numbers.slice(6, 9), forward = cross(right, down);
-    const corner = (x, y) => toGround(plus(place, scale(forward, SIZE), scale(right, x * SIZE * data.sight[0]), scale(down, y * SIZE * data.sight[1])));
+    const corner = (x, y) => toGround(plus(place, scale(forward, size), scale(right, x * size * data.sight[0]), scale(down, y * size * data.sight[1])));
     return { at: toGround(place), corners: [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)] };
   };
-  const truth = data.truth.map(frustum), estimate = data.estimate.map(frustum), heldout = data.heldout.map(frustum);
+  const truth = data.truth.map((each) => frustum(each, SIZE)), estimate = data.estimate.map((each) => frustum(each, 0.65 * SIZE)), heldout = data.heldout.map((each) => frustum(each, SIZE));
   const floor = Math.min(0, ...truth.filter(Boolean).map((each) => each.at[2])) - 0.05;
 
-  const START = { turn: 0.9, lift: 0.45, zoom: 1.2 };
+  const START = { turn: 0.9, lift: 0.45, zoom: 1.08 };
   let { turn, lift, zoom } = START, hovered = -1, waiting = false;
 
   const project = (p) => {
@@ -48,7 +49,7 @@ for (const figure of document.querySelectorAll("figure.orbit")) {
     stroke(corners, true);
     for (const corner of corners) stroke([at, corner]);
     stroke([corners[0], plus(scale(corners[0], 0.5), scale(corners[1], 0.5), scale(upward(corners), 0.35)), corners[1]]);
-    if (fill) { const [x, y] = project(at); pen.beginPath(); pen.arc(x, y, 2.2, 0, 7); pen.fill(); }
+    if (fill) { const [x, y] = project(at); pen.beginPath(); pen.arc(x, y, DOT, 0, 7); pen.fill(); }
   };
   // The tick above a frustum's upper edge shows which way is up in its image.
   const upward = (corners) => plus(corners[0], scale(corners[3], -1));
@@ -134,6 +135,7 @@ for (const figure of document.querySelectorAll("figure.orbit")) {
     redraw();
   });
   canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;  // the page scrolls
     event.preventDefault();
     zoom = Math.min(12, Math.max(0.3, zoom * Math.exp(-event.deltaY * 0.0012)));
     redraw();

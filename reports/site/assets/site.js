@@ -55,7 +55,9 @@ for (const table of all("table.sortable")) {
       return value === undefined ? null : Number(value);
     };
     const keyed = rows.map((row, k) => [valueOf(row), k, row]);
-    keyed.sort(([a, i], [b, j]) => {
+    keyed.sort(([a, i, one], [b, j, other]) => {
+      const apart = one.classList.contains("poses") - other.classList.contains("poses");
+      if (apart && table.classList.contains("brief")) return apart;  // given poses: never above those that are ranked
       if (a === null || b === null) return (a === null) - (b === null) || i - j;
       return a < b ? -order : a > b ? order : i - j;
     });
@@ -84,6 +86,7 @@ onChange("stat", (input) => all("table.aggregated").forEach((table) => {
   table.dataset.stat = input.value;
   table.dispatchEvent(new Event("resort"));
 }));
+all("input.all-columns").forEach((input) => input.addEventListener("change", () => document.getElementById(input.dataset.table).classList.toggle("all", input.checked)));
 onChange("measure", (input) => all("table.heat").forEach((table) => (table.dataset.measure = input.value)));
 const quantity = (input) => all(".quantity").forEach((each) => (each.hidden = each.dataset.name !== input.dataset.name));
 onChange("quantity", quantity);
