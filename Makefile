@@ -15,6 +15,7 @@ DATA         := $(or $(DATA),$(UNPOSED_DATA))
 OUT          ?= runs/$(EFFORT)
 ARGS         ?=
 TESTS        ?= tests
+JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
@@ -58,8 +59,8 @@ report: setup  ## rewrite the report of OUT from its results
 ui: setup  ## MLflow's pages on 127.0.0.1:5000
 	@$(BIN)/unposed ui --out '$(OUT)'
 
-test: setup-dev  ## the tests: TESTS=tests/bench for a part
-	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+test: setup-dev  ## the tests: TESTS=tests/bench for a part, JOBS= files side by side
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
 
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright

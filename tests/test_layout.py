@@ -32,6 +32,7 @@ def test_the_top_level_is_the_customers():
         ("mlflow", "bench/tracking/tracker.py"),
         ("click", "bench/cli/"),
         ("viser", "bench/view/viewer.py"),
+        ("ray", "bench/runner/executors/ray_executor.py"),
     ],
 )
 def test_each_of_these_libraries_has_one_door(library, door):

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -111,6 +111,7 @@ class MatrixOptions:
     out: Path | None
     device: str
     workers: int
+    threads: int | None
     lpips: Path | None
 
     def selection(self, degradations: str | None = None) -> Selection:
@@ -129,6 +130,7 @@ class MatrixOptions:
 
         base = Settings(
             suite=suite_folder(self.out, self.effort), workers=self.workers, device=self.device,
+            threads_asked=self.threads,
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
         if running is None:
@@ -136,6 +138,7 @@ class MatrixOptions:
         by_file = click.get_current_context().meta.get(ASKED_BY_FILE, False)
         return dataclasses.replace(
             base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed,
+            executor=running.executor, address=running.address, gpus=running.gpus,
             memory=running.memory and 1024 * running.memory, disk=running.disk and 1024 * running.disk,
             asked={**vars(self), **vars(running), "retry_failed": False} if by_file else None,
         )  # fmt: skip
@@ -150,6 +153,9 @@ class RunOptions:
     disk: float | None
     retries: int
     retry_failed: bool
+    executor: Literal["local", "ray"]
+    address: str | None
+    gpus: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +173,11 @@ run_options = gathered("running", RunOptions, [
     click.option("--disk", type=click.FloatRange(0.001), metavar="GB", help="That a fit may write.  [default: all]"),
     click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed."),
     click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
+    click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+                 help="Processes of this machine, or of a Ray cluster's nodes."),
+    click.option("--address", metavar="RAY", help="The cluster's, as ray://head:10001.  [default: one made here]"),
+    click.option("--gpus", type=click.FloatRange(0.01), default=1.0, show_default=True,
+                 help="Share of a node's GPU a fit, with --executor ray and --device cuda."),
 ])  # fmt: skip
 track_option = click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")
 track_options = gathered("tracked", TrackOptions, [
@@ -183,5 +194,6 @@ def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
                      help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
         degradations, seeds_option, effort_option, data_option, out_option, device_option,
         click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
+        click.option("--threads", type=click.IntRange(1), help="CPU threads of each.  [default: a fair share]"),
         lpips_option,
     ])  # fmt: skip

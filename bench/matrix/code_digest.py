@@ -46,6 +46,15 @@ def libraries(module: Path, root: Path | None = None) -> frozenset[str]:
     return frozenset(named - own - {PUBLIC, *PACKAGES} - sys.stdlib_module_names)
 
 
+@lru_cache(maxsize=1)
+def project_digest() -> str:
+    """sha256 of this project's modules, byte for byte: whether two machines have the same ones."""
+    digest = hashlib.sha256()
+    for path in sorted(path for package in PACKAGES for path in (TREE / package).rglob("*.py")):
+        digest.update(path.relative_to(TREE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """sha256 of one file's syntax tree, comments and docstrings stripped."""
     return _parse(path, path.stat().st_mtime_ns).digest

@@ -41,6 +41,10 @@ class SuiteFile(BaseModel):
     out: str | None = None  # by default runs/NAME
     device: str | None = None
     workers: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)  # of each
+    executor: Literal["local", "ray"] | None = None
+    address: str | None = None
+    gpus: float | None = Field(default=None, ge=0.01)
     limit: float | None = Field(default=None, ge=0.1)
     memory: float | None = Field(default=None, ge=0.1)  # GB a fit
     disk: float | None = Field(default=None, ge=0.001)

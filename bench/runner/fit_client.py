@@ -108,7 +108,7 @@ def request_fit(
             "seconds": limit,
         },
     }  # fmt: skip
-    attempts, peak, seconds = 0, 0.0, 0.0
+    attempts, peak, seconds, machine = 0, 0.0, 0.0, ""
     answer = worker_io.read_outcome(scratch)  # of a judge that was killed here
     if answer is None:
         worker_io.write_request(scratch, request)
@@ -116,7 +116,7 @@ def request_fit(
         attempts += 1
         left = limit - _spent(scratch / "out")
         end = executor.run(Request(verb="fit", folder=scratch, code=code_of(planned.method.ref), limit=left))
-        peak, seconds = max(peak, end.peak_rss_mb), end.seconds
+        peak, seconds, machine = max(peak, end.peak_rss_mb), end.seconds, end.machine
         said = worker_io.read_outcome(scratch)
         if said is not None and end.kind == "exit":
             answer = said
@@ -124,6 +124,7 @@ def request_fit(
             answer = _outcome_of(end)
     answer["seconds"] = answer.get("seconds") or max(_spent(scratch / "out"), seconds)
     answer["attempts"] = max(attempts, 1)
+    answer |= {"machine": machine} if machine else {}
     answer["threads"] = executor.threads if attempts else _threads_asked_for(scratch / "in")
     answer["memory"] = {
         **answer.get("memory", {}),

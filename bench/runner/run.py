@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from bench.runner.provenance import cpu_count, provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, key_folder, sealed
 from bench.runner.shards import Shard, claimed
+from bench.runner.time_left import Durations, longest_first
 from bench.scene import SIDE
 from bench.task import Effort
 
@@ -56,6 +57,10 @@ class Settings:
     retries: int = 1  # of a worker that was killed by a signal
     retry_failed: bool = False
     device: str = "cpu"
+    threads_asked: int | None = None  # CPU threads of each worker; None: a fair share of this machine
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None  # of a Ray cluster
+    gpus: float = 1.0  # of a node's GPUs that a worker is granted there, on a GPU
     lpips: Path | None = None  # AlexNet backbone
     data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
     shard: Shard | None = None  # one of several runs of the same matrix, at once
@@ -63,12 +68,24 @@ class Settings:
 
     @property
     def threads(self) -> int:
-        """CPU threads of each worker: a fair share."""
-        return max(1, cpu_count() // self.workers)
+        """CPU threads of each worker."""
+        return self.threads_asked or max(1, cpu_count() // self.workers)
 
     def fit_limit(self, effort: Effort) -> float:
         """Wall seconds after which a fit is killed."""
         return self.limit or LIMIT[effort]
+
+    def make_executor(self, hidden: Sequence[Path]) -> Executor:
+        """What runs the workers, which see nothing of `hidden`. Raises ValueError where it cannot be had."""
+        if self.executor == "local":
+            return LocalExecutor(
+                threads=self.threads, secrets=hidden, memory_mb=self.memory, disk_mb=self.disk
+            )  # fmt: skip
+        from bench.runner.executors.ray_executor import RayExecutor, Share
+
+        gpus = self.gpus if self.device.startswith("cuda") else 0.0
+        share = Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
+        return RayExecutor(share, address=self.address, hidden=hidden)
 
     def judge_limit(self, effort: Effort) -> float:
         """Wall seconds after which rendering its held-out views is given up."""
@@ -80,8 +97,8 @@ class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
 
 
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
-    """Settle every cell of the plan, in its order, and rewrite the suite's tables. Of several runs at once each settles
-    what the others have not begun, and `collect` writes the tables.
+    """Settle every cell of the plan, in its order, several side by side the longest first, and rewrite the suite's
+    tables. Of several runs at once each settles what the others have not begun, and `collect` writes the tables.
 
     A scene that cannot be read is bad input: SceneError, before anything is written or run; so is a device that is not
     here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
@@ -104,6 +121,8 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
                     results[planned.cell] = result
                     listen(planned, "cached", result)
             work = [planned for planned in cells if planned.cell not in results]
+            if settings.workers > 1:
+                work = longest_first(work, Durations(settings))
             runner.run_cells(settings.shard.order(work) if settings.shard else work, results)
         finally:
             if settings.shard is None:
@@ -132,9 +151,7 @@ class Runner:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
         hidden = (settings.suite, *settings.data, key_folder())
-        self.executor: Executor = LocalExecutor(
-            threads=settings.threads, secrets=hidden, memory_mb=settings.memory, disk_mb=settings.disk
-        )  # fmt: skip
+        self.executor: Executor = settings.make_executor(hidden)
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
         self.scenes = LoadedScenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)
@@ -301,7 +318,7 @@ def is_rerunnable(result: Result) -> bool:
 
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
-    notes = {"attempts": outcome["attempts"]}
+    notes = {name: outcome[name] for name in ("attempts", "machine") if name in outcome}
     submission = planned.submission
     if submission is None:
         cost = {"fit_seconds": outcome["seconds"], "threads": outcome["threads"], **outcome["memory"]}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from bench.matrix.plan import Planned, estimate_seconds
 from bench.record import Result, read_suite
-from bench.runner.run import Settings
+
+if TYPE_CHECKING:
+    from bench.runner.run import Settings
 
 WINDOW = 60.0
 """Seconds of a fit from which its pace is taken: it changes as images and grids grow."""
@@ -45,6 +50,11 @@ class Durations:
         alike = [(method, s) for method, effort, s in self.judgements if effort == planned.cell.effort]
         own = [s for method, s in alike if method == planned.cell.method]
         return statistics.median(own or [s for _, s in alike] or [0.0])
+
+
+def longest_first(cells: Iterable[Planned], durations: Durations) -> list[Planned]:
+    """So that cells side by side end together; those of unknown length come first of all."""
+    return sorted(cells, key=lambda planned: -(durations.fit(planned) or math.inf))
 
 
 class Pace:

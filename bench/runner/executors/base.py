@@ -45,6 +45,7 @@ class WorkerEnd:
     code: int  # exit code or signal number
     seconds: float  # wall time of the process
     peak_rss_mb: float  # of the whole process tree, what is shared counted once, sampled; MB are 2^20 bytes
+    machine: str = ""  # its processor, where that is not this machine's
     allowed_mb: float | None = None  # of memory or disk, where it was killed for having more
 
     @property

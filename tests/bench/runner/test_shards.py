@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from scripted_cells import execute, make_plan
 
 from bench.cli.app import main
 from bench.record import read_log, read_suite
+from bench.runner.provenance import cpu_count
+from bench.runner.run import Settings
 from bench.runner.shards import Shard, claimed, sbatch, without
+from bench.runner.time_left import Durations, longest_first
 
 ROOT = Path(__file__).parents[3]
 METHOD = "tests/plugins/scripted.py"
@@ -110,3 +114,15 @@ def test_the_sbatch_line_says_the_same_command():
     ]  # fmt: skip
     wrapped = words[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "3")
     assert shlex.split(wrapped) == ["unposed", "run", *asked, "--shard", "3/8"]
+
+
+def test_cells_side_by_side_are_begun_with_the_longest(tmp_path):
+    plan = make_plan("answer", "partial", "steps")
+    execute(tmp_path, make_plan("answer", "steps", seeds="9"))
+    durations = Durations(Settings(suite=tmp_path, threads_asked=cpu_count()))
+    by_length = [planned.cell.method for planned in longest_first(plan.cells, durations)]
+    assert by_length == [
+        "scripted[behaviour=partial]",
+        "scripted[behaviour=steps]",
+        "scripted[behaviour=answer]",
+    ]  # 1 s by its own word
