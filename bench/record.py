@@ -252,9 +252,12 @@ def read_cameras(folder: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The fit's curves: one {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped."""
-    path = folder / "log.jsonl"
+def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+    """The fit's curves, or another log beside them.
+
+    One {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped.
+    """
+    path = folder / name
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     try:
         rows = _DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once

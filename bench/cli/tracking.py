@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -62,11 +62,14 @@ def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
 @out_option
 @click.option("--port", default=5000, show_default=True)
 def ui(out: Path | None, port: int) -> None:
-    """Open MLflow's own pages over a suite, on 127.0.0.1."""
-    from bench.tracking.store import default_store
-    from bench.tracking.tracker import ui_command
+    """Open MLflow's own pages over a suite, on 127.0.0.1.
 
-    suite = suite_folder(out, "quick")
-    if not default_store(suite).is_file():
-        raise ValueError(f"{default_store(suite)}: there is no store yet; `unposed run` makes it, or `track --replay`")
-    sys.exit(subprocess.call(ui_command(suite, port)))
+    Says when they can be opened; they end with this command.
+    """
+    from bench.tracking.pages import pages
+
+    click.echo("MLflow is starting, which takes some seconds", err=True)
+    began = time.monotonic()
+    with pages(suite_folder(out, "quick"), port) as (address, process):
+        click.echo(f"{address} is up, after {time.monotonic() - began:.0f} s; Ctrl-C ends it")
+        sys.exit(process.wait())

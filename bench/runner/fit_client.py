@@ -33,6 +33,9 @@ PICTURES = frozenset({"numpy", "scipy", "PIL"})
 CARRIERS = frozenset({"pydantic", "safetensors"})
 """What checks and stores numbers, and makes none."""
 
+LOGS = (worker_io.LOG, worker_io.USAGE)
+"""What a fit writes as it goes on, and a cell keeps."""
+
 MTIME_STEP = 0.02
 """Seconds by which the times that a file system keeps of its files may be early."""
 
@@ -142,7 +145,7 @@ def _begin(planned: Planned, capture: Capture, cell: Path, fit: str) -> Path:
         write_json(given / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
     if _is_for(cell / "fit", fit) and (cell / "fit" / "work").is_dir():
         shutil.copytree(cell / "fit" / "work", out / "work")
-        for file in (cell / "fit" / "clock.json", cell / "log.jsonl"):
+        for file in (cell / "fit" / "clock.json", cell / worker_io.LOG, cell / worker_io.USAGE):
             if file.exists():
                 shutil.copy(file, out)
     else:
@@ -173,14 +176,14 @@ def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, 
             if os.path.lexists(out / name):
                 place(worker_io.own(out / name), draft / name)
         pictures = [worker_io.own(path) for path in sorted(out.glob("previews/*.png"))]
-        log = [worker_io.own(out / "log.jsonl")] if os.path.lexists(out / "log.jsonl") else []
+        logs = [worker_io.own(out / name) for name in LOGS if os.path.lexists(out / name)]
     except worker_io.ForeignFile as error:
         outcome |= {"status": "failed", "reason": str(error)}
-        pictures, log = [], []
+        pictures, logs = [], []
     if outcome["status"] == "done":
         outcome["sha256"] = _digests(draft)
     write_json(draft / "outcome.json", outcome)
-    moved = {path: cell / "previews" / path.name for path in pictures} | {path: cell / path.name for path in log}
+    moved = {path: cell / "previews" / path.name for path in pictures} | {path: cell / path.name for path in logs}
     for source, target in moved.items():
         target.parent.mkdir(exist_ok=True)
         target.unlink(missing_ok=True)
@@ -242,7 +245,7 @@ def keep_aside(cell: Path, name: str) -> None:
 def discard(cell: Path) -> None:
     """Forget a cell's fit, its log and its messages, and what a judge made of it."""
     forget(cell)
-    for name in ("log.jsonl", "stderr.txt", "cameras.json", HELDOUT):
+    for name in (*LOGS, "stderr.txt", "cameras.json", HELDOUT):
         (cell / name).unlink(missing_ok=True)
     for name in ("fit", "previews", "renders"):
         shutil.rmtree(cell / name, ignore_errors=True)
@@ -262,7 +265,7 @@ def _spent(folder: Path) -> float:
 def wind_back(out: Path) -> None:
     """After a run was killed: set a fit's clock and curves back to its last checkpoint. What came after it is done
     again, and nobody pays for it twice; a fit without a checkpoint begins anew."""
-    clock, log = out / "clock.json", out / "log.jsonl"
+    clock = out / "clock.json"
     if (out / "outcome.json").exists() or not clock.exists():
         return
     said = read_json(worker_io.own(clock))
@@ -273,7 +276,7 @@ def wind_back(out: Path) -> None:
         draft.write_text(json.dumps({**said, "seconds": kept}))
         if written:  # of that moment, too: wound back once more, before a worker is up, it must say the same
             os.utime(draft, (max(written), max(written)))
-    if log.exists():
+    for log in (out / name for name in LOGS if (out / name).exists()):
         rows = worker_io.own(log).read_text(encoding="utf-8", errors="replace").splitlines()
         still = [f"{row}\n" for row in rows if _seconds(row) <= kept + MTIME_STEP]
         with replacing(log) as draft:

@@ -14,8 +14,8 @@ from bench.files import printable, read_arrays, write_arrays
 from bench.record import read_json, write_json
 from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
 
-PROGRESS, LOG = "progress.json", "log.jsonl"
-"""What a fit leaves in `out/` while it is at work, for whoever waits."""
+PROGRESS, LOG, USAGE = "progress.json", "log.jsonl", "system.jsonl"
+"""What a fit leaves in `out/` while it is at work: where it is, its curves, and what it uses of the machine."""
 
 
 def write_capture(folder: Path, capture: Capture) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bench.credentials import without_credentials
-from bench.record import Result, read_json, read_log, read_suite, write_json
+from bench.record import Result, read_json, read_suite, write_json
+from bench.tracking import suite_run
+from bench.tracking.cell_run import dataset_of, is_good, params_of, pictures_of, points_of, tags_of
 from bench.tracking.store import default_uri, file_of, make_whole
 from bench.view.contact_sheet import contact_sheet
 
@@ -23,8 +25,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 T = TypeVar("T")
 
 LEDGER = ".tracked.json"
-CURVE_POINTS = 200
-"""Longest curve sent to the store: longer ones are thinned; the files keep every step."""
+FINGERPRINT = "unposed.fingerprint"
+"""Tag of the judgement's fingerprint, written last: without it, a kill cut the recording short."""
+
+EXPERIMENT = "unposed"
+ABOUT = """
+Radiance fields without camera poses. A parent run is a suite; its children are cells: a scene, a degradation, a method
+and a seed. Group by `unposed.suite_name`, `params.method` or `params.scene`; filter with
+`tags."unposed.solved" = 'false'` or `tags."unposed.outcome" = 'collapsed'`.
+"""
 
 PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
 """What one request to MLflow holds at most; the rest of a longer one is refused."""
@@ -49,12 +58,12 @@ class Tracker:
 
     def send(self, folder: Path, result: Result) -> bool:
         """Record one cell unless it is there already. Returns whether anything was sent."""
-        print_ = result.fingerprints["judgement"] + result.status
-        if self.ledger.get(result.cell.id) == print_:
+        known = f"{result.status} {result.fingerprints['judgement']}"
+        if self.ledger.get(result.cell.id) == known:
             return False
         self._forget(result.cell.id)
-        self._write(folder, result, print_)
-        self.ledger[result.cell.id] = print_
+        self._write(folder, result)
+        self.ledger[result.cell.id] = known
         write_json(self.suite / LEDGER, {"uri": self.shown_uri, "cells": self.ledger})
         return True
 
@@ -66,7 +75,24 @@ class Tracker:
         return sent
 
     def close(self) -> None:
-        self.client.log_artifact(self.parent, str(self.suite / "results.csv"))
+        """Tell of the suite as a whole what its files say by now."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        results = [result for _, result in read_suite(self.suite)]
+        params = suite_run.params_of(results)
+        held = self.client.get_run(self.parent).data.params
+        if any(held.get(name, text) != text for name, text in params.items()):
+            self._move_parent()  # a parameter cannot be changed, and a suite grows
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, 0) for name, value in suite_run.metrics_of(results).items()]
+        self.client.log_batch(
+            self.parent, params=[Param(*item) for item in params.items()],
+            tags=[RunTag("mlflow.note.content", suite_run.note_of(self.suite, results))],
+        )  # fmt: skip
+        for some in _batches(metrics, METRICS_A_BATCH):
+            self.client.log_batch(self.parent, metrics=some)
+        if (table := self.suite / "results.csv").exists():
+            self.client.log_artifact(self.parent, str(table))
         self.client.set_terminated(self.parent)
 
     def _read_ledger(self) -> dict[str, str]:
@@ -77,21 +103,37 @@ class Tracker:
             return {}
 
     def _experiment(self) -> str:
-        name = "unposed"
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return found.experiment_id
-        place = file_of(self.uri)
-        artifacts = (place.parent / "mlartifacts").as_uri() if place else None
-        return self.client.create_experiment(name, artifact_location=artifacts)
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            place = file_of(self.uri)
+            artifacts = (place.parent / "mlartifacts").as_uri() if place else None
+            made = self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        else:
+            made = found.experiment_id
+        tags = {} if found is None else found.tags
+        for name, text in (("mlflow.experimentKind", "custom_model_development"), ("mlflow.note.content", ABOUT)):
+            if tags.get(name) != text:
+                self.client.set_experiment_tag(made, name, text)
+        return made
 
     def _parent(self) -> str:
         suite = str(self.suite.resolve())
         for run in self.client.search_runs([self.experiment], _has_tag("unposed.suite", suite)):
             if run.data.tags["unposed.suite"] == suite:
                 return run.info.run_id
-        tags = {"unposed.suite": suite, "mlflow.runName": self.suite.name}
+        return self._new_parent()
+
+    def _new_parent(self) -> str:
+        suite = self.suite.resolve()
+        tags = {"unposed.suite": str(suite), "unposed.suite_name": suite.name, "mlflow.runName": suite.name}
         return self.client.create_run(self.experiment, tags=tags).info.run_id
+
+    def _move_parent(self) -> None:
+        """Give the cells a new parent run instead of the present one."""
+        children, old, self.parent = self._children(), self.parent, self._new_parent()
+        for run in children:
+            self.client.set_tag(run.info.run_id, "mlflow.parentRunId", self.parent)
+        self.client.delete_run(old)
 
     def _children(self, extra: str = "") -> list[Any]:
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'{extra}"
@@ -104,11 +146,11 @@ class Tracker:
                 return runs
 
     def _stored(self) -> dict[str, str]:
-        """What the store holds of this suite: cell id -> fingerprint."""
+        """What the store holds of this suite: cell id -> status and fingerprint, as in the ledger."""
         return {
-            run.data.tags["unposed.cell"]: run.data.tags["unposed.fingerprint"]
+            run.data.tags["unposed.cell"]: f"{run.data.tags['unposed.status']} {run.data.tags[FINGERPRINT]}"
             for run in self._children()
-            if "unposed.fingerprint" in run.data.tags  # written last: without it, a kill cut the recording short
+            if FINGERPRINT in run.data.tags
         }
 
     def _forget(self, cell: str) -> None:
@@ -116,56 +158,36 @@ class Tracker:
             if run.data.tags["unposed.cell"] == cell:
                 self.client.delete_run(run.info.run_id)
 
-    def _write(self, folder: Path, result: Result, print_: str) -> None:
-        from mlflow.entities import Metric, Param, RunTag
+    def _write(self, folder: Path, result: Result) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+        from PIL import Image
 
-        cell = result.cell
-        tags = {
-            "mlflow.parentRunId": self.parent,
-            "mlflow.runName": cell.id,
-            "unposed.cell": cell.id,
-            "unposed.status": result.status,
-            "unposed.outcome": result.outcome,
-            "unposed.reason": (result.reason or "")[:5000],
-            "unposed.protocol": result.protocol,
-            "unposed.given": "+".join(result.given) or "images only",
-            "unposed.flags": "; ".join(result.flags)[:5000],
-            "unposed.git": str(result.provenance.get("git")),
-        }
-        params = {
-            "scene": cell.scene, "degradation": cell.degradation, "method": cell.method,
-            "seed": cell.seed, "effort": cell.effort, "protocol": result.protocol,
-            **{f"config/{key}": value for key, value in _flat(result.config)},
+        tags = tags_of(result) | {
+            "mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name,
         }  # fmt: skip
         run = self.client.create_run(self.experiment, tags=tags).info.run_id
         now = int(self.client.get_run(run).info.start_time)
-        metrics = {**result.metrics, **{f"cost/{key}": value for key, value in result.cost.items()}}
-        points = [Metric(_name(key), float(value), now, 0) for key, value in metrics.items() if _finite(value)]
-        for row in _thinned(read_log(folder)):
-            stamp = now + int(1000 * row["seconds"])
-            points += [
-                Metric(_name(f"fit/{key}"), float(value), stamp, int(row["step"]))
-                for key, value in row.items()
-                if key != "step" and value is not None and _finite(value)
-            ]
-        for some in _batches([Param(_name(key), str(value)[:5000]) for key, value in params.items()], PARAMS_A_BATCH):
+        points = [
+            Metric(point.name, float(point.value), now + int(1000 * point.seconds), point.step)
+            for point in points_of(folder, result)
+        ]
+        for some in _batches([Param(*item) for item in params_of(result).items()], PARAMS_A_BATCH):
             self.client.log_batch(run, params=some)
         for some in _batches(points, METRICS_A_BATCH):
             self.client.log_batch(run, metrics=some)
+        scene = DatasetInput(Dataset(**dataset_of(result)), [InputTag("mlflow.data.context", "evaluation")])
+        self.client.log_inputs(run, datasets=[scene])
         self.client.log_artifact(run, str(folder / "result.json"))
         if (sheet := contact_sheet(folder)) is not None:
             self.client.log_image(run, sheet, artifact_file="contact_sheet.png")
-        for name in ("renders", "previews"):
-            if (folder / name).is_dir():
-                self.client.log_artifacts(run, str(folder / name), artifact_path=name)
-        status = "FINISHED" if result.status in ("done", "skipped", "collapsed") else "FAILED"
-        self.client.log_batch(run, tags=[RunTag("unposed.fingerprint", print_)])
-        self.client.set_terminated(run, status=status)
-
-
-def _name(name: str) -> str:
-    """MLflow's names allow letters, digits, and `_-./ :`."""
-    return re.sub(r"[^\w\-./ :]", "_", name)
+        if (folder / "renders").is_dir():
+            self.client.log_artifacts(run, str(folder / "renders"), artifact_path="renders")
+        for picture in pictures_of(folder):
+            with Image.open(picture.file) as opened:
+                image = opened.convert("RGB")
+            self.client.log_image(run, image, key=picture.series, step=picture.step, timestamp=now, synchronous=True)
+        self.client.log_batch(run, tags=[RunTag(FINGERPRINT, result.fingerprints["judgement"])])
+        self.client.set_terminated(run, status="FINISHED" if is_good(result) else "FAILED")
 
 
 def _has_tag(tag: str, text: str) -> str:
@@ -173,25 +195,8 @@ def _has_tag(tag: str, text: str) -> str:
     return f"tags.`{tag}` LIKE '{text.replace(chr(39), '_')}'" if "'" in text else f"tags.`{tag}` = '{text}'"
 
 
-def _finite(value: float) -> bool:
-    return abs(float(value)) < float("inf")  # NaN compares false; both stay in the files, with their flag
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 def _batches(items: list[T], size: int) -> Iterator[list[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    step = max(1, -(-len(rows) // CURVE_POINTS))
-    return rows[::-step][::-1]  # counted from the end, so that the last point is always there
 
 
 def _message(error: Exception, uri: str | None) -> str:
@@ -248,13 +253,3 @@ class Tracking:
             self._down = True
             text = _message(error, self.uri)[:160]
             self.warn(f"MLflow: {text}; results are safe in {self.suite}, `unposed track --replay` sends them later")
-
-
-def ui_command(suite: Path, port: int) -> list[str]:
-    """The command that shows a suite's store in a browser, on this machine only."""
-    import sys
-
-    return [
-        sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", default_uri(suite),
-        "--host", "127.0.0.1", "--port", str(port),
-    ]  # fmt: skip

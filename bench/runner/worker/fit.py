@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from bench.files import replacing
 from bench.matrix.method_class import made
 from bench.record import write_json
 from bench.runner import worker_io
+from bench.runner.worker.usage import Usage
 from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
@@ -29,7 +31,7 @@ def fit(folder: Path) -> dict[str, Any]:
     began = time.monotonic() - (time.time() - psutil.Process().create_time())  # when the clock of the limit did
     given, out = folder / "in", folder / "out"
     request = worker_io.read_request(folder)
-    clock = _Clock(out / "clock.json")
+    clock = _Clock(out / "clock.json", Usage(out / worker_io.USAGE))
     capture = worker_io.read_capture(given)
     method = made(request["method"], request["config"])
     work = out / "work"
@@ -62,10 +64,10 @@ def fit(folder: Path) -> dict[str, Any]:
 
 
 class _Clock:
-    """Wall seconds of a fit, those before a kill included, kept in clock.json by a heartbeat."""
+    """Wall seconds of a fit, those before a kill included, kept in clock.json by a heartbeat, and what it uses."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, usage: Usage) -> None:
+        self.path, self.usage = path, usage
         try:
             self.before = float(json.loads(path.read_text())["seconds"])
             self.sessions = 1 + int(json.loads(path.read_text())["sessions"])
@@ -81,6 +83,8 @@ class _Clock:
     def _beat(self) -> None:
         while True:
             write_json(self.path, {"seconds": self.seconds, "before": self.before, "sessions": self.sessions})
+            with contextlib.suppress(OSError, RuntimeError, psutil.Error):  # the clock goes on without
+                self.usage(self.seconds)
             time.sleep(HEARTBEAT)
 
 

@@ -1,0 +1,136 @@
+"""What MLflow is sent of one cell: pure readings of its result and its files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.record import Result, given_in_words, read_log
+from bench.runner.progress import headline
+from bench.runner.worker_io import USAGE
+
+CURVE_POINTS = 200
+"""Longest curve sent to the store: longer ones are thinned; the files keep every step."""
+
+LONGEST = 5000  # letters of a tag or a parameter
+DIGEST = 36  # of a dataset, at most
+
+
+class Point(NamedTuple):
+    """A value of a metric; `seconds` since the fit began."""
+
+    name: str
+    value: float
+    step: int
+    seconds: float
+
+
+class Picture(NamedTuple):
+    """A picture of a series that MLflow shows step by step."""
+
+    series: str
+    step: int
+    file: Path
+
+
+def is_good(result: Result) -> bool:
+    """Whether MLflow calls its run finished rather than failed."""
+    return result.status in ("done", "skipped", "collapsed")
+
+
+def tags_of(result: Result) -> dict[str, str]:
+    """Among them what one filters by: `tags."unposed.solved" = 'false'`, `tags."unposed.outcome" = 'collapsed'`."""
+    cell = result.cell
+    tags = {
+        "unposed.cell": cell.id,
+        "unposed.status": result.status,
+        "unposed.outcome": result.outcome,
+        "unposed.solved": str(result.solved).lower(),
+        "unposed.collapsed": str(result.status == "collapsed").lower(),
+        "unposed.reason": result.reason or "",
+        "unposed.protocol": result.protocol,
+        "unposed.given": given_in_words(result.given),
+        "unposed.flags": "; ".join(result.flags),
+        "unposed.git": str(result.provenance.get("git")),
+        "unposed.fit_fingerprint": result.fingerprints.get("fit", ""),
+        "mlflow.runName": cell.id,
+        "mlflow.note.content": note_of(result),
+    }
+    return {name: text[:LONGEST] for name, text in tags.items()}
+
+
+def note_of(result: Result) -> str:
+    """The description of a run, Markdown."""
+    cell = result.cell
+    lines = [
+        f"**{result.outcome}**: {headline(result)}",
+        f"`{cell.method}` on `{cell.scene}` under `{cell.degradation}`, seed {cell.seed}, at `{cell.effort}`.",
+        *(f"- {name}: {said}" for name, said in result.given_in_full.items()),
+    ]
+    return "\n\n".join(lines[:2]) + "".join(f"\n{line}" for line in ["", *lines[2:]] if lines[2:])
+
+
+def params_of(result: Result) -> dict[str, str]:
+    """The cell, and every value of its method's config."""
+    cell = result.cell
+    params = {
+        "scene": cell.scene, "degradation": cell.degradation, "method": cell.method,
+        "seed": cell.seed, "effort": cell.effort, "protocol": result.protocol,
+        **{f"config/{key}": value for key, value in _flat(result.config)},
+    }  # fmt: skip
+    return {allowed(name): str(value)[:LONGEST] for name, value in params.items()}
+
+
+def points_of(folder: Path, result: Result) -> list[Point]:
+    """Metrics of the protocol and of the cost, the fit's curves, and what it used of the machine while it ran."""
+    final = {**result.metrics, **{f"cost/{key}": value for key, value in result.cost.items()}}
+    points = [Point(name, value, 0, 0.0) for name, value in final.items()]
+    for prefix, file in (("fit", "log.jsonl"), ("system", USAGE)):
+        points += [
+            Point(f"{prefix}/{key}", value, int(row["step"]), row["seconds"])
+            for row in _thinned(read_log(folder, file))
+            for key, value in row.items()
+            if key != "step" and isinstance(value, int | float)
+        ]
+    return [point._replace(name=allowed(point.name)) for point in points if math.isfinite(point.value)]
+
+
+def dataset_of(result: Result) -> dict[str, str]:
+    """The scene, as MLflow describes a dataset; its digest is that of its content."""
+    scene = result.ingredients.get("fit", {}).get("scene", {})
+    profile = {"reference": result.reference, "shown": result.given_in_full.get("images", "nothing")}
+    return {
+        "name": result.cell.scene, "digest": str(scene.get("digest", "unknown"))[:DIGEST], "source_type": "unposed",
+        "source": json.dumps({"scene": result.cell.scene, "degradation": result.cell.degradation}),
+        "profile": json.dumps(profile),
+    }  # fmt: skip
+
+
+def pictures_of(folder: Path) -> Iterator[Picture]:
+    """Previews of the fit, by their step."""
+    for file in sorted((folder / "previews").glob("*.png")):
+        series, _, step = file.stem.rpartition(".")
+        if step.isdigit():
+            yield Picture(allowed(series), int(step), file)
+
+
+def allowed(name: str) -> str:
+    """MLflow's names allow letters, digits, and `_-./ :`."""
+    return re.sub(r"[^\w\-./ :]", "_", name)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    step = max(1, -(-len(rows) // CURVE_POINTS))
+    return rows[::-step][::-1]  # counted from the end, so that the last point is always there
