@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table report ui test lint docs setup setup-dev clean help
+.PHONY: bench ablation table report ui test fuzz lint docs setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -61,6 +61,9 @@ ui: setup  ## MLflow's pages on 127.0.0.1:5000
 
 test: setup-dev  ## the tests: TESTS=tests/bench for a part, JOBS= files side by side
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
+
+fuzz: setup-dev  ## the readers of scenes on 1,000 mutated inputs a layout: FUZZ=1000
+	@UNPOSED_FUZZ=$(or $(FUZZ),1000) $(BIN)/python -m pytest -q tests/datasets/test_datasets_fuzz.py $(ARGS)
 
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.geometry import OPENGL_AXES, inverse
 from bench.scene import Scene
-from bench.task import Camera, Pose
+from bench.task import Camera, Image, Pose
 from datasets.matches import match
 
 VIEWS, PAIRS = 10, 20
@@ -41,6 +41,8 @@ class Geometry:
     error: float
     control: float  # of wrong poses: those of other views
     verdict: str | None  # a mistake by its name; None where the poses fit, or nothing can be said
+    points: NDArray[np.float64] | None = None  # (P, 3) where matches meet by the given poses, in the truth's frame
+    colours: NDArray[np.uint8] | None = None  # (P, 3) of these, sRGB
 
     @property
     def sentence(self) -> str:
@@ -67,15 +69,46 @@ def examine(scene: Scene) -> Geometry:
     camera = scene.truth.camera
     given = error_px(poses, camera, found)
     control = error_px(poses[_strangers(len(poses))], camera, found)
+    points, colours = triangulated(poses, camera, found, [scene.capture.images[view] for view in views])
     return Geometry(
         matches=count,
         error=given,
         control=control,
         verdict=_verdict(poses, camera, found, given, scene.truth.reference == "exact"),
+        points=points,
+        colours=colours,
     )
 
 
 Found = Sequence[tuple[tuple[int, int], NDArray[np.float64]]]
+
+
+def triangulated(
+    poses: Pose, camera: Camera, found: Found, images: Sequence[Image]
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Midpoints (P, 3) of the shortest line between the rays of matches, where these meet in front of both cameras and
+    at an angle of a degree or more, and the colours (P, 3) there."""
+    from_pixel = np.linalg.inv(camera.matrix)
+    points, colours = [np.empty((0, 3))], [np.empty((0, 3), np.uint8)]
+    for (a, b), matched in found:
+        one = np.ones((len(matched), 1))
+        rays = []
+        for k, pixels in ((a, matched[:, :2]), (b, matched[:, 2:])):
+            along = np.hstack([pixels, one]) @ from_pixel.T @ poses[k, :3, :3].T
+            rays.append(along / np.linalg.norm(along, axis=1, keepdims=True))
+        apart = poses[b, :3, 3] - poses[a, :3, 3]
+        cosine = np.sum(rays[0] * rays[1], axis=1)
+        sine2 = np.maximum(1 - cosine**2, 1e-12)
+        s = (rays[0] @ apart - cosine * (rays[1] @ apart)) / sine2
+        t = (cosine * (rays[0] @ apart) - rays[1] @ apart) / sine2
+        kept = (s > 0) & (t > 0) & (sine2 > np.sin(np.radians(1)) ** 2)
+        ends = (poses[a, :3, 3] + s[:, None] * rays[0], poses[b, :3, 3] + t[:, None] * rays[1])
+        points.append(((ends[0] + ends[1]) / 2)[kept])
+        u, v = np.floor(matched[kept, :2].T).astype(int)
+        height, width = images[a].shape[:2]
+        shade = images[a][np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)]
+        colours.append(np.broadcast_to(shade, (len(shade), 3)))
+    return np.concatenate(points), np.concatenate(colours)
 
 
 def _strangers(count: int) -> NDArray[np.intp]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ from bench.task import Capture, Input, ViewId
 from datasets.card import OWN_CARD, Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
 from datasets.images.decode import Darkroom, darkroom, is_transparent
-from datasets.loaders.hints import hint
 from datasets.loaders.intrinsics import as_told
 from datasets.loaders.layouts import BARE, LAYOUTS
+from datasets.loaders.recognise import layout_of, reading
 from datasets.loaders.recording import Frame, Layout, Recording, turned
 from datasets.prior_words import inline, prior_of
 
@@ -58,7 +57,7 @@ def open_folder(path: Path, name: str | None = None) -> FolderScene:
         raise SceneError(f"{path}: there is no such folder")
     name = name or named_by_card(path)
     card = card_for(name, path)
-    return FolderScene(name=name, folder=path, card=card, layout=_layout(path, card))
+    return FolderScene(name=name, folder=path, card=card, layout=layout_of(path, card.loader))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +135,7 @@ class FolderScene:
     def inputs(self) -> frozenset[Input]:
         """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
         try:
-            masks = self._background is not None or any(frame.mask for frame in self.recording.frames)
+            masks = self.background is not None or any(frame.mask for frame in self.recording.frames)
             calibrated = self.recording.calibrated
         except SceneError:
             masks, calibrated = False, True
@@ -146,7 +145,7 @@ class FolderScene:
     @cached_property
     def recording(self) -> Recording:
         """Frames, split and world as the card has them. Raises SceneError."""
-        with _reading(self.folder):
+        with reading(self.folder):
             recording = self.layout.read(self.folder)
             if self.card.camera is not None:
                 recording = as_told(recording, self.card.camera, self.folder / OWN_CARD)
@@ -164,9 +163,9 @@ class FolderScene:
             return recording.checked()
 
     @cached_property
-    def _background(self) -> tuple[float, float, float] | None:
+    def background(self) -> tuple[float, float, float] | None:
         """Behind transparent pixels; None where no image has one, and so all show a background of their own."""
-        with _reading(self.folder):
+        with reading(self.folder):
             transparent = any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
         return (self.card.background or _WHITE) if transparent else None
 
@@ -185,14 +184,14 @@ class FolderScene:
 
     def load(self, side: int) -> Scene:
         """Decode, composite, undistort and resample. Raises SceneError naming file and frame."""
-        with _reading(self.folder):
+        with reading(self.folder):
             return self._developed(side)
 
     def _developed(self, side: int) -> Scene:
         recording = self.recording
         frames = turned(recording.frames, self.card.up) if self.card.up else recording.frames
         room = darkroom(
-            recording.optics, self._background, side, upright=recording.upright, turn=recording.turn,
+            recording.optics, self.background, side, upright=recording.upright, turn=recording.turn,
             others=[frame.optics for frame in frames if frame.optics is not None],
         )  # fmt: skip
         train = [frame for frame in frames if not frame.heldout]
@@ -207,7 +206,7 @@ class FolderScene:
                 masks={view: mask for view, (_, _, mask) in shown.items() if mask is not None} or None,
                 camera=room.shown if recording.calibrated else None,
                 prior=self.card.prior,
-                background=self._background,
+                background=self.background,
             ),
             truth=Truth(
                 poses={view: frame.pose for view, (frame, _, _) in shown.items() if frame.pose is not None},
@@ -217,19 +216,6 @@ class FolderScene:
                 order=order,
             ),
         )
-
-
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Files from anywhere may be hostile, as JSON nested without end or an array that claims terabytes: whatever they
-    raise is a SceneError."""
-    try:
-        yield
-    except SceneError:
-        raise
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise SceneError(f"{folder}: cannot be read ({type(error).__name__}: {said})") from error
 
 
 def _develop(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -252,31 +238,11 @@ def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
     )
 
 
-def _layout(folder: Path, card: Card) -> Layout:
-    """The layout that the card names, or the first that has no objection. Raises SceneError."""
-    with _reading(folder):
-        if not any(folder.iterdir()):
-            raise SceneError(f"{folder}: the folder is empty")
-    known = {layout.name: layout for layout in (*LAYOUTS, BARE)}
-    if card.loader is not None and card.loader not in known:
-        raise SceneError(f"{folder}: its card asks for loader {card.loader!r}; known are {', '.join(known)}")
-    asked = [known[card.loader]] if card.loader else list(known.values())
-    with _reading(folder):
-        objections = {layout.name: layout.objection(folder) for layout in asked}
-    for layout in asked:
-        if objections[layout.name] is None:
-            return layout
-    said = {name: str(reason) for name, reason in objections.items()}
-    near = {name: reason for name, reason in said.items() if card.loader or not reason.startswith("no ")}
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in near.items()) or "it has " + ", ".join(said.values())
-    raise SceneError(f"{folder}: {hint(folder) or 'no loader knows this layout'} ({reasons})")
-
-
 def _source(folder: Path, name: str) -> FolderScene | AbsentScene:
     """A scene whose card is wrong is listed with that reason: it must not hide the others."""
     try:
         card = card_for(name, folder)
-        return FolderScene(name=name, folder=folder, card=card, layout=_layout(folder, card))
+        return FolderScene(name=name, folder=folder, card=card, layout=layout_of(folder, card.loader))
     except SceneError as error:
         return AbsentScene(name=name, card=Card(), missing=str(error))
 
@@ -286,7 +252,7 @@ def _looks_like_a_scene(folder: Path) -> bool:
     try:
         asked = (*LAYOUTS, BARE) if (folder / OWN_CARD).is_file() else LAYOUTS
         return any(layout.objection(folder) is None for layout in asked)
-    except Exception:  # noqa: BLE001 - see _reading
+    except Exception:  # noqa: BLE001 - see reading
         return True
 
 

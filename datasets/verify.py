@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.scene import HeldOut, Scene, SceneError, SceneSource
 from bench.task import Image, Pose, PosePrior, ViewId
 from datasets import epipolar
+from datasets.epipolar import Geometry
 
 SIDE = 400
 FEW = 4
@@ -22,6 +23,8 @@ class Examined(NamedTuple):
 
     faults: list[str]  # what is wrong with it; none: a good scene
     remarks: list[str]  # what was assumed, and what its geometry measures
+    scene: Scene | None = None  # as it was read, where its poses are poses
+    geometry: Geometry | None = None  # what matches say of its poses
 
 
 def verify(source: SceneSource) -> Examined:
@@ -34,12 +37,15 @@ def verify(source: SceneSource) -> Examined:
         return Examined([str(error)], [])
     faults = findings(scene)
     if not faults and not scene.truth.poses:
-        return Examined([], [*scene.notes, "no poses: nobody knows the cameras, and none is held against the images"])
+        unknown = "no poses: nobody knows the cameras, and none is held against the images"
+        return Examined([], [*scene.notes, unknown], scene)
     if faults:
-        return Examined(faults, list(scene.notes))
+        return Examined(faults, list(scene.notes), None if _bad_poses(scene.truth.poses) else scene)
     geometry = epipolar.examine(scene)
     said = [geometry.sentence]
-    return Examined(said, list(scene.notes)) if geometry.verdict else Examined([], [*scene.notes, *said])
+    if geometry.verdict:
+        return Examined(said, list(scene.notes), scene, geometry)
+    return Examined([], [*scene.notes, *said], scene, geometry)
 
 
 def findings(scene: Scene) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.record import OUTCOMES
 from bench.stress import breaking_points
-from reports import pictures, text
+from reports import films, pictures, text
+from reports.analysis import agreement, heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis import entries as cells
-from reports.analysis import heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis.columns import COLUMNS, column
 from reports.analysis.entries import Entry, read
 from reports.analysis.scorebook import Scorebook
@@ -19,7 +19,7 @@ from reports.analysis.verdict import verdict
 from reports.naming import replace, sweep
 from reports.site import details, pages
 
-OURS = ("cells", "scenes", "pictures", "assets")
+OURS = ("cells", "scenes", "pictures", "films", "assets")
 """Folders of a report in which what an earlier one left is removed."""
 
 
@@ -32,7 +32,9 @@ def build(suite: Path, out: Path | None = None) -> Path:
     out = out or suite / "report"
     facts = gather(suite.resolve().name, entries, breaking_points.read(suite))
     album = pictures.make(entries, out)
+    facts["films"] = films.kept(entries, out)
     written = {picture.path for picture in album.all() if picture.path}
+    written |= {path for places in facts["films"].values() for path in places}
     for path, content in (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),
@@ -69,6 +71,7 @@ def gather(
         "given_poses": {method for method, each in methods.items() if each[0].given_poses},
         "verdict": verdict(entries, book, curves),
         "boards": [(q, leaderboard.of_question(each, book)) for q, each in cells.by_question(entries).items()],
+        "agreements": {q: agreement.of_question(each) for q, each in cells.by_question(entries).items()},
         "across": leaderboard.across_scenes(entries, book),
         "families": robustness.by_family(curves),
         "searches": searches,

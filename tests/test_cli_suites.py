@@ -142,6 +142,8 @@ def test_a_folder_whose_last_name_is_taken_in_the_suite_has_a_longer_one(unposed
         assert settle(unposed, place)[0] == 0
     assert scenes_of("s") == {"vase": str(places[0]), "at/vase": str(places[1]), "c/at/vase": str(places[2])}
     assert settle(unposed, ",".join(map(str, places)))[1].count("(cached)") == 3
+    for name in ("vase", "at/vase", "c/at/vase"):  # which are names in this suite, and no folders here
+        assert "(cached)" in settle(unposed, name)[1]
 
 
 def test_a_plan_that_does_not_know_the_suite_cannot_take_a_name_in_it(unposed):

@@ -28,17 +28,19 @@ data.add_command(list_scenes, name="list")
 
 
 @data.command()
-@click.argument("names", default="all")
+@click.argument("names", nargs=-1, metavar="[SCENE]...")
+@click.option("--preview", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Draw cameras and matched points of each scene as SCENE.png there.")  # fmt: skip
 @data_option
-def verify(names: str, data: tuple[Path, ...]) -> None:
+def verify(names: tuple[str, ...], preview: Path | None, data: tuple[Path, ...]) -> None:
     """Decode every image and check every pose of scenes.
 
-    NAMES are names, globs or folders, comma-separated. Poses are held against matches between the images.
+    SCENE is a name, a glob or a folder; none: all that are here. Poses are held against matches between the images.
     """
     from bench.matrix.selection import select_scenes
     from datasets.verify import verify as examine
 
-    present, _ = select_scenes(names, data)
+    present, _ = select_scenes(",".join(names) or "all", data)
     bad = 0
     for source in present:
         found = examine(source)
@@ -46,7 +48,16 @@ def verify(names: str, data: tuple[Path, ...]) -> None:
         click.echo(f"{source.name}: " + "; ".join(found.faults or ["fine"]))
         for remark in found.remarks:
             click.echo(f"  {remark}")
+        if preview and found.scene is not None and found.scene.truth.poses:
+            from datasets.preview import draw
+
+            click.echo(f"  {draw(preview / file_name(source.name), found.scene, found.geometry)}")
     sys.exit(1 if bad else 0)
+
+
+def file_name(scene: str, *what: str) -> str:
+    """`nerf_llff_data/fern` -> `nerf_llff_data-fern.png`."""
+    return ".".join([scene.replace("/", "-").strip("-"), *what, "png"])
 
 
 @data.command()
@@ -86,6 +97,6 @@ def preview(scene: str, degradation: str, views: int, effort: Effort, data: tupl
     (source, *others), _ = select_scenes(scene, data)
     if others:
         raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
-    path = out or Path(f"{source.name.replace('/', '-').strip('-')}.{degradation}.png")
+    path = out or Path(file_name(source.name, degradation))
     write_sheet(path, lambda: source.load(SIDE[effort]), degradation, views)
     click.echo(path.resolve())

@@ -20,7 +20,7 @@ from bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @click.command()
@@ -69,14 +69,20 @@ def submit(
               show_default=True, help="transforms.json (nerfstudio), sparse/0 (COLMAP), poses.tum (evo).")  # fmt: skip
 @click.option("--aligned", is_flag=True, help="In the truth's frame, by the protocol's similarity.")
 @click.option("--truth", is_flag=True, help="The true poses too, below truth/.")
+@click.option("--full-size", is_flag=True, help="With the photographs themselves, by their own names, not as shown.")
+@click.option("--mesh", is_flag=True, help="mesh.ply too: the field's surface, by marching cubes.")
+@click.option("--points", is_flag=True, help="points.ply too: a coloured cloud of that surface.")
 @data_option
 @suite_options
+@device_option
 def export(
-    cell: str | None, to: Path, form: str, aligned: bool, truth: bool, data: Sequence[Path], suite: SuiteOptions
-) -> None:
+    cell: str | None, to: Path, form: str, aligned: bool, truth: bool, full_size: bool, mesh: bool, points: bool,
+    data: Sequence[Path], suite: SuiteOptions, device: str,
+) -> None:  # fmt: skip
     """Write CELL's poses for other programs.
 
-    Without CELL, those of every cell. They are in the method's own frame.
+    Without CELL, those of every cell. They are in the method's own frame, and so is the geometry. Images lie beside,
+    v012.png as it was shown, with its own name in originals.csv.
     """
     from bench.poses_io import FORMS
     from bench.poses_io.export import export as write
@@ -84,6 +90,34 @@ def export(
 
     cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
     forms = list(FORMS) if form == "all" else [form]
-    for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data):
+    for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data, full_size=full_size):
         click.echo(line)
+    if mesh or points:
+        for folder, result in cells:
+            place = to if len(cells) == 1 else to / result.cell.folder
+            if place.is_dir():
+                for line in _surface(folder, place, result.cell.id, mesh, points, aligned, device):
+                    click.echo(line)
     click.echo(to)
+
+
+def _surface(
+    folder: Path, place: Path, name: str, mesh: bool, points: bool, aligned: bool, device: str
+) -> Iterator[str]:  # fmt: skip
+    """A line for each file, or why there is none."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from bench.runner.executors.local import LocalExecutor
+    from bench.runner.provenance import cpu_count
+    from bench.view.surface import MOST_VIEWS, extract
+
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(name, total=MOST_VIEWS)
+            yield from map(str, extract(
+                folder, place, points=points, surface=mesh, aligned=aligned, device=device,
+                executor=LocalExecutor(threads=cpu_count()), progress=lambda count: bar.update(task, completed=count),
+            ))  # fmt: skip
+    except ValueError as error:
+        yield f"{name}: without geometry: {error}"

@@ -31,6 +31,15 @@ def named_apart(given: Sequence[Path], others: Mapping[str, SceneSource], suite:
     return [chosen[folder] for folder in folders]
 
 
+def remembered(name: str, suite: Path | None) -> Path | None:
+    """The folder of the scene that a suite has under this name, where that was given by its path and is still there."""
+    try:
+        places = [result.provenance.get("scene_folder") for result in _recorded(suite, name)]
+    except ValueError:  # no scene can have this name
+        return None
+    return next((Path(place) for place in places if place and Path(place).is_dir()), None)
+
+
 def _names(folder: Path) -> Iterator[str]:
     """From the shortest on."""
     shortest = open_scene(folder).name

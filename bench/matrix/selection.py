@@ -63,8 +63,11 @@ def select_scenes(
 ) -> tuple[list[SceneSource], list[SceneSource]]:
     """Scenes present, and scenes named by a pattern but absent. A scene named outright must be present.
 
-    Folders of one last name are told apart by those above, with the names that a `suite` has for them already.
+    Folders of one last name are told apart by those above, with the names that a `suite` has for them already; one of
+    these names alone is the folder that it was of.
     """
+    from bench.matrix.scene_names import named_apart, remembered
+
     known = scene_sources(tuple(roots))
     present: dict[str, SceneSource] = {}
     absent: dict[str, SceneSource] = {}
@@ -78,14 +81,14 @@ def select_scenes(
                 (absent if source.missing else present)[source.name] = source
         elif part not in known and Path(part).is_dir():
             folders.append(Path(part))
+        elif part not in known and (place := remembered(part, suite)) is not None:
+            folders.append(place)
         else:
             source = find_scene(part, roots)
             if source.missing:
                 raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
             present[source.name] = source
     if folders:
-        from bench.matrix.scene_names import named_apart
-
         present |= {source.name: source for source in named_apart(folders, present, suite)}
     if not present:
         raise UnknownName(f"no scene that {text!r} names is present; `unposed list scenes` says how to get each")

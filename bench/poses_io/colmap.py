@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.poses_io.pose_format import Form, Note, Reading, collect, one_camera, view_of
+from bench.poses_io.pose_format import IMAGES, Form, Note, Reading, collect, one_camera, view_of
 from bench.task import Camera, Estimate, Pose, ViewId
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def _camera(found: pycolmap.Camera, folder: Path, notes: dict[str, Note]) -> Cam
     return Camera(width=found.width, height=found.height, fx=fx, fy=fy, cx=terms["cx"], cy=terms["cy"])
 
 
-def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: str) -> Path:
-    """`sparse/0` in `folder`, as text, without points; COLMAP is told elsewhere where the images are."""
+def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: Mapping[ViewId, str]) -> Path:
+    """`sparse/0` in `folder`, as text, without points. Images go by their paths below the folder `images`."""
     import pycolmap
 
     model = pycolmap.Reconstruction()
@@ -164,7 +164,8 @@ def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: st
     for k, (view, pose) in enumerate(poses.items(), start=1):
         world_from_camera = pycolmap.Rigid3d(np.ascontiguousarray(pose[:3]))
         model.add_image_with_trivial_frame(
-            pycolmap.Image(name=f"{view}.png", camera_id=1, image_id=k), world_from_camera.inverse()
+            pycolmap.Image(name=images[view].partition(f"{IMAGES}/")[2], camera_id=1, image_id=k),
+            world_from_camera.inverse(),
         )
     path = folder / MODEL
     draft = path.with_name(f".{path.name}.tmp")

@@ -14,11 +14,15 @@ from bench.task import Collapsed, Pose, ViewId
 WRONG, RIGHT = 30.0, 10.0
 """Degrees, median rotation error: as the poses stand they are further off, and read otherwise they are nearer."""
 
+_MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
 READINGS: Mapping[str, Callable[[Pose], Pose]] = {
     "camera_from_world": inverse,
     "world_from_camera in OpenGL axes": lambda pose: pose @ OPENGL_AXES,
     "camera_from_world in OpenGL axes": lambda pose: inverse(pose) @ OPENGL_AXES,
     "quaternions with w first": lambda pose: _requaternioned(pose),
+    "a mirrored world (one axis the other way round)": lambda pose: _MIRROR @ pose @ _MIRROR,
+    "a mirrored world, camera_from_world": lambda pose: _MIRROR @ inverse(pose) @ _MIRROR,
 }
 """What a pose may be that was meant as `world_from_camera` in OpenCV axes, and how it becomes that."""
 

@@ -34,7 +34,8 @@ class Form:
     summary: str
     objection: Callable[[Path], str | None]  # why a file or folder is not of this form; None where it is
     read: Callable[[Path], Reading]  # raises ValueError: one sentence with the file's name
-    write: Callable[[Path, Mapping[ViewId, Pose], Camera, str], Path]  # into a folder, its images at the last one
+    write: Callable[[Path, Mapping[ViewId, Pose], Camera, Mapping[ViewId, str]], Path]
+    """Into a folder; the last says where each image lies, from there."""
 
 
 def view_of(name: str, where: str) -> ViewId:

@@ -12,7 +12,7 @@ from bench.record import write_json
 from bench.task import Camera, Estimate, Pose, ViewId
 
 FILE = "transforms.json"
-FOCAL = ("fl_x", "fl_y")
+FOCAL = ("fl_x", "fl_y", "camera_angle_x", "camera_angle_y")
 SIZE = ("w", "h")
 PINHOLES = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -25,7 +25,8 @@ def objection(path: Path) -> str | None:
 
 
 def read(path: Path) -> Reading:
-    """A file, or the folder that holds it. Without `fl_x` there is no camera in it. Raises ValueError."""
+    """A file, or the folder that holds it. Without a focal length, in px or as the angle of view, there is no camera in
+    it. Raises ValueError."""
     from datasets.loaders.recording import frames_of, opencv_from_opengl, read_json
 
     path = path / FILE if path.is_dir() else path
@@ -39,11 +40,13 @@ def read(path: Path) -> Reading:
         if any(key in lens for key in FOCAL):
             cameras.append(_camera(lens, path, notes))
     if cameras and len(cameras) < len(poses):
-        raise ValueError(f"{path}: {len(poses) - len(cameras)} frames have no `fl_x` and others have; give all or none")
+        without = len(poses) - len(cameras)
+        raise ValueError(f"{path}: {without} frames have no focal length and others have; give all or none")
     return Reading(estimate=Estimate(poses=collect(poses, path), camera=one_camera(cameras, notes)), notes=notes)
 
 
 def _camera(lens: Mapping[str, Any], path: Path, notes: dict[str, Note]) -> Camera:
+    from datasets.loaders.intrinsics import focal_px
     from datasets.loaders.recording import number
 
     model = str(lens.get("camera_model", "OPENCV"))
@@ -53,17 +56,17 @@ def _camera(lens: Mapping[str, Any], path: Path, notes: dict[str, Note]) -> Came
     if bent:
         notes["distortion_dropped"] = ", ".join(f"{key}={value:.4g}" for key, value in bent.items())
     width, height = (int(number(lens, key, path)) for key in SIZE)
-    fx = number(lens, "fl_x", path)
+    fx, fy = focal_px(lens, "x", width, path), focal_px(lens, "y", height, path)
     return Camera(
-        width=width, height=height, fx=fx, fy=number(lens, "fl_y", path, fx),
+        width=width, height=height, fx=fx or fy or 0.0, fy=fy or fx or 0.0,
         cx=number(lens, "cx", path, width / 2), cy=number(lens, "cy", path, height / 2),
     )  # fmt: skip
 
 
-def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: str) -> Path:
-    """`transforms.json` in `folder`, which nerfstudio opens where the images lie at `images` relative to it."""
+def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: Mapping[ViewId, str]) -> Path:
+    """`transforms.json` in `folder`, which nerfstudio opens."""
     path = folder / FILE
-    write_json(path, describe({f"{images}/{view}.png": pose for view, pose in poses.items()}, camera))
+    write_json(path, describe({images[view]: pose for view, pose in poses.items()}, camera))
     return path
 
 

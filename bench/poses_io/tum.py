@@ -59,7 +59,7 @@ def _pose(line: str, where: str) -> tuple[ViewId, Pose]:
     return ViewId(f"v{int(time):03d}"), pose
 
 
-def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: str) -> Path:
+def write(folder: Path, poses: Mapping[ViewId, Pose], camera: Camera, images: Mapping[ViewId, str]) -> Path:
     """`poses.tum` in `folder`; camera and images have no place in it."""
     from scipy.spatial.transform import Rotation
 

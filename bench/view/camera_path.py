@@ -133,16 +133,25 @@ def render(
     Raises ValueError where there is no field, or where it cannot be rendered.
     """
     fit = read_fit(cell / "fit")
-    camera = fit.camera or _shown_camera(cell / "fit")
     poses = path(worker_io.stacked(fit.poses, list(fit.poses)), kind, frames)
-    scale = side / max(camera.width, camera.height)
+    return seen_from(cell, poses, side=side, device=device, executor=executor, progress=progress)[0]
+
+
+def seen_from(
+    cell: Path, poses: Pose, *, side: int | None, device: str, executor: Executor, progress: Callable[[int], None]
+) -> tuple[Frames, Camera]:
+    """Have a worker render the fit in a cell's folder from `poses` (N, 4, 4) of its own frame, by the camera that is
+    returned: the fit's, its longest side `side` px (None: as the images that it was shown). Raises ValueError."""
+    camera = read_fit(cell / "fit").camera or _shown_camera(cell / "fit")
+    scale = 1.0 if side is None else side / max(camera.width, camera.height)
+    camera = camera.resized(round(camera.width * scale), round(camera.height * scale))
     request = read_json(cell / "fit" / "request.json")
     method = MethodRef(**request["method"])
     with scratch.lent(cell) as folder:
         write_arrays(folder / "in" / "views.npz", {"poses": poses})
         worker_io.write_request(folder, {
             "method": request["method"], "config": request["config"], "device": device,
-            "camera": asdict(camera.resized(round(camera.width * scale), round(camera.height * scale))),
+            "camera": asdict(camera),
         })  # fmt: skip
         end = _watched(executor, Request(
             verb="path", folder=folder, code=code_of(method), limit=LIMIT, inputs={"field": cell / "fit" / "field"},
@@ -152,7 +161,8 @@ def render(
             raise ValueError(f"render: {answer.get('reason') or end.reason}")
         frames_folder = worker_io.own(folder / "out" / "frames")
         held = [read_arrays(file) for file in sorted(frames_folder.glob("[0-9]*.npz"))]
-    return Frames(**{name: np.stack([each[name] for each in held]) for name in ("rgb", "depth", "opacity")})
+    seen = Frames(**{name: np.stack([each[name] for each in held]) for name in ("rgb", "depth", "opacity")})
+    return seen, camera
 
 
 def _shown_camera(fit: Path) -> Camera:

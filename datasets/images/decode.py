@@ -117,6 +117,11 @@ def is_lying(path: Path, frame: str) -> bool:
     return _header(path, frame).orientation in _LYING
 
 
+def is_turned(path: Path, frame: str) -> bool:
+    """Whether EXIF says that the image is stored otherwise than it is to be seen. Raises SceneError."""
+    return _header(path, frame).orientation != 1
+
+
 def is_transparent(path: Path, frame: str) -> bool:
     """Whether some pixel is transparent: an alpha that is opaque everywhere is no alpha. Raises SceneError."""
     return _header(path, frame).alpha and _least_alpha(path, frame, path.stat().st_mtime_ns) < 255

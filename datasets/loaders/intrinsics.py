@@ -153,7 +153,7 @@ def _optics(frame: Listed, size: tuple[int, int], notes: list[str]) -> Optics:
             "scale the intrinsics to the images"
         )
     model = _model(said, path)
-    fx, fy = _focal(said, "x", width, path), _focal(said, "y", height, path)
+    fx, fy = focal_px(said, "x", width, path), focal_px(said, "y", height, path)
     fx, fy = fx or fy, fy or fx
     if fx is None or fy is None:
         raise SceneError(f"{path}: no focal length; it needs `fl_x` in pixels or `camera_angle_x` in radians")
@@ -169,7 +169,7 @@ def _optics(frame: Listed, size: tuple[int, int], notes: list[str]) -> Optics:
     return optics.resized(*size)
 
 
-def _focal(said: Mapping[str, Any], axis: str, size: int, path: Path) -> float | None:
+def focal_px(said: Mapping[str, Any], axis: str, size: int, path: Path) -> float | None:
     """Focal length in pixels along an axis, given as such or as the angle of view; None where it is not given."""
     if f"fl_{axis}" in said:
         focal = number(said, f"fl_{axis}", path)

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from bench.record import OUTCOMES, read_log
+from reports.analysis import agreement, heat, leaderboard
 from reports.analysis import entries as cells
-from reports.analysis import heat, leaderboard
 from reports.analysis.columns import COLUMNS, Column
 from reports.analysis.entries import Entry
 from reports.analysis.findings import finding
@@ -127,6 +127,7 @@ def _scene(
         "strips": [_strip(each, album) for each in methods],
         "cameras": [(entry, orbit(entry)) for each in methods if (entry := typical(each))],
         "curves": _learning(entries, learnt),
+        "agreement": agreement.of_question(entries),
     }
 
 

@@ -11,23 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from published import SIZE, cam, co3d_entries, pictures, tum, write_colmap, write_log, write_navi, write_tum
 from scipy.spatial.transform import Rotation, Slerp
-from written import POSES, edit, picture
+from written import POSES, edit
 
 from bench.scene import SceneError
 from bench.task import Camera
 from datasets.folder import FolderScene, open_folder
 
-SIZE = (40, 30)
 CAMERA = Camera(width=40, height=30, fx=50, fy=51, cx=21, cy=14)
-CARD = "camera = {fl_x = 50, fl_y = 51, cx = 21, cy = 14}\n"
-INVERSE = np.linalg.inv(POSES)
-
-
-def pictures(folder: Path, names: list[str]) -> None:
-    for k, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        picture(k, SIZE).save(folder / name, format="png")
 
 
 def is_read(folder: Path, layout: str, poses: np.ndarray = POSES, camera: Camera = CAMERA) -> FolderScene:
@@ -40,22 +32,10 @@ def is_read(folder: Path, layout: str, poses: np.ndarray = POSES, camera: Camera
     return source
 
 
-def tum(poses: np.ndarray, times: list[float]) -> str:
-    quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat()
-    rows = [" ".join(map(str, [t, *p[:3, 3], *q])) for t, p, q in zip(times, poses, quaternions, strict=True)]
-    return "\n".join(["# timestamp tx ty tz qx qy qz qw", *rows])
-
-
 def test_tum_rgbd_is_read_at_the_times_of_its_images(tmp_path):
     """Poses come at times of their own: each image's is half-way between two of them."""
-    folder, begin = tmp_path / "desk", 1305031102.0
-    times = [begin + 0.02 * k for k in range(10)]
+    folder = write_tum(tmp_path / "desk")
     ten = np.concatenate([POSES, POSES[:1]])
-    middle = [t + 0.01 for t in times[:9]]
-    pictures(folder, [f"rgb/{t:.6f}.png" for t in middle])
-    (folder / "rgb.txt").write_text("# color\n" + "".join(f"{t:.6f} rgb/{t:.6f}.png\n" for t in middle))
-    (folder / "groundtruth.txt").write_text(tum(ten, times))
-    (folder / "unposed.toml").write_text(CARD)
     expected = np.tile(np.eye(4), (9, 1, 1))
     expected[:, :3, 3] = (ten[:-1, :3, 3] + ten[1:, :3, 3]) / 2
     turns = Slerp(np.arange(10), Rotation.from_matrix(ten[:, :3, :3]))
@@ -77,14 +57,11 @@ def test_a_tum_trajectory_names_views_by_their_numbers_and_a_calibration_lies_be
 
 
 def test_tanks_and_temples_logs_are_read(tmp_path):
-    folder = tmp_path / "Barn"
-    pictures(folder, [f"{k + 1:06d}.png" for k in range(9)])
-    entries = (f"{k} {k} 0\n" + "\n".join(" ".join(map(str, row)) for row in pose) for k, pose in enumerate(POSES))
-    (folder / "Barn_COLMAP_SfM.log").write_text("\n".join(entries))
+    folder = write_log(tmp_path / "Barn")
+    assert is_read(folder, "log").reference == "colmap"
+    (folder / "unposed.toml").unlink()
     with pytest.raises(SceneError, match="poses and no focal length; say `focal = 26`"):
         open_folder(folder).load(32)
-    (folder / "unposed.toml").write_text(CARD)
-    assert is_read(folder, "log").reference == "colmap"
     (folder / "unposed.toml").write_text("camera = {fl_x = 50, fl_yy = 51}\n")
     with pytest.raises(SceneError, match="a camera has no 'fl_yy'; did you mean fl_y"):
         open_folder(folder)
@@ -94,22 +71,7 @@ def test_tanks_and_temples_logs_are_read(tmp_path):
 def test_a_sequence_of_co3d_is_read_from_its_category(tmp_path, form):
     """PyTorch3D's cameras: rows, x left and y up, lengths in halves of the image or of its shorter side."""
     category = tmp_path / "apple"
-    flip = np.diag([-1.0, -1, 1])
-    half = np.array([20.0, 15.0])
-    unit = half if form == "ndc_norm_image_bounds" else half.min()
-    entries = [
-        {
-            "sequence_name": name, "frame_number": k,
-            "image": {"path": f"apple/{name}/images/frame{k:06d}.png", "size": [30, 40]},
-            "viewpoint": {
-                "R": (flip @ INVERSE[k][:3, :3]).T.tolist(), "T": (flip @ INVERSE[k][:3, 3]).tolist(),
-                "focal_length": (np.array([50, 51]) / unit).tolist(),
-                "principal_point": ((half - [21, 14]) / unit).tolist(), "intrinsics_format": form,
-            },
-        }
-        for name in ("1_2_3", "4_5_6") for k in range(9)
-    ]  # fmt: skip
-    folder = category / "4_5_6"
+    folder, entries = category / "4_5_6", co3d_entries(("1_2_3", "4_5_6"), form)
     pictures(folder, [f"images/frame{k:06d}.png" for k in range(9)])
     with gzip.open(category / "frame_annotations.jgz", "wt") as file:
         json.dump(entries, file, indent=1)
@@ -130,23 +92,9 @@ def test_a_sequence_of_co3d_is_read_from_its_category(tmp_path, form):
 
 
 def test_navi_is_read_with_its_split_and_its_principal_point(tmp_path):
-    folder = tmp_path / "multiview-00-pixel_5"
-    pictures(folder, [f"images/{k:03d}.png" for k in range(9)])
-    entries = []
-    for k, matrix in enumerate(INVERSE):
-        x, y, z, w = Rotation.from_matrix(matrix[:3, :3]).as_quat().tolist()
-        camera = {"q": [w, x, y, z], "t": matrix[:3, 3].tolist(), "focal_length": 50.0, "camera_model": "pixel_5"}
-        split = "val" if k in (2, 7) else "train"
-        entries.append({"camera": camera, "filename": f"{k:03d}.png", "image_size": [30, 40], "split": split})
-    (folder / "annotations.json").write_text(json.dumps(entries))
+    folder = write_navi(tmp_path / "multiview-00-pixel_5")
     source = is_read(folder, "navi", camera=Camera(width=40, height=30, fx=50, fy=50, cx=20, cy=15))
     assert [k for k, frame in enumerate(source.recording.frames) if frame.heldout] == [2, 7]
-
-
-def cam(pose: np.ndarray, scale: float = 1.0) -> str:
-    rows = "\n".join(" ".join(map(str, row)) for row in np.linalg.inv(pose))
-    K = f"{50 * scale} 0 {21 * scale}\n0 {51 * scale} {14 * scale}\n0 0 1"
-    return f"extrinsic\n{rows}\n\nintrinsic\n{K}\n\n425 2.5\n"
 
 
 def test_dtus_training_set_shares_its_cameras_among_scans(tmp_path):
@@ -167,20 +115,7 @@ def test_dtus_training_set_shares_its_cameras_among_scans(tmp_path):
 @pytest.mark.parametrize("binary", [True, False])
 def test_a_colmap_model_is_found_where_programs_leave_it(tmp_path, place, binary):
     """Unpadded names are in the order of their numbers; a camera of its own for the last image."""
-    import pycolmap
-
-    folder = tmp_path / "scene"
-    pictures(folder / "dense/0" if "dense" in place else folder, [f"images/{k + 5}.png" for k in range(9)])
-    model = pycolmap.Reconstruction()
-    for k, params in ((1, [50, 51, 21, 14]), (2, [55, 56, 20, 15])):
-        model.add_camera_with_trivial_rig(
-            pycolmap.Camera(model="PINHOLE", width=40, height=30, params=params, camera_id=k)
-        )
-    for k, pose in enumerate(POSES):
-        image = pycolmap.Image(name=f"{k + 5}.png", camera_id=2 if k == 8 else 1, image_id=9 - k)
-        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.ascontiguousarray(pose[:3])).inverse())
-    (folder / place).mkdir(parents=True, exist_ok=True)
-    (model.write_binary if binary else model.write_text)(folder / place)
+    folder = write_colmap(tmp_path / "scene", place, binary=binary)
     source = is_read(folder, "colmap")
     own = [frame.optics.camera.fx for frame in source.recording.frames if frame.optics]
     assert own == [50] * 8 + [55]

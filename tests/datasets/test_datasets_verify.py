@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
+from written import POSES, project
 
-from bench.task import ViewId
-from datasets.epipolar import examine
+from bench.cli import main
+from bench.task import Camera, ViewId
+from datasets.epipolar import examine, triangulated
 from datasets.folder import AbsentScene, open_folder, sources
 from datasets.verify import SIDE, findings, verify
 
@@ -118,3 +122,24 @@ def test_a_truth_that_lacks_a_view_is_said(blocks):
 def test_an_empty_mask_is_said(blocks):
     masks = {**blocks.capture.masks, ViewId("v009"): np.zeros((64, 64), dtype=np.uint8)}
     assert findings(replace(blocks, capture=replace(blocks.capture, masks=masks))) == ["view v009: its mask is empty"]
+
+
+def test_several_scenes_are_verified_by_name_glob_and_folder_and_drawn(transforms_folder, tmp_path):
+    folder, shots = transforms_folder(), tmp_path / "shots"
+    done = CliRunner().invoke(main, ["data", "verify", "blocks-p*", str(folder), "--preview", str(shots)])
+    assert done.exit_code == 0, done.output
+    assert [line.partition(":")[0] for line in done.output.splitlines() if line[0] != " "] == ["blocks-plain", "scene"]
+    for name in ("blocks-plain", "scene"):
+        with Image.open(shots / f"{name}.png") as drawn:
+            assert len(np.unique(np.asarray(drawn.convert("L")))) > 10
+
+
+def test_matches_meet_where_the_points_are():
+    camera = Camera(width=40, height=30, fx=50, fy=51, cx=21, cy=14)
+    points = np.random.default_rng(0).uniform(-0.2, 0.2, (20, 3))
+    seen = [project(points, pose, camera) for pose in POSES]
+    found = [((a, b), np.hstack([seen[a], seen[b]])) for a, b in ((0, 4), (4, 6))]
+    images = [np.full((30, 40, 3), k, np.uint8) for k in range(9)]
+    met, colours = triangulated(POSES, camera, found, images)
+    np.testing.assert_allclose(met, np.concatenate([points, points]), atol=1e-9)
+    assert colours[:, 0].tolist() == [0] * 20 + [4] * 20

@@ -9,6 +9,7 @@ TRUTH = dict(
     zip([ViewId(f"v{k:03d}") for k in range(30)], PosePrior().sample(np.random.default_rng(0), 30), strict=True)
 )
 GL = np.diag([1.0, -1.0, -1.0, 1.0])
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
 def w_first(pose):
@@ -26,6 +27,7 @@ def w_first(pose):
         (lambda pose: pose @ GL, "read as world_from_camera in OpenGL axes"),
         (lambda pose: np.linalg.inv(pose @ GL), "read as camera_from_world in OpenGL axes"),
         (w_first, "read as quaternions with w first"),
+        (lambda pose: MIRROR @ pose @ MIRROR, "read as a mirrored world"),
     ],
 )
 def test_a_mistake_is_called_by_its_name(wrong, name):

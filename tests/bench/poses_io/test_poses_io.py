@@ -1,6 +1,7 @@
 """Each form of pose poses_io, held against programs that read it too: pycolmap, evo, and the loader of scenes."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -19,7 +20,7 @@ CAMERA = Camera(width=64, height=48, fx=70.1, fy=71.25, cx=31.5, cy=24.25)
 
 
 def write(form, folder):
-    return FORMS[form].write(folder, POSES, CAMERA, "images")
+    return FORMS[form].write(folder, POSES, CAMERA, {view: f"images/{view}.png" for view in POSES})
 
 
 def said(path):
@@ -95,6 +96,20 @@ def test_a_camera_may_be_said_by_every_frame(tmp_path):
     reading = poses_io.read(path)
     assert reading.estimate.camera == Camera(width=64, height=48, fx=72.0, fy=71.25, cx=31.5, cy=24.25)
     assert "differ by view" in str(reading.notes["intrinsics"])
+
+
+@pytest.mark.parametrize("axes", ["xy", "x", "y"])
+def test_a_focal_length_may_be_an_angle_alone(tmp_path, axes):
+    path = write("transforms", tmp_path)
+    raw = json.loads(path.read_text())
+    sizes = {"x": (raw["w"], raw.pop("fl_x")), "y": (raw["h"], raw.pop("fl_y"))}
+    raw |= {
+        f"camera_angle_{axis}": 2 * math.atan(size / 2 / focal) for axis, (size, focal) in sizes.items() if axis in axes
+    }
+    path.write_text(json.dumps(raw))
+    camera = poses_io.read(path).estimate.camera
+    (_, fx), (_, fy) = (sizes[axis if axis in axes else axes] for axis in "xy")
+    assert camera is not None and np.allclose([camera.fx, camera.fy], [fx, fy], rtol=1e-12)
 
 
 def test_tum_takes_comments_blank_lines_and_written_out_stamps(tmp_path):

@@ -1,0 +1,62 @@
+"""Where nobody knows the cameras, a report says how far those of the answers agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from synthetic_suite import TRUTH_VIEWS, done, ring, write_cell
+
+from bench.record import read_json, write_json
+from bench.task import look_at
+from reports.analysis import agreement
+from reports.analysis.entries import read
+from reports.build import build
+
+
+def suite_of(folder):
+    """Two methods with the same cameras in frames of their own, and one with others."""
+    rig = ring(len(TRUTH_VIEWS))
+    other = look_at(np.random.default_rng(0).normal(size=(len(rig), 3)) * 4, np.zeros(3), np.array([0.0, 0, 1]))
+    moved = rig.copy()
+    moved[:, :3, 3] = 7 * moved[:, :3, 3] + [1, 2, 3]
+    for method, poses in (("colmap_nerf", rig), ("nerfmm", moved), ("barf", other)):
+        result = replace(done("vase", "clean", method, 0, rotation=1, psnr=20), reference="none")
+        metrics = {name: value for name, value in result.metrics.items() if not name.startswith("pose/")}
+        place = write_cell(folder, replace(result, metrics=metrics)) / "cameras.json"
+        held = {"estimate": dict(zip(TRUTH_VIEWS, poses, strict=True)), "truth": {}}
+        write_json(place, read_json(place) | held)
+    return folder
+
+
+def test_answers_without_a_truth_are_held_against_each_other(tmp_path):
+    found = agreement.of_question(read(suite_of(tmp_path)))
+    assert found is not None
+    texts = {frozenset((found.labels[i], found.labels[j])): found.rows[i][j] for i in range(3) for j in range(i + 1, 3)}
+    assert texts[frozenset(("colmap_nerf", "nerfmm"))].endswith(" %, 30 views")
+    assert float(texts[frozenset(("colmap_nerf", "nerfmm"))].split()[0]) < 1e-4
+    assert "colmap_nerf and nerfmm: 2 of 3 answers have the same cameras" in found.finding
+
+
+def test_pages_and_markdown_show_it_and_scenes_with_a_truth_have_none(tmp_path):
+    suite = suite_of(tmp_path / "own")
+    page = build(suite)
+    (scene,) = (page.parent / "scenes").glob("*.html")
+    for text in (scene.read_text(), (page.parent / "report.md").read_text()):
+        assert "that they are right is not known" in text and "30 views" in text
+    write_cell(tmp_path / "known", done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
+    write_cell(tmp_path / "known", done("vase", "clean", "barf", 0, rotation=1, psnr=20))
+    assert "they are right is not known" not in (build(tmp_path / "known").parent / "report.md").read_text()
+
+
+def test_a_film_of_a_cell_is_kept_beside_its_page_and_linked(tmp_path):
+    folder = write_cell(tmp_path, done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
+    (folder / "orbit.gif").write_bytes(b"GIF89a")
+    page = build(tmp_path)
+    (film,) = (page.parent / "films").iterdir()
+    assert film.read_bytes() == b"GIF89a"
+    (cell,) = (page.parent / "cells").glob("*.html")
+    assert f'href="../films/{film.name}"' in cell.read_text()
+    (folder / "orbit.gif").unlink()
+    build(tmp_path)
+    assert not film.exists()
