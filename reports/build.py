@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.record import OUTCOMES
 from bench.stress import breaking_points
-from reports import films, pictures, text
+from reports import pictures, text
 from reports.analysis import agreement, heat, leaderboard, paired, robustness, tradeoff
 from reports.analysis import entries as cells
 from reports.analysis.columns import COLUMNS, column
@@ -19,7 +19,7 @@ from reports.analysis.verdict import verdict
 from reports.naming import replace, sweep
 from reports.site import details, pages
 
-OURS = ("cells", "scenes", "pictures", "films", "assets")
+OURS = ("cells", "scenes", "pictures", "assets")
 """Folders of a report in which what an earlier one left is removed."""
 
 
@@ -32,9 +32,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     out = out or suite / "report"
     facts = gather(suite.resolve().name, entries, breaking_points.read(suite))
     album = pictures.make(entries, out)
-    facts["films"] = films.kept(entries, out)
     written = {picture.path for picture in album.all() if picture.path}
-    written |= {path for places in facts["films"].values() for path in places}
     for path, content in (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),

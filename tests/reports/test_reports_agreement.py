@@ -47,16 +47,3 @@ def test_pages_and_markdown_show_it_and_scenes_with_a_truth_have_none(tmp_path):
     write_cell(tmp_path / "known", done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
     write_cell(tmp_path / "known", done("vase", "clean", "barf", 0, rotation=1, psnr=20))
     assert "they are right is not known" not in (build(tmp_path / "known").parent / "report.md").read_text()
-
-
-def test_a_film_of_a_cell_is_kept_beside_its_page_and_linked(tmp_path):
-    folder = write_cell(tmp_path, done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
-    (folder / "orbit.gif").write_bytes(b"GIF89a")
-    page = build(tmp_path)
-    (film,) = (page.parent / "films").iterdir()
-    assert film.read_bytes() == b"GIF89a"
-    (cell,) = (page.parent / "cells").glob("*.html")
-    assert f'href="../films/{film.name}"' in cell.read_text()
-    (folder / "orbit.gif").unlink()
-    build(tmp_path)
-    assert not film.exists()
