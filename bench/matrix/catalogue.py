@@ -139,7 +139,7 @@ def _method(name: str, found: ConfiguredMethod) -> Row:
     method, traits = found.method, found.method.traits
     return {
         "name": name, "summary": method.summary, "version": method.version, "paper": method.paper,
-        "note": f"given {given_in_words(traits.given)}",
+        "note": f"given {given_in_words((*traits.given, *traits.uses))}",
         "needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config,
     }  # fmt: skip
 

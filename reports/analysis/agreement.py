@@ -48,10 +48,6 @@ def of_question(entries: Sequence[Entry]) -> AgreementTable | None:
     )
 
 
-def _label(entry: Entry, seeds: int) -> str:
-    return entry.cell.method + (f", seed {entry.cell.seed}" if seeds > 1 else "")
-
-
 def _poses(entry: Entry) -> dict[ViewId, Pose]:
     held = read_cameras(entry.folder)
     return {ViewId(view): np.array(pose) for view, pose in held["estimate"].items()} if held else {}

@@ -1,4 +1,4 @@
-"""Leaderboards: a line a method over all scenes of a degradation, or over the seeds of one scene; a line a cell."""
+"""Leaderboards: a line a method over all scenes of a degradation, or over the seeds of one scene."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RANKED_BY = (IOU, PSNR, ROTATION)
 
 @dataclass(frozen=True, kw_only=True)
 class Board(Table):
-    """A leaderboard, or a list of cells. Methods that may lead are ranked and come first, the best on top."""
+    """A leaderboard. Methods that may lead are ranked and come first, the best on top."""
 
     setting: Setting
     degradation: str
@@ -53,13 +53,6 @@ def across_scenes(entries: Sequence[Entry], book: Scorebook) -> list[Board]:
 def of_question(entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE) -> Board:
     """Of one scene: medians over seeds, with a note for each flag and each number that is missing."""
     return _leaderboard(entries, book, names, ("seeds",))
-
-
-def every_cell(entries: Sequence[Entry], book: Scorebook) -> Board:
-    """Of one scene: a row a cell, seeds side by side, nothing marked."""
-    notes, heads = Footnotes(), _heads(entries, HEADLINE, twice=False)
-    ordered = [entry for each in cells.by_method(entries).values() for entry in each]
-    return _board(entries, heads, [_row([entry], heads, book, ("seeds",), notes) for entry in ordered], notes)
 
 
 def ranking(entries: Sequence[Entry], book: Scorebook) -> list[str]:
@@ -82,29 +75,25 @@ def quality_column(entries: Sequence[Entry]) -> str:
 
 
 def _leaderboard(entries: Sequence[Entry], book: Scorebook, names: Sequence[str], statistics: Sequence[str]) -> Board:
-    notes = Footnotes()
-    heads = _heads(entries, names, twice=any(not entry.solved for entry in cells.tried(entries)))
-    methods = cells.by_method(entries)
+    notes, heads, methods = Footnotes(), _heads(entries, names), cells.by_method(entries)
     ranked = {method: k for k, method in enumerate(ranking(entries, book), 1)}
     placed = sorted(methods, key=lambda m: (methods[m][0].given_poses, ranked.get(m, len(methods)), m))
     rows = [replace(_row(methods[m], heads, book, statistics, notes), rank=ranked.get(m)) for m in placed]
     rows = marked(rows, heads, [methods[m] if m in ranked else () for m in placed])
     first = next((k for k, row in enumerate(rows) if row.given_poses), 0)
-    return _board(entries, heads, [replace(row, apart=0 < k == first) for k, row in enumerate(rows)], notes)
-
-
-def _board(entries: Sequence[Entry], heads: Sequence[Head], rows: Sequence[Row], notes: Footnotes) -> Board:
-    shared = entries[0].question
+    setting, degradation = entries[0].question.setting, entries[0].cell.degradation
     return Board(
-        name=f"{shared.degradation} · {shared.setting.title}", heads=tuple(heads), rows=tuple(rows), notes=notes.lines,
-        setting=shared.setting, degradation=shared.degradation, scenes=tuple(cells.by_scene(entries)),
+        name=f"{degradation} · {setting.title}", setting=setting, degradation=degradation,
+        scenes=tuple(cells.by_scene(entries)), heads=heads, notes=notes.lines,
+        rows=tuple(replace(row, apart=0 < k == first) for k, row in enumerate(rows)),
     )  # fmt: skip
 
 
-def _heads(entries: Sequence[Entry], names: Sequence[str], *, twice: bool) -> tuple[Head, ...]:
+def _heads(entries: Sequence[Entry], names: Sequence[str]) -> tuple[Head, ...]:
     """Columns that some result has, or says it lacks. Those in which a failure has a price stand twice wherever a cell
     did not succeed; registered views once, for of the successes it says little."""
     heads: list[Head] = []
+    twice = any(not entry.solved for entry in cells.tried(entries))
     tilted = any(TWO_FRAMES in flag for entry in entries for flag in entry.result.flags)
     for name in names:
         if not any(_spoken_of(entry, name) for entry in entries) or (name == TILT and not tilted):

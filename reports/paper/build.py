@@ -32,7 +32,7 @@ def build(suite: Path, out: Path | None = None) -> Path:
     """
     entries = read(suite)
     out = out or suite / "paper"
-    held, book = library(), Scorebook(entries)
+    held, book = library().of(cells.by_scene(entries).keys()), Scorebook(entries)
     made = list(tables(entries, book, held))
     written: set[str] = set()
 

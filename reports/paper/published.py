@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from importlib.resources import files
@@ -63,6 +63,15 @@ class Library:
     published: tuple[Published, ...]
     noise: tuple[Noise, ...]
     missing: Mapping[str, str]  # table -> why its published cells are empty
+
+    def of(self, scenes: Set[str]) -> Library:
+        """What was published of these of our scenes, `nerf_synthetic/chair`."""
+        held = [
+            replace(each, scenes={k: v for k, v in each.scenes.items() if f"{each.dataset}/{k}" in scenes})
+            for each in self.published
+        ]
+        noise = tuple(each for each in self.noise if each.scene in scenes)
+        return replace(self, published=tuple(each for each in held if each.scenes), noise=noise)
 
 
 @lru_cache(maxsize=1)

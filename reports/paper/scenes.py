@@ -32,35 +32,27 @@ VIEWS = "nvs/"
 def tables(entries: Sequence[Entry], book: Scorebook, library: Library) -> Iterator[Table]:
     """Of the clean captures, one a setting that has a number there: held-out views stage by stage; then the mean
     rotation and translation errors of training views after alignment."""
-    for stage in STAGES:
-        names = tuple(f"{VIEWS}{stage}/{quantity}" for quantity in ("psnr", "ssim", "lpips_alex", "iou"))
-        what, missing = f"Novel views, {stage} stage", library.missing["novel_views"]
-        yield from _by_setting(entries, book, library, names, f"novel_views_{stage}", what, missing)
-    names = ("pose/rotation_deg_mean", "pose/translation_mean")
-    yield from _by_setting(entries, book, library, names, "pose_errors", "Pose errors", library.missing["pose_errors"])
+    groups = cells.by_setting(main_methods([entry for entry in entries if entry.cell.degradation == CLEAN]))
+    kinds = [(f"novel_views_{stage}", f"Novel views, {stage} stage", f"{VIEWS}{stage}/") for stage in STAGES]
+    for file, what, prefix in [*kinds, ("pose_errors", "Pose errors", "pose/")]:
+        names = [f"{prefix}{quantity}" for quantity in PUBLISHED_AS]
+        for setting, each in groups.items():
+            measured = [name for name in names if any(cells.value(entry.result, name) is not None for entry in each)]
+            if not measured:
+                continue
+            boards = {
+                question.scene: leaderboard.of_question(held, book, measured)
+                for question, held in cells.by_question(each).items()
+            }
+            given = {method: cells.describe_given(held) for method, held in cells.by_method(each).items()}
+            missing = library.missing["pose_errors" if prefix == "pose/" else "novel_views"]
+            yield _Scenes(setting, boards, given, library).table(file + setting.suffix(groups), what, missing)
 
 
 def main_methods(entries: Sequence[Entry]) -> list[Entry]:
     """Without variants of a method that is there itself: those have a table of ablations."""
     labels = {entry.cell.method for entry in entries}
     return [entry for entry in entries if split_label(entry.cell.method)[0] not in labels - {entry.cell.method}]
-
-
-def _by_setting(
-    entries: Sequence[Entry], book: Scorebook, library: Library, names: Sequence[str], file: str, what: str,
-    missing: str,
-) -> Iterator[Table]:  # fmt: skip
-    clean = main_methods([entry for entry in entries if entry.cell.degradation == CLEAN])
-    groups = cells.by_setting(clean)
-    for setting, each in groups.items():
-        measured = [name for name in names if any(cells.value(entry.result, name) is not None for entry in each)]
-        if measured:
-            boards = {
-                question.scene: leaderboard.of_question(held, book, measured)
-                for question, held in cells.by_question(each).items()
-            }
-            given = {method: cells.describe_given(held) for method, held in cells.by_method(each).items()}
-            yield _Scenes(setting, boards, given, library).table(file + setting.suffix(groups), what, missing)
 
 
 class _Scenes:

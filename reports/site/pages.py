@@ -7,9 +7,9 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-from bench.record import OUTCOMES, read_log
-from reports.analysis import agreement, heat, leaderboard
+from bench.record import read_log
 from reports.analysis import entries as cells
+from reports.analysis import heat
 from reports.analysis.columns import COLUMNS, Column
 from reports.analysis.entries import Entry
 from reports.analysis.findings import finding
@@ -46,7 +46,8 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
         path = path or f"{name}.html"
         return path, templates.get_template(f"{name}.html.j2").render(root="../" * path.count("/"), here=path, **told)
 
-    yield render("cells", options=_options(entries), shown_columns=_glance(entries))
+    told = sorted({cells.describe_given([entry]) for entry in entries})
+    yield render("cells", told=told, shown_columns=_glance(entries))
     compared = [(each, each.ranks and figures.rank_diagram(each.ranks)) for each in facts["comparisons"]]
     yield render("statistics", compared=compared)
     yield render("protocol")
@@ -60,12 +61,10 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
             learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
             yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
         kin = cells.by_question(held)
-        told = [
-            _scene(question, each, boards[question], facts["book"], album, learnt) for question, each in kin.items()
-        ]
-        for each in told:
-            yield render("scene", path=places[each["question"]], kin=list(kin), **each)
-        glances.append(told[0])
+        for k, (question, each) in enumerate(kin.items()):
+            shown = _scene(question, each, boards[question], facts["book"], album, learnt)
+            glances += [] if k else [shown]
+            yield render("scene", path=places[question], kin=list(kin), **shown)
     yield render(
         "index",
         glances=glances,
@@ -99,17 +98,6 @@ def _glance(entries: Sequence[Entry]) -> list[Column]:
     return [COLUMNS[name] for name in names if any(cells.value(entry.result, name) is not None for entry in entries)]
 
 
-def _options(entries: Sequence[Entry]) -> dict[str, list[str]]:
-    """What the table of cells can be filtered by."""
-    return {
-        "status": [name for name in OUTCOMES if any(entry.outcome == name for entry in entries)],
-        "scene": list(cells.by_scene(entries)),
-        "degradation": list(cells.by_degradation(entries)),
-        "method": list(cells.by_method(entries)),
-        "given": sorted({cells.describe_given([entry]) for entry in entries}),
-    }
-
-
 def _scene(
     question: Question, entries: Sequence[Entry], board: Board, book: Scorebook, album: Album, learnt: Learnt
 ) -> Facts:
@@ -120,14 +108,13 @@ def _scene(
         "finding": finding(question.title, entries, book),
         "caveats": caveats(entries),
         "board": board,
-        "cells": leaderboard.every_cell(entries, book),
         "views": album.common[question],
         "truth": album.truth[question],
         "shown": album.shown[question],
+        "films": album.films,
         "strips": [_strip(each, album) for each in methods],
         "cameras": [(entry, orbit(entry)) for each in methods if (entry := typical(each))],
         "curves": _learning(entries, learnt),
-        "agreement": agreement.of_question(entries),
     }
 
 

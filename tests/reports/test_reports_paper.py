@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_suite import HOSTILE, done, ended, write_cell
 
@@ -228,6 +229,16 @@ def test_the_published_noise_has_a_table_of_its_own():
     (table,) = methods.noise(library())
     assert [cell.shown.text for cell in table.rows[0].numbers] == ["0.119", "0.190", "0.363", "1.784"]
     assert all(head.source == "published" for head in table.heads)
+
+
+def test_only_scenes_that_were_run_have_published_tables(tmp_path):
+    entries = written(tmp_path, chair(0, 30.0))
+    paper = build(tmp_path).parent
+    assert not list((paper / "tables").glob("published_noise*"))  # of lego, which was not run
+    rows = pd.read_csv(paper / "published.csv")
+    assert set(rows["scene"]) == {"chair"}
+    held = library().of({"nerf_synthetic/lego", entries[0].cell.scene})
+    assert [each.scene for each in held.noise] == ["nerf_synthetic/lego"]
 
 
 def printed(cell: str) -> str:

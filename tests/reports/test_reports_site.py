@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from synthetic_suite import HOSTILE, TRUTH_VIEWS, done, picture, ring, suite_results, write_cell
 
+from bench.matrix import catalogue
 from bench.record import read_json, read_log, write_json
 from reports import naming, pictures
 from reports.analysis.columns import COLUMNS, HEADLINE, column
@@ -186,6 +187,16 @@ def test_what_an_earlier_report_left_of_cells_now_gone_is_removed(tmp_path):
     assert [path.name for path in (report / "cells").iterdir()] == ["s--clean--m--seed0.html"]
     assert {path.parent.name for path in (report / "pictures").rglob("*.jpg")} == {"s--clean", "s--clean--m--seed0"}
     assert (report / "notes.txt").read_text() == "mine"
+
+
+def test_the_readme_says_what_a_method_is_given_as_the_command_line_does():
+    """Reports print the same words of what was given: `bench.record.given_in_words`."""
+    lines = Path("README.md").read_text().splitlines()
+    fields = [[field.strip() for field in line.split("|")] for line in lines if line.startswith("| [`")]
+    said = {match[1]: given for _, name, given, *_ in fields if (match := re.match(r"\[`(.+)`\]", name))}
+    listed = {row["name"]: row["note"].removeprefix("given ") for row in catalogue.method_rows()}
+    assert said.keys() >= {"nerf", "gnerf", "barf"}
+    assert said == {name: listed[name] for name in said}
 
 
 def test_no_two_cells_share_a_file_name():
