@@ -55,8 +55,8 @@ def _poses(entry: Entry) -> dict[ViewId, Pose]:
 
 def _text(found: Agreement) -> str:
     if found.reason:
-        return found.reason
-    return f"{found.rotation_deg:.2g} deg, {100 * found.centre:.2g} %, {found.views} views"
+        return f"{found.views} views: no similarity takes one to the other"
+    return f"{found.rotation_deg:.2f} deg, {100 * found.centre:.1f} %, {found.views} views"
 
 
 def _finding(agreed: Sequence[str], count: int) -> str:
