@@ -36,7 +36,7 @@ PRESET    ?= fast
 WITHOUT   := schedule=A-B schedule=AB schedule=B adversarial=false inversion=false photometric=false
 ABLATION   = $(if $(filter published,$(PRESET)),$\
   gnerf[preset=published]$(foreach part,$(WITHOUT) reseed=true,$(COMMA)gnerf[preset=published$(COMMA)$(part)]),$\
-  gnerf$(foreach part,$(WITHOUT) reseed=false,$(COMMA)gnerf[$(part)]))
+  gnerf$(foreach part,$(WITHOUT) reseed=false grid.pull=0.1,$(COMMA)gnerf[$(part)]))
 COMMA     := ,
 
 ablation: METHODS = $(subst ] $(COMMA),]$(COMMA),$(ABLATION))

@@ -27,6 +27,9 @@ ROTATION = "pose/rotation_deg_median"
 SOLVED_BELOW_DEG = 5.0
 """A cell is a success where it is done and ROTATION is below this (the protocol, 7)."""
 
+NO_BETTER = "pose: rotations no better than those of parallel cameras"
+"""How a flag begins that says so: on a rig that faces one way, cameras that all look alike are a few degrees off."""
+
 TOO_SHORT = "too short to converge"
 """Begins the flag of a fit at `smoke` that cannot be enough for its method. At other efforts it is no excuse."""
 
@@ -88,8 +91,9 @@ class Result:
 
     @property
     def solved(self) -> bool:
-        """Whether this is a success."""
-        return self.status == "done" and self.metrics.get(ROTATION, math.inf) < SOLVED_BELOW_DEG
+        """Whether this is a success: a small rotation error, and no smaller one to be had from parallel cameras."""
+        idle = any(flag.startswith(NO_BETTER) for flag in self.flags)
+        return self.status == "done" and self.metrics.get(ROTATION, math.inf) < SOLVED_BELOW_DEG and not idle
 
     @property
     def outcome(self) -> Outcome:

@@ -167,6 +167,23 @@ def test_a_token_in_the_environment_reaches_no_worker(tmp_path, monkeypatch):
     assert environment["OMP_WAIT_POLICY"] == "passive"
 
 
+def test_weights_are_shown_without_the_tokens_beside_them(tmp_path, monkeypatch):
+    if isolation.wall() == "none":
+        pytest.skip("no wall stands here")
+    home = tmp_path / "hf"
+    home.mkdir()
+    for name, text in (("weights", "weights"), ("token", "fake-token"), ("stored_tokens", "fake-token")):
+        (home / name).write_text(text)
+    monkeypatch.setenv("HF_HOME", str(home))
+    isolation.installed.cache_clear()
+    result = settled(tmp_path / "suite", str(PLUGINS / "spy.py"))
+    isolation.installed.cache_clear()
+    notes = json.loads((tmp_path / "suite" / result.cell.folder / "fit" / "poses.json").read_text())["notes"]
+    seen = json.loads(notes["seen"])["weights"]
+    assert "weights" in seen
+    assert "fake-token" not in seen
+
+
 def test_without_a_wall_nothing_points_at_the_truth(suite, monkeypatch):
     """It must go looking: by walking up and by what it inherits, it finds nothing."""
     _standing("none", monkeypatch)

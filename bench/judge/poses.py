@@ -14,6 +14,7 @@ from bench.judge.protocol import CONSTANTS, Columns
 from bench.judge.rig import parallel_cameras_deg
 from bench.judge.similarity import radius
 from bench.judge.trajectory import trajectory_errors
+from bench.record import NO_BETTER
 from bench.scene import Truth
 from bench.task import Camera, Collapsed, Pose, ViewId
 
@@ -118,7 +119,7 @@ def _doubts(alignment: Alignment, truth: Truth, rotation: float) -> list[str]:
     parallel = parallel_cameras_deg(np.stack(list(truth.poses.values())))
     if rotation < 0.999 * parallel:
         return []
-    return [f"pose: rotations no better than those of parallel cameras, which are {parallel:.1f} deg off"]
+    return [f"{NO_BETTER}, which are {parallel:.1f} deg off"]
 
 
 def _pairs(E: Pose, T: Pose, count: int) -> tuple[dict[str, float], dict[str, str]]:

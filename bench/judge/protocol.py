@@ -97,6 +97,7 @@ def code() -> dict[str, str]:
         runner / "evaluate.py",
         runner / "render_client.py",
         room.parent / "geometry_torch.py",
+        room.parent / "poses_io" / "saved_fit.py",
     ]
     files += [runner / "worker" / "fields.py"]  # which half of an image a stage sees
     return {path.relative_to(room.parent).as_posix(): file_digest(path) for path in files}

@@ -7,6 +7,7 @@ Registration is shown no pose. All see the saved field alone, and not the folder
 from __future__ import annotations
 
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from bench.runner.scratch import lent
 from bench.task import Camera, Pose
 
 REFINED: tuple[Stage, ...] = ("refined", "half")
+POSES = "poses.npz"
 
 
 class RenderError(Exception):
@@ -83,13 +85,19 @@ class RenderClient:
             take(REFINED, "the field carries no gradient to the pose")
         else:
             views = {"aligned": aligned, "images": images}
-            take(REFINED, self._ask("refine", camera, views, "poses.npz", refine=dict(refine)))
+            take(
+                REFINED,
+                self._ask("refine", camera, views, POSES, dict.fromkeys(REFINED, aligned.shape), refine=dict(refine)),
+            )
         if self.field.registers:
-            take(("registered",), self._ask("register", camera, {"images": images}, "poses.npz", seed=seed))
+            shapes = {"registered": aligned.shape}
+            take(("registered",), self._ask("register", camera, {"images": images}, POSES, shapes, seed=seed))
         else:
             take(("registered",), "the method does not register new images")
         asked = {stage: np.where(np.isfinite(found), found, aligned) for stage, found in poses.items()}
-        renders = self._ask("render", camera, {"aligned": aligned, **asked}, "renders.npz")
+        views = {"aligned": aligned, **asked}
+        shapes = {**dict.fromkeys(views, images.shape), "depth": images.shape[:3]}
+        renders = self._ask("render", camera, views, "renders.npz", shapes)
         if isinstance(renders, str):
             return HeldOutRenders(stages={}, corrections={}, missing=dict.fromkeys(STAGES, renders))
         made: dict[Stage, NDArray[np.float32]] = {stage: renders[stage] for stage in STAGES if stage in renders}
@@ -101,13 +109,15 @@ class RenderClient:
 
         Raises RenderError.
         """
-        found = self._ask("find", camera, {"starts": starts, "images": images}, "poses.npz", refine=dict(search))
+        views, shapes = {"starts": starts, "images": images}, {"found": starts.shape[1:]}
+        found = self._ask("find", camera, views, POSES, shapes, refine=dict(search))
         return starts[0] if isinstance(found, str) else np.where(np.isfinite(found["found"]), found["found"], starts[0])
 
     def _ask(
-        self, verb: Verb, camera: Camera, views: Mapping[str, np.ndarray], answer: str, **request: Any
-    ) -> dict[str, np.ndarray] | str:
-        """The arrays that a worker answers with, or why it has none."""
+        self, verb: Verb, camera: Camera, views: Mapping[str, np.ndarray], answer: str,
+        shapes: Mapping[str, tuple[int, ...]], **request: Any,
+    ) -> dict[str, np.ndarray] | str:  # fmt: skip
+        """The arrays that a worker answers with, those of these names of these shapes, or why it has none."""
         with lent(self.field.cell) as scratch:
             write_arrays(scratch / "in" / "views.npz", views)
             request |= {
@@ -125,4 +135,19 @@ class RenderClient:
                 raise RenderError(f"rendering the held-out views failed: {said['reason'] if said else end.reason}")
             if "absent" in said:
                 return str(said["absent"])
-            return read_arrays(worker_io.own(scratch / "out" / answer))
+            return _checked(scratch / "out" / answer, shapes)
+
+
+def _checked(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Arrays of numbers as they were asked for. Raises RenderError."""
+    try:
+        found = read_arrays(worker_io.own(path))
+    except (OSError, ValueError, zipfile.BadZipFile, worker_io.ForeignFile) as error:
+        raise RenderError(f"what the method answered cannot be read: {error}") from error
+    for name, shape in shapes.items():
+        if name not in found:
+            raise RenderError(f"the method answered without {name}")
+        if found[name].shape != shape or found[name].dtype.kind not in "fiu":
+            have = f"{found[name].shape} of {found[name].dtype}"
+            raise RenderError(f"the method answered with {name} {have}, where {shape} of numbers was asked for")
+    return found

@@ -11,6 +11,7 @@ from methods.gnerf.generator import whole
 from methods.gnerf.model import Model
 from methods.gnerf.patches import RealPatches, draw, draw_real
 from methods.gnerf.schedule import SIDE, Iteration
+from methods.nerf.images.pyramid import shrunk
 
 
 def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[dict[str, float], RealPatches]:
@@ -66,7 +67,8 @@ def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: T
     """
     if views is None:
         views = torch.randperm(len(model.sight.ids), generator=rng)[: model.budget.batch].to(model.device)
-    images = model.sight.at(iteration.side(model.sight.side))[views]
+    side = model.preset.inversion_side
+    images = shrunk(model.sight.at(iteration.side(model.sight.side))[views], (side, side))
     loss = model.preset.pull * pull_loss(model, views, images)
     model.move_poses.param_groups[0]["lr"] = iteration.halved(model.preset.pose_lr, model.preset.pose_halving)
     model.move_poses.zero_grad(set_to_none=True)
@@ -76,10 +78,10 @@ def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: T
 
 
 def pull_loss(model: Model, views: Tensor, images: Tensor) -> Tensor:
-    """Mean squared difference of the embeddings of `views` from what the frozen network answers to their `images`."""
-    side = model.preset.inversion_side
+    """Mean squared difference of the embeddings of `views` (B,) from what the frozen network answers to their `images`
+    (B, C, S, S), at the size that it takes."""
     with torch.no_grad():
-        answers = model.inversion(functional.interpolate(images, (side, side), mode="bilinear", align_corners=True))
+        answers = model.inversion(images)
     return functional.mse_loss(model.family.settled(model.variables[views]), answers)
 
 

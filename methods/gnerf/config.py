@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -52,18 +52,25 @@ class GnerfConfig(BaseModel):
     grid: Fast = Fast()
     mlp: Published = Published()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _field_names_its_preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("field") == "mlp":
+            return {"preset": "published"} | given
+        return given
+
     @model_validator(mode="after")
     def _something_is_trained(self) -> GnerfConfig:
         if self.schedule == "B" and not self.photometric:
             raise ValueError("schedule=B is photometric alone: with photometric=false nothing is trained")
-        if self.preset == "published" and self.field == "grid":
-            raise ValueError("field=grid is the fast preset, preset=published the other one")
+        if self.field and (self.field == "mlp") != (self.preset == "published"):
+            raise ValueError("field=grid is another name of preset=fast, field=mlp of preset=published: leave one out")
         return self
 
     @property
     def numbers(self) -> Preset:
         """Those of the preset."""
-        return self.mlp if self.preset == "published" or self.field == "mlp" else self.grid
+        return self.mlp if self.preset == "published" else self.grid
 
     @property
     def reseeds(self) -> bool:

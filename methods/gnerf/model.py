@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class Model:
             capture.camera or Intrinsics.guessed(width, height), free=capture.camera is None
         ).to(self.device)  # fmt: skip
         self.prior: PosePrior = capture.prior
+        if isinstance(self.preset, Published) and self.preset.elevation == "angle":
+            self.prior = replace(self.prior, elevation_by="angle")
         own = self.preset.family(self.prior.family)
         self.family = Family.of(self.prior, own if config.pose_family == "preset" else config.pose_family)
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from

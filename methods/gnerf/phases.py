@@ -12,7 +12,8 @@ from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration
 from methods.gnerf.training_run import TrainingRun
 
-CHECK_EVERY = 50  # iterations of A between two looks for a collapse
+CHECK_EVERY = 50  # iterations of A between two looks for a collapse ...
+CHECK_LATER = 500  # ... and of AB and B, which seldom do
 SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end
 HARDLY = 0.01  # share of the views
 
@@ -65,6 +66,8 @@ def phase_ab(run: TrainingRun) -> None:
         losses, shown = _adversarial(model, iteration, rng) if due else ({}, None)
         if config.photometric:
             losses |= photometric_step(model, iteration, rng, shown)  # eq. 7
+        if (iteration.index + 1) % CHECK_LATER == 0:
+            run.check(iteration, rng, iterations=iteration.index + 1)
         run.log(iteration, losses, moved)
     if run.begins("AB"):
         run.progress.unsettled = config.reseeds and run.progress.settled < SETTLED
@@ -89,6 +92,8 @@ def phase_b(run: TrainingRun) -> None:
         losses = photometric_step(model, iteration, rng)  # eq. 7
         if every and config.inversion and iteration.index % every == 0:
             losses |= inversion_step(model, iteration, rng)
+        if (iteration.index + 1) % CHECK_LATER == 0:
+            run.check(iteration, rng, iterations=iteration.index + 1)
         run.log(iteration, losses, moved)
     if run.begins("B"):
         run.leave("B", lambda: _without_photometric(model))

@@ -43,6 +43,7 @@ class Published(BaseModel):
     )
     patience: Count = 500  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=500, ge=0)  # ... and a field that shows one colour is no dead one
+    elevation: Literal["angle", "given"] = "angle"  # uniform in the angle, as in the paper, or as the scene's card says
     bounds: Literal["prior", "images"] = "prior"  # near and far of the prior; or less, where the images show that
     reseed: bool = False  # whether views are re-seeded by render and compare, where the config leaves it open
 

@@ -46,8 +46,9 @@ def halved(rate: float, number: int, every: int | None) -> float:
 class Plan:
     """How the iterations of an effort are dealt out to phases: every schedule has the same number of them.
 
-    Images, field and rates depend on how many iterations are over, whatever the phases are: the field becomes fine
-    after as many as A and AB take by default. So ablations differ in their losses alone.
+    Images, field and rates depend on how many iterations are over: the field becomes fine after as many as A and AB
+    take by default, or with the first of a B whose AB ended earlier or later because of re-seeding. So ablations end
+    on the same field after the same iterations.
     """
 
     phases: Mapping[Phase, int]  # nominal iterations, in order

@@ -68,7 +68,9 @@ class Scorebook:
     def __init__(self, entries: Iterable[Entry]) -> None:
         """The mean-colour level of a scene is said by any of its cells, for they are judged by the same images
         whatever was shown; by a clean one where there is one, for earlier protocols took it from what was shown."""
+        entries = list(entries)
         self.levels: dict[Any, float] = {}
+        self._render = {(each.question.setting, each.cell.method) for each in entries if PSNR in each.result.metrics}
         for question, held in cells.by_question(entries).items():
             for level in cells.array(held, MEAN_COLOUR).tolist():
                 if math.isfinite(level):
@@ -90,9 +92,10 @@ class Scorebook:
 
     def penalised(self, entries: Sequence[Entry], name: str) -> Scored:
         """Over all cells tried. An answer that is worse than the charge, or no number, scores the charge: giving no
-        answer never pays. So does an answer whose render failed. One that lacks the column by its nature (a method
-        without a field has no PSNR) does not count."""
-        kept = [entry for entry in cells.tried(entries) if _counts(entry, name)]
+        answer never pays. So does an answer whose render failed, and one without a field of a method that has one
+        elsewhere. One that lacks the column by its nature (a method that never has a field has no PSNR) does not
+        count."""
+        kept = [entry for entry in cells.tried(entries) if self._counts(entry, name)]
         charges = np.array([CHARGES.get(name, self.level(entry)) for entry in kept])
         found = cells.array(kept, name)
         found = np.where([entry.done for entry in kept], found, math.nan)
@@ -102,11 +105,14 @@ class Scorebook:
             return Scored(why="a cell failed, and no cell of its scene states the PSNR of the mean-colour image")
         return Scored(entries=tuple(kept), values=values) if kept else _held(entries, name, "no cell gave an answer")
 
-
-def _counts(entry: Entry, name: str) -> bool:
-    """Whether a cell that was tried has a score in a column, or owes one: its fit failed, or its render did."""
-    unrendered = entry.result.stage == "judge" and name.startswith("nvs/")
-    return not entry.done or unrendered or cells.value(entry.result, name) is not None
+    def _counts(self, entry: Entry, name: str) -> bool:
+        """Whether a cell that was tried has a score in a column, or owes one: its fit failed, its render did, or it
+        withheld its field."""
+        if not entry.done or cells.value(entry.result, name) is not None:
+            return True
+        withheld = PSNR not in entry.result.metrics and (entry.question.setting, entry.cell.method) in self._render
+        masks = changes_scene(split_degradation(entry.cell.degradation)[0])
+        return (withheld or entry.result.stage == "judge") and (name == PSNR or (name == IOU and masks))
 
 
 def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:

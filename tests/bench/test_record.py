@@ -1,12 +1,23 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import Cell
-from bench.record import Result, read_json, read_log, read_result, read_suite, write_json, write_result
+from bench.record import (
+    NO_BETTER,
+    ROTATION,
+    Result,
+    read_json,
+    read_log,
+    read_result,
+    read_suite,
+    write_json,
+    write_result,
+)
 from bench.results_table import table
 
 CELL = Cell(scene="blocks", degradation="gaussian_noise@3", method="nerf", seed=1, effort="smoke")
@@ -102,3 +113,12 @@ def test_a_file_that_is_no_result_is_left_out_of_a_suite_and_named_once(tmp_path
 def test_a_command_that_an_earlier_version_recorded_is_read_without_its_password(tmp_path):
     write_result(tmp_path, result(provenance={"command": "unposed run --track http://ada:s3cret@mlflow.lab -o x"}))
     assert read_result(tmp_path).provenance["command"] == "unposed run --track http://mlflow.lab -o x"
+
+
+def test_rotations_that_parallel_cameras_would_have_solve_nothing():
+    """On a rig that faces one way, one rotation for all cameras is a few degrees off."""
+    cell = Cell(scene="fern", degradation="clean", method="m", seed=0, effort="quick")
+    result = Result(cell=cell, config={}, status="done", protocol="posefree/2", metrics={ROTATION: 2.1})
+    assert result.outcome == "solved"
+    idle = replace(result, flags=(f"{NO_BETTER}, which are 2.1 deg off",))
+    assert idle.outcome == "answered"

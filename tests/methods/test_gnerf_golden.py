@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from bench.task import Camera, Capture, PosePrior
 from methods.gnerf.adversarial import pull_loss
@@ -392,7 +393,9 @@ def model():
 def test_pull_of_the_poses(model):
     """On the images of the batch in its order, 1 and 0 of the embeddings."""
     views = torch.tensor(GOLDEN["inputs"]["batch_indices"])
-    loss = model.preset.pull * pull_loss(model, views, image(2, 2, SIDE))
+    # Theirs are enlarged corner to corner, as their renders are; ours at pixel centres, as ours are.
+    images = functional.interpolate(image(2, 2, SIDE), (64, 64), mode="bilinear", align_corners=True)
+    loss = model.preset.pull * pull_loss(model, views, images)
     loss.backward()
     close(loss, "iteration", "A_pose_training", "loss_weighted")
     close(model.variables.grad, "iteration", "A_pose_training", "grad_pose_embeddings")

@@ -1,5 +1,6 @@
 """GNeRF as a whole, on the smallest thing that can converge: a small town at 64 px."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -189,6 +190,28 @@ def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path,
     monkeypatch.setattr(training_run, "symptom", lambda *a, **k: "told to")
     with pytest.raises(Collapsed, match="told to, after 1 restarts"):
         fit(capture, config.model_copy(update={"restarts": 1}), a_job(tmp_path / "always"))
+
+
+def test_a_fit_that_breaks_in_its_last_phase_is_seen_there_and_begun_again(town, tmp_path, monkeypatch):
+    capture = shown(town, images=dict(list(town.capture.images.items())[:12]))
+    looked, step = [], phases.photometric_step
+
+    def breaks(model, iteration, *rest):
+        losses = step(model, iteration, *rest)
+        if iteration.phase == "B" and iteration.index == 3 and not looked:
+            looked.append(iteration.number)
+            with torch.no_grad():
+                model.variables.fill_(math.nan)
+        return losses
+
+    monkeypatch.setattr(phases, "CHECK_LATER", 2)
+    monkeypatch.setattr(phases, "photometric_step", breaks)
+    log: list = []
+    found = fit(capture, GnerfConfig(**QUICK), a_job(tmp_path, log))
+    assert found.notes["collapses"] == "values that are not finite"
+    first = [step for step, values, _ in log if values.get("attempt") == 0]
+    assert max(first) <= looked[0] + 1  # not at the end of the phase
+    assert np.isfinite(answers(found)).all()
 
 
 @pytest.fixture(params=["fast", "published"])

@@ -20,7 +20,8 @@ class Config(BaseModel):
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
-        "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size",
+        "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
+        "badly_registered",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
 
@@ -35,6 +36,7 @@ class ConstantField:
     """The colour c, everywhere."""
 
     wrong = 0  # rows too many
+    deep = True
 
     def __init__(self, colour: np.ndarray) -> None:
         self.colour = colour
@@ -42,7 +44,14 @@ class ConstantField:
     def render(self, poses: Pose, camera: Camera) -> Rendering:
         size = (len(poses), camera.height + self.wrong, camera.width)
         rgb = np.broadcast_to(self.colour.astype(np.float32), (*size, len(self.colour)))
-        return Rendering(rgb=rgb, depth=np.ones(size, np.float32), opacity=np.ones(size, np.float32))
+        return Rendering(
+            rgb=rgb, depth=np.ones(size, np.float32) if self.deep else None, opacity=np.ones(size, np.float32)
+        )
+
+
+class BadlyRegistering(ConstantField):
+    def register(self, images: np.ndarray, camera: Camera, seed: int) -> Pose:
+        return np.zeros((len(images), 3, 4))
 
 
 class Scripted:
@@ -104,7 +113,8 @@ class Scripted:
                 self._steps(job, 0.5)
         time.sleep(self.config.seconds)
         job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
-        return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
+        kind = BadlyRegistering if self.config.behaviour == "badly_registered" else ConstantField
+        return Fit(poses=poses, field=kind(mean), notes={"behaviour": self.config.behaviour})
 
     def _fork(self) -> None:
         """Three children that have 400 MB in common with their parent, and nothing else."""
@@ -148,4 +158,8 @@ class Scripted:
                 time.sleep(3600)
             case "wrong_size":
                 ConstantField.wrong = 1
+            case "no_depth":
+                ConstantField.deep = False
+            case "badly_registered":
+                return BadlyRegistering(np.load(path))
         return ConstantField(np.load(path)) if path.exists() else None

@@ -35,6 +35,7 @@ class Spy:
             "environment": dict(os.environ),
             "files": _files(job.workdir.parents[1]),
             "open": _open_files(),
+            "weights": _texts(os.environ.get("HF_HOME", "")),
             "modules": [name for name in sys.modules if name.split(".")[0] == "datasets"],
             "import": _import(),
         }
@@ -57,6 +58,16 @@ def _files(folder: Path) -> dict[str, str]:
         elif path.is_file():
             found[path.name] = path.read_text(errors="replace")
     return found
+
+
+def _texts(folder: str) -> list[str]:
+    found = []
+    for path in Path(folder).rglob("*") if folder else ():
+        try:
+            found.append(path.read_text())
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def _open_files() -> list[str]:

@@ -9,7 +9,7 @@ from synthetic_suite import HOSTILE, done, ended, suite_results, write_cell
 
 from bench.record import OUTCOMES, ROTATION
 from reports.analysis import entries as cells
-from reports.analysis import heat, leaderboard, robustness, tradeoff
+from reports.analysis import heat, leaderboard, robustness, stats, tradeoff
 from reports.analysis.entries import MEAN_COLOUR, PSNR, read
 from reports.analysis.findings import finding
 from reports.analysis.scorebook import Scorebook
@@ -408,6 +408,19 @@ def test_a_render_that_failed_is_charged_and_a_method_without_a_field_is_not(tmp
         "m": [30], "crashes": [12.5], "bare": [],
     }  # fmt: skip
     assert {e.cell.method: book.penalised([e], ROTATION).values.tolist() for e in entries}["crashes"] == [1]
+
+
+def test_withholding_a_field_never_pays(tmp_path):
+    """A method that showed its field where it was good alone was ranked above one that always did."""
+    honest = [done("s", "clean", "honest", k, rotation=1, psnr=psnr) for k, psnr in enumerate((30, 30, 14, 14))]
+    shows = [done("s", "clean", "withholds", k, rotation=1, psnr=29) for k in range(4)]
+    bare = {name: value for name, value in shows[0].metrics.items() if not name.startswith("nvs/aligned")}
+    withheld = [replace(each, metrics=bare, absent={"nvs/aligned": "no field"}) for each in shows[2:]]
+    entries = entries_of(tmp_path, [*honest, *shows[:2], *withheld])
+    book = Scorebook(entries)
+    scored = {m: book.penalised([e for e in entries if e.cell.method == m], PSNR) for m in ("honest", "withholds")}
+    assert sorted(scored["withholds"].values.tolist()) == [12.5, 12.5, 29, 29]
+    assert scored["honest"].at(stats.iqm) > scored["withholds"].at(stats.iqm)
 
 
 def test_a_frame_in_doubt_is_explained_where_the_aligned_views_stand(tmp_path):

@@ -133,10 +133,12 @@ def _packages() -> Iterator[Path]:
 
 def hidden(secrets: Sequence[Path]) -> list[str]:
     """What no worker sees, even where it lies within something that is shown: `secrets`, this project's scenes, the
-    caches of scenes, what the judge keeps."""
+    caches of scenes, what the judge keeps, tokens beside weights."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     caches = [cache / "unposed", *(Path(os.environ[name]) for name in ("UNPOSED_CACHE",) if os.environ.get(name))]
     roots = [Path(part) for part in os.environ.get("UNPOSED_DATA", "").split(os.pathsep) if part]
     own = [TREE / name for name in ("datasets", ".git", "runs")]
-    places = [path.expanduser().resolve() for path in (*secrets, *caches, *roots, *own)]
+    weights = [Path(os.environ[name]) for name in ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME") if os.environ.get(name)]
+    tokens = [folder / name for folder in weights for name in ("token", "stored_tokens")]
+    places = [path.expanduser().resolve() for path in (*secrets, *caches, *roots, *own, *tokens)]
     return [str(path) for path in dict.fromkeys(places) if path.exists()]

@@ -114,7 +114,15 @@ def test_an_edited_judge_judges_again(tmp_path, monkeypatch):
     [
         ("load_raises", "rendering the held-out views failed: RuntimeError: told to"),
         ("load_hangs", "rendering the held-out views failed: killed at the time limit"),
-        ("wrong_size", "the method renders (25, 65, 64, 3) where the held-out images are (25, 64, 64, 3)"),
+        (
+            "wrong_size",
+            "the method answered with aligned (25, 65, 64, 3) of float32, where (25, 64, 64, 3) of numbers was",
+        ),
+        ("no_depth", "what the method answered cannot be read"),
+        (
+            "badly_registered",
+            "the method answered with registered (25, 3, 4) of float64, where (25, 4, 4) of numbers was",
+        ),
     ],
 )
 def test_a_render_that_fails_costs_the_view_columns_and_not_the_poses(tmp_path, behaviour, reason):
