@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -137,3 +138,32 @@ def test_a_suite_whose_folder_is_deleted_under_a_plan_is_settled_anew(tmp_path):
     (result,), fitted, _ = execute(tmp_path / "s", made)
     assert result.solved and len(fitted) == 1
     assert Path(tmp_path / "s" / "results.csv").exists()
+
+
+def test_a_full_disk_ends_in_a_sentence_and_the_run_goes_on_once_there_is_room(tmp_path):
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    command = [
+        "run",
+        "-s",
+        "blocks",
+        "-m",
+        str(SCRIPTED),
+        "--effort",
+        "smoke",
+        "--no-track",
+        "-o",
+        str(place / "suite"),
+    ]
+    try:
+        code, output = unposed(*command)
+        assert (code, "No space left" in output) == (2, True), output
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        code, output = unposed(*command)
+        assert (code, "1 solved" in output) == (0, True), output
+        assert not list(place.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
