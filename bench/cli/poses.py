@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("answer", type=click.Path(path_type=Path), metavar="FILE_OR_FOLDER")
+@click.argument("answer", type=click.Path(path_type=Path), metavar="FILE_OR_FOLDER", required=False)
 @click.option("-s", "--scene", required=True, help="The scene that it answers.")
-@click.option("--name", required=True, help="What its row is called: poses[name=NAME].")
+@click.option("--name", help="What its row is called: poses[name=NAME].")
+@click.option("--recipe", metavar="NAME", help="Print how vggt, da3, mapanything, pi3, mast3r, hloc or glomap answers.")
 @degradation_option
 @click.option("--renders", type=click.Path(path_type=Path), metavar="DIR",
               help="h000.png, ...: renders at the cameras of heldout.transforms.json.")  # fmt: skip
@@ -38,14 +39,22 @@ if TYPE_CHECKING:
 @lpips_option
 @track_options
 def submit(
-    answer: Path, scene: str, name: str, degradation: str, renders: Path | None, train: bool, seeds: str,
-    data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None, tracked: TrackOptions,
+    answer: Path | None, scene: str, name: str | None, recipe: str | None, degradation: str, renders: Path | None,
+    train: bool, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None,
+    tracked: TrackOptions,
 ) -> None:  # fmt: skip
     """Judge poses that were found elsewhere.
 
     FILE_OR_FOLDER is a transforms.json, a COLMAP model, or TUM text; images are named as `unposed data export` wrote
     them (with the same --effort). Frame and scale are free; views may be missing. It becomes a row of the suite.
     """
+    if recipe:
+        from bench.poses_io.recipes import recipe as written
+
+        click.echo(written(recipe, scene=scene, degradation=degradation, effort=suite.effort))
+        return
+    if answer is None or name is None:
+        raise click.UsageError("FILE_OR_FOLDER and --name NAME are needed, or --recipe")
     from bench.cli.run import finish, settle
     from bench.judge.lpips import backbone_below
     from bench.poses_io.submit import plan_submission, remarks
