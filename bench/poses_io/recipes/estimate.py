@@ -16,6 +16,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ ESTIMATORS = {
 """By name: the function, and the weights that it takes unless others are named."""
 
 
-def numbers(tensor: object) -> np.ndarray:
+def numbers(tensor: Any) -> np.ndarray:
     """A tensor of any device and width, or an array, as float64."""
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu().double().numpy()
