@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from bench.cell import split_degradation
-from bench.degrade import blur, camera, digital, light, masks, noise, priors, start, texture, views
+from bench.degrade import backgrounds, blur, camera, digital, light, masks, noise, priors, start, texture, views
 from bench.degrade.kind import Family, Kind
 from bench.scene import Truth
 from bench.task import Capture, ViewId
@@ -32,7 +32,7 @@ __all__ = ["CLEAN", "HOMES", "KINDS", "Degradation", "Family", "Kind", "degrade"
 
 CLEAN = "clean"
 
-_FILES = (texture, noise, blur, light, digital, masks, views, priors, start, camera)
+_FILES = (texture, noise, blur, light, digital, masks, backgrounds, views, priors, start, camera)
 
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for file in _FILES for kind in file.KINDS})
 """Every kind by name, in the order of the families. `clean` is not one of them: it is severity 0 of each."""

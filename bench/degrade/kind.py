@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.scene import Truth
 from bench.task import Capture, Image, Input, ViewId
 
-Family = Literal["texture", "noise", "blur", "light", "digital", "masks", "views", "pose", "camera"]
+Family = Literal["texture", "noise", "blur", "light", "digital", "masks", "background", "views", "pose", "camera"]
 """Reports group by family: some families (blur, digital) move edges, and so spoil the pose signal itself."""
 
 Part = Literal["images", "masks", "camera", "prior", "start", "background", "views"]
@@ -54,6 +54,11 @@ class Kind:
     def changes_scene(self) -> bool:
         """Whether what is judged is another thing than the clean scene."""
         return self.apply_truth is not _unchanged
+
+    @property
+    def shows_outlines(self) -> bool:
+        """Whether what is shown are the masks alone."""
+        return "masks" in self.touches
 
     def parameters(self, severity: float) -> dict[str, float]:
         """Every parameter at `severity` in [0, 5], linear between the whole ones."""

@@ -89,7 +89,7 @@ def skip_reason(
     kind = KINDS[degradation.kind]
     if missing := kind.needs - inputs:
         return f"{kind.name} needs " + " and ".join(sorted(missing))
-    if kind.changes_scene and not traits.silhouettes:
+    if kind.shows_outlines and not traits.silhouettes:
         return "needs colour images, not silhouettes"
     if "start" in kind.touches and traits.start.exact > 0:
         return f"needs true poses of some views, and {kind.name} moves all of them"

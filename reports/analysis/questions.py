@@ -75,3 +75,8 @@ def degradation_order(name: str) -> tuple[bool, str, float, str]:
 def changes_scene(kind: str) -> bool:
     """Whether a kind of degradation is judged by other images than the clean ones."""
     return kind in KINDS and KINDS[kind].changes_scene
+
+
+def shows_outlines(kind: str) -> bool:
+    """Whether a kind of degradation shows masks alone."""
+    return kind in KINDS and KINDS[kind].shows_outlines

@@ -17,7 +17,7 @@ from bench.record import ROTATION
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.entries import IOU, MEAN_COLOUR, PSNR, REGISTERED, Entry
-from reports.analysis.questions import Question, changes_scene, split_degradation
+from reports.analysis.questions import Question, changes_scene, shows_outlines, split_degradation
 
 CHARGES = {ROTATION: 180.0, REGISTERED: 0.0, IOU: 0.0}
 """What a cell without an answer scores, in the column's unit. In PSNR it is the mean-colour level of its scene."""
@@ -111,7 +111,7 @@ class Scorebook:
         if not entry.done or cells.value(entry.result, name) is not None:
             return True
         withheld = PSNR not in entry.result.metrics and (entry.question.setting, entry.cell.method) in self._render
-        masks = changes_scene(split_degradation(entry.cell.degradation)[0])
+        masks = shows_outlines(split_degradation(entry.cell.degradation)[0])
         return (withheld or entry.result.stage == "judge") and (name == PSNR or (name == IOU and masks))
 
 
@@ -124,6 +124,8 @@ def _held(entries: Sequence[Entry], name: str, missing: str) -> Scored:
 
 
 def _images(question: Question) -> tuple[Any, ...]:
-    """What held-out images depend on: the clean ones, unless the kind of degradation changes the scene itself."""
-    kind = split_degradation(question.degradation)[0]
-    return question.scene, kind if changes_scene(kind) else CLEAN, question.setting, question.reference
+    """What held-out images depend on: the clean ones, unless the degradation changes the scene itself."""
+    label = (
+        question.degradation.partition("#")[0] if changes_scene(split_degradation(question.degradation)[0]) else CLEAN
+    )
+    return question.scene, label, question.setting, question.reference

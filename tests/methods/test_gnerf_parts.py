@@ -128,8 +128,10 @@ def test_the_fast_preset_runs_the_same_phases():
     for published in (GnerfConfig(preset="published"), GnerfConfig(field="mlp")):  # two names of one preset
         assert isinstance(published.numbers, Published)
         assert config.reseeds and not published.reseeds
-    with pytest.raises(ValueError, match="the other one"):
-        GnerfConfig(preset="published", field="grid")
+    for contradiction in ({"preset": "published", "field": "grid"}, {"preset": "fast", "field": "mlp"}):
+        with pytest.raises(ValueError, match="leave one out"):
+            GnerfConfig(**contradiction)
+    assert GnerfConfig.model_validate(GnerfConfig(field="mlp").model_dump()) == GnerfConfig(field="mlp")
     assert list(config.plan("quick").phases) == ["A", "AB", "B"]
     assert list(GnerfConfig(schedule="A-B").plan("quick").phases) == ["A", "B"]
     assert list(GnerfConfig(schedule="B").plan("quick").phases) == ["B"]

@@ -308,7 +308,9 @@ def test_a_smoke_fit_that_was_still_reseeding_says_that_it_was_too_short(town, t
 def test_where_no_time_is_left_after_a_collapse_there_is_no_answer(town, tmp_path, monkeypatch):
     monkeypatch.setattr(training_run, "symptom", lambda *a, **k: "told to")
     shared = []  # the deadline of all attempts: over as soon as the first of them has collapsed
-    monkeypatch.setattr(Deadline, "reached", lambda self, done: shared and setattr(self, "share_done", done) is None)
+    monkeypatch.setattr(
+        Deadline, "reached", lambda self, done, *_: shared and setattr(self, "share_done", done) is None
+    )
     check = training_run.TrainingRun.check
 
     def over(*arguments, **options):

@@ -271,6 +271,49 @@ def test_a_silhouette_needs_held_out_masks_and_says_so():
         degrade_truth(make_truth(make_capture(), masks=False), Degradation(kind="silhouette", severity=1))
 
 
+def behind(images, masks):
+    """Pixels that are background alone, of all views: (views, pixels, channels)."""
+    return np.stack([images[view][masks[view] == 0] for view in images])
+
+
+def test_backgrounds_are_replaced_and_objects_are_not():
+    capture = make_capture(80, 80)
+    masks = capture.masks or {}
+    for kind in ("black_background", "backdrop", "noisy_background"):
+        spoilt = degrade(capture, Degradation(kind=kind, severity=5), "scene")
+        for view, mask in masks.items():
+            assert np.array_equal(spoilt.images[view][mask == 255], capture.images[view][mask == 255])
+    black = degrade(capture, Degradation(kind="black_background", severity=5), "scene")
+    assert not behind(black.images, masks).any()
+    assert black.background == (0, 0, 0)
+    grey = degrade(capture, Degradation(kind="black_background", severity=2), "scene")
+    assert (behind(grey.images, masks) == 153).all()  # 0.6 of white, and what is told agrees
+    assert grey.background == pytest.approx((0.6, 0.6, 0.6))
+
+
+def test_a_backdrop_is_one_picture_for_all_views_and_noise_is_another_in_each():
+    capture = make_capture(80, 80)
+    masks, truth = capture.masks or {}, make_truth(capture)
+    backdrop = Degradation(kind="backdrop", severity=5)
+    shown = behind(degrade(capture, backdrop, "scene").images, masks)
+    assert (shown == shown[0]).all()
+    assert shown.std() > 30  # there are features to be found
+    held = degrade_truth(truth, backdrop).heldout.images
+    assert np.array_equal(held[0][masks["v000"] == 0], shown[0])  # and held-out views have it too
+    noisy = Degradation(kind="noisy_background", severity=5)
+    shown = behind(degrade(capture, noisy, "scene").images, masks)
+    assert not (shown[0] == shown[1]).all()
+    assert shown.mean() == pytest.approx(127.5, abs=3)
+    held = degrade_truth(truth, noisy).heldout.images
+    assert (held[0][masks["v000"] == 0] == 128).all()
+    assert degrade(capture, noisy, "scene").background is None
+
+
+def test_a_background_needs_held_out_masks_and_says_so():
+    with pytest.raises(ValueError, match=r"held-out views .* have no masks"):
+        degrade_truth(make_truth(make_capture(), masks=False), Degradation(kind="backdrop", severity=1))
+
+
 LEVELS = {  # severities 1 to 5, as the list of kinds that this suite was designed from has them
     "gaussian_noise": {"std": (0.08, 0.12, 0.18, 0.26, 0.38)},
     "impulse_noise": {"amount": (0.03, 0.06, 0.09, 0.17, 0.27)},
