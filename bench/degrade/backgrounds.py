@@ -16,8 +16,11 @@ from bench.degrade.kind import Apply, Floats, Kind, RngOf, to_bytes, to_floats
 from bench.scene import Truth
 from bench.task import Capture, Image
 
-ROUGHNESS = 1.0
-"""Amplitude of the backdrop's waves falls as 1 / frequency^ROUGHNESS, as it does in photographs (Field 1987)."""
+ROUGHNESS = 1.2
+"""Amplitude of the backdrop's waves falls as 1 / frequency^ROUGHNESS, about as in photographs (Field 1987)."""
+
+COLOURED = 0.3
+"""What is each channel's own in the backdrop, against what is common to all: photographs are mostly light and shade."""
 
 CONTRAST = 0.2
 """Standard deviation of backdrop and noise about mid grey."""
@@ -38,7 +41,8 @@ def backdrop(shape: tuple[int, ...], _: np.random.Generator | None) -> Floats:
     rng = np.random.default_rng(0)
     across, down = np.fft.rfftfreq(width), np.fft.fftfreq(height)
     frequency = np.maximum(np.hypot(down[:, None], across), 1 / max(height, width))
-    waves = rng.standard_normal((channels, *frequency.shape)) + 1j * rng.standard_normal((channels, *frequency.shape))
+    waves = rng.standard_normal((1 + channels, *frequency.shape, 2)) @ np.array([1, 1j])
+    waves = waves[:1] + COLOURED * waves[1:]
     image = np.fft.irfft2(waves / frequency**ROUGHNESS, s=(height, width))
     image = (image - image.mean()) / image.std()
     return (0.5 + CONTRAST * np.moveaxis(image, 0, -1)).astype(np.float32)
