@@ -259,7 +259,11 @@ def run(
     methods: str | Sequence[str] = "all",
     degradations: str | Sequence[str] = "clean",
     seeds: int | str | Iterable[int] = 0,
-    effort: Effort = "quick",
+    effort: str = "quick",
+    views: int | None = None,
+    heldout: int | None = None,
+    background: str | None = None,
+    prior: str | None = None,
     data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path | None = None,
     device: str = "cpu",
@@ -272,27 +276,32 @@ def run(
     """Fit, judge and record every cell that is not settled yet, as `unposed run` does, and return the whole suite.
 
     Each selection is written as on the command line (`"gnerf,colmap_nerf[mapper=global]"`, `"noise@1-5"`, `"0-4"`), or
-    is a sequence of its parts. `data` names folders of real scenes (None: those of UNPOSED_DATA); `out` is the suite's
-    folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is told of each cell as
-    it is settled, from the thread that settled it. A cell that fails is a row of the suite, not an exception.
+    is a sequence of its parts. `effort` is what a fit may cost, with another longest side as `"full@800"`; `views`,
+    `heldout` (the first of every so many frames), `background` and `prior` are what `unposed run` has under these
+    names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
+    `out` is the suite's folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is
+    told of each cell as it is settled, from the thread that settled it. A cell that fails is a row of the suite, not an
+    exception.
 
     Nothing is sent to MLflow: `unposed track --replay` does that afterwards. Raises ValueError for what it cannot read.
     """
     from bench.judge.lpips import backbone_below
     from bench.matrix.plan import plan
     from bench.matrix.selection import Selection
+    from bench.regime import parse_regime
     from bench.runner.run import Settings
     from bench.runner.run import run as settle
 
     roots = _roots(data)
+    regime = parse_regime(effort).stating(views=views, heldout=heldout, background=background, prior=prior).label
     backbone = lpips or os.environ.get("UNPOSED_LPIPS_BACKBONE")
     made = plan(Selection(
         scenes=_joined(scenes), methods=_joined(methods), degradations=_joined(degradations), seeds=_joined(seeds),
-        effort=effort, roots=roots,
+        effort=regime, roots=roots,
     ))  # fmt: skip
     for line in made.absent:
         _log.warning("not here: %s", line)
-    suite = Path(out or Path("runs") / effort)
+    suite = Path(out or Path("runs") / regime)
     settings = Settings(
         suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, device=device,
         lpips=Path(backbone) if backbone else backbone_below(roots), data=roots,

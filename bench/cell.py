@@ -12,8 +12,6 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from bench.task import Effort
-
 _LABEL = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<options>[^\[\]]*)\])?")
 
 
@@ -25,7 +23,7 @@ class Cell:
     degradation: str  # "clean", "kind@severity", or "kind@severity#draw" where one draw is for all seeds
     method: str
     seed: int
-    effort: Effort
+    effort: str  # how much of the scene is used and spent on it: a label of bench.regime, `quick`, `full@800`
 
     @property
     def id(self) -> str:

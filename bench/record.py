@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from bench.cell import Cell
 from bench.credentials import without_credentials
 from bench.files import replacing
+from bench.regime import effort_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -102,7 +103,7 @@ class Result:
             return self.status
         if self.solved:
             return "solved"
-        said = self.cell.effort == "smoke" and any(flag.startswith(TOO_SHORT) for flag in self.flags)
+        said = effort_of(self.cell.effort) == "smoke" and any(flag.startswith(TOO_SHORT) for flag in self.flags)
         return "short" if said else "answered"
 
     @property

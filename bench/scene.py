@@ -10,10 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.task import Camera, Capture, Effort, Image, Input, Pose, ViewId
-
-SIDE: Mapping[Effort, int] = {"smoke": 64, "quick": 200, "full": 400}
-"""Longest side, in pixels, of every image shown and judged at an effort: the same pixels for every method."""
+from bench.task import Camera, Capture, Image, Input, Pose, ViewId
 
 Reference = Literal["exact", "measured", "colmap", "device", "unknown", "none"]
 """Where true poses come from: a renderer, a measurement, COLMAP, a phone's own tracking (ARKit, ARCore), or nobody
@@ -67,11 +64,21 @@ class Scene:
 
 class SceneSource(Protocol):
     """A scene that can be listed without being read. It may have `notes` too, sentences that say what is assumed of it,
-    which a run begins with, and `remedies`, by input how a person gives what it lacks."""
+    which a run begins with; `remedies`, by input how a person gives what it lacks; and `restated(regime)`, the same
+    scene as a regime has it (views, split, background, prior), which raises SceneError."""
 
-    name: str  # "blocks", "nerf_synthetic/chair"
-    summary: str  # one line
-    reference: Reference
+    @property
+    def name(self) -> str:
+        """`blocks`, `nerf_synthetic/chair`"""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        ...
+
+    @property
+    def reference(self) -> Reference: ...
 
     @property
     def missing(self) -> str | None:

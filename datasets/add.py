@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.files import replacing
 from bench.scene import SceneError
-from bench.task import PosePrior
+from bench.stated_prior import StatedPrior, table
+from datasets.background import Colour
 from datasets.card import OWN_CARD
 from datasets.folder import FolderScene, open_folder
 from datasets.images.decode import opened
 from datasets.loaders.recording import Frame
-from datasets.prior_words import Walk, table
 from datasets.video import extract, is_video
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ MOST_SHOWN = 96
 class Told:
     """What a person says of a capture; nothing of it is needed."""
 
-    walk: Walk | None = None
-    prior: PosePrior | None = None
+    prior: StatedPrior | None = None
     focal: float | None = None  # mm, in terms of 35 mm film
     split: int | None = None
-    background: tuple[float, float, float] | None = None
+    background: Colour | Literal["real"] | None = None
 
 
 def add(path: Path, told: Told, *, frames: int) -> FolderScene:
@@ -64,17 +64,17 @@ def text(source: FolderScene, told: Told) -> str:
     count = len(recording.frames)
     lines = [
         f"# {source.name}: made by `unposed data add`. All of it may be edited or deleted; delete the file to undo it.",
-        *(f"# {note}" for note in recording.notes),
+        *(f"# {note}" for note in source.notes),
         f'summary = "{count} {"photographs" if source.reference == "none" else "views"}"',
         f'loader = "{source.layout.name}"',
         _line("split", told.split, 8, "hold out the first of every so many, to be judged by"),
         _line("focal", told.focal, 26, "mm, in terms of 35 mm film: the main camera of most phones is 24 to 28"),
-        _line("background", told.background and list(told.background), [1.0, 1.0, 1.0],
-              "colour behind the object, where it is one: red, green, blue from 0 to 1"),
+        _line("background", _toml(told.background), [1.0, 1.0, 1.0],
+              'behind the object: red, green, blue from 0 to 1, or "real"; else as the images\' borders say'),
         "",
     ]  # fmt: skip
     if told.prior:
-        lines.append(table(told.prior, told.walk))
+        lines.append(table(told.prior))
     else:
         lines.append("# [prior]: where the cameras may have been, for methods that want to know (gnerf);")
         lines.append(f"# `unposed data prior {source.folder} --orbit` writes it")
@@ -85,15 +85,20 @@ def _line(key: str, value: object, example: object, said: str) -> str:
     return f"{key} = {value}  # {said}" if value is not None else f"# {key} = {example}  # {said}"
 
 
-def set_prior(folder: Path, walk: Walk, prior: PosePrior) -> Path:
+def _toml(background: Colour | str | None) -> list[float] | str | None:
+    return f'"{background}"' if isinstance(background, str) else background and list(background)
+
+
+def set_prior(folder: Path, prior: StatedPrior) -> Path:
     """Write or replace the `[prior]` of a folder's card, and return the card's path. Raises SceneError."""
     open_folder(folder)
     card = folder / OWN_CARD
     lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else []
+    lines = [line for line in lines if not re.match(r"\s*prior\s*=", line)]  # a family's name alone
     begin = next((k for k, line in enumerate(lines) if line.strip().startswith("[prior]")), len(lines))
     end = next((k for k, line in enumerate(lines) if k > begin and line.strip().startswith("[")), len(lines))
     kept = [line for line in lines[:begin] if not line.startswith(("# [prior]:", "# `unposed data prior"))]
-    new = [*kept, *([""] if kept and kept[-1] else []), table(prior, walk), *lines[end:]]
+    new = [*kept, *([""] if kept and kept[-1] else []), table(prior), *lines[end:]]
     before = card.read_bytes() if card.is_file() else None
     with replacing(card) as draft:
         draft.write_text("\n".join(new) + "\n", encoding="utf-8")

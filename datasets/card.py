@@ -10,11 +10,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+)
 
 from bench.matrix.names import nearest
+from bench.regime import Regime
 from bench.scene import Reference, SceneError
+from bench.stated_prior import WALKS, StatedPrior, prior_of
 from bench.task import PosePrior
+from datasets.background import spoken
 from datasets.loaders.intrinsics import KEYS
 
 OWN_CARD = "unposed.toml"
@@ -26,12 +38,25 @@ _OURS_ALONE = {"scenes", "known", "how", "download"}
 _FOLDER = Path(__file__).parent / "cards"
 
 
-def _only_known(prior: Any) -> Any:
-    known = [field.name for field in dataclasses.fields(PosePrior)]
-    for key in prior if isinstance(prior, dict) else ():
+def _read_prior(prior: Any) -> Any:
+    """A table of a prior's fields; or one with a `walk`, or the name of one: a prior of nothing but what it states."""
+    if isinstance(prior, str):
+        prior = {"walk": prior}
+    if not isinstance(prior, dict):
+        return prior
+    known = [field.name for field in dataclasses.fields(StatedPrior)]
+    for key in prior:
         if key not in known:
             raise ValueError(f"a prior has no field {key!r}{nearest(key, known)}")
-    return prior
+    if "walk" not in prior:
+        return prior
+    for walk in WALKS:
+        if walk == prior["walk"]:
+            return TypeAdapter(StatedPrior).validate_python({**dataclasses.asdict(prior_of(walk)), **prior})
+    raise ValueError(f"walk must be one of {', '.join(WALKS)}, and is {prior['walk']!r}")
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _only_intrinsics(camera: Any) -> Any:
@@ -66,8 +91,9 @@ class Card(BaseModel):
     known: tuple[str, ...] = ()  # scenes to list even where they are absent
     how: str = ""  # how to get them, in a sentence without its full stop
     loader: str | None = None  # None: recognised by the files
+    views: Annotated[int, Field(ge=4)] | None = None  # so many training views, evenly chosen; None: all
     split: Literal["own"] | Annotated[int, Field(ge=2)] = "own"  # n: the first of every n frames is held out
-    prior: Annotated[PosePrior, BeforeValidator(_only_known)] | None = None
+    prior: Annotated[SerializeAsAny[PosePrior], BeforeValidator(_read_prior)] | None = None
     focal: Annotated[float, Field(gt=4, lt=2000)] | None = (
         None  # mm, in terms of 35 mm film, in place of the files' own
     )
@@ -76,7 +102,9 @@ class Card(BaseModel):
     )
     up: tuple[float, float, float] | None = None  # direction in the files' world that is turned to +z
     reference: Reference | None = None  # None: what is usual for the layout
-    background: tuple[float, float, float] | None = None  # sRGB behind transparent pixels; None: white
+    # sRGB behind the object; "real": whatever the borders look like; None: white behind transparent pixels, else as the
+    # images' borders say
+    background: tuple[Share, Share, Share] | Literal["real"] | None = None
     summary: str = ""
     licence: str = ""
     source: str = ""  # where it was published
@@ -85,11 +113,21 @@ class Card(BaseModel):
     def fits(self, name: str) -> bool:
         return any(fnmatchcase(name, glob) for glob in self.scenes)
 
+    def restated(self, regime: Regime) -> Card:
+        """With what a regime names in place of its own. Raises SceneError."""
+        said: dict[str, Any] = {
+            "views": regime.views, "split": regime.heldout,
+            "background": regime.background and spoken(regime.background),
+            "prior": regime.prior and prior_of(regime.prior),
+        }  # fmt: skip
+        return self.model_copy(update={name: value for name, value in said.items() if value is not None})
+
     @property
     def decisive(self) -> dict[str, Any]:
         """What of it decides pixels, poses or what a method is given."""
         return self.model_dump(
-            mode="json", include={"loader", "split", "prior", "focal", "camera", "up", "reference", "background"}
+            mode="json",
+            include={"loader", "views", "split", "prior", "focal", "camera", "up", "reference", "background"},
         )
 
 

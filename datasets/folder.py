@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,16 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.regime import Regime
 from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
+from bench.stated_prior import WALKS, inline, prior_of
 from bench.task import Capture, Input, ViewId
+from datasets.absent import AbsentScene
+from datasets.background import Backdrop, Colour, look, remembered
 from datasets.card import OWN_CARD, Card, card_for, cards, named_by_card
 from datasets.fingerprint import code_digest, digest_of, file_digest
-from datasets.images.decode import Darkroom, darkroom, is_transparent
+from datasets.images.decode import darkroom, is_transparent
+from datasets.images.roll import developed
 from datasets.loaders.intrinsics import as_told
-from datasets.loaders.layouts import BARE, LAYOUTS
 from datasets.loaders.recognise import layout_of, reading
 from datasets.loaders.recording import Frame, Layout, Recording, turned
-from datasets.prior_words import inline, prior_of
+from datasets.scene_folders import scene_folders
 
 DEPTH = 4
 """Folders below a data root that are searched."""
@@ -31,18 +34,17 @@ _WHITE = (1.0, 1.0, 1.0)
 _HERE = Path(__file__).parent
 _CODE = (
     _HERE / "folder.py",
+    _HERE / "background.py",
     *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "image_files", "intrinsics", "recording")),
-    *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample")),
+    *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample", "roll")),
 )
-
-_log = logging.getLogger(__name__)
 
 
 def sources(roots: Sequence[Path]) -> Iterable[FolderScene | AbsentScene]:
     """All scenes below the data roots, named by their path there, and the well-known ones that are absent."""
     found: dict[str, FolderScene | AbsentScene] = {}
     for root in roots:
-        for folder in _scene_folders(root, DEPTH):
+        for folder in scene_folders(root, DEPTH):
             name = named_by_card(root) if folder == root else folder.relative_to(root).as_posix()
             found.setdefault(name, _source(folder, name))
     for card in cards():
@@ -61,33 +63,6 @@ def open_folder(path: Path, name: str | None = None) -> FolderScene:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AbsentScene:
-    """A `bench.scene.SceneSource` that is known but not here."""
-
-    name: str
-    card: Card
-    missing: str
-
-    @property
-    def summary(self) -> str:
-        return self.card.summary
-
-    @property
-    def reference(self) -> Reference:
-        return self.card.reference or "colmap"
-
-    @property
-    def inputs(self) -> frozenset[Input]:
-        return frozenset({"camera", "prior"} if self.card.prior else {"camera"})
-
-    def digest(self, side: int) -> str:
-        raise SceneError(f"{self.name}: {self.missing}")
-
-    def load(self, side: int) -> Scene:
-        raise SceneError(f"{self.name}: {self.missing}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class FolderScene:
     """A `bench.scene.SceneSource` that is read from a folder."""
 
@@ -95,6 +70,12 @@ class FolderScene:
     folder: Path
     card: Card
     layout: Layout
+    own: Card | None = None  # what the card was before a regime restated it
+
+    def restated(self, regime: Regime) -> FolderScene:
+        """As a regime has it: what it names takes the place of what the card says. Raises SceneError."""
+        own = self.own or self.card
+        return replace(self, card=own.restated(regime), own=own)
 
     @property
     def summary(self) -> str:
@@ -113,7 +94,8 @@ class FolderScene:
     def notes(self) -> tuple[str, ...]:
         """What is assumed of it, a sentence each; what is wrong with it is left for `load` to say."""
         try:
-            return self.recording.notes
+            found = self.backdrop.note if self.backdrop else None
+            return (*self.recording.notes, *([found] if found else []))
         except SceneError:
             return ()
 
@@ -121,9 +103,9 @@ class FolderScene:
     def remedies(self) -> Mapping[Input, str]:
         """How a person gives what the scene cannot, by input."""
         card = self.folder / OWN_CARD
-        usual = inline(prior_of("orbit"))
         return {
-            "prior": f"`unposed data prior {self.folder} --orbit` says how it was taken, or paste into {card}: {usual}",
+            "prior": f"say how it was taken: --prior orbit (or {', '.join(WALKS[1:])}) for this run, `unposed data "
+            f"prior {self.folder} --orbit` for all, or paste into {card}: {inline(prior_of('orbit'))}",
             "camera": f"say `focal = 26` (mm, in terms of 35 mm film) in {card}",
         }
 
@@ -135,7 +117,7 @@ class FolderScene:
     def inputs(self) -> frozenset[Input]:
         """Reads the descriptions and one image's header; what is wrong with them is left for `load` to say."""
         try:
-            masks = self.background is not None or any(frame.mask for frame in self.recording.frames)
+            masks = self._transparent or any(frame.mask for frame in self.recording.frames)
             calibrated = self.recording.calibrated
         except SceneError:
             masks, calibrated = False, True
@@ -153,6 +135,8 @@ class FolderScene:
                 recording = recording.with_focal(self.card.focal)
             if self.card.split != "own":
                 recording = recording.split_every(self.card.split)
+            if self.card.views is not None:
+                recording = recording.thinned(self.card.views)
             if recording.posed and not recording.calibrated:
                 raise SceneError(
                     f"{self.folder}: its cameras have poses and no focal length; say `focal = 26` (mm, in terms of 35 "
@@ -163,11 +147,30 @@ class FolderScene:
             return recording.checked()
 
     @cached_property
-    def background(self) -> tuple[float, float, float] | None:
-        """Behind transparent pixels; None where no image has one, and so all show a background of their own."""
+    def _transparent(self) -> bool:
+        """Whether some image has transparent pixels, which are then not of the object."""
         with reading(self.folder):
-            transparent = any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
-        return (self.card.background or _WHITE) if transparent else None
+            return any(is_transparent(frame.image, frame.name) for frame in self.recording.frames)
+
+    @cached_property
+    def backdrop(self) -> Backdrop | None:
+        """What the images' borders say of the background; None where the card or transparent pixels say it."""
+        if self.card.background is not None or self._transparent:
+            return None
+        with reading(self.folder):
+            return remembered(f"backdrop-{self.digest(0)[:32]}", lambda: look(self.recording))
+
+    @property
+    def background(self) -> Colour | None:
+        """Behind the object, opaque or composited; None: a real background."""
+        if self.backdrop is not None:
+            return self.backdrop.colour if self.backdrop.plain else None
+        return None if self.card.background == "real" else self.card.background or _WHITE
+
+    @property
+    def behind(self) -> Colour | None:
+        """What transparent pixels are composited on; None: there are none."""
+        return (self.background or _WHITE) if self._transparent else None
 
     def digest(self, side: int) -> str:
         """sha256 over the bytes of descriptions and images, the card, the loader and the side. Raises SceneError."""
@@ -191,50 +194,44 @@ class FolderScene:
         recording = self.recording
         frames = turned(recording.frames, self.card.up) if self.card.up else recording.frames
         room = darkroom(
-            recording.optics, self.background, side, upright=recording.upright, turn=recording.turn,
+            recording.optics, self.behind, side, upright=recording.upright,
             others=[frame.optics for frame in frames if frame.optics is not None],
         )  # fmt: skip
-        train = [frame for frame in frames if not frame.heldout]
+        images, masks = developed(room, frames, f"{self.folder.name}-{side}-{self.digest(side)[:32]}")
+        train, kept = (np.flatnonzero([frame.heldout == held for frame in frames]) for held in (False, True))
         order = tuple(shuffled_ids(self.name, len(train)))
-        shown = {view: (frame, *_develop(room, frame)) for view, frame in zip(order, train, strict=True)}
-        shown = dict(sorted(shown.items()))
+        shown = dict(sorted(zip(order, train.tolist(), strict=True)))
         return Scene(
             name=self.name,
-            notes=recording.notes,
+            notes=self.notes,
             capture=Capture(
-                images={view: image for view, (_, image, _) in shown.items()},
-                masks={view: mask for view, (_, _, mask) in shown.items() if mask is not None} or None,
+                images={view: images[k] for view, k in shown.items()},
+                masks=None if masks is None else {view: masks[k] for view, k in shown.items()},
                 camera=room.shown if recording.calibrated else None,
                 prior=self.card.prior,
                 background=self.background,
             ),
             truth=Truth(
-                poses={view: frame.pose for view, (frame, _, _) in shown.items() if frame.pose is not None},
+                poses={view: pose for view, k in shown.items() if (pose := frames[k].pose) is not None},
                 camera=room.shown,
-                heldout=_heldout(room, frames),
+                heldout=_heldout(frames, images[kept], None if masks is None else masks[kept]),
                 reference=self.reference,
                 order=order,
             ),
         )
 
 
-def _develop(room: Darkroom, frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    return room.develop(frame.image, frame.name, frame.optics, frame.mask)
-
-
-def _heldout(room: Darkroom, frames: Sequence[Frame]) -> HeldOut:
-    """Of all frames in the order in which they were taken."""
-    heldout = [frame for frame in frames if frame.heldout]
-    developed = [_develop(room, frame) for frame in heldout]
-    masks = [mask for _, mask in developed if mask is not None]
-    poses = [frame.pose for frame in heldout if frame.pose is not None]
+def _heldout(frames: Sequence[Frame], images: NDArray[np.uint8], masks: NDArray[np.uint8] | None) -> HeldOut:
+    """Of all frames in the order in which they were taken, and the pixels of those that are held out."""
+    heldout = [k for k, frame in enumerate(frames) if frame.heldout]
+    poses = [pose for k in heldout if (pose := frames[k].pose) is not None]
     after = np.cumsum([not frame.heldout for frame in frames])
     return HeldOut(
         ids=tuple(ViewId(f"h{k:03d}") for k in range(len(heldout))),
         poses=np.array(poses).reshape(-1, 4, 4),
-        images=np.stack([image for image, _ in developed]),
-        masks=np.stack(masks) if masks else None,
-        after=() if poses else tuple(int(after[k]) for k, frame in enumerate(frames) if frame.heldout),
+        images=images,
+        masks=masks,
+        after=() if poses else tuple(int(after[k]) for k in heldout),
     )
 
 
@@ -245,27 +242,3 @@ def _source(folder: Path, name: str) -> FolderScene | AbsentScene:
         return FolderScene(name=name, folder=folder, card=card, layout=layout_of(folder, card.loader))
     except SceneError as error:
         return AbsentScene(name=name, card=Card(), missing=str(error))
-
-
-def _looks_like_a_scene(folder: Path) -> bool:
-    """One that cannot even be looked at counts: it is listed, with the reason."""
-    try:
-        asked = (*LAYOUTS, BARE) if (folder / OWN_CARD).is_file() else LAYOUTS
-        return any(layout.objection(folder) is None for layout in asked)
-    except Exception:  # noqa: BLE001 - see reading
-        return True
-
-
-def _scene_folders(root: Path, depth: int) -> Iterator[Path]:
-    """Folders of a known layout, in a fixed order; what is inside of one is its own."""
-    if _looks_like_a_scene(root):
-        yield root
-        return
-    try:
-        with os.scandir(root) as entries:
-            below = sorted(Path(entry) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        _log.warning("data root: %s cannot be read (%s)", root, error.strerror)
-        return
-    for folder in below if depth else ():
-        yield from _scene_folders(folder, depth - 1)

@@ -39,8 +39,8 @@ def full_size(source: FolderScene) -> Darkroom:
     SceneError."""
     recording = source.recording
     return darkroom(
-        recording.optics, source.background, max(recording.optics.camera.width, recording.optics.camera.height),
-        upright=recording.upright, turn=recording.turn,
+        recording.optics, source.behind, max(recording.optics.camera.width, recording.optics.camera.height),
+        upright=recording.upright,
         others=[frame.optics for frame in recording.frames if frame.optics is not None],
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def hand_over(source: FolderScene, folder: Path) -> Iterator[tuple[ViewId, str, 
     for view, original in originals(source).items():
         frame, name = original.frame, original.name
         optics = frame.optics or room.optics
-        as_stored = optics.bend is None and optics.camera == room.shown and not room.turn
+        as_stored = optics.bend is None and optics.camera == room.shown and not frame.turn
         if as_stored and not (room.upright and is_turned(frame.image, frame.name)):
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +65,6 @@ def hand_over(source: FolderScene, folder: Path) -> Iterator[tuple[ViewId, str, 
         else:
             name = str(Path(name).with_suffix(".png"))
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            image, _ = room.develop(frame.image, frame.name, frame.optics)
+            image, _ = room.develop(frame.image, frame.name, frame.optics, turn=frame.turn)
             Image.fromarray(image).save(folder / name)
         yield view, name, room.shown

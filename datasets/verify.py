@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import HeldOut, Scene, SceneError, SceneSource
+from bench.stated_prior import StatedPrior
 from bench.task import Image, Pose, PosePrior, ViewId
 from datasets import epipolar
 from datasets.epipolar import Geometry
@@ -56,7 +57,7 @@ def findings(scene: Scene) -> list[str]:
     found = [*_counts(scene), *_bad_poses(poses)]
     if not found and poses:
         found += _coincident(poses)
-        if capture.prior is not None:
+        if capture.prior is not None and not isinstance(capture.prior, StatedPrior):  # which has a frame of its own
             found += _against_prior(poses, capture.prior)
     found += _pictures(capture.images) + _pictures(dict(zip(truth.heldout.ids, truth.heldout.images, strict=False)))
     if capture.masks is not None:

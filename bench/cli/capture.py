@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from bench.cli.options import background_option
+from bench.stated_prior import SPOKEN, WALKS, Walk, prior_of, table
 from datasets.add import Told
-from datasets.prior_words import SPOKEN, WALKS, Walk, prior_of, table
+from datasets.background import spoken
 
 
 def _walks(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,9 +40,7 @@ def prior_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="In terms of 35 mm film; 26 for most phones.  [default: EXIF's]",
 )
 @click.option("--split", type=click.IntRange(2), help="Hold out the first of every so many.  [default: 8]")
-@click.option(
-    "--background", type=click.Choice(["white", "black"]), help="One colour behind the object, where it is one."
-)
+@background_option
 @click.option("--frames", type=click.IntRange(5), default=60, show_default=True, help="Of a VIDEO: how many are taken.")
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="[default: NAME.contact.jpg, here]")
 def add(
@@ -66,8 +66,8 @@ def add(
     if walk is None and (elevation or distance):
         raise ValueError("--elevation and --distance go with one of " + ", ".join(f"--{each}" for each in WALKS))
     told = Told(
-        walk=walk, prior=prior_of(walk, elevation, distance) if walk else None, focal=focal, split=split,
-        background={"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), None: None}[background],
+        prior=prior_of(walk, elevation, distance) if walk else None, focal=focal, split=split,
+        background=spoken(background) if background else None,
     )  # fmt: skip
     source = added(path, told, frames=frames)
     picture = sheet or Path(f"{source.folder.resolve().name}.contact.jpg")
@@ -100,9 +100,9 @@ def prior(folder: Path, walk: Walk | None, elevation: str | None, distance: str 
         raise ValueError("say how it was taken: " + ", ".join(f"--{each} ({SPOKEN[each]})" for each in WALKS))
     said = prior_of(walk, elevation, distance)
     if only_print:
-        click.echo(table(said, walk))
+        click.echo(table(said))
         return
-    click.echo(f"{set_prior(folder, walk, said)}\n\n{table(said, walk)}")
+    click.echo(f"{set_prior(folder, said)}\n\n{table(said)}")
 
 
 @click.command()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.app import LazyGroup
 from bench.cli.catalogue import list_scenes
 from bench.cli.options import data_option, degradation_option, effort_option
-
-if TYPE_CHECKING:
-    from bench.task import Effort
 
 
 @click.group(
@@ -67,7 +63,7 @@ def file_name(scene: str, *what: str) -> str:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Whose draw of the degradation.")
 @effort_option
 @data_option
-def export(scene: str, to: Path, degradation: str, seed: int, effort: Effort, data: tuple[Path, ...]) -> None:
+def export(scene: str, to: Path, degradation: str, seed: int, effort: str, data: tuple[Path, ...]) -> None:
     """Write SCENE as methods are shown it, without its truth.
 
     For a pose estimator outside of the suite: `unposed submit` takes its answer.
@@ -85,18 +81,20 @@ def export(scene: str, to: Path, degradation: str, seed: int, effort: Effort, da
 @effort_option
 @data_option
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="[default: SCENE.KIND.png, here]")
-def preview(scene: str, degradation: str, views: int, effort: Effort, data: tuple[Path, ...], out: Path | None) -> None:
+def preview(scene: str, degradation: str, views: int, effort: str, data: tuple[Path, ...], out: Path | None) -> None:
     """Draw what a kind of degradation does to SCENE.
 
     At severities 0 to 5, with the keypoints that it leaves.
     """
     from bench.degrade.sheet import write_sheet
+    from bench.matrix.restated import read_as
     from bench.matrix.selection import select_scenes
-    from bench.scene import SIDE
+    from bench.regime import parse_regime
 
     (source, *others), _ = select_scenes(scene, data)
     if others:
         raise ValueError(f"{scene!r} names several scenes: a sheet shows one")
     path = out or Path(file_name(source.name, degradation))
-    write_sheet(path, lambda: source.load(SIDE[effort]), degradation, views)
+    regime = parse_regime(effort)
+    write_sheet(path, lambda: read_as(source, regime).load(regime.pixels), degradation, views)
     click.echo(path.resolve())

@@ -14,18 +14,30 @@ import click
 if TYPE_CHECKING:
     from bench.matrix.selection import Selection
     from bench.runner.run import Settings
-    from bench.task import Effort
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 ASKED_BY_FILE = "unposed.asked_by_file"
 """In a command's `meta`, where a suite file was named."""
 
-EFFORTS = ("smoke", "quick", "full")
+
+class RegimeLabel(click.ParamType):
+    """A label of `bench.regime`, as it is written there."""
+
+    name = "effort"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from bench.regime import parse_regime
+
+        try:
+            return parse_regime(value).label
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
 
 effort_option = click.option(
-    "--effort", type=click.Choice(EFFORTS), default="quick", show_default=True,
-    help="Longest side shown and judged: 64, 200, 400 px.",
+    "--effort", type=RegimeLabel(), default="quick", show_default=True, metavar="EFFORT[@SIDE]",
+    help="smoke, quick, full: what a fit may cost, at 64, 200, 400 px. Another longest side: full@800, full@native.",
 )  # fmt: skip
 data_option = click.option(
     "--data", multiple=True, envvar="UNPOSED_DATA", type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -44,6 +56,10 @@ degradation_option = click.option("-d", "--degradation", default="clean", show_d
 degradations_option = click.option(
     "-d", "--degradations", default="clean", show_default=True, metavar="NAMES",
     help="As clean,jpeg@3,noise@1-5: a kind, a family, a glob, `all`; noise@3#7 by one draw for all seeds.",
+)  # fmt: skip
+background_option = click.option(
+    "--background", metavar="COLOUR|real",
+    help="Behind the object: white, black, green, R,G,B from 0 to 1, or real.  [default: as the images' borders say]",
 )  # fmt: skip
 kinds_option = click.option(
     "-d", "--degradations", required=True, metavar="KINDS", help="As low_texture,noise: kinds or families alone."
@@ -91,7 +107,7 @@ class SuiteOptions:
     """Which suite: `--out`, or that of an effort."""
 
     out: Path | None
-    effort: Effort
+    effort: str
 
     @property
     def folder(self) -> Path:
@@ -106,7 +122,11 @@ class MatrixOptions:
     methods: str
     degradations: str
     seeds: str
-    effort: Effort
+    effort: str
+    views: int | None
+    heldout: str | None
+    background: str | None
+    prior: str | None
     data: tuple[Path, ...]
     out: Path | None
     device: str
@@ -114,13 +134,24 @@ class MatrixOptions:
     threads: int | None
     lpips: Path | None
 
+    @property
+    def regime(self) -> str:
+        """The label of all that is asked of scenes and fits alike."""
+        from bench.regime import parse_regime
+
+        return (
+            parse_regime(self.effort)
+            .stating(views=self.views, heldout=self.heldout, background=self.background, prior=self.prior)
+            .label
+        )
+
     def selection(self, degradations: str | None = None) -> Selection:
         """The matrix in words; `degradations` instead of those that were given."""
         from bench.matrix.selection import Selection
 
         return Selection(
             scenes=self.scenes, methods=self.methods, degradations=degradations or self.degradations,
-            seeds=self.seeds, effort=self.effort, roots=self.data, suite=suite_folder(self.out, self.effort),
+            seeds=self.seeds, effort=self.regime, roots=self.data, suite=suite_folder(self.out, self.regime),
         )  # fmt: skip
 
     def settings(self, running: RunOptions | None = None) -> Settings:
@@ -129,7 +160,7 @@ class MatrixOptions:
         from bench.runner.run import Settings
 
         base = Settings(
-            suite=suite_folder(self.out, self.effort), workers=self.workers, device=self.device,
+            suite=suite_folder(self.out, self.regime), workers=self.workers, device=self.device,
             threads_asked=self.threads,
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
@@ -192,7 +223,13 @@ def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
                      help="Names, globs or folders, comma-separated; `all`: all that are here."),
         click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
                      help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
-        degradations, seeds_option, effort_option, data_option, out_option, device_option,
+        degradations, seeds_option, effort_option,
+        click.option("--views", type=click.IntRange(4), help="Training views: so many, evenly chosen.  [default: all]"),
+        click.option("--heldout", metavar="every:N", help="Hold out the first of every N.  [default: the files' own]"),
+        background_option,
+        click.option("--prior", metavar="FAMILY",
+                     help="orbit, dome, ring or forward: a prior of nothing but this takes the place of the scene's."),
+        data_option, out_option, device_option,
         click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
         click.option("--threads", type=click.IntRange(1), help="CPU threads of each.  [default: a fair share]"),
         lpips_option,

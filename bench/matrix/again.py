@@ -10,8 +10,10 @@ from bench.cell import join_label, split_label
 from bench.degrade import parse
 from bench.matrix.plan import Planned, skip_reason
 from bench.matrix.registry import ConfiguredMethod, UnknownName, find_method, find_scene, open_scene
+from bench.matrix.restated import read_as
 from bench.record import Result
-from bench.scene import SIDE, SceneSource
+from bench.regime import parse_regime
+from bench.scene import SceneSource
 
 SCENE, METHOD = "scene_folder", "method_file"
 """In a result's provenance, where its scene or its method came from a path."""
@@ -38,7 +40,8 @@ def plan_again(result: Result, roots: Sequence[Path], method: str | None = None)
 
 
 def scene_of(result: Result, roots: Sequence[Path]) -> SceneSource:
-    """The scene of a recorded cell: by its name, or in the folder where it was. Raises ValueError where it is gone."""
+    """The scene of a recorded cell as its regime has it: by its name, or in the folder where it was. Raises ValueError
+    where it is gone."""
     name, place = result.cell.scene, result.provenance.get(SCENE)
     try:
         source = find_scene(name, roots)
@@ -46,9 +49,9 @@ def scene_of(result: Result, roots: Sequence[Path]) -> SceneSource:
     except UnknownName as error:
         source, gone = None, str(error)
     if source is not None and gone is None:
-        return source
+        return read_as(source, parse_regime(result.cell.effort))
     if place and Path(place).is_dir():
-        return open_scene(Path(place), name)
+        return read_as(open_scene(Path(place), name), parse_regime(result.cell.effort))
     raise UnknownName(f"{gone}; it was at {place}" if place else str(gone))
 
 
@@ -59,7 +62,8 @@ def lay_elsewhere(result: Result, source: SceneSource) -> str | None:
     if place is None or folder is None or Path(folder).resolve() == Path(place) or not Path(place).is_dir():
         return None
     digest = result.ingredients.get("fit", {}).get("scene", {}).get("digest")
-    return None if digest == source.digest(SIDE[result.cell.effort]) else place
+    regime = parse_regime(result.cell.effort)
+    return None if digest == read_as(source, regime).digest(regime.pixels) else place
 
 
 def _method_of(result: Result, file: str | None) -> ConfiguredMethod:

@@ -10,7 +10,9 @@ from typing import get_args
 from bench.cell import Cell
 from bench.degrade import KINDS, Degradation
 from bench.matrix.registry import ConfiguredMethod
+from bench.matrix.restated import read_as
 from bench.matrix.selection import Selection, parse_seeds, select_degradations, select_methods, select_scenes
+from bench.regime import effort_of, parse_regime
 from bench.scene import SceneSource
 from bench.submission import HANDED_OUT, Submission
 from bench.task import Input
@@ -32,14 +34,15 @@ class Planned:
 class Plan:
     cells: tuple[Planned, ...]
     absent: tuple[str, ...] = ()  # what `all` or a pattern named and cannot be had: "name: why", a line each
-    assumed: tuple[str, ...] = ()  # of scenes whose cameras nobody knows: "name: what", a line each
+    assumed: tuple[str, ...] = ()  # of scenes, when they are read: "name: what", a line each
 
 
 def plan(asked: Selection) -> Plan:
     """The matrix, scene by scene. Raises ValueError (UnknownName, SceneError) for what it cannot read."""
-    seeds, effort = parse_seeds(asked.seeds), asked.effort
+    seeds, regime = parse_seeds(asked.seeds), parse_regime(asked.effort)
     chosen_degradations = select_degradations(asked.degradations)
     present, absent = select_scenes(asked.scenes, asked.roots, asked.suite)
+    present = [read_as(source, regime) for source in present]
     chosen_methods, broken = select_methods(asked.methods)
     cells = []
     for source in present:
@@ -48,16 +51,19 @@ def plan(asked: Selection) -> Plan:
                 skip = skip_reason(source, degradation, method)
                 for seed in seeds:
                     cell = Cell(
-                        scene=source.name, degradation=degradation.label, method=method.label, seed=seed, effort=effort
+                        scene=source.name,
+                        degradation=degradation.label,
+                        method=method.label,
+                        seed=seed,
+                        effort=regime.label,
                     )
                     drawn = degradation.at(seed)
                     cells.append(Planned(cell=cell, source=source, degradation=drawn, method=method, skip=skip))
     missing = {source.name: source.missing for source in absent} | broken
-    bare = [source for source in present if source.reference == "none"]
     return Plan(
         cells=tuple(cells),
         absent=tuple(f"{name}: {reason}" for name, reason in missing.items()),
-        assumed=tuple(f"{source.name}: {note}" for source in bare for note in getattr(source, "notes", ())),
+        assumed=tuple(f"{source.name}: {note}" for source in present for note in getattr(source, "notes", ())),
     )
 
 
@@ -104,4 +110,4 @@ def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]
     earlier = [s for label, effort, s in history if label == planned.cell.method and effort == planned.cell.effort]
     if earlier:
         return statistics.median(earlier)
-    return planned.method.method.traits.seconds.get(planned.cell.effort)
+    return planned.method.method.traits.seconds.get(effort_of(planned.cell.effort))

@@ -20,7 +20,6 @@ from bench.matrix.registry import (
     scene_sources,
 )
 from bench.scene import SceneSource
-from bench.task import Effort
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -33,7 +32,7 @@ class Selection:
     methods: str = "all"
     degradations: str = CLEAN
     seeds: str = "0"
-    effort: Effort = "quick"
+    effort: str = "quick"  # a label of bench.regime
     roots: tuple[Path, ...] = ()  # folders of real scenes
     suite: Path | None = None  # where scenes given by path have names already
 

@@ -16,15 +16,20 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.files import replacing
 from bench.matrix.names import nearest
+from bench.regime import parse_regime
 
 NAME = "suite.toml"
 """What the file is called beside the results."""
+
+
+def _label(effort: str) -> str:
+    return parse_regime(effort).label
 
 
 class SuiteFile(BaseModel):
@@ -36,7 +41,11 @@ class SuiteFile(BaseModel):
     methods: str | list[str | dict[str, Any]] | None = None  # a table: a name, and options
     degradations: str | list[str] | None = None
     seeds: int | str | list[int | str] | None = None
-    effort: Literal["smoke", "quick", "full"] | None = None
+    effort: Annotated[str, BeforeValidator(str), AfterValidator(_label)] | None = None  # a label: full@800, 800
+    views: int | None = None
+    heldout: int | str | None = None  # every:8, or 8
+    background: str | None = None
+    prior: str | None = None
     data: str | list[str] | None = None  # folders of real scenes; from the file's own folder, where not absolute
     out: str | None = None  # by default runs/NAME
     device: str | None = None
@@ -69,7 +78,9 @@ def read_suite_file(path: Path) -> dict[str, Any]:
         asked = SuiteFile.model_validate(found).model_dump(exclude_none=True)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{path}: {first['loc'][0]} = {_toml(first['input'])}: {first['msg'].lower()}") from error
+        raise ValueError(
+            f"{path}: {first['loc'][0]} = {_toml(first['input'])}: {first['msg'].removeprefix('Value error, ').lower()}"
+        ) from error
     options = {"out": str(Path("runs") / path.stem), **asked}
     for key in ("scenes", "methods", "degradations", "seeds"):
         if key in asked:

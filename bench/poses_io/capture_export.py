@@ -11,12 +11,13 @@ from PIL import Image as Picture
 
 from bench.degrade import degrade, parse
 from bench.matrix.registry import UnknownName, find_scene
+from bench.matrix.restated import read_as
 from bench.poses_io import FORMS
 from bench.poses_io.pose_format import IMAGES
 from bench.record import write_json
-from bench.scene import SIDE
+from bench.regime import parse_regime
 from bench.submission import HANDED_OUT
-from bench.task import Capture, Effort
+from bench.task import Capture
 
 README = """\
 {title}
@@ -40,7 +41,7 @@ your own come back with `--renders`, made at the cameras that `unposed submit` w
 
 
 def hand_out(
-    scene: str, to: Path, *, degradation: str, effort: Effort, roots: Sequence[Path], seed: int = 0
+    scene: str, to: Path, *, degradation: str, effort: str, roots: Sequence[Path], seed: int = 0
 ) -> Capture:  # fmt: skip
     """Write `images/`, `capture.json` and `README.txt` into the folder `to`, whole or not at all.
 
@@ -52,7 +53,8 @@ def hand_out(
     source, spoilt = find_scene(scene, roots), parse(degradation).at(seed)
     if source.missing:
         raise UnknownName(f"scene {source.name!r} is not here: {source.missing}")
-    loaded = source.load(SIDE[effort])
+    regime = parse_regime(effort)
+    loaded = read_as(source, regime).load(regime.pixels)
     capture = degrade(loaded.capture, spoilt, loaded.name).only(HANDED_OUT)
     draft = to.with_name(f".{to.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)

@@ -13,7 +13,8 @@ from bench.matrix.again import scene_of
 from bench.poses_io.capture_export import write_images
 from bench.poses_io.pose_format import IMAGES
 from bench.record import Result, drawn
-from bench.scene import SIDE, SceneSource
+from bench.regime import pixels_of
+from bench.scene import SceneSource
 from bench.task import Capture, ViewId
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Shown:
         """The scene of a cell, the same as then. Raises ValueError."""
         cell = result.cell
         source = scene_of(result, self.roots)
-        if source.digest(SIDE[cell.effort]) != result.ingredients["fit"]["scene"]["digest"]:
+        if source.digest(pixels_of(cell.effort)) != result.ingredients["fit"]["scene"]["digest"]:
             raise ValueError(f"scene {cell.scene!r} has changed since")
         return source
 
@@ -75,7 +76,7 @@ class Shown:
         cell = result.cell
         key = (cell.scene, cell.degradation, drawn(result), cell.effort)
         if key not in self._held:
-            scene = source.load(SIDE[cell.effort])
+            scene = source.load(pixels_of(cell.effort))
             degradation = replace(parse(cell.degradation), seed=drawn(result))
             capture = degrade(replace(scene.capture, start=scene.truth.poses or None), degradation, cell.scene)
             self._held = {key: capture}  # one at a time: cells come scene by scene

@@ -12,9 +12,8 @@ from bench.matrix.plan import Plan, plan, skip_reason
 from bench.matrix.selection import Selection
 from bench.poses_io.submission import bring
 from bench.record import Result
-from bench.scene import SIDE
+from bench.regime import pixels_of
 from bench.submission import HELDOUT
-from bench.task import Effort
 
 JUDGED, TRAINED = "poses", "poses+nerf"
 """The methods whose rows these are: poses alone, and the shared field trained on them."""
@@ -23,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def plan_submission(
-    path: Path, *, scene: str, name: str, degradation: str, seeds: str, effort: Effort, renders: Path | None,
+    path: Path, *, scene: str, name: str, degradation: str, seeds: str, effort: str, renders: Path | None,
     train: bool, roots: Sequence[Path], suite: Path | None = None,
 ) -> Plan:  # fmt: skip
     """Cells that judge the estimate in `path` as an answer to one scene and degradation.
@@ -43,7 +42,7 @@ def plan_submission(
             "submit: an answer is one scene's under one degradation and draw; submit it to each in turn, or fix the "
             "draw, as noise@3#0"
         )
-    loaded = first.source.load(SIDE[effort])
+    loaded = first.source.load(pixels_of(effort))
     capture = degrade(loaded.capture, first.degradation, loaded.name)
     truth = degrade_truth(loaded.truth, first.degradation).only(capture.images)
     submission = bring(path, renders, capture, truth)

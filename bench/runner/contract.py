@@ -24,10 +24,11 @@ from bench.matrix.plan import Planned
 from bench.matrix.registry import ConfiguredMethod, find_method, find_scene
 from bench.poses_io.convention_check import mistaken
 from bench.poses_io.saved_fit import read_fit
+from bench.regime import SIDE
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fit_client import request_fit
 from bench.runner.provenance import cpu_count
-from bench.scene import SIDE, Scene
+from bench.scene import Scene
 from bench.task import (
     METHOD_NAME,
     Capture,

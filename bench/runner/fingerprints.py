@@ -8,9 +8,9 @@ from bench.cell import Cell, fingerprint
 from bench.matrix.fingerprint_diff import completed
 from bench.matrix.plan import Planned
 from bench.record import Result
+from bench.regime import pixels_of
 from bench.runner.evaluate import Judge
 from bench.runner.fit_client import fit_ingredients
-from bench.scene import SIDE
 
 
 class Fingerprints:
@@ -19,7 +19,7 @@ class Fingerprints:
     def __init__(self, judge: Judge, device: str) -> None:
         self._judge, self._device = judge, device
         self._fits: dict[Cell, dict[str, Any]] = {}
-        self._scenes: dict[tuple[str, int], str] = {}
+        self._scenes: dict[tuple[str, str], str] = {}
 
     def ingredients(self, planned: Planned) -> dict[str, dict[str, Any]]:
         """What the fingerprints are made of, under the same names: `fit`, `judgement`."""
@@ -40,9 +40,9 @@ class Fingerprints:
 
     def _fit(self, planned: Planned) -> dict[str, Any]:
         if planned.cell not in self._fits:
-            key = (planned.source.name, SIDE[planned.cell.effort])
+            key = (planned.source.name, planned.cell.effort)
             if key not in self._scenes:
-                self._scenes[key] = planned.source.digest(key[1])
+                self._scenes[key] = planned.source.digest(pixels_of(planned.cell.effort))
             self._fits[planned.cell] = fit_ingredients(planned, self._scenes[key], self._device)
         return self._fits[planned.cell]
 

@@ -18,12 +18,14 @@ from bench.files import replacing
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
 from bench.record import read_json, write_json
+from bench.regime import effort_of
 from bench.runner import worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
 from bench.runner.method_probe import code_of
 from bench.runner.provenance import versions
 from bench.runner.scratch import forget, make, note, noted, place
 from bench.scene import Scene
+from bench.stated_prior import StatedPrior
 from bench.submission import HELDOUT
 from bench.task import INTERFACE, Capture
 
@@ -58,7 +60,7 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
         "config": method.config,
         "code": method.ref.code(),
         "seed": planned.cell.seed,
-        "effort": planned.cell.effort,
+        "effort": effort_of(planned.cell.effort),
         "interface": INTERFACE,
         "device": device.partition(":")[0],
         "libraries": versions((method.ref.libraries() | PICTURES) - CARRIERS),
@@ -83,6 +85,8 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
     scale = scale_of(capture) if true else None
     capture = degrade(capture, planned.degradation, scene.name)
     if "start" in traits.needs | traits.uses:
+        if true and isinstance(capture.prior, StatedPrior):  # its frame is not that of the poses
+            capture = replace(capture, prior=None)
         capture = perturbed(capture, traits.start, generator_of(scene.name, planned.cell.seed), scale)
     if planned.submission:
         estimate = planned.submission.estimate
@@ -107,8 +111,8 @@ def request_fit(
     request = {
         "fingerprint": fit, "method": asdict(planned.method.ref), "config": planned.method.config, "limit": limit,
         "job": {
-            "seed": planned.cell.seed, "device": device, "threads": executor.threads, "effort": planned.cell.effort,
-            "seconds": limit,
+            "seed": planned.cell.seed, "device": device, "threads": executor.threads,
+            "effort": effort_of(planned.cell.effort), "seconds": limit,
         },
     }  # fmt: skip
     attempts, peak, seconds, machine = 0, 0.0, 0.0, ""

@@ -13,25 +13,25 @@ from typing import Any, Literal
 
 from bench.cell import Cell
 from bench.files import printable, sweep_drafts
-from bench.judge.inputs import inputs_in_full
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
+from bench.regime import effort_of
 from bench.results_table import write_tables
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
+from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.provenance import cpu_count, provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, key_folder, sealed
 from bench.runner.shards import Shard, claimed
 from bench.runner.time_left import Durations, longest_first
-from bench.scene import SIDE
 from bench.task import Effort
 
 LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
@@ -71,9 +71,9 @@ class Settings:
         """CPU threads of each worker."""
         return self.threads_asked or max(1, cpu_count() // self.workers)
 
-    def fit_limit(self, effort: Effort) -> float:
+    def fit_limit(self, effort: str) -> float:
         """Wall seconds after which a fit is killed."""
-        return self.limit or LIMIT[effort]
+        return self.limit or LIMIT[effort_of(effort)]
 
     def make_executor(self, hidden: Sequence[Path]) -> Executor:
         """What runs the workers, which see nothing of `hidden`. Raises ValueError where it cannot be had."""
@@ -87,7 +87,7 @@ class Settings:
         share = Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
         return RayExecutor(share, address=self.address, hidden=hidden)
 
-    def judge_limit(self, effort: Effort) -> float:
+    def judge_limit(self, effort: str) -> float:
         """Wall seconds after which rendering its held-out views is given up."""
         return self.render_limit or self.fit_limit(effort)
 
@@ -176,7 +176,7 @@ class Runner:
         """Read every scene of these cells once. Raises SceneError."""
         for planned in cells:
             if not planned.skip:
-                self.scenes.check(planned.source, SIDE[planned.cell.effort])
+                self.scenes.check(planned.source, planned.cell.effort)
 
     def folder(self, planned: Planned) -> Path:
         return self.settings.suite.resolve() / planned.cell.folder  # workers have a folder of their own to stand in
@@ -229,14 +229,14 @@ class Runner:
             if planned.skip:
                 return self.record(planned, status="skipped", reason=planned.skip)
             self.listen(planned, stage, None)
-            scene = self.scenes.get(planned.source, SIDE[planned.cell.effort])
+            scene = self.scenes.get(planned.source, planned.cell.effort)
             capture = shown_to(planned, scene)
             if unmet := planned.method.method.traits.unmet_by(capture):
                 return self.record(planned, status="skipped", stage=stage, reason=unmet)
             traits = planned.method.method.traits
             facts = {
-                "given": capture.given, "given_in_full": inputs_in_full(capture, scene.truth),
-                "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on,
+                "given": capture.given, "given_in_full": given_in_full(capture, scene),
+                "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on, "notes": assumed(scene),
             }  # fmt: skip
             facts["metrics"] = self.judge.level(planned, scene)
             stage = "fit"
@@ -250,7 +250,7 @@ class Runner:
                     fit=fit, limit=self.settings.fit_limit(planned.cell.effort), device=self.settings.device,
                     retries=self.settings.retries,
                 )  # fmt: skip
-            facts |= _facts(planned, outcome)
+            facts = _merge(facts, _facts(planned, outcome))
             if outcome["status"] != "done":
                 return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"

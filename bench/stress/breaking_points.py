@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from bench.degrade import KINDS
 from bench.files import replacing
 from bench.record import RERUNNABLE, ROTATION, Result, read_json, write_json
-from bench.task import Effort
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,7 @@ class BreakingPoint:
     scene: str
     kind: str
     method: str
-    effort: Effort
+    effort: str
     seeds: tuple[int, ...]
     tolerance: float
     verdict: str  # see Search.verdict

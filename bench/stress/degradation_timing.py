@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bench.degrade import KINDS, Degradation, degrade
 from bench.matrix.registry import find_scene
-from bench.scene import SIDE
+from bench.regime import SIDE
 from bench.task import Capture
 
 BUDGET = 2.0

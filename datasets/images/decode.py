@@ -38,34 +38,34 @@ class Darkroom:
     background: tuple[float, float, float] | None  # behind transparent pixels; None: there are none
     shown: Camera  # a pinhole at the size shown
     upright: bool = False  # images are turned as their EXIF orientation says
-    turn: int = 0  # quarter turns, counter-clockwise, that bring images as they are stored to their calibration
 
     def develop(
-        self, path: Path, frame: str, own: Optics | None = None, mask: Path | None = None
+        self, path: Path, frame: str, own: Optics | None = None, mask: Path | None = None, turn: int = 0
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """(H, W, 3) sRGB on the background, and coverage (H, W) or None. Raises SceneError.
 
         Colours are weighted by their alpha before they are averaged: what is behind a transparent pixel's edge
         must not bleed into it. Averages are of displayed values (sRGB), as NeRF-Synthetic's own are.
-        Coverage is the alpha, else the `mask`, an image of the object's pixels of the same size.
+        Coverage is the alpha, else the `mask`, an image of the object's pixels of the same size. Both are turned
+        counter-clockwise by so many quarter turns first.
         """
         optics = own or self.optics
-        image = self._taken(path, frame, optics, "RGBA" if self.background is not None else "RGB")
+        image = self._taken(path, frame, optics, "RGBA" if self.background is not None else "RGB", turn)
         if self.background is not None:
             image[..., :3] *= image[..., 3:] / 255
         image = self._resampled(image, optics)
         if self.background is None:
             if mask is None:
                 return _quantised(image), None
-            covered = self._resampled(self._taken(mask, frame, optics, "L"), optics)
+            covered = self._resampled(self._taken(mask, frame, optics, "L", turn), optics)
             return _quantised(image), _quantised(covered[..., 0])
         behind = (255 - image[..., 3:]) * np.array(self.background, dtype=np.float32)
         return _quantised(image[..., :3] + behind), _quantised(image[..., 3])
 
-    def _taken(self, path: Path, frame: str, optics: Optics, mode: str) -> NDArray[np.float32]:
+    def _taken(self, path: Path, frame: str, optics: Optics, mode: str, turn: int) -> NDArray[np.float32]:
         """As large as it is stored; of a huge one a reduced image, no smaller than four times the size shown."""
         stored = image_size(path, frame, upright=self.upright)
-        stored = stored[::-1] if self.turn % 2 else stored
+        stored = stored[::-1] if turn % 2 else stored
         taken = optics.camera.width, optics.camera.height
         if stored != taken:
             raise SceneError(
@@ -73,7 +73,7 @@ class Darkroom:
                 f"{taken[0]}x{taken[1]} px; all images of a scene must share one size"
             )
         least = 4 * max(self.shown.width, self.shown.height)
-        return np.rot90(decoded(path, frame, mode, upright=self.upright, least=least), self.turn)
+        return np.rot90(decoded(path, frame, mode, upright=self.upright, least=least), turn)
 
     def _resampled(self, image: NDArray[np.float32], optics: Optics) -> NDArray[np.float32]:
         """Undistortion works at up to twice the size shown: sharp enough, and cheap for a photograph of 12 MP."""
@@ -86,7 +86,7 @@ class Darkroom:
 
 
 def darkroom(
-    optics: Optics, background: tuple[float, float, float] | None, side: int, *, upright: bool = False, turn: int = 0,
+    optics: Optics, background: tuple[float, float, float] | None, side: int, *, upright: bool = False,
     others: Iterable[Optics] = (),
 ) -> Darkroom:  # fmt: skip
     """For images shown with their longest side at most `side` pixels; never enlarged. `others` are the optics of images
@@ -94,7 +94,7 @@ def darkroom(
     others = [each for each in dict.fromkeys(others) if each != optics]
     pinhole = optics.camera if optics.bend is None and not others else pinhole_for((optics, *others))
     shown = pinhole.resized(*fitted(pinhole.width, pinhole.height, side))
-    return Darkroom(optics=optics, background=background, shown=shown, upright=upright, turn=turn)
+    return Darkroom(optics=optics, background=background, shown=shown, upright=upright)
 
 
 class Header(NamedTuple):
@@ -203,7 +203,8 @@ def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | No
         with opened(path) as image:
             factor = max(image.size) // least if least else 1
             if least and factor >= _REDUCED_FROM and image.format == "JPEG":
-                image.draft(None, (least, least))  # to a half, a quarter or an eighth, while decoding
+                width, height = (-(-length * least // max(image.size)) for length in image.size)
+                image.draft(None, (width, height))  # to a half, a quarter or an eighth, while decoding
                 factor = max(image.size) // least
             if image.mode in _SIXTEEN_BIT:
                 image = _eight_bit(image)

@@ -82,7 +82,7 @@ def as_told(recording: Recording, said: Mapping[str, Any], path: Path) -> Record
     first = recording.frames[0]
     width, height = image_size(first.image, first.name, upright=recording.upright)
     notes: list[str] = []
-    size = (height, width) if recording.turn % 2 else (width, height)
+    size = (height, width) if recording.frames[0].turn % 2 else (width, height)
     optics = _optics(Listed(first.name, first.image, said, path), size, notes)
     frames = tuple(replace(frame, optics=None) for frame in recording.frames)
     said_so = ("intrinsics as the card says", *notes)

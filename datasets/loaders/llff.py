@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.scene import SIDE, SceneError
+from bench.regime import SIDE
+from bench.scene import SceneError
 from bench.task import Camera, Pose
 from datasets.images.decode import image_size
 from datasets.images.lens import Optics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -58,14 +59,13 @@ def read(folder: Path) -> Recording:
             frames.append(Frame(name=name, image=find_image(folder, name, name, NAME), pose=pose, heldout=False))
     size = image_size(frames[0].image, first)
     lying = size[1], size[0]
-    turn, notes = 0, ()
+    notes: tuple[str, ...] = ()
     if _off_middle(K, size) > 2 * _off_middle(K, lying):
-        turn, size = _quarter_turn(frames, np.stack(poses[:_TRIED]), _camera(K, lying, path), path), lying
+        frames, size = _turned_back(frames, np.stack(poses), _camera(K, lying, path), path), lying
         notes = (f"images lie turned by a quarter against their calibration, for {size[0]}x{size[1]} px: turned back",)
     recording = Recording(
-        folder=folder, frames=tuple(frames), optics=Optics(camera=_camera(K, size, path)), files=(path,), turn=turn,
-        notes=notes,
-    )  # fmt: skip
+        folder=folder, frames=tuple(frames), optics=Optics(camera=_camera(K, size, path)), files=(path,), notes=notes
+    )
     return recording.split_every(HELDOUT_EVERY)
 
 
@@ -74,10 +74,23 @@ def _off_middle(K: Array, size: tuple[int, int]) -> float:
     return float(np.hypot(K[0, 2] / size[0] - 0.5, K[1, 2] / size[1] - 0.5))
 
 
-def _quarter_turn(frames: list[Frame], poses: Pose, camera: Camera, path: Path) -> int:
+def _turned_back(frames: list[Frame], poses: Pose, camera: Camera, path: Path) -> list[Frame]:
+    """Frames with their turns. The gantry rolls the camera either way: images that were stood upright were turned one
+    way by one half of it and the other way by the other, and each half is asked. Raises SceneError."""
+    along = np.einsum("ni,i->n", poses[:, :3, 0], poses[0, :3, 0]) > 0
+    turns: dict[bool, int] = {}
+    for side in (True, False):
+        kept = np.flatnonzero(along == side)
+        if len(kept) > 1:
+            turns[side] = _quarter_turn([frames[k] for k in kept[:_TRIED]], poses[kept[:_TRIED]], camera, path)
+        elif len(kept):  # one alone has no match: as the others, which are asked first, say of upright images
+            turns[side] = 4 - turns.get(not side, 3)
+    return [replace(frame, turn=turns[bool(side)]) for frame, side in zip(frames, along, strict=True)]
+
+
+def _quarter_turn(few: list[Frame], poses: Pose, camera: Camera, path: Path) -> int:
     """Which way images were turned that were stood upright after their calibration: 1 or 3 quarter turns, whichever
-    puts matches between the first of them on their epipolar lines. Raises SceneError where neither does."""
-    few = frames[:_TRIED]
+    puts matches between them on their epipolar lines. Raises SceneError where neither does."""
     images = [decoded(frame.image, frame.name, "RGB", upright=False).astype(np.uint8) for frame in few]
     pairs = list(combinations(range(len(few)), 2))
     matches = match(images, pairs)
@@ -128,4 +141,4 @@ def _camera(K: Array, size: tuple[int, int], path: Path) -> Camera:
     return Camera(width=size[0], height=size[1], fx=fx, fy=fy, cx=cx, cy=cy)
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="measured", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="measured", objection=objection, read=read)

@@ -30,6 +30,7 @@ class Frame:
     heldout: bool
     optics: Optics | None = None  # its own, where the scene was taken by several cameras
     mask: Path | None = None  # an image of the object's pixels
+    turn: int = 0  # quarter turns, counter-clockwise, that bring the image as it is stored to its calibration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,6 @@ class Recording:
     optics: Optics  # of every image that has none of its own, as it is stored or as EXIF turns it
     files: tuple[Path, ...]  # the descriptions read, beside the images
     upright: bool = False  # images are to be turned as their EXIF orientation says
-    turn: int = 0  # quarter turns, counter-clockwise, that bring images as they are stored to their calibration
     notes: tuple[str, ...] = ()  # what was assumed or left out: whoever uses the scene should know
     reference: Reference | None = None  # where the files say that their poses come from; None: as the layout's usually
     calibrated: bool = True  # the intrinsics are known; else `optics` is a guess that nobody is given
@@ -54,6 +54,15 @@ class Recording:
         """The same frames with the first of every `n` held out, as LLFF has it."""
         frames = tuple(replace(frame, heldout=k % n == 0) for k, frame in enumerate(self.frames))
         return replace(self, frames=frames)
+
+    def thinned(self, views: int) -> Recording:
+        """The same held-out frames, and so many of the others, evenly chosen in the order in which they were taken."""
+        train = [frame for frame in self.frames if not frame.heldout]
+        if views >= len(train):
+            return replace(self, notes=(*self.notes, f"{views} training views are asked for, and it has {len(train)}"))
+        chosen = {round(k * (len(train) - 1) / (views - 1)) for k in range(views)}
+        kept = {id(train[k]) for k in chosen}
+        return replace(self, frames=tuple(frame for frame in self.frames if frame.heldout or id(frame) in kept))
 
     def with_focal(self, millimetres: float) -> Recording:
         """The same frames by a camera of this focal length, in terms of 35 mm film; a lens's bend stays."""

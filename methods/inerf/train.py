@@ -10,10 +10,10 @@ from methods.inerf.config import InerfConfig
 from methods.inerf.field import InerfField
 from methods.inerf.register import register
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.hull_bounds import bounds_of
 
 TRAINING = 0.7
 """Share of the time that the field may take, where time is short."""
@@ -30,7 +30,7 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     sought = [view for view in capture.images if view not in capture.exact]
     training = Deadline(job, share=TRAINING, after=config.registration.steps if sought else 0)
     whole = Deadline(job, before=config.radiance.budget(job.effort).steps)
-    bounds = Bounds.around(list(known.values()), capture.prior, contract=capture.background is None)
+    bounds = bounds_of(capture.images, known, capture.camera, capture.prior, capture.background)
     images, radiance = capture.images, config.radiance
     field = train(images, known, capture.camera, bounds, capture.background, radiance, job, training)
     places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Job, Traits
 from methods.nerf.config import FieldConfig
-from methods.nerf.field.bounds import Bounds
 
 
 class NerfConfig(FieldConfig):
@@ -44,11 +43,12 @@ class Nerf:
         """Train on the given poses; they are also the answer."""
         from methods.nerf.train import train
         from methods.nerf.training.deadline import Deadline
+        from methods.nerf.training.hull_bounds import bounds_of
 
         if capture.camera is None or capture.start is None:
             raise ValueError(f"nerf: {self.traits.unmet_by(capture)}")
-        bounds = Bounds.around(list(capture.start.values()), capture.prior, contract=capture.background is None)
         images, poses, deadline = capture.images, capture.start, Deadline(job)
+        bounds = bounds_of(images, poses, capture.camera, capture.prior, capture.background)
         field = train(images, poses, capture.camera, bounds, capture.background, self.config, job, deadline)
         return Fit(poses=poses, field=field, notes=deadline.notes())
 

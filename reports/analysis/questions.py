@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.degrade import CLEAN, KINDS
-from bench.task import Effort
 from reports.naming import slug
 
 AGREEMENT = {
@@ -21,7 +20,7 @@ class Setting:
     """What numbers must share before they may be averaged, or drawn in one figure. Exact truth comes first."""
 
     agreement: str  # see AGREEMENT; empty where the truth is one
-    effort: Effort
+    effort: str
     protocol: str
 
     @property
@@ -31,7 +30,7 @@ class Setting:
     def suffix(self, among: Iterable[Setting]) -> str:
         """What the name of a file must end with, where it is written for each of several settings: `_full_colmap`."""
         others = {self, *among}
-        parts = [self.effort] if len({each.effort for each in others}) > 1 else []
+        parts = [slug(self.effort)] if len({each.effort for each in others}) > 1 else []
         parts += [slug(self.protocol)] if len({each.protocol for each in others}) > 1 else []
         return "".join(f"_{part}" for part in [*parts, *(k for k, said in AGREEMENT.items() if said == self.agreement)])
 
@@ -42,7 +41,7 @@ class Question:
 
     scene: str
     degradation: str
-    effort: Effort
+    effort: str
     protocol: str
     reference: str
 

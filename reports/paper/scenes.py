@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.cell import split_label
 from bench.degrade import CLEAN
-from bench.scene import SIDE
+from bench.regime import parse_regime
 from reports.analysis import entries as cells
 from reports.analysis import leaderboard
 from reports.analysis.columns import STAGES, Column
@@ -76,9 +76,10 @@ class _Scenes:
         seeds = sorted({row.seeds for board in self.boards.values() for row in board.rows})
         against = f", {self.setting.agreement}" if self.setting.agreement else ""
         caption = (
-            f"{what}{against}. Protocol {self.setting.protocol}, {self.setting.effort} (longest side "
-            f"{SIDE[self.setting.effort]} px); median over seeds {'; '.join(seeds)}, with their range or, from five "
-            "seeds on, the 95 % bootstrap interval of the median. Best and second among the methods that see no poses."
+            f"{what}{against}. Protocol {self.setting.protocol}, {self.setting.effort} "
+            f"(longest side {parse_regime(self.setting.effort).words}); median over seeds {'; '.join(seeds)}, with "
+            "their range or, from five seeds on, the 95 % bootstrap interval of the median. Best and second among the "
+            "methods that see no poses."
         )
         remarks = (missing,) if any(published.ours == "gnerf" for published in self.beside) else ()
         remarks += ("A gap is ours minus published.",) if any(head.source == "gap" for head in heads) else ()
@@ -139,8 +140,9 @@ class _Scenes:
         """Whether a difference means something: the same method, quantity and size of image."""
         if _name(column, published) not in published.comparable or published.ours not in self.given:
             return False
-        if published.side not in (None, SIDE[self.setting.effort]):
-            self.notes.letter(f"{published.method}: no gap, for ours is at {SIDE[self.setting.effort]} px")
+        regime = parse_regime(self.setting.effort)
+        if regime.restates or published.side not in (None, regime.pixels):
+            self.notes.letter(f"{published.method}: no gap, for ours is at {regime.words}")
             return False
         return True
 

@@ -13,10 +13,11 @@ from test_datasets_unposed import photographs
 
 from bench.cli.app import main
 from bench.scene import SceneError
+from bench.stated_prior import WALKS, prior_of, span
 from bench.task import PosePrior
 from datasets.add import Told, add, contact_sheet, set_prior
+from datasets.card import card_for
 from datasets.folder import open_folder
-from datasets.prior_words import WALKS, prior_of, span
 from datasets.video import choose, extract
 
 
@@ -29,7 +30,7 @@ def said(*command: str) -> str:
 def test_a_folder_becomes_a_scene_by_one_file_and_its_deletion_undoes_it(tmp_path):
     folder = photographs(tmp_path / "vase")
     before = {path.name for path in folder.iterdir()}
-    source = add(folder, Told(walk="orbit", prior=prior_of("orbit", "10..60"), focal=26, split=4), frames=60)
+    source = add(folder, Told(prior=prior_of("orbit", "10..60"), focal=26, split=4), frames=60)
     assert source.inputs == {"camera", "prior"} and source.card.prior.elevation == (10, 60)
     assert [frame.heldout for frame in source.recording.frames] == [k % 4 == 0 for k in range(9)]
     assert {path.name for path in folder.iterdir()} - before == {"unposed.toml"}
@@ -56,10 +57,10 @@ def test_a_card_is_not_written_over(tmp_path):
 def test_every_walk_is_a_prior_that_a_card_can_hold(tmp_path, walk):
     folder = photographs(tmp_path / "vase")
     prior = prior_of(walk, "10..40", "2..3")
-    set_prior(folder, walk, prior)
+    set_prior(folder, prior)
     assert open_folder(folder).card.prior == prior
     assert isinstance(prior, PosePrior) and prior.radius == (2, 3)
-    set_prior(folder, walk, prior_of(walk))  # replaced, not added
+    set_prior(folder, prior_of(walk))  # replaced, not added
     assert open_folder(folder).card.prior.radius[1] >= 4
     assert (folder / "unposed.toml").read_text().count("[prior]") == 1
 
@@ -67,7 +68,7 @@ def test_every_walk_is_a_prior_that_a_card_can_hold(tmp_path, walk):
 def test_a_new_prior_leaves_the_rest_of_a_card(tmp_path):
     folder = photographs(tmp_path / "vase")
     (folder / "unposed.toml").write_text('summary = "mine"\n\n[prior]\nazimuth = [0, 90]\n')
-    set_prior(folder, "dome", prior_of("dome"))
+    set_prior(folder, prior_of("dome"))
     card = open_folder(folder).card
     assert card.summary == "mine" and card.prior.azimuth == (0, 360)
 
@@ -138,3 +139,28 @@ def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "note.txt").write_text("")
     with pytest.raises(SceneError, match="neither a folder nor a video"):
         add(Path(tmp_path / "note.txt"), Told(), frames=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "walk", "elevation"),
+    [
+        ('prior = "dome"', "dome", (0, 90)),
+        ('prior = {walk = "ring", elevation = [10, 20]}', "ring", (10, 20)),
+        ("[prior]\nelevation = [10, 20]", None, (10, 20)),
+    ],
+)
+def test_a_card_states_a_family_or_gives_a_prior_of_the_scenes_own_frame(transforms_folder, text, walk, elevation):
+    folder = transforms_folder()
+    (folder / "unposed.toml").write_text(text + "\n")
+    prior = card_for("scene", folder).prior
+    assert getattr(prior, "walk", None) == walk and prior.elevation == elevation
+    digests = {open_folder(folder).digest(40)}
+    (folder / "unposed.toml").write_text(f"[prior]\nelevation = [{elevation[0]}, {elevation[1]}]\nnear = 1.5\n")
+    assert open_folder(folder).digest(40) not in digests
+
+
+def test_a_family_that_nobody_knows_is_refused(transforms_folder):
+    folder = transforms_folder()
+    (folder / "unposed.toml").write_text('prior = "spiral"\n')
+    with pytest.raises(ValueError, match="orbit, dome, ring, forward"):
+        open_folder(folder)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from written import project, sift
 
-from bench.scene import SIDE
+from bench.regime import SIDE
 from datasets.procedural import EmbeddedScene, rig, sources
 from datasets.procedural.casting import Solid, first_hit, picture
 from datasets.procedural.scenes import SCENES

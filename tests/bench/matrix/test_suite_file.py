@@ -53,7 +53,7 @@ def test_the_command_line_is_heard_before_the_file(tmp_path):
     ("text", "said"),
     [
         ("scene = 'blocks'", "'scene' is no key of a suite; did you mean scenes"),
-        ("effort = 'fast'", "effort = \"fast\": input should be 'smoke', 'quick' or 'full'"),
+        ("effort = 'fast'", "effort = \"fast\": effort 'fast': write smoke, quick, full"),
         ("workers = 0", "workers = 0"),
         ("scenes = [", "this is no TOML"),
         ("methods = [{reseed = false}]", "needs a name"),

@@ -36,6 +36,8 @@ def test_view_synthesis_alone_is_judged_where_nobody_knows_the_cameras(photograp
     assert made.assumed == (
         "vase: 12 photographs of 64x64 px",
         "vase: no focal length is known: methods are given no intrinsics",
+        "vase: background: plain, for 100% of the images' borders are (255, 255, 255) (70% is enough); `background = "
+        '"real"` in its unposed.toml, or --background real, says that it is not',
     )
     results = {each.cell.method: each for each in run(made, Settings(suite=tmp_path, limit=600.0), lambda *_: None)}
     assert results["nerf"].status == results["gnerf"].status == "skipped"

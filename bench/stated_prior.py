@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.task import PosePrior
+from bench.camera import PosePrior
 
 Walk = Literal["orbit", "dome", "ring", "forward"]
 WALKS: tuple[Walk, ...] = get_args(Walk)
@@ -20,6 +20,14 @@ SPOKEN: Mapping[Walk, str] = {
 }
 DISTANCE = 4.0
 """Scene units from the camera to what it looks at, where nobody says another: the unit is free."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedPrior(PosePrior):
+    """A prior made of nothing but a family that somebody stated. Its frame and its unit are its own, not those of any
+    true poses: a method that is given poses of the scene's frame has no use for it, and is not given it."""
+
+    walk: Walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,7 @@ _HABITS: Mapping[Walk, _Habit] = {
 }
 
 
-def prior_of(walk: Walk, elevation: str | None = None, distance: str | None = None) -> PosePrior:
+def prior_of(walk: Walk, elevation: str | None = None, distance: str | None = None) -> StatedPrior:
     """The family of viewpoints of a walk; `elevation` in degrees and `distance` in scene units, each a number or a
     range, `10..60`. Rays begin at half of the distance, and end one and a half of it away. Raises ValueError."""
     habit = _HABITS[walk]
@@ -50,7 +58,8 @@ def prior_of(walk: Walk, elevation: str | None = None, distance: str | None = No
     else:
         low, high = span(distance, "--distance")
     middle = (low + high) / 2
-    return PosePrior(
+    return StatedPrior(
+        walk=walk,
         family="sphere+jitter" if habit.look_at_std else "sphere",
         azimuth=habit.azimuth,
         elevation=habit.elevation if elevation is None else span(elevation, "--elevation"),
@@ -75,10 +84,11 @@ def span(text: str, what: str) -> tuple[float, float]:
     return low, high
 
 
-def table(prior: PosePrior, walk: Walk | None = None) -> str:
+def table(prior: StatedPrior) -> str:
     """The `[prior]` of a card, ready to paste."""
-    said = f"  # {walk}: {SPOKEN[walk]}" if walk else ""
+    said = next(f"  # {words}" for walk, words in SPOKEN.items() if walk == prior.walk)
     rows = [
+        f'walk = "{prior.walk}"  # all that was stated: its unit and its axes are its own, not those of any poses',
         f'family = "{prior.family}"',
         f"azimuth = {_range(prior.azimuth)}  # degrees, counter-clockwise about up",
         f"elevation = {_range(prior.elevation)}  # degrees, above the level of what is looked at",
@@ -91,13 +101,9 @@ def table(prior: PosePrior, walk: Walk | None = None) -> str:
     return "\n".join([f"[prior]{said}", *rows])
 
 
-def inline(prior: PosePrior) -> str:
-    """The same in one line."""
-    return (
-        f'prior = {{family = "{prior.family}", azimuth = {_range(prior.azimuth)}, elevation = '
-        f"{_range(prior.elevation)}, radius = {_range(prior.radius)}, look_at_std = {prior.look_at_std:g}, "
-        f"near = {prior.near:g}, far = {prior.far:g}}}"
-    )
+def inline(prior: StatedPrior) -> str:
+    """What a person can say of it, in one line of a card: the rest follows."""
+    return f'prior = {{walk = "{prior.walk}", elevation = {_range(prior.elevation)}, radius = {_range(prior.radius)}}}'
 
 
 def _range(values: tuple[float, float]) -> str:
