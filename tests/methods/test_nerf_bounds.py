@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from bench.task import PosePrior, look_at
+from datasets.procedural import EmbeddedScene
 from methods.nerf.field.bounds import Bounds
+from methods.nerf.training.hull_bounds import bounds_of
 
 
 def an_orbit(count: int = 30, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -60,3 +62,25 @@ def test_cameras_that_look_the_same_way_face_the_scene_they_share():
 def test_no_cameras_is_an_error_in_words():
     with pytest.raises(ValueError, match="no poses"):
         Bounds.from_cameras([])
+
+
+def test_before_a_known_background_the_field_closes_around_what_the_images_show():
+    """The embedded town reaches from -1.10 to 1.04, -1.00 to 1.04 and -0.52 to 0.80."""
+    scene = EmbeddedScene(name="blocks").load(64)
+    capture, poses = scene.capture, scene.truth.poses
+    asked = capture.images, poses, scene.truth.camera
+    found = bounds_of(*asked, None, capture.background)
+    low, high = (np.array(found.centre) + sign * found.half_size for sign in (-1, 1))
+    assert (low <= (-1.10, -1.00, -0.52)).all() and (high >= (1.04, 1.04, 0.80)).all()
+    assert found.half_size < 1.6 and found.closed  # the cameras alone say 2; nobody looked from below
+    away = np.linalg.norm(np.stack([*poses.values()])[:, :3, 3] - found.centre, axis=1)
+    assert found.near <= away.min() - 1.5 and found.far >= away.max() + 1.5
+    assert bounds_of(*asked, capture.prior, capture.background) == Bounds.from_prior(capture.prior)
+    assert bounds_of(*asked, None, None) == Bounds.from_cameras(list(poses.values()), contract=True)
+
+
+def test_images_without_an_object_leave_the_bounds_as_the_cameras_have_them():
+    scene = EmbeddedScene(name="blocks").load(64)
+    empty = {view: np.full_like(image, 255) for view, image in scene.capture.images.items()}
+    found = bounds_of(empty, scene.truth.poses, scene.truth.camera, None, scene.capture.background)
+    assert found == Bounds.from_cameras(list(scene.truth.poses.values()))
