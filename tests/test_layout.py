@@ -29,7 +29,7 @@ def test_the_top_level_is_the_customers():
     ("library", "door"),
     [
         ("evo", "bench/judge/trajectory.py"),
-        ("mlflow", "bench/tracking/tracker.py"),
+        ("mlflow", "bench/tracking/"),
         ("click", "bench/cli/"),
         ("viser", "bench/view/viewer.py"),
         ("ray", "bench/runner/executors/ray_executor.py"),
