@@ -83,4 +83,4 @@ def test_what_was_asked_is_kept_beside_the_results_and_asks_for_the_same(tmp_pat
     kept = tomllib.loads((out / "suite.toml").read_text())
     assert (kept["methods"], kept["seeds"], kept["out"]) == (f"{METHOD}[seconds=0.1]", "3", str(out))
     again = CliRunner().invoke(main, ["plan", str(out / "suite.toml"), "--json"])
-    assert again.output.count("settled: solved") == 1
+    assert again.output.count("finished: solved") == 1
