@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table report ui test fuzz lint docs setup setup-dev clean help
+.PHONY: bench ablation table report ui test fuzz lint docs release setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,12 @@ lint: setup-dev  ## style, types, and who may import whom
 docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API, into build/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo $(CURDIR)/build/docs/index.html
 
+release: setup-dev  ## the wheel and the source archive of this commit, into dist/, once the wheel's tests pass
+	@test -z "$$(git status --porcelain)" || { echo "release: commit or stash first: a release is a commit"; exit 2; }
+	@rm -rf build dist && $(BIN)/python -m pytest tests/test_wheel.py tests/test_release.py
+	@$(BIN)/python -m build --outdir dist . >build.log 2>&1 || { tail -20 build.log; exit 1; }; rm -f build.log
+	@ls -1 dist; echo "next: git tag v<version>, $(BIN)/python -m twine upload dist/* (pip install twine)"
+
 setup: $(VENV)/.installed  ## the environment alone, in .venv
 setup-dev: $(VENV)/.installed-dev
 
@@ -89,5 +95,5 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@touch $@
 
 clean:  ## remove the environment and caches; runs/ stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -60,9 +60,11 @@ def commands():
 
 
 @pytest.mark.parametrize("line", list(commands()))
-def test_every_command_of_the_pages_is_one(line, monkeypatch):
+def test_every_command_of_the_pages_is_one(line, monkeypatch, tmp_path):
     """Its verb and its options are known, and its values are of the right kind; nothing is run."""
     monkeypatch.setenv("UNPOSED_DATA", "")
+    monkeypatch.chdir(tmp_path)
+    Path("paper.toml").write_text('scenes = ["blocks"]\n')
     words = shlex.split(line, comments=True)[1:]
     command, context = main, click.Context(main)
     while isinstance(command, click.Group):

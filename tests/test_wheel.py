@@ -83,6 +83,25 @@ def installed(tmp_path_factory):
     return target
 
 
+def test_the_wheel_has_every_file_that_is_no_code(installed):
+    """A card, a template or a script that stays behind is missed far from here."""
+    rooms = ("bench", "methods", "datasets", "reports")
+    kept = {path.relative_to(ROOT) for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()}
+    wanted = {path for path in kept if path.suffix not in (".py", ".pyc", ".md", ".nbi", ".nbc")}
+    assert {path.suffix for path in wanted} >= {".toml", ".j2", ".js", ".css"}
+    assert not {str(path) for path in wanted if not (installed / path).is_file()}
+
+
+def test_the_command_of_the_wheel_lists_methods_and_scenes_anywhere(installed, tmp_path):
+    for what, name in (("methods", "colmap_nerf"), ("scenes", "nerf_synthetic/{chair,")):
+        done = subprocess.run(
+            [sys.executable, installed / "bin" / "unposed", "list", what],
+            capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert name in done.stdout
+
+
 def test_the_suites_own_wheel_runs_and_reports_outside_of_a_checkout(installed, tmp_path):
     program = (
         "import sys, unposed, bench, datasets.card, reports.build\n"
