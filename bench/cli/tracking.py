@@ -38,7 +38,7 @@ def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
     for line in (*closing(results), f"{suite.folder}/results.csv"):
         click.echo(line)
     if begun := unfinished(suite.folder):
-        click.echo(f"begun and not settled: {', '.join(begun)}; run the same command again where nobody is at it")
+        click.echo(f"begun and not finished: {', '.join(begun)}; run the same command again where nobody is at it")
     if not tracked.no_track:
         sent, store = send(suite.folder, tracked.track)
         click.echo(f"{sent} cells sent to {store}")
