@@ -187,7 +187,7 @@ _OTHER_COLUMNS = (
     ),
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",
-        meaning="PSNR of an image of one colour, the mean of the clean training views: what a field is worth that has "
+        meaning="PSNR of an image of one colour, the mean of the clean training views: the score of a field that has "
         "learnt nothing. A failed cell is charged this in the penalised columns.",
     ),
     Column(

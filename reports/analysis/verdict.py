@@ -118,8 +118,6 @@ def caveats(entries: Sequence[Entry]) -> list[Sentence]:
         say(which, f" {verb} about a number, most often “{commonest}”.")
     if gaps := poorly_aligned(done):
         say(f"{MISALIGNED_MEANS}: {gaps}.")
-    if "smoke" in {entry.cell.effort for entry in entries}:
-        say("Effort smoke: 64 px and seconds of training. It says that a method runs, not how good it is.")
     if tuned := sorted({f"{entry.cell.method} on {entry.cell.scene}" for entry in entries if entry.result.tuned_here}):
         say(f"Tuned with the truth of the scene in view: {', '.join(tuned)} (marked †): their numbers are optimistic.")
     if learnt := sorted({entry.cell.method for entry in entries if entry.result.pretrained_on}):
@@ -152,11 +150,13 @@ def caveats(entries: Sequence[Entry]) -> list[Sentence]:
     references = {entry.question.reference for entry in entries}
     if "none" in references:
         say(
-            "Without reference poses only view synthesis is judged, in tables apart: each held-out pose is searched "
+            "Without reference poses only view synthesis is judged, in separate tables: each held-out pose is searched "
             "for, starting from the method's own cameras of the neighbouring views."
         )
     if "colmap" in references:
-        say("Where COLMAP made the reference poses, scores are agreement with COLMAP and not accuracy: tables apart.")
+        say(
+            "Where COLMAP made the reference poses, scores are agreement with COLMAP, not accuracy: in separate tables."
+        )
     return found
 
 

@@ -379,6 +379,16 @@ def test_nothing_is_offered_that_would_change_nothing(tmp_path):
     assert "Robustness" not in page.said
 
 
+def test_a_smoke_row_says_that_it_only_shows_that_a_method_runs(tmp_path, site):
+    quick = done("blocks", "clean", "m", 0, rotation=1, psnr=30)
+    write_cell(tmp_path / "s", replace(quick, cell=replace(quick.cell, effort="smoke")))
+    report = build(tmp_path / "s").parent
+    for path in ("index.html", "scenes/blocks.html", *(entry.page for entry in read(tmp_path / "s"))):
+        assert "not how good it is" in Page((report / path).read_text()).said
+    assert "not how good it is" in (report / "report.md").read_text()
+    assert "not how good it is" not in site["index.html"].said
+
+
 def test_the_middle_seed_stands_for_a_method(site, suite):
     blocks = [e for e in read(suite) if (e.cell.scene, e.cell.degradation) == ("blocks", "clean")]
     chosen = pictures.typical([e for e in blocks if e.cell.method == "gnerf"])

@@ -22,6 +22,8 @@
     field.append(label);
   }
 
+  field.hidden = stages.length < 2;
+
   const show = () => {
     const shown = views[view], held = at(shown);
     const word = stage === "depth" ? "depth (near is bright)" : `${stage} render`;
