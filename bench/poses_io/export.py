@@ -48,9 +48,10 @@ def export(
             continue
         place = draft if len(cells) == 1 else draft / result.cell.folder
         place.mkdir(parents=True, exist_ok=True)
-        images = shown.full_size(result, place) if full_size else shown.images(result, place, forms)
+        images = shown.full_size(folder, result, place) if full_size else shown.images(result, place, forms)
         count = _write(folder, place, forms, images, aligned=aligned, truth=truth)
-        yield f"{result.cell.id}: {count} poses" + (f"; without images: {images.absent}" if images.absent else "")
+        said = f"; without images: {images.absent}" if images.absent else f"; {images.note}" if images.note else ""
+        yield f"{result.cell.id}: {count} poses{said}"
     put_in_place(draft, to)
 
 

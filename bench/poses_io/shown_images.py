@@ -12,7 +12,7 @@ from bench.degrade import degrade, parse
 from bench.matrix.again import scene_of
 from bench.poses_io.capture_export import write_images
 from bench.poses_io.pose_format import IMAGES
-from bench.record import Result, drawn
+from bench.record import Result, drawn, read_json
 from bench.regime import pixels_of
 from bench.scene import SceneSource
 from bench.task import Capture, ViewId
@@ -30,6 +30,7 @@ class Images:
     names: Mapping[ViewId, str] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     absent: str | None = None
+    note: str | None = None  # what whoever takes them home must know
 
 
 class Shown:
@@ -51,25 +52,34 @@ class Shown:
             return Images(absent=str(error))
         return Images()
 
-    def full_size(self, result: Result, place: Path) -> Images:
-        """Write the photographs themselves. Raises ValueError where the scene is not here, has changed or has none."""
+    def full_size(self, cell: Path, result: Result, place: Path) -> Images:
+        """Write the photographs themselves of the cell in a folder. A scene that is read otherwise by now gives them
+        too, with a note, as long as it has as many views. Raises ValueError where it is not here, or has none."""
         from datasets.originals import hand_over
 
-        source = self._source(result)
+        source = scene_of(result, self.roots)
         folder = _folder_scene(source)
         if folder is None:
             raise ValueError(f"--full-size: {source.name} is made in code, and has no photographs")
         handed = list(hand_over(folder, place / IMAGES))
+        if {view for view, *_ in handed} != set(read_json(cell / "fit" / "capture.json")["views"]):
+            raise ValueError(f"--full-size: scene {source.name!r} has other views than it had")
         _write_originals(folder, place)
         *_, camera = handed[0]
-        return Images(names={view: name for view, name, _ in handed}, size=(camera.width, camera.height))
+        return Images(
+            names={view: name for view, name, _ in handed},
+            size=(camera.width, camera.height),
+            note=None if self._is_same(source, result) else "the scene, or how it is read, has changed since",
+        )
+
+    def _is_same(self, source: SceneSource, result: Result) -> bool:
+        return source.digest(pixels_of(result.cell.effort)) == result.ingredients["fit"]["scene"]["digest"]
 
     def _source(self, result: Result) -> SceneSource:
         """The scene of a cell, the same as then. Raises ValueError."""
-        cell = result.cell
         source = scene_of(result, self.roots)
-        if source.digest(pixels_of(cell.effort)) != result.ingredients["fit"]["scene"]["digest"]:
-            raise ValueError(f"scene {cell.scene!r} has changed since")
+        if not self._is_same(source, result):
+            raise ValueError(f"scene {source.name!r}, or how it is read, has changed since")
         return source
 
     def _capture(self, source: SceneSource, result: Result) -> Capture:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_MOST_PIXELS = 300_000_000  # beyond, decoding takes gigabytes
+_MOST_PIXELS = 250_000_000  # beyond, decoding takes more than 2 GB
 _REDUCED_FROM = 4  # times the size that is needed: images so large are reduced while they are decoded
 _ORIENTATION = 274  # EXIF tag
 _LYING = (5, 6, 7, 8)  # orientations that swap width and height
@@ -129,7 +129,15 @@ def is_transparent(path: Path, frame: str) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _least_alpha(path: Path, frame: str, _changed: int) -> int:
-    return int(decoded(path, frame, "RGBA", upright=False)[..., 3].min())
+    """Of the alpha alone: all channels of a photograph of 200 MP, as numbers, take gigabytes."""
+    _refuse_huge(path, frame)
+    try:
+        with opened(path) as image:
+            whole = image if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") else image.convert("RGBA")
+            (least, _) = whole.getchannel(whole.getbands()[-1]).getextrema()
+            return int(least)
+    except (OSError, SyntaxError, ValueError, AssertionError, struct.error) as error:
+        raise SceneError(f"{frame}: {path} is broken ({error}); fetch or export it again") from error
 
 
 def _pillow() -> ModuleType:
@@ -214,7 +222,7 @@ def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | No
                 from PIL import ImageOps
 
                 image = ImageOps.exif_transpose(image)
-            image = image.convert(mode)
+            image = image if image.mode == mode else image.convert(mode)
             image = image.reduce(factor) if factor >= _REDUCED_FROM else image
             array = np.array(image, dtype=np.float32)
             return array if array.ndim == 3 else array[..., None]
@@ -227,7 +235,8 @@ def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | No
 def _eight_bit(image: PIL.Image.Image) -> PIL.Image.Image:
     """A 16-bit grey image with 8 bits, its EXIF kept."""
     values = np.asarray(image)
-    grey = _pillow().fromarray((values.astype(np.float64) / 257 + 0.5).clip(0, 255).astype(np.uint8))
+    rows = (values[k : k + 256].astype(np.float64) / 257 + 0.5 for k in range(0, len(values), 256))
+    grey = _pillow().fromarray(np.concatenate([each.clip(0, 255).astype(np.uint8) for each in rows]))
     grey.info.update(image.info)
     return grey
 

@@ -44,6 +44,8 @@ def test_pages_and_markdown_show_it_and_scenes_with_a_truth_have_none(tmp_path):
     (scene,) = (page.parent / "scenes").glob("*.html")
     for text in (scene.read_text(), (page.parent / "report.md").read_text()):
         assert "that they are right is not known" in text and "30 views" in text
+    assert "30 cameras in the method&#39;s own frame" in scene.read_text()
+    assert "True cameras in grey" not in scene.read_text()
     write_cell(tmp_path / "known", done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
     write_cell(tmp_path / "known", done("vase", "clean", "barf", 0, rotation=1, psnr=20))
     assert "they are right is not known" not in (build(tmp_path / "known").parent / "report.md").read_text()
