@@ -78,6 +78,7 @@ class View:
     scores: Mapping[str, str] = field(default_factory=dict)  # stage -> "23.10 dB"
     common: bool = True  # shown for every method of its question
     worst: bool = False  # among this cell's worst
+    main: str = "aligned"  # the stage that stands for it: `refined` where nobody knows the cameras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ def _worst(entry: Entry, held: Sequence[str], most: int) -> tuple[str, ...]:
     """Names of the views that this cell renders worst, the worst first."""
     scored = []
     for name in held:
-        found = view_quality(entry.result.per_view.get(name, {}))
+        found = view_quality(entry.result.per_view.get(name, {}), _main(entry))
         if found is not None:
             scored.append((-math.inf if math.isnan(found[1]) else found[1], name))
     return tuple(name for _, name in sorted(scored)[:most]) if _kept(entry) else ()
@@ -163,20 +164,22 @@ def _views(
     """The common views and this cell's worst, where it rendered any; what its fit showed while it learnt; films."""
     folder = f"pictures/{entry.slug}"
     label = f"{entry.cell.method}, seed {entry.cell.seed}"
-    views = []
+    views, main = [], _main(entry)
     for name in dict.fromkeys([*common, *worst]) if entry.done and _kept(entry) else ():
         row = entry.result.per_view.get(name, {})
         stages, words = {}, {}
-        for stage in plan.stages:
+        for stage in dict.fromkeys([main, *(stage for stage in plan.stages if stage != "aligned")]):
             path = entry.folder / "renders" / f"{name}.{stage}.png"
-            if not path.exists() and stage != "aligned":
+            if not path.exists() and stage != main:
                 continue
             words[stage] = score(row, stage)
             alt = f"{label}: {name} {stage}" + (f", {words[stage]}" if words[stage] else "")
             found = path if path.exists() else None
             stages[stage] = _write(found, site, f"{folder}/{slug(name)}.{stage}.jpg", alt, plan.side)
         shared, bad = name in common, name in worst
-        views.append(View(name=name, truth=truth[name], stages=stages, scores=words, common=shared, worst=bad))
+        views.append(
+            View(name=name, truth=truth[name], stages=stages, scores=words, common=shared, worst=bad, main=main)
+        )
     kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
     previews = tuple(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
@@ -207,7 +210,12 @@ def _words(path: Path) -> str:
 
 
 def _kept(entry: Entry) -> list[str]:
-    return [path.name.partition(".")[0] for path in sorted((entry.folder / "renders").glob("*.aligned.png"))]
+    return [path.name.partition(".")[0] for path in sorted((entry.folder / "renders").glob(f"*.{_main(entry)}.png"))]
+
+
+def _main(entry: Entry) -> str:
+    """The stage whose renders stand for a cell: nothing can be aligned with cameras that nobody knows."""
+    return "refined" if entry.question.reference == "none" else "aligned"
 
 
 def pictures_of(folder: Path) -> dict[str, Path]:

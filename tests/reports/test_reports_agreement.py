@@ -24,6 +24,10 @@ def suite_of(folder):
         result = replace(done("vase", "clean", method, 0, rotation=1, psnr=20), reference="none")
         metrics = {name: value for name, value in result.metrics.items() if not name.startswith("pose/")}
         place = write_cell(folder, replace(result, metrics=metrics)) / "cameras.json"
+        for path in (place.parent / "renders").glob(
+            "*.aligned.png"
+        ):  # with cameras that nobody knows nothing is aligned
+            path.rename(path.with_name(path.name.replace("aligned", "refined")))
         held = {"estimate": dict(zip(TRUTH_VIEWS, poses, strict=True)), "truth": {}}
         write_json(place, read_json(place) | held)
     return folder
@@ -46,6 +50,9 @@ def test_pages_and_markdown_show_it_and_scenes_with_a_truth_have_none(tmp_path):
         assert "that they are right is not known" in text and "30 views" in text
     assert "30 cameras in the method&#39;s own frame" in scene.read_text()
     assert "True cameras in grey" not in scene.read_text()
+    assert "no renders were kept" not in scene.read_text()
+    for text in (scene.read_text(), next((page.parent / "cells").glob("*.html")).read_text()):
+        assert ".refined.jpg" in text
     write_cell(tmp_path / "known", done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
     write_cell(tmp_path / "known", done("vase", "clean", "barf", 0, rotation=1, psnr=20))
     assert "they are right is not known" not in (build(tmp_path / "known").parent / "report.md").read_text()
