@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table report ui test fuzz lint docs release setup setup-dev clean help
+.PHONY: bench ablation table reproduce report ui test fuzz lint docs release setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -52,6 +52,12 @@ table: SEEDS = 0-2
 table: OUT = runs/table
 table: bench  ## all methods on blocks and chair, three seeds, and print the tables: DATA= WORKERS= SEEDS= EFFORT= OUT=
 	@$(BIN)/unposed report --out '$(OUT)' --print
+
+reproduce: METHODS = gnerf,nerf
+reproduce: SEEDS = 0-1
+reproduce: OUT = runs/reproduce
+reproduce: bench  ## does this machine reproduce what was measured? SCENES= METHODS= SEEDS= DATA= OUT=
+	@$(BIN)/unposed compare '$(OUT)' reference
 
 report: setup  ## rewrite the report of OUT from its results
 	@$(BIN)/unposed report --out '$(OUT)'

@@ -80,8 +80,11 @@ def report(suite: SuiteOptions, shown: bool, paper: bool) -> None:
 def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
     """Compare two suites, or two methods, cell by cell.
 
-    A and B are suites (runs/before runs/after) or methods of suites (runs/x:nerf runs/x:gnerf).
+    A and B are suites (runs/before runs/after) or methods of suites (runs/x:nerf runs/x:gnerf). B may be the word
+    `reference`: does A reproduce what this suite has measured? Then the exit code is 1 where it does not.
     """
+    if b == "reference":
+        sys.exit(_against_the_reference(Path(a), as_json))
     from reports import comparison_text
     from reports.compare import compare as pair
     from reports.compare import side
@@ -91,3 +94,15 @@ def compare(a: str, b: str, fail_on_regression: bool, as_json: bool) -> None:
     click.echo(json.dumps(comparison_text.as_json(compared), indent=1) if as_json else "\n".join(lines))
     if fail_on_regression and compared.regressions:
         sys.exit(1)
+
+
+def _against_the_reference(suite: Path, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from bench.record import cells_of
+    from bench.reference import lines, read, reproduce
+
+    held, said = reproduce([result for _, result in cells_of(suite)], read())
+    rows = [{**asdict(each), "reproduced": each.reproduced} for each in held]
+    click.echo(json.dumps({"columns": rows, "notes": said}, indent=1) if as_json else "\n".join(lines(held, said)))
+    return 0 if held and all(each.reproduced for each in held) else 1

@@ -1,0 +1,155 @@
+"""Results that this suite has made and that others can hold themselves to: does another machine, another version,
+reproduce them?
+
+`cells.csv` has a row a cell. A run reproduces a question (scene, degradation, method, effort) in a column where the
+median of its seeds lies within the reference's range over seeds, widened on both sides by its own width, or by what
+this suite calls nothing (`FLOORS`) where that is more. One reference seed has no range: the floor is its width.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.record import ROTATION, Result
+
+FILE = Path(__file__).with_name("cells.csv")
+
+FLOORS: Mapping[str, float] = {
+    ROTATION: 0.02, "pose/registered": 0.02, "nvs/aligned/psnr": 0.3, "nvs/refined/psnr": 0.3, "nvs/aligned/iou": 0.01,
+}  # fmt: skip
+"""Columns that are held against the reference, and what difference in each is nothing, in the column's unit."""
+
+Cells = list[tuple[str, Mapping[str, float]]]
+"""How each ended, and its columns."""
+
+FACTS = ("git", "device", "threads", "processor")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Asked:
+    """What rows share that may be compared."""
+
+    scene: str
+    degradation: str
+    method: str
+    effort: str
+    protocol: str
+
+    def __str__(self) -> str:
+        return f"{self.scene}/{self.degradation}/{self.method} at {self.effort}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """One question and column: the run's median against the reference's range."""
+
+    asked: Asked
+    column: str
+    found: float
+    low: float  # of the range, as measured
+    high: float
+    n: int  # seeds of the run ...
+    reference_n: int  # ... and of the reference
+
+    @property
+    def margin(self) -> float:
+        return max(self.high - self.low, FLOORS[self.column])
+
+    @property
+    def reproduced(self) -> bool:
+        return self.low - self.margin <= self.found <= self.high + self.margin
+
+    @property
+    def better(self) -> bool:
+        """Whether it moved to the better side."""
+        return self.found < self.low if self.column == ROTATION else self.found > self.high
+
+    def __str__(self) -> str:
+        said = "as the reference" if self.reproduced else "better" if self.better else "WORSE"
+        range_ = f"[{self.low:.3f}, {self.high:.3f}], n = {self.reference_n}"
+        return f"{self.asked}  {self.column} {self.found:.3f} (n = {self.n}): {said}, {range_}"
+
+
+def reproduce(results: Iterable[Result], rows: Sequence[Mapping[str, str]]) -> tuple[list[Held], list[str]]:
+    """Every question of the run that the reference has, column by column; and what cannot be compared, a line each."""
+    reference = _by_question((_asked(row), row["outcome"], _numbers(row)) for row in rows)
+    run = _by_question((_question(result), result.outcome, result.metrics) for result in results)
+    held, said = [], []
+    for asked in sorted(run):
+        mine, theirs = run[asked], reference.get(asked)
+        if theirs is None:
+            said.append(f"{asked}: not in the reference")
+            continue
+        for column in FLOORS:
+            a, b = ([cell[1][column] for cell in cells if column in cell[1]] for cells in (mine, theirs))
+            if a and b:
+                held.append(Held(
+                    asked=asked, column=column, found=median(a), low=min(b), high=max(b), n=len(a), reference_n=len(b)
+                ))  # fmt: skip
+        (solved, of), (once, then) = (_solved(cells) for cells in (mine, theirs))
+        if solved / of != once / then:
+            said.append(f"{asked}: {solved} of {of} solved, where the reference has {once} of {then}")
+    return held, said
+
+
+def lines(held: Sequence[Held], said: Sequence[str]) -> list[str]:
+    """What a person reads: each column of each question, what else is to be said, and the sum."""
+    moved = sum(not each.reproduced for each in held)
+    total = f"{len(held) - moved} of {len(held)} columns as the reference" + (f", {moved} moved" if moved else "")
+    return [*map(str, held), *said, total]
+
+
+def read(path: Path = FILE) -> list[dict[str, str]]:
+    """Rows of a reference. Raises ValueError where there is none."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; it must be a table as `python -m bench.reference` writes"
+        ) from error
+
+
+def rows_of(results: Iterable[Result]) -> Iterator[dict[str, object]]:
+    """What is kept of cells: what was asked, how it ended, the columns, and what made them."""
+    for result in results:
+        provenance = result.provenance
+        versions = provenance.get("versions", {})
+        yield {
+            **vars(_question(result)), "seed": result.cell.seed, "outcome": result.outcome,
+            **{column: result.metrics.get(column, "") for column in FLOORS},
+            "fit_seconds": result.cost.get("fit_seconds", ""), "tuned_on": "; ".join(result.tuned_on),
+            **{fact: provenance.get(fact, "") for fact in FACTS},
+            "torch": versions.get("torch", ""), "fit": result.fingerprints.get("fit", "")[:16],
+        }  # fmt: skip
+
+
+def _by_question(cells: Iterable[tuple[Asked, str, Mapping[str, float]]]) -> dict[Asked, Cells]:
+    found: dict[Asked, Cells] = {}
+    for asked, outcome, numbers in cells:
+        if outcome != "skipped":
+            found.setdefault(asked, []).append((outcome, numbers))
+    return found
+
+
+def _solved(cells: Cells) -> tuple[int, int]:
+    return sum(outcome == "solved" for outcome, _ in cells), len(cells)
+
+
+def _question(result: Result) -> Asked:
+    cell = result.cell
+    return Asked(
+        scene=cell.scene, degradation=cell.degradation, method=cell.method, effort=cell.effort, protocol=result.protocol
+    )
+
+
+def _asked(row: Mapping[str, str]) -> Asked:
+    return Asked(**{name: row[name] for name in ("scene", "degradation", "method", "effort", "protocol")})
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    return {column: float(row[column]) for column in FLOORS if row.get(column)}

@@ -1,0 +1,108 @@
+"""Whether a run reproduces the reference: within its ranges, in a sentence for each column, and by the exit code."""
+
+import csv
+import io
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+import bench.reference as reference
+from bench.cell import Cell
+from bench.cli.app import main
+from bench.record import ROTATION, Result, write_result
+
+PSNR = "nvs/aligned/psnr"
+
+
+def cell(seed=0, rotation=0.10, psnr=30.0, method="m", status="done"):
+    asked = Cell(scene="blocks", degradation="clean", method=method, seed=seed, effort="quick")
+    return Result(
+        cell=asked, config={}, status=status, protocol="posefree/2", metrics={ROTATION: rotation, PSNR: psnr},
+        fingerprints={"fit": "0" * 64, "judgement": "1" * 64}, provenance={"device": "cpu", "threads": 2},
+    )  # fmt: skip
+
+
+def as_rows(results):
+    return [{key: str(value) for key, value in row.items()} for row in reference.rows_of(results)]
+
+
+BEFORE = as_rows([cell(0, 0.10, 30.0), cell(1, 0.16, 31.0), cell(2, 0.12, 30.5)])
+
+
+@pytest.mark.parametrize(
+    ("rotation", "psnr", "reproduced"),
+    [
+        (0.10, 30.0, {ROTATION: True, PSNR: True}),
+        (0.22, 29.0, {ROTATION: True, PSNR: True}),  # within the range and its width once more: 0.04 to 0.22, 29 to 32
+        (0.23, 28.9, {ROTATION: False, PSNR: False}),
+        (0.03, 32.1, {ROTATION: False, PSNR: False}),
+    ],
+)
+def test_the_median_of_a_run_lies_within_the_range_widened_by_itself(rotation, psnr, reproduced):
+    held, said = reference.reproduce([cell(5, rotation, psnr)], BEFORE)
+    assert {each.column: each.reproduced for each in held} == reproduced
+    assert [(each.n, each.reference_n) for each in held] == [(1, 3), (1, 3)]
+    assert said == []
+
+
+def test_one_seed_of_a_reference_has_the_floor_for_a_range():
+    (rotation, _), _ = reference.reproduce([cell(rotation=0.119)], BEFORE[:1])
+    assert rotation.reproduced
+    (rotation, _), _ = reference.reproduce([cell(rotation=0.121)], BEFORE[:1])
+    assert not rotation.reproduced
+    assert "WORSE" in str(rotation)
+    (rotation, _), _ = reference.reproduce([cell(rotation=0.01)], BEFORE[:1])
+    assert ": better" in str(rotation)
+
+
+def test_what_cannot_be_compared_is_said_and_so_is_a_seed_that_fails():
+    other = replace(cell(method="new"))
+    timeout = replace(cell(1, status="timeout"), metrics={})
+    held, said = reference.reproduce([other, cell(0), timeout], BEFORE)
+    assert {each.asked.method for each in held} == {"m"}
+    assert said == [
+        "blocks/clean/m at quick: 1 of 2 solved, where the reference has 3 of 3",
+        "blocks/clean/new at quick: not in the reference",
+    ]
+
+
+def test_the_exit_code_says_whether_all_was_reproduced(tmp_path, monkeypatch):
+    file = tmp_path / "cells.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, fieldnames=list(BEFORE[0]))
+        writer.writeheader()
+        writer.writerows(BEFORE)
+    monkeypatch.setattr(reference.read, "__defaults__", (file,))
+    for name, rotation in (("same", 0.11), ("moved", 0.9)):
+        result = cell(rotation=rotation)
+        (tmp_path / name / result.cell.folder).mkdir(parents=True)
+        write_result(tmp_path / name / result.cell.folder, result)
+    same = CliRunner().invoke(main, ["compare", str(tmp_path / "same"), "reference"])
+    assert (same.exit_code, same.output.splitlines()[-1]) == (0, "2 of 2 columns as the reference")
+    moved = CliRunner().invoke(main, ["compare", str(tmp_path / "moved"), "reference"])
+    assert (moved.exit_code, moved.output.splitlines()[-1]) == (1, "1 of 2 columns as the reference, 1 moved")
+
+
+def test_a_suite_is_written_as_a_reference_that_it_reproduces(tmp_path):
+    result = cell()
+    (tmp_path / result.cell.folder).mkdir(parents=True)
+    write_result(tmp_path / result.cell.folder, result)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.reference", str(tmp_path)], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    held, said = reference.reproduce([result], list(csv.DictReader(io.StringIO(done.stdout))))
+    assert [each.reproduced for each in held] == [True, True]
+    assert said == []
+
+
+def test_the_reference_holds_every_question_with_its_seeds_and_what_made_it():
+    rows = reference.read()
+    assert rows
+    assert {row["protocol"] for row in rows} == {"posefree/2"}
+    assert all(row["git"] and row["device"] and row["threads"] for row in rows)
+    assert len({(row["scene"], row["degradation"], row["method"], row["effort"], row["seed"]) for row in rows}) == len(
+        rows
+    )
