@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.regime import Regime
+from bench.regime import SIDE, Regime
 from bench.scene import HeldOut, Reference, Scene, SceneError, Truth, shuffled_ids
 from bench.stated_prior import WALKS, inline, prior_of
 from bench.task import Capture, Input, ViewId
@@ -71,11 +71,12 @@ class FolderScene:
     card: Card
     layout: Layout
     own: Card | None = None  # what the card was before a regime restated it
+    least: int = max(SIDE.values())  # px, of the images read, where the folder has copies of several sizes
 
     def restated(self, regime: Regime) -> FolderScene:
         """As a regime has it: what it names takes the place of what the card says. Raises SceneError."""
         own = self.own or self.card
-        return replace(self, card=own.restated(regime), own=own)
+        return replace(self, card=own.restated(regime), own=own, least=max(regime.pixels, *SIDE.values()))
 
     @property
     def summary(self) -> str:
@@ -128,7 +129,8 @@ class FolderScene:
     def recording(self) -> Recording:
         """Frames, split and world as the card has them. Raises SceneError."""
         with reading(self.folder):
-            recording = self.layout.read(self.folder)
+            sized = self.layout.read_sized
+            recording = sized(self.folder, self.least) if sized else self.layout.read(self.folder)
             if self.card.camera is not None:
                 recording = as_told(recording, self.card.camera, self.folder / OWN_CARD)
             elif self.card.focal is not None:

@@ -28,7 +28,7 @@ def objection(folder: Path) -> str | None:
     return None if (folder / "poses_bounds.npy").is_file() else "no poses_bounds.npy"
 
 
-def read(folder: Path) -> Recording:
+def read(folder: Path, least: int = max(SIDE.values())) -> Recording:
     """Rows are the images in the order of their names; the first of every 8 is held out. Raises SceneError.
 
     What the file cannot say is not made up: the principal point is the middle, and the radial term that COLMAP
@@ -36,7 +36,7 @@ def read(folder: Path) -> Recording:
     """
     path = folder / "poses_bounds.npy"
     matrices = _matrices(path)
-    images, (width, height) = _images(folder)
+    images, (width, height) = _images(folder, least)
     if len(images) != len(matrices):
         raise SceneError(
             f"{path}: has {len(matrices)} rows, but {images[0].parent} holds {len(images)} images; "
@@ -68,11 +68,11 @@ def _matrices(path: Path) -> NDArray[np.float64]:
     return rows[:, :15].astype(np.float64).reshape(-1, 3, 5)
 
 
-def _images(folder: Path) -> tuple[list[Path], tuple[int, int]]:
+def _images(folder: Path, least: int) -> tuple[list[Path], tuple[int, int]]:
     """The images of one of the folders, by name, and the size (width, height) of the first.
 
-    It is the smallest that has all the pixels that any effort shows: more would be decoded only to be averaged away,
-    fewer would blur what `full` is judged by. Where all are too small, it is the largest.
+    It is the smallest whose longest side is `least` px: more would be decoded only to be averaged away, fewer would
+    blur what is shown. Where all are too small, it is the largest.
     """
     found: dict[tuple[int, int], list[Path]] = {}
     for below in sorted(path for path in folder.iterdir() if _FOLDER.fullmatch(path.name) and path.is_dir()):
@@ -82,7 +82,7 @@ def _images(folder: Path) -> tuple[list[Path], tuple[int, int]]:
     if not found:
         raise SceneError(f"{folder}: holds poses_bounds.npy but no images; put them into `images` or `images_8`")
     sizes = sorted(found, key=max)
-    size = next((size for size in sizes if max(size) >= max(SIDE.values())), sizes[-1])
+    size = next((size for size in sizes if max(size) >= least), sizes[-1])
     return found[size], size
 
 
@@ -109,4 +109,4 @@ def _opencv_from_llff(matrix: NDArray[np.float64], frame: str, path: Path) -> Po
     return rigid(matrix[:, [1, 0, 2, 3]] * [1, 1, -1, 1], frame, path)
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="colmap", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=1, reference="colmap", objection=objection, read=read, read_sized=read)

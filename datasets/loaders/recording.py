@@ -95,6 +95,8 @@ class Layout:
     reference: Reference  # where its poses come from, unless a card says otherwise
     objection: Callable[[Path], str | None]  # why a folder is not of this layout; None where it is
     read: Callable[[Path], Recording]  # frames and cameras; images are only looked for; raises SceneError
+    # the same from the smallest copies of the images whose longest side is so many px, where a layout has copies
+    read_sized: Callable[[Path, int], Recording] | None = None
 
 
 def read_json(path: Path) -> dict[str, Any]:

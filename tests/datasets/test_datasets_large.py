@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.matrix.restated import read_as
+from bench.regime import parse_regime, pixels_of
+from bench.scene import SceneError
 from datasets import cache
 from datasets.folder import open_folder
 from datasets.images import roll
@@ -52,6 +55,24 @@ def test_what_is_decoded_small_is_what_the_whole_would_show(large):
     small = decoded(path, "frame 3", "RGB", upright=False, least=800)
     assert 800 <= small.shape[1] < 3840 // 2
     assert np.abs(area_average(small, 200, 112) - area_average(whole, 200, 112)).max() < 2.5
+
+
+def test_more_images_than_memory_are_refused_before_any_is_decoded(large, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 10**8}))
+    with pytest.raises(SceneError, match=r"26 images of 3840x2160 px take 0\.6 GB.*full@800"):
+        open_folder(large).load(4000)
+
+
+def test_of_several_copies_the_smallest_that_is_large_enough_is_read(llff_folder):
+    folder = llff_folder(
+        taken=(4000, 3000), sizes={"images": (1000, 750), "images_2": (500, 375), "images_4": (250, 188)}
+    )
+    found = {
+        effort: read_as(open_folder(folder), parse_regime(effort)).load(pixels_of(effort)).capture.shape[1]
+        for effort in ("quick", "full", "800", "native")
+    }
+    assert found == {"quick": 200, "full": 400, "800": 800, "native": 1000}
+    assert read_as(open_folder(folder), parse_regime("full")).recording.optics.camera.width == 500
 
 
 def test_memory_is_that_of_a_few_images(large):
