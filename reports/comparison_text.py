@@ -7,42 +7,16 @@ from typing import Any
 
 from reports.analysis.leaderboard import show_interval
 from reports.compare import KINDS, Change, Compared, title
+from reports.text import environment
 
 LISTED = 10  # cells named of each kind
 
 
 def lines(compared: Compared) -> list[str]:
     """What `unposed compare` prints."""
-    sides = (("A", compared.a), ("B", compared.b))
-    said = [
-        f"{name}  {each.label}  {len(each.entries)} cells, {each.protocols}, git {each.revisions}"
-        for name, each in sides
-    ]
-    pairs = compared.pairs
-    said.append(
-        f"{len(pairs)} pairs ({sum(p.a.solved for p in pairs)} solved in A, {sum(p.b.solved for p in pairs)} in B); "
-        f"{len(compared.cells['lacking'])} cells only in A, {compared.only_b} only in B"
-    )
-    said += ["", *_table(compared.changes)]
-    for kind, cells in compared.cells.items():
-        said += _listed(KINDS[kind][0], cells)
-    for change in compared.changes:
-        for what, cells in (("worst", change.worst), ("best", change.best)):
-            if cells and change.counts:
-                shown = change.column
-                told = [f"{name}  {shown.show(a)} -> {shown.show(b)} {shown.unit}".rstrip() for name, a, b in cells]
-                said += ["", f"{title(shown)}, {what} changes:", *(f"  {line}" for line in told)]
-    verdict = "worse: " + "; ".join(compared.regressions) if compared.regressions else "nothing got worse"
-    if not compared.is_one_protocol:
-        verdict = f"judged by two protocols, {compared.a.protocols} and {compared.b.protocols}: no difference is a loss"
-    return [*said, "", verdict]
-
-
-def _listed(what: str, cells: Sequence[tuple[str, str]]) -> list[str]:
-    if not cells:
-        return []
-    more = [f"  and {len(cells) - LISTED} more"] if len(cells) > LISTED else []
-    return ["", f"{what} ({len(cells)}):", *(f"  {name}  {why}" for name, why in cells[:LISTED]), *more]
+    template = environment("reports", autoescape=False).get_template("comparison.txt.j2")
+    table = _table(compared.changes)
+    return template.render(compared=compared, table=table, kinds=KINDS, listed=LISTED, title=title).splitlines()
 
 
 def _table(changes: Sequence[Change]) -> list[str]:

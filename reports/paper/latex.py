@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reports.analysis.table import Head, Number, Table
+from reports.text import environment
 
 PREAMBLE = r"""\providecommand{\unposedspread}[2]{\shortstack[r]{#1\\[-1pt]{\tiny #2}}}
 """
@@ -88,28 +89,6 @@ def _raised(signs: str, notes: Sequence[str] = ()) -> str:
 
 def document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
     """A whole document over the files of a folder: `tables` by name, `figures` as (name, caption)."""
-    body = []
-    for k, name in enumerate(tables):
-        body.append(rf"\input{{tables/{name}}}")
-        body += [r"\clearpage"] if k % 3 == 2 else []  # LaTeX holds few floats at once
-    body.append(r"\clearpage")
-    for name, caption in figures:
-        body.append(
-            r"\begin{figure*}[t]\centering"
-            rf"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{{figures/{name}}}"
-            rf"\caption{{{escape(caption)}}}\label{{fig:{name.replace('_', '-')}}}\end{{figure*}}"
-        )
-    lines = [
-        r"\documentclass[10pt]{article}",
-        r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
-        r"\usepackage[T1]{fontenc}",
-        r"\usepackage[utf8]{inputenc}",
-        r"\usepackage{booktabs,graphicx}",
-        rf"\title{{{escape(title)}}}\date{{}}\author{{}}",
-        r"\begin{document}",
-        r"\maketitle",
-        *body,
-        r"\end{document}",
-        "",
-    ]
-    return "\n".join(lines)
+    made = environment("reports", autoescape=False)
+    made.filters["tex"] = escape
+    return made.get_template("main.tex.j2").render(title=title, tables=tables, figures=figures)
