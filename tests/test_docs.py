@@ -88,8 +88,8 @@ def answers():
     return re.findall(r"^\| ([^|`]+) \| `([^`]+)`[^|]* \| `([^`]+)` \|$", table, flags=re.MULTILINE)
 
 
-def test_the_map_has_ten_answers():
-    assert len(answers()) == 10
+def test_the_map_has_ten_answers_or_more():
+    assert len(answers()) >= 10
 
 
 @pytest.mark.parametrize(("where", "file", "name"), answers())
@@ -103,7 +103,8 @@ def test_paths_and_links_lead_somewhere(page):
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
     rooms = re.findall(r"`((?:bench|methods|datasets|reports|tests)/[\w./]*)`", text)
-    assert [path for path in rooms if not (ROOT / path).exists()] == []
+    places = (ROOT, ROOT / "tests")  # a page of tests names them from there
+    assert [path for path in rooms if not any((place / path).exists() for place in places)] == []
 
 
 def test_the_pages_build_without_a_warning(tmp_path):
