@@ -289,8 +289,8 @@ def run(
     from bench.matrix.plan import plan
     from bench.matrix.selection import Selection
     from bench.regime import parse_regime
-    from bench.runner.run import Settings
     from bench.runner.run import run as settle
+    from bench.runner.settings import Settings
 
     roots = _roots(data)
     regime = parse_regime(effort).stating(views=views, heldout=heldout, background=background, prior=prior).label

@@ -248,12 +248,8 @@ class Job:
         self.sink(step, values, images or {})
 
     def progress(self, phase: str, step: int = 0, steps: int = 0) -> None:
-        """Say where the fit is: `step` of `steps` of the whole fit are done (0 of 0: nobody knows), in a `phase` of one
-        or two words.
-
-        Optional: whoever waits sees it, and a time left that follows from it; nothing else depends on it. It costs next
-        to nothing, so that it may be called at every step.
-        """
+        """Say that `step` of `steps` of the whole fit are done (0 of 0: nobody knows), in a `phase` of a word or two.
+        Optional, and cheap enough for every step: whoever waits sees it, and a time left."""
         self.place(phase, step, steps)
 
 
@@ -270,10 +266,8 @@ class Fit:
 
 
 class Method(Protocol):
-    """One way of answering. `Config` is a frozen pydantic model, and is where every default lives.
-
-    The module that holds a method is imported to list it: it must not import torch at its top.
-    """
+    """One way of answering. `Config` is a frozen pydantic model, and is where every default lives. The module that
+    holds a method is imported to list it: it must not import torch at its top."""
 
     name: str
     version: str

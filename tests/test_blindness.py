@@ -11,7 +11,8 @@ from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
 from bench.matrix.selection import Selection
 from bench.record import read_json
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from bench.task import Capture
 
 SPY = Path(__file__).parent / "plugins" / "spy.py"

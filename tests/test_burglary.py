@@ -15,7 +15,8 @@ from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.runner import method_probe
 from bench.runner.executors import isolation
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 
 PLUGINS = Path(__file__).parent / "plugins"
 BURGLAR, ORACLE = PLUGINS / "burglar.py", PLUGINS / "scripted.py"

@@ -14,7 +14,8 @@ from bench.cli import main
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.record import cells_of
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 
 SCRIPTED = str(Path(__file__).parent / "plugins" / "scripted.py")
 

@@ -33,7 +33,7 @@ def judge(
     from bench.matrix.plan import Plan
     from bench.record import cells_of
     from bench.runner.rejudge import judgeable, rejudge
-    from bench.runner.run import Settings
+    from bench.runner.settings import Settings
 
     settings = Settings(
         suite=suite, workers=workers, device=device, lpips=lpips or backbone_below(data), refine=not no_refine,

@@ -13,7 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from bench.matrix.selection import Selection
-    from bench.runner.run import Settings
+    from bench.runner.settings import Settings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -157,7 +157,7 @@ class MatrixOptions:
     def settings(self, running: RunOptions | None = None) -> Settings:
         """The conditions of a run; without `running` its defaults, which is all that a plan needs."""
         from bench.judge.lpips import backbone_below
-        from bench.runner.run import Settings
+        from bench.runner.settings import Settings
 
         base = Settings(
             suite=suite_folder(self.out, self.regime), workers=self.workers, device=self.device,

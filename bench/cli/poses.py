@@ -58,7 +58,7 @@ def submit(
     from bench.cli.run import finish, settle
     from bench.judge.lpips import backbone_below
     from bench.poses_io.submit import plan_submission, remarks
-    from bench.runner.run import Settings
+    from bench.runner.settings import Settings
 
     made = plan_submission(
         answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=suite.effort, renders=renders,

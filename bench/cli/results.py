@@ -44,7 +44,7 @@ def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | No
     from bench.judge.lpips import backbone_below
     from bench.record import find_cell
     from bench.runner.outlook import explain
-    from bench.runner.run import Settings
+    from bench.runner.settings import Settings
 
     _, result = find_cell(suite.folder, cell)
     settings = Settings(suite=suite.folder, lpips=lpips or backbone_below(data))

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from bench.matrix.plan import Plan
     from bench.record import Result
-    from bench.runner.run import Listener, Settings
+    from bench.runner.run import Listener
+    from bench.runner.settings import Settings
 
 
 @click.command()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,13 +12,13 @@ from typing import Any
 
 from bench.degrade import HOMES, Degradation, degrade
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
-from bench.files import replacing
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
 from bench.record import read_json, write_json
 from bench.regime import effort_of
 from bench.runner import worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
+from bench.runner.fit_clock import LOGS, spent, wind_back
 from bench.runner.method_probe import code_of
 from bench.runner.provenance import versions
 from bench.runner.scratch import forget, make, note, noted, place
@@ -34,12 +32,6 @@ PICTURES = frozenset({"numpy", "scipy", "PIL"})
 
 CARRIERS = frozenset({"pydantic", "safetensors"})
 """What checks and stores numbers, and makes none."""
-
-LOGS = (worker_io.LOG, worker_io.USAGE)
-"""What a fit writes as it goes on, and a cell keeps."""
-
-MTIME_STEP = 0.02
-"""Seconds by which the times that a file system keeps of its files may be early."""
 
 
 def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any]:
@@ -121,7 +113,7 @@ def request_fit(
         worker_io.write_request(scratch, request)
     while answer is None:
         attempts += 1
-        left = limit - _spent(scratch / "out")
+        left = limit - spent(scratch / "out")
         end = executor.run(Request(verb="fit", folder=scratch, code=code_of(planned.method.ref), limit=left))
         peak, seconds, machine = max(peak, end.peak_rss_mb), end.seconds, end.machine
         said = worker_io.read_outcome(scratch)
@@ -129,7 +121,7 @@ def request_fit(
             answer = said
         elif said is not None or end.kind != "signal" or attempts > retries:
             answer = _outcome_of(end)
-    answer["seconds"] = answer.get("seconds") or max(_spent(scratch / "out"), seconds)
+    answer["seconds"] = answer.get("seconds") or max(spent(scratch / "out"), seconds)
     answer["attempts"] = max(attempts, 1)
     answer |= {"machine": machine} if machine else {}
     answer["threads"] = executor.threads if attempts else _threads_asked_for(scratch / "in")
@@ -258,45 +250,6 @@ def discard(cell: Path) -> None:
 def _is_for(folder: Path, fit: str) -> bool:
     request = folder / "request.json"
     return request.exists() and read_json(request)["fingerprint"] == fit
-
-
-def _spent(folder: Path) -> float:
-    """Wall seconds that this fit has used so far, those before a kill included."""
-    clock = folder / "clock.json"
-    return float(read_json(worker_io.own(clock))["seconds"]) if clock.exists() else 0.0
-
-
-def wind_back(out: Path) -> None:
-    """After a run was killed: set a fit's clock and curves back to its last checkpoint. What came after it is done
-    again, and nobody pays for it twice; a fit without a checkpoint begins anew."""
-    clock = out / "clock.json"
-    if (out / "outcome.json").exists() or not clock.exists():
-        return
-    said = read_json(worker_io.own(clock))
-    written = [path.stat().st_mtime for path in _files_of(out / "work")]
-    age = clock.stat().st_mtime - max(written, default=-math.inf)
-    kept = max(float(said["seconds"]) - age, float(said.get("before", 0.0)) if written else 0.0)
-    with replacing(clock) as draft:
-        draft.write_text(json.dumps({**said, "seconds": kept}))
-        if written:  # of that moment, too: wound back once more, before a worker is up, it must say the same
-            os.utime(draft, (max(written), max(written)))
-    for log in (out / name for name in LOGS if (out / name).exists()):
-        rows = worker_io.own(log).read_text(encoding="utf-8", errors="replace").splitlines()
-        still = [f"{row}\n" for row in rows if _seconds(row) <= kept + MTIME_STEP]
-        with replacing(log) as draft:
-            draft.write_text("".join(still), encoding="utf-8")
-
-
-def _files_of(work: Path) -> list[Path]:
-    return [path for path in worker_io.own(work).rglob("*") if path.is_file()] if os.path.lexists(work) else []
-
-
-def _seconds(row: str) -> float:
-    """When a line of a log was written; never, for one that says nothing of it."""
-    try:
-        return float(json.loads(row)["seconds"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
 
 
 def _outcome_of(end: WorkerEnd) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from bench.matrix.fingerprint_diff import changes, completed
 from bench.matrix.plan import Plan
 from bench.record import OUTCOMES, Result
 from bench.runner.progress import counted
-from bench.runner.run import Runner, Settings
+from bench.runner.run import Runner
+from bench.runner.settings import Settings
 from bench.runner.time_left import Durations
 
 

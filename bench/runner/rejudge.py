@@ -13,7 +13,8 @@ from bench.record import Result, read_result, read_suite
 from bench.results_table import write_tables
 from bench.runner.fit_client import finished_fit
 from bench.runner.refusals import check_device, make_suite
-from bench.runner.run import Listener, Runner, Settings, hold
+from bench.runner.run import Listener, Runner, hold
+from bench.runner.settings import Settings
 
 
 def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> list[Result]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,24 +18,19 @@ from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
-from bench.regime import effort_of
 from bench.results_table import write_tables
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
-from bench.runner.executors.local import LocalExecutor
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
 from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
-from bench.runner.provenance import cpu_count, provenance
+from bench.runner.provenance import provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, key_folder, sealed
-from bench.runner.shards import Shard, claimed
+from bench.runner.settings import Settings
+from bench.runner.shards import claimed
 from bench.runner.time_left import Durations, longest_first
-from bench.task import Effort
-
-LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
-"""Wall seconds after which a fit is killed, where `--limit` does not say."""
 
 REWRITTEN = "rewritten.json"
 WAS_REWRITTEN = f"an earlier result was changed after it was judged; it is kept as previous/{REWRITTEN}"
@@ -43,53 +38,6 @@ WAS_REWRITTEN = f"an earlier result was changed after it was judged; it is kept 
 Stage = Literal["cached", "load", "fit", "judge", "ended"]
 Listener = Callable[[Planned, Stage, Result | None], None]
 """Told of each cell's progress, from several threads; `ended` and `cached` come with the result."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    suite: Path
-    workers: int = 1
-    limit: float | None = None  # seconds a fit; None: by effort
-    render_limit: float | None = None  # seconds the renders of a fit; None: as the fit's own
-    refine: bool = True  # held-out poses are refined too, which takes most of a judgement
-    memory: float | None = None  # MB that a worker may have; None: as the machine allows
-    disk: float | None = None  # MB of files that it may write
-    retries: int = 1  # of a worker that was killed by a signal
-    retry_failed: bool = False
-    device: str = "cpu"
-    threads_asked: int | None = None  # CPU threads of each worker; None: a fair share of this machine
-    executor: Literal["local", "ray"] = "local"
-    address: str | None = None  # of a Ray cluster
-    gpus: float = 1.0  # of a node's GPUs that a worker is granted there, on a GPU
-    lpips: Path | None = None  # AlexNet backbone
-    data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
-    shard: Shard | None = None  # one of several runs of the same matrix, at once
-    asked: Mapping[str, Any] | None = None  # of a suite file: its keys, which are kept beside the results
-
-    @property
-    def threads(self) -> int:
-        """CPU threads of each worker."""
-        return self.threads_asked or max(1, cpu_count() // self.workers)
-
-    def fit_limit(self, effort: str) -> float:
-        """Wall seconds after which a fit is killed."""
-        return self.limit or LIMIT[effort_of(effort)]
-
-    def make_executor(self, hidden: Sequence[Path]) -> Executor:
-        """What runs the workers, which see nothing of `hidden`. Raises ValueError where it cannot be had."""
-        if self.executor == "local":
-            return LocalExecutor(
-                threads=self.threads, secrets=hidden, memory_mb=self.memory, disk_mb=self.disk
-            )  # fmt: skip
-        from bench.runner.executors.ray_executor import RayExecutor, Share
-
-        gpus = self.gpus if self.device.startswith("cuda") else 0.0
-        share = Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
-        return RayExecutor(share, address=self.address, hidden=hidden)
-
-    def judge_limit(self, effort: str) -> float:
-        """Wall seconds after which rendering its held-out views is given up."""
-        return self.render_limit or self.fit_limit(effort)
 
 
 class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says

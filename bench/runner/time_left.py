@@ -12,7 +12,7 @@ from bench.matrix.plan import Planned, estimate_seconds
 from bench.record import Result, read_suite
 
 if TYPE_CHECKING:
-    from bench.runner.run import Settings
+    from bench.runner.settings import Settings
 
 WINDOW = 60.0
 """Seconds of a fit from which its pace is taken: it changes as images and grids grow."""

@@ -13,7 +13,8 @@ from bench.cell import Cell
 from bench.matrix.plan import Planned
 from bench.record import Result
 from bench.runner.fit_progress import FitProgress, read_progress
-from bench.runner.run import Settings, Stage
+from bench.runner.run import Stage
+from bench.runner.settings import Settings
 from bench.runner.time_left import Durations, Pace, fit_left
 
 

@@ -13,7 +13,8 @@ from bench.degrade import Degradation, degrade
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.runner.fit_client import fit_ingredients
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from bench.task import Capture, PosePrior
 
 SCRIPTED = Path(__file__).parents[2] / "plugins" / "scripted.py"

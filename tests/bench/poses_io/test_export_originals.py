@@ -15,7 +15,8 @@ from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.poses_io.export import export
 from bench.record import read_suite
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from bench.task import PosePrior
 from datasets.folder import open_folder
 

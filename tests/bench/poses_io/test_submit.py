@@ -21,7 +21,8 @@ from bench.poses_io.export import export
 from bench.poses_io.submission import kept
 from bench.poses_io.submit import plan_submission, remarks
 from bench.record import read_json, read_result, read_suite
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from datasets.folder import open_folder
 from reports.build import build
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 
 SCRIPTED = Path(__file__).parents[2] / "plugins" / "scripted.py"
 

@@ -19,8 +19,9 @@ from bench.runner import display as displays
 from bench.runner import time_left
 from bench.runner.display import LiveTable, PlainLines, span
 from bench.runner.fit_progress import read_progress
-from bench.runner.run import Settings, run
+from bench.runner.run import run
 from bench.runner.scratch import make, note
+from bench.runner.settings import Settings
 from bench.runner.time_left import Pace, fit_left
 from bench.runner.watch import Watch
 

@@ -13,7 +13,7 @@ from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.cli import main
 from bench.record import read_json, read_log, write_json
-from bench.runner.fit_client import wind_back
+from bench.runner.fit_clock import wind_back
 
 
 def unposed(*arguments):

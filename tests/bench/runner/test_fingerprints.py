@@ -11,7 +11,8 @@ from bench.matrix.selection import Selection
 from bench.record import read_result
 from bench.runner import fit_client
 from bench.runner.outlook import explain
-from bench.runner.run import Runner, Settings, run
+from bench.runner.run import Runner, run
+from bench.runner.settings import Settings
 
 
 def planned_of(methods):

@@ -9,7 +9,7 @@ from bench.judge import protocol
 from bench.matrix.again import plan_again
 from bench.record import cells_of, read_result
 from bench.runner.rejudge import judgeable, rejudge
-from bench.runner.run import Settings
+from bench.runner.settings import Settings
 
 
 def again(suite, results, **settings):

@@ -12,7 +12,8 @@ from scripted_cells import SCRIPTED, execute, make_plan
 from bench.judge import protocol
 from bench.record import read_json, read_log, read_result
 from bench.runner import fit_client, scratch
-from bench.runner.run import Settings, SuiteBusy, hold
+from bench.runner.run import SuiteBusy, hold
+from bench.runner.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from scripted_cells import execute, make_plan
 from bench.cli.app import main
 from bench.record import read_log, read_suite
 from bench.runner.provenance import cpu_count
-from bench.runner.run import Settings
+from bench.runner.settings import Settings
 from bench.runner.shards import Shard, claimed, sbatch, without
 from bench.runner.time_left import Durations, longest_first
 

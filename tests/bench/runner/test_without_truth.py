@@ -12,7 +12,8 @@ from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.poses_io.export import export
 from bench.record import read_cameras
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from bench.view.viewer import stage
 from datasets.procedural import EmbeddedScene
 

@@ -13,7 +13,8 @@ import pytest
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.record import read_suite
-from bench.runner.run import Settings, run
+from bench.runner.run import run
+from bench.runner.settings import Settings
 from bench.tracking.tracker import Tracking
 
 ROOT = Path(__file__).parents[3]
