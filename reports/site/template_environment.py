@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from bench.regime import parse_regime
 from reports import text
 from reports.analysis import entries as analysed
 from reports.analysis import robustness
@@ -44,7 +45,7 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
         "headline": [COLUMNS[name] for name in HEADLINE],
         "core": CORE, "misaligned_means": MISALIGNED_MEANS,
     }  # fmt: skip
-    made.filters |= {"soft": _breakable}
+    made.filters |= {"soft": _breakable, "size": lambda effort: parse_regime(effort).words}
     return made
 
 
