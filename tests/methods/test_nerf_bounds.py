@@ -6,6 +6,7 @@ import pytest
 from bench.task import PosePrior, look_at
 from datasets.procedural import EmbeddedScene
 from methods.nerf.field.bounds import Bounds
+from methods.nerf.images import visual_hull
 from methods.nerf.training.hull_bounds import bounds_of
 
 
@@ -77,6 +78,14 @@ def test_before_a_known_background_the_field_closes_around_what_the_images_show(
     assert found.near <= away.min() - 1.5 and found.far >= away.max() + 1.5
     assert bounds_of(*asked, capture.prior, capture.background) == Bounds.from_prior(capture.prior)
     assert bounds_of(*asked, None, None) == Bounds.from_cameras(list(poses.values()), contract=True)
+
+
+def test_where_views_show_parts_of_an_object_its_hull_is_not_that_of_what_they_share(monkeypatch):
+    scene = EmbeddedScene(name="blocks").load(64)
+    poses = [*scene.truth.poses.values()]
+    asked = scene.capture.images, scene.truth.poses, scene.truth.camera, None, scene.capture.background
+    monkeypatch.setattr(visual_hull, "_inside", lambda points, *_: (points - 0.5).norm(dim=-1) < 0.3)  # a corner of it
+    assert bounds_of(*asked) == Bounds.from_cameras(poses)
 
 
 def test_images_without_an_object_leave_the_bounds_as_the_cameras_have_them():

@@ -19,12 +19,15 @@ of the background's colour."""
 
 SEEN = 0.5  # of the views that see the point seen most: what fewer see, nobody looked at
 MARGIN = 1.05
+HELD = 0.9
+"""Of the object's pixels, how many must look into the cube of the hull: where fewer do, views show parts of the object,
+and the hull is that of the part that most of them share."""
 
 
 @torch.no_grad()
 def hull_box(views: PosedImages, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Corners (3,), (3,) of the box of the hull within the box `low` to `high`, scene units; None where no point of it
-    is on the object in enough views."""
+    """Corners (3,), (3,) of the cube around the hull within the cube `low` to `high`, scene units; None where no point
+    is on the object in enough views, or too much of the object is outside."""
     masks = _objects(views)
     for _ in range(2):
         axes = [torch.linspace(float(a), float(b), SIDE, device=low.device) for a, b in zip(low, high, strict=True)]
@@ -34,8 +37,21 @@ def hull_box(views: PosedImages, low: Tensor, high: Tensor) -> tuple[Tensor, Ten
             return None
         spacing = (high - low) / (SIDE - 1)
         low, high = torch.maximum(kept.amin(dim=0) - spacing, low), torch.minimum(kept.amax(dim=0) + spacing, high)
-    middle, half = (low + high) / 2, MARGIN * (high - low) / 2
-    return middle - half, middle + half
+    middle, half = (low + high) / 2, MARGIN * (high - low).max() / 2
+    box = middle - half, middle + half
+    return box if _share_held(views, masks, *box) >= HELD else None
+
+
+def _share_held(views: PosedImages, masks: Tensor, low: Tensor, high: Tensor) -> float:
+    """The share of the object's pixels whose rays meet the box (slabs: Kay and Kajiya 1986)."""
+    view, row, column = masks[:, ::2, ::2].nonzero(as_tuple=True)  # every other pixel both ways
+    camera, poses = views.camera, views.poses[view]
+    x, y = (2 * column + 0.5 - camera.cx) / camera.fx, (2 * row + 0.5 - camera.cy) / camera.fy
+    along = (poses[:, :3, :3] @ torch.stack([x, y, torch.ones_like(x)], dim=-1)[..., None])[..., 0]
+    along = torch.where(along.abs() < 1e-9, 1e-9, along)
+    near, far = (low - poses[:, :3, 3]) / along, (high - poses[:, :3, 3]) / along
+    enters, leaves = torch.minimum(near, far).amax(dim=-1), torch.maximum(near, far).amin(dim=-1)
+    return float(((leaves > enters) & (leaves > 0)).float().mean()) if len(view) else 0.0
 
 
 def _objects(views: PosedImages) -> Tensor:
