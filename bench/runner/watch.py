@@ -94,7 +94,7 @@ class Watch:
         return None if fit is None else min(fit, max(limit - elapsed, 0.0)) + judgement
 
     def all_left(self) -> Left:
-        """Until the last cell has its result, the workers sharing them evenly."""
+        """Until the last cell has its result, all workers, and all runs that share the matrix, sharing them evenly."""
         with self._lock:
             waiting = [planned for planned in self._waiting.values() if not planned.skip]
         guesses = [self.left(work) for work in self.working()]
@@ -102,7 +102,8 @@ class Watch:
             fit = self.durations.fit(planned)
             guesses.append(None if fit is None else fit + self.durations.judgement(planned))
         known = [guess for guess in guesses if guess is not None]
-        busy = min(self.settings.workers, max(1, len(known)))
+        runs = self.settings.shard.count if self.settings.shard else 1
+        busy = min(self.settings.workers * runs, max(1, len(known)))
         return Left(max([sum(known) / busy, *known], default=0.0), len(guesses) - len(known))
 
     def _snapshot(self) -> list[tuple[Cell, AtWork]]:
