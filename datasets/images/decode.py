@@ -134,8 +134,7 @@ def _least_alpha(path: Path, frame: str, _changed: int) -> int:
     try:
         with opened(path) as image:
             whole = image if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") else image.convert("RGBA")
-            (least, _) = whole.getchannel(whole.getbands()[-1]).getextrema()
-            return int(least)
+            return int(np.asarray(whole.getchannel(whole.getbands()[-1])).min())
     except (OSError, SyntaxError, ValueError, AssertionError, struct.error) as error:
         raise SceneError(f"{frame}: {path} is broken ({error}); fetch or export it again") from error
 
