@@ -12,7 +12,7 @@ from bench.scene import SceneError
 from bench.stated_prior import StatedPrior, table
 from datasets.background import Colour
 from datasets.card import OWN_CARD
-from datasets.folder import FolderScene, open_folder
+from datasets.folder import UNCALIBRATED, FolderScene, open_folder
 from datasets.images.decode import opened
 from datasets.loaders.recording import Frame
 from datasets.video import extract, is_video
@@ -64,7 +64,7 @@ def text(source: FolderScene, told: Told) -> str:
     count = len(recording.frames)
     lines = [
         f"# {source.name}: made by `unposed data add`. All of it may be edited or deleted; delete the file to undo it.",
-        *(f"# {note}" for note in source.notes),
+        *(f"# {note}" for note in source.notes if note != UNCALIBRATED or told.focal is None),
         f'summary = "{count} {"photographs" if source.reference == "none" else "views"}"',
         f'loader = "{source.layout.name}"',
         _line("split", told.split, 8, "hold out the first of every so many, to be judged by"),

@@ -86,7 +86,13 @@ def read(folder: Path) -> Recording:
         Frame(name=image.name, image=file, pose=pose, heldout=False, optics=own if len(set(fitted)) > 1 else None)
         for image, file, pose, own in zip(images, files, poses, fitted, strict=True)
     )
-    described = tuple(sorted(path for path in models[0].iterdir() if path.stem in ("cameras", "images")))
+    described = tuple(
+        sorted(
+            path
+            for path in models[0].iterdir()
+            if path.suffix in (".bin", ".txt") and path.stem in ("cameras", "images")
+        )
+    )
     recording = Recording(folder=folder, frames=frames, optics=fitted[0], files=described, notes=tuple(notes))
     return recording.split_every(HELDOUT_EVERY)
 

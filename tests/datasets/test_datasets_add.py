@@ -32,6 +32,7 @@ def test_a_folder_becomes_a_scene_by_one_file_and_its_deletion_undoes_it(tmp_pat
     before = {path.name for path in folder.iterdir()}
     source = add(folder, Told(prior=prior_of("orbit", "10..60"), focal=26, split=4), frames=60)
     assert source.inputs == {"camera", "prior"} and source.card.prior.elevation == (10, 60)
+    assert "no focal length is known" not in (folder / "unposed.toml").read_text()
     assert [frame.heldout for frame in source.recording.frames] == [k % 4 == 0 for k in range(9)]
     assert {path.name for path in folder.iterdir()} - before == {"unposed.toml"}
     (folder / "unposed.toml").unlink()
