@@ -23,9 +23,9 @@ from bench.cli.options import (
 @suite_options
 @track_options
 def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
-    """Write the tables of a suite that several runs have filled (`run --shard`), and send it to MLflow.
+    """Write the tables of a suite that several runs filled.
 
-    May be run while they are at work.
+    Those of `run --shard`, while they are at work or afterwards. Sends the suite to MLflow, too.
     """
     from bench.record import cells_of
     from bench.results_table import write_tables
