@@ -54,6 +54,41 @@ def test_bars_around_a_picture_are_no_background(blocks, bars):
     assert not backdrop_of(images).plain
 
 
+def textured(count: int = 12, height: int = 96, width: int = 128) -> np.ndarray:
+    return np.random.default_rng(1).integers(30, 256, (count, height, width, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [40, 48])
+def test_the_circle_of_a_fisheye_lens_is_a_picture_and_what_is_around_it_no_background(radius):
+    images = textured()
+    v, u = np.mgrid[:96, :128]
+    images[:, np.hypot(v - 47.5, u - 63.5) > radius] = 0  # up to all of the border is black
+    assert not backdrop_of(images).plain
+
+
+def test_a_ball_is_an_object():
+    images = np.zeros((12, 96, 128, 3), np.float32)
+    v, u = np.mgrid[:96, :128]
+    images[:, np.hypot(v - 47.5, u - 63.5) < 30] = 120
+    assert backdrop_of(images).plain
+
+
+@pytest.mark.parametrize("lying", [False, True])
+def test_a_clock_in_the_bars_of_a_film_makes_no_background_of_them(lying):
+    images = textured(height=128)
+    images[:, :, :40], images[:, :, -40:] = 0, 0
+    images[:, 5:12, 4:14] = 255
+    assert not backdrop_of(images.transpose(0, 2, 1, 3) if lying else images).plain
+
+
+@pytest.mark.parametrize("share", [0.04, 0.08, 0.12, 0.15])
+def test_an_overcast_sky_over_a_strip_of_floor_is_no_plain_background(share):
+    images, floor = np.full((12, 96, 128, 3), 200.0, np.float32), round(96 * (1 - share))
+    images[:, floor:] = textured()[:, floor:]
+    images[:, 30:floor, 40:80] = textured()[:, 30:floor, 40:80]  # a tower
+    assert not backdrop_of(images).plain
+
+
 def test_a_box_that_fills_its_view_is_still_an_object():
     images = np.zeros((12, 64, 64, 3), np.float32)
     for k, image in enumerate(images):  # a cube on a turntable: between one and 1.4 faces wide
