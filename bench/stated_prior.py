@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bench.camera import PosePrior
@@ -51,21 +51,24 @@ _HABITS: Mapping[Walk, _Habit] = {
 
 def prior_of(walk: Walk, elevation: str | None = None, distance: str | None = None) -> StatedPrior:
     """The family of viewpoints of a walk; `elevation` in degrees and `distance` in scene units, each a number or a
-    range, `10..60`. Rays begin at half of the distance, and end one and a half of it away. Raises ValueError."""
+    range, `10..60`. Raises ValueError."""
+    prior = usual(walk, None if distance is None else span(distance, "--distance"))
+    return prior if elevation is None else replace(prior, elevation=span(elevation, "--elevation"))
+
+
+def usual(walk: Walk, radius: tuple[float, float] | None = None) -> StatedPrior:
+    """What is usual of a walk, all lengths by its radius (least and most, in scene units): rays begin at half of the
+    one, and end one and a half of the other away."""
     habit = _HABITS[walk]
-    if distance is None:
-        low, high = (DISTANCE * share for share in habit.distance)
-    else:
-        low, high = span(distance, "--distance")
-    middle = (low + high) / 2
+    low, high = radius or (DISTANCE * habit.distance[0], DISTANCE * habit.distance[1])
     return StatedPrior(
         walk=walk,
         family="sphere+jitter" if habit.look_at_std else "sphere",
         azimuth=habit.azimuth,
-        elevation=habit.elevation if elevation is None else span(elevation, "--elevation"),
+        elevation=habit.elevation,
         elevation_by=habit.elevation_by,
         radius=(low, high),
-        look_at_std=habit.look_at_std * middle,
+        look_at_std=habit.look_at_std * (low + high) / 2,
         near=0.5 * low,
         far=1.5 * high,
     )

@@ -24,7 +24,7 @@ from pydantic import (
 from bench.matrix.names import nearest
 from bench.regime import Regime
 from bench.scene import Reference, SceneError
-from bench.stated_prior import WALKS, StatedPrior, prior_of
+from bench.stated_prior import WALKS, StatedPrior, prior_of, usual
 from bench.task import PosePrior
 from datasets.background import spoken
 from datasets.loaders.intrinsics import KEYS
@@ -52,7 +52,8 @@ def _read_prior(prior: Any) -> Any:
         return prior
     for walk in WALKS:
         if walk == prior["walk"]:
-            return TypeAdapter(StatedPrior).validate_python({**dataclasses.asdict(prior_of(walk)), **prior})
+            radius = TypeAdapter(tuple[float, float]).validate_python(prior["radius"]) if "radius" in prior else None
+            return TypeAdapter(StatedPrior).validate_python({**dataclasses.asdict(usual(walk, radius)), **prior})
     raise ValueError(f"walk must be one of {', '.join(WALKS)}, and is {prior['walk']!r}")
 
 

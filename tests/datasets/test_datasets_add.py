@@ -13,7 +13,7 @@ from test_datasets_unposed import photographs
 
 from bench.cli.app import main
 from bench.scene import SceneError
-from bench.stated_prior import WALKS, prior_of, span
+from bench.stated_prior import WALKS, inline, prior_of, span
 from bench.task import PosePrior
 from datasets.add import Told, add, contact_sheet, set_prior
 from datasets.card import card_for
@@ -158,6 +158,32 @@ def test_a_card_states_a_family_or_gives_a_prior_of_the_scenes_own_frame(transfo
     digests = {open_folder(folder).digest(40)}
     (folder / "unposed.toml").write_text(f"[prior]\nelevation = [{elevation[0]}, {elevation[1]}]\nnear = 1.5\n")
     assert open_folder(folder).digest(40) not in digests
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_lengths_of_a_stated_family_follow_from_the_radius_that_a_card_gives(transforms_folder, walk):
+    folder = transforms_folder()
+    (folder / "unposed.toml").write_text(f'prior = {{walk = "{walk}", radius = [8.5, 11.5]}}\n')
+    prior = card_for("scene", folder).prior
+    assert prior.near == 4.25 and prior.far == 17.25
+    assert prior.look_at_std == pytest.approx(10 * {"orbit": 0.03, "forward": 0.05}.get(walk, 0))
+    assert prior == prior_of(walk, distance="8.5..11.5")
+    (folder / "unposed.toml").write_text(f'prior = {{walk = "{walk}", radius = [8.5, 11.5], near = 2, far = 20}}\n')
+    assert (card_for("scene", folder).prior.near, card_for("scene", folder).prior.far) == (2, 20)
+
+
+def test_a_line_that_is_told_to_be_pasted_says_the_prior_that_it_was_made_of(transforms_folder):
+    folder, prior = transforms_folder(), prior_of("orbit", distance="9..12")
+    (folder / "unposed.toml").write_text(inline(prior) + "\n")
+    assert card_for("scene", folder).prior == prior
+
+
+@pytest.mark.parametrize("radius", ["[1]", "3", '"far"', "[2, 1]", "[0, 1]"])
+def test_a_radius_that_is_none_is_refused(transforms_folder, radius):
+    folder = transforms_folder()
+    (folder / "unposed.toml").write_text(f'prior = {{walk = "orbit", radius = {radius}}}\n')
+    with pytest.raises(SceneError, match="unposed.toml: prior"):
+        card_for("scene", folder)
 
 
 def test_a_family_that_nobody_knows_is_refused(transforms_folder):
