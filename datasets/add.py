@@ -11,9 +11,10 @@ from bench.files import replacing
 from bench.scene import SceneError
 from bench.stated_prior import StatedPrior, table
 from datasets.background import Colour
-from datasets.card import OWN_CARD
+from datasets.card import OWN_CARD, card_for, named_by_card
 from datasets.folder import UNCALIBRATED, FolderScene, open_folder
 from datasets.images.decode import opened
+from datasets.loaders import photographs
 from datasets.loaders.recording import Frame
 from datasets.video import extract, is_video
 
@@ -52,10 +53,21 @@ def add(path: Path, told: Told, *, frames: int) -> FolderScene:
     card = folder / OWN_CARD
     if card.exists():
         raise SceneError(f"{card}: is there already; edit it, or delete it to begin anew")
-    source = open_folder(folder)
+    source = _source(folder)
     with replacing(card) as draft:
         draft.write_text(text(source, told), encoding="utf-8")
     return open_folder(folder)
+
+
+def _source(folder: Path) -> FolderScene:
+    """As its layout has it; of photographs beside cameras that no loader can read, the photographs alone."""
+    try:
+        return open_folder(folder)
+    except SceneError:
+        if len(photographs.photographs_in(folder)) < photographs.FEWEST or not photographs.cameras_beside(folder):
+            raise
+        name = named_by_card(folder)
+        return FolderScene(name=name, folder=folder, card=card_for(name, folder), layout=photographs.LAYOUT)
 
 
 def text(source: FolderScene, told: Told) -> str:
@@ -65,6 +77,7 @@ def text(source: FolderScene, told: Told) -> str:
     lines = [
         f"# {source.name}: made by `unposed data add`. All of it may be edited or deleted; delete the file to undo it.",
         *(f"# {note}" for note in source.notes if note != UNCALIBRATED or told.focal is None),
+        *_unread(source),
         f'summary = "{count} {"photographs" if source.reference == "none" else "views"}"',
         f'loader = "{source.layout.name}"',
         _line("split", told.split, 8, "hold out the first of every so many, to be judged by"),
@@ -79,6 +92,11 @@ def text(source: FolderScene, told: Told) -> str:
         lines.append("# [prior]: where the cameras may have been, for methods that want to know (gnerf);")
         lines.append(f"# `unposed data prior {source.folder} --orbit` writes it")
     return "\n".join(lines) + "\n"
+
+
+def _unread(source: FolderScene) -> list[str]:
+    beside = photographs.cameras_beside(source.folder) if source.layout.name == photographs.NAME else None
+    return [f"# {beside} lies beside the photographs and is not read: no loader knows cameras there"] if beside else []
 
 
 def _line(key: str, value: object, example: object, said: str) -> str:

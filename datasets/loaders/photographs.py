@@ -55,8 +55,13 @@ def objection(folder: Path) -> str | None:
         return f"{count or 'no'} photographs in it, and {FEWEST} are the fewest" if count else "no photographs in it"
     if (folder / "unposed.toml").is_file():
         return None
-    seen = next((path.name for glob in _CAMERAS for path in sorted(folder.glob(glob))), None)
+    seen = cameras_beside(folder)
     return seen and f"{seen} beside the photographs: `unposed data add` makes a scene of the photographs alone"
+
+
+def cameras_beside(folder: Path) -> str | None:
+    """The name of a file or folder there that looks as though it held cameras, by some layout or other."""
+    return next((path.name for glob in _CAMERAS for path in sorted(folder.glob(glob))), None)
 
 
 def read(folder: Path) -> Recording:

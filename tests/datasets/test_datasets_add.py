@@ -47,6 +47,23 @@ def test_what_is_written_without_a_word_changes_nothing(tmp_path):
     assert all((added.capture.images[view] == image).all() for view, image in bare.capture.images.items())
 
 
+@pytest.mark.parametrize("beside", ["sparse", "transforms_old.json"])
+def test_photographs_beside_cameras_that_nobody_can_read_become_a_scene_as_the_refusal_says(tmp_path, beside):
+    folder = photographs(tmp_path / "vase")
+    (folder / beside).mkdir()
+    with pytest.raises(SceneError, match="`unposed data add` makes a scene of the photographs alone"):
+        open_folder(folder)
+    source = add(folder, Told(), frames=60)
+    assert source.layout.name == "photographs" and source.reference == "none"
+    assert len(source.recording.frames) == 9
+    assert f"# {beside} lies beside the photographs" in (folder / "unposed.toml").read_text()
+
+
+def test_cameras_that_can_be_read_are_not_passed_over(transforms_folder):
+    source = add(transforms_folder(), Told(), frames=60)
+    assert source.layout.name == "transforms" and "is not read" not in (source.folder / "unposed.toml").read_text()
+
+
 def test_a_card_is_not_written_over(tmp_path):
     folder = photographs(tmp_path / "vase")
     add(folder, Told(), frames=60)
@@ -182,7 +199,7 @@ def test_a_line_that_is_told_to_be_pasted_says_the_prior_that_it_was_made_of(tra
 def test_a_radius_that_is_none_is_refused(transforms_folder, radius):
     folder = transforms_folder()
     (folder / "unposed.toml").write_text(f'prior = {{walk = "orbit", radius = {radius}}}\n')
-    with pytest.raises(SceneError, match="unposed.toml: prior"):
+    with pytest.raises(SceneError, match=r"unposed\.toml: prior"):
         card_for("scene", folder)
 
 
