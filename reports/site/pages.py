@@ -68,6 +68,7 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     yield render(
         "index",
         glances=glances,
+        references={shown["question"].reference for shown in glances},
         tiers=list(dict.fromkeys(facts["given"].values())),
         measures=heat.MEASURES,
         kinds=figures.robustness(facts["curves"]),

@@ -42,6 +42,26 @@ def test_answers_without_a_truth_are_held_against_each_other(tmp_path):
     assert "colmap_nerf and nerfmm: 2 of 3 answers have the same cameras" in found.finding
 
 
+def test_where_nobody_knows_the_cameras_the_overview_shows_no_truth_and_the_numbers_that_there_are(tmp_path):
+    site = build(suite_of(tmp_path / "own"))
+    overview, cell = site.read_text(), next((site.parent / "cells").glob("*.html")).read_text()
+    assert "20.60 dB refined · 20.30 dB half" in overview  # of write_cell's psnr=20
+    assert "optimised on the held-out image itself" in overview
+    for text in (overview, cell):
+        drawn = text.partition('<figure class="orbit')[2].partition("</figure>")[0]
+        assert "30 training cameras in three dimensions: estimates of" in drawn
+        assert 'value="estimate"' in drawn
+        for untrue in ("grey", "Grey", 'value="truth"', 'value="errors"'):
+            assert untrue not in drawn
+    pictures = overview.partition('id="pictures"')[2].partition("</section>")[0]
+    assert "true held-out camera" not in pictures and "rotation error" not in pictures
+    write_cell(tmp_path / "known", done("vase", "clean", "nerfmm", 0, rotation=1, psnr=20))
+    overview = build(tmp_path / "known").read_text()
+    assert "1.00° · 20.00 dB<" in overview and "Rendered at the true held-out camera" in overview
+    assert 'value="truth"' in overview and "Grey: the true cameras." in overview
+    assert "Where nobody knows the cameras" not in overview
+
+
 def test_pages_and_markdown_show_it_and_scenes_with_a_truth_have_none(tmp_path):
     suite = suite_of(tmp_path / "own")
     page = build(suite)

@@ -26,7 +26,8 @@ for (const figure of document.querySelectorAll("figure.orbit")) {
     return { at: toGround(place), corners: [corner(-1, -1), corner(1, -1), corner(1, 1), corner(-1, 1)] };
   };
   const truth = data.truth.map((each) => frustum(each, SIZE)), estimate = data.estimate.map((each) => frustum(each, 0.65 * SIZE)), heldout = data.heldout.map((each) => frustum(each, SIZE));
-  const floor = Math.min(0, ...truth.filter(Boolean).map((each) => each.at[2])) - 0.05;
+  const rig = truth.some(Boolean) ? truth : estimate;  // nobody may know the truth
+  const floor = Math.min(0, ...rig.filter(Boolean).map((each) => each.at[2])) - 0.05;
 
   const START = { turn: 0.9, lift: 0.45, zoom: 1.08 };
   let { turn, lift, zoom } = START, hovered = -1, waiting = false;
@@ -102,7 +103,8 @@ for (const figure of document.querySelectorAll("figure.orbit")) {
     if (k < 0) return "";
     if (!estimate[k]) return `${data.views[k]}: not registered`;
     const said = [[data.rotation[k], "rotation off by", "deg"], [data.translation[k], "centre off by", "scene units"]];
-    return `${data.views[k]}: ${said.filter(([v]) => v !== null).map(([v, what, unit]) => `${what} ${v} ${unit}`).join(", ")}`;
+    const known = said.filter(([v]) => v !== null).map(([v, what, unit]) => `${what} ${v} ${unit}`).join(", ");
+    return known ? `${data.views[k]}: ${known}` : data.views[k];
   };
   const hover = (x, y) => {
     let best = -1, least = 14;
