@@ -10,6 +10,7 @@ from bench.matrix.again import plan_again
 from bench.matrix.fingerprint_diff import changes, completed
 from bench.matrix.plan import Plan
 from bench.record import OUTCOMES, Result
+from bench.runner.display import span
 from bench.runner.progress import counted
 from bench.runner.run import Runner
 from bench.runner.settings import Settings
@@ -38,14 +39,17 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
 
 
 def summary(rows: Sequence[Prospect], settings: Settings) -> str:
-    """`12 cells, 5 to run, about 7 min of fitting on 2 threads and 1 of unknown length`."""
+    """`12 cells, 5 to run, of them 1 of unknown length, the others about 7 min of fitting on 2 threads`."""
     work = [row for row in rows if row.state == "run"]
     total = sum(row.seconds or 0.0 for row in work)
     unknown = sum(row.seconds is None for row in work)
-    minutes = f"{total / settings.workers / 60:.0f} min of fitting on {counted(settings.threads, 'thread')}"
-    guess = f", about {minutes}" if total else ""
-    guess += f" and {unknown} of unknown length" if unknown else ""
-    return f"{counted(len(rows), 'cell')}, {len(work)} to run{guess}"
+    parts = [counted(len(rows), "cell"), f"{len(work)} to run"]
+    if unknown:
+        parts.append(f"of them {unknown} of unknown length")
+    if total:
+        length = f"about {span(total / settings.workers)} of fitting on {counted(settings.threads, 'thread')}"
+        parts.append(f"the others {length}" if unknown else length)
+    return ", ".join(parts)
 
 
 def explain(
