@@ -37,8 +37,10 @@ def render(
     from bench.record import find_fitted_cell
     from bench.runner.executors.local import LocalExecutor
     from bench.runner.provenance import cpu_count
+    from bench.runner.refusals import check_device
     from bench.view import camera_path
 
+    check_device(device)
     folder = find_fitted_cell(suite.folder, cell)
     file = film or folder / f"{kind}{camera_path.default_suffix()}"
     camera_path.check_film(file)
@@ -63,8 +65,10 @@ def view(cell: str, suite: SuiteOptions, port: int, device: str) -> None:
     Cameras of truth and estimate, and the field rendered from where you stand, on 127.0.0.1 (needs viser).
     """
     from bench.record import find_cell
+    from bench.runner.refusals import check_device
     from bench.view.viewer import Viewer
 
+    check_device(device)
     shown = Viewer(find_cell(suite.folder, cell)[0], cell, port=port, device=device)
     click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):

@@ -96,7 +96,10 @@ def export(
     from bench.poses_io import FORMS
     from bench.poses_io.export import export as write
     from bench.record import cells_of, find_cell
+    from bench.runner.refusals import check_device
 
+    if mesh or points:
+        check_device(device)
     cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
     forms = list(FORMS) if form == "all" else [form]
     for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data, full_size=full_size):
