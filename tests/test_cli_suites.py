@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bench.cli import main
+from bench.cli.app import Refusals
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.record import cells_of
@@ -74,6 +75,37 @@ def test_a_device_that_is_not_here_is_refused_before_anything_starts(unposed, de
     assert text.startswith(f"unposed: --device {device}: torch ")
     assert text.count("\n") == 1
     assert not Path("s").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("verb", [["render"], ["view"], ["export", "--mesh", "--to", "out"]])
+def test_a_device_that_is_not_here_is_refused_before_a_cell_is_shown(unposed, verb):
+    code, text = unposed(*verb, "blocks/clean/scripted/seed0", "-o", "s", "--device", "cuda")
+    said = "torch sees no CUDA device here; `unposed doctor` says more, --device cpu runs without"
+    assert (code, text) == (2, f"unposed: --device cuda: {said}\n")
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "verb", "code", "text"),
+    [
+        (OSError(28, "No space left on device", "s/x"), "run", 2,
+         "s/x: No space left on device; finished cells are kept"),
+        (OSError(28, "No space left on device", "s/x"), "report", 2, "s/x: No space left on device"),
+        (KeyboardInterrupt(), "judge", 130,
+         "stopped; finished cells are kept, and the same command goes on from here"),
+        (KeyboardInterrupt(), "report", 130, "stopped"),
+    ],
+)  # fmt: skip
+def test_that_finished_cells_are_kept_is_said_by_the_verbs_that_make_them(error, verb, code, text):
+    group = Refusals()
+
+    @group.command(verb)
+    def _():
+        raise error
+
+    done = CliRunner().invoke(group, [verb])
+    assert (done.exit_code, done.output) == (code, f"unposed: {text}\n")
 
 
 @pytest.mark.parametrize("out", ["file/suite", "/proc/suite", "/sys/suite"])

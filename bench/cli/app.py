@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+SETTLING = ("run", "stress", "judge", "submit")
+"""The verbs that fit or judge cells, and go on from the finished ones when they are called again."""
+
 
 class LazyGroup(click.Group):
     """A group whose verbs are imported when they are used: `verbs` maps a name to `module:attribute`."""
@@ -43,10 +46,13 @@ class Refusals(LazyGroup):
             if os.environ.get("UNPOSED_TRACEBACK") or error.errno == errno.EPIPE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"unposed: {place}{error.strerror or error}; finished cells are kept", err=True)
+            kept = "; finished cells are kept" if ctx.invoked_subcommand in SETTLING else ""
+            click.echo(f"unposed: {place}{error.strerror or error}{kept}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
-            click.echo("unposed: stopped; finished cells are kept, and the same command goes on from here", err=True)
+            settling = ctx.invoked_subcommand in SETTLING
+            kept = "; finished cells are kept, and the same command goes on from here" if settling else ""
+            click.echo(f"unposed: stopped{kept}", err=True)
             ctx.exit(130)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -70,6 +71,6 @@ def ui(out: Path | None, port: int) -> None:
 
     click.echo("MLflow is starting, which takes some seconds", err=True)
     began = time.monotonic()
-    with pages(suite_folder(out, "quick"), port) as (address, process):
+    with suppress(KeyboardInterrupt), pages(suite_folder(out, "quick"), port) as (address, process):
         click.echo(f"{address} is up, after {time.monotonic() - began:.0f} s; Ctrl-C ends it")
         sys.exit(process.wait())
