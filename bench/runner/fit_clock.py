@@ -11,6 +11,7 @@ from bench.files import replacing
 from bench.record import read_json
 from bench.runner import worker_io
 
+CLOCK = "clock.json"
 LOGS = (worker_io.LOG, worker_io.USAGE)
 """What a fit writes as it goes on, and a cell keeps."""
 
@@ -20,14 +21,14 @@ MTIME_STEP = 0.02
 
 def spent(folder: Path) -> float:
     """Wall seconds that this fit has used so far, those before a kill included."""
-    clock = folder / "clock.json"
+    clock = folder / CLOCK
     return float(read_json(worker_io.own(clock))["seconds"]) if clock.exists() else 0.0
 
 
 def wind_back(out: Path) -> None:
     """After a run was killed: set a fit's clock and curves back to its last checkpoint. What came after it is done
     again, and nobody pays for it twice; a fit without a checkpoint begins anew."""
-    clock = out / "clock.json"
+    clock = out / CLOCK
     if (out / "outcome.json").exists() or not clock.exists():
         return
     said = read_json(worker_io.own(clock))

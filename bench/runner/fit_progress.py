@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.runner import worker_io
+from bench.runner.fit_clock import CLOCK
 from bench.runner.scratch import noted
 
 TAIL = 4096  # bytes at the end of a log
@@ -28,6 +29,7 @@ class FitProgress(NamedTuple):
     losses: Mapping[str, float] = {}  # name -> value, the first ones of the last point of its curves
     psnr: float | None = None  # dB, of the same point
     previews: Path | None = None  # folder, once there is a picture
+    spent: float | None = None  # wall seconds, those before a kill included
 
     @property
     def share(self) -> float | None:
@@ -45,6 +47,7 @@ def read_progress(cell: Path) -> FitProgress | None:
         return None
     out = scratch / "out"
     said = _object(_tail(out / worker_io.PROGRESS))
+    spent: Any = _object(_tail(out / CLOCK)).get("seconds")
     rows = [row for line in _tail(out / worker_io.LOG).splitlines() if (row := _object(line))]
     point = next((row for row in reversed(rows) if _losses(row) or "psnr" in row), {})
     counted = [row for row in rows if "step" in row][-1:]
@@ -55,6 +58,7 @@ def read_progress(cell: Path) -> FitProgress | None:
         losses=_losses(point),
         psnr=point["psnr"] if _is_number(point.get("psnr")) else None,
         previews=out / "previews" if _is_folder(out / "previews") else None,
+        spent=max(0.0, float(spent)) if _is_number(spent) else None,
     )
 
 

@@ -84,10 +84,11 @@ class Watch:
         """Seconds until a cell has its result; None where nobody knows."""
         judgement, elapsed = self.durations.judgement(work.planned), self.seconds(work)
         if work.stage == "judge":
-            return max(judgement - elapsed, 0.0) if judgement else None
+            return judgement - elapsed if elapsed < judgement else None
         seen, expected = work.progress, self.durations.fit(work.planned)
         if work.stage == "load":
             return None if expected is None else expected + judgement
+        elapsed = elapsed if seen.spent is None else seen.spent  # one that goes on after a kill has spent more
         paced = work.pace.seconds(seen.steps - seen.step) if seen.steps else None
         fit = fit_left(elapsed=elapsed, expected=expected, share=seen.share, paced=paced)
         limit = self.settings.fit_limit(work.planned.cell.effort)

@@ -167,6 +167,29 @@ def test_the_time_left_for_all_is_that_of_the_waiting_and_the_working_shared_by_
     clock.now += 1
     assert watch.left(watch.working()[0]) == 3
     assert watch.all_left() == ((3 + 14 + 14) / 2, 0)
+    clock.now += 3
+    assert watch.left(watch.working()[0]) is None  # over its time: nobody knows
+    assert watch.all_left() == ((14 + 14) / 2, 1)
+    assert displays.doing(watch, watch.working()[0]) == "judging for 4 s"
+
+
+def test_a_fit_that_goes_on_after_a_kill_has_spent_what_its_clock_says(watch, at_work):
+    watch, cells, clock = watch
+    cell, out = at_work
+    watch.settings = replace(watch.settings, suite=cell.parent)
+    folder = cell.parent / cells[1].cell.folder
+    folder.parent.mkdir(parents=True)
+    cell.rename(folder)
+    cost = {"fit_seconds": 100.0, "judge_seconds": 4.0, "threads": watch.settings.threads}
+    watch.heard(cells[0], "fit", None)
+    watch.heard(cells[0], "ended", replace(ended(1.0, cost=cost), cell=cells[0].cell))
+    watch.heard(cells[1], "fit", None)
+    clock.now += 10
+    watch.look()
+    assert watch.left(watch.working()[0]) == 90 + 4
+    write_json(out / "clock.json", {"seconds": 70.0, "before": 61.0, "sessions": 2})
+    watch.look()
+    assert watch.left(watch.working()[0]) == 30 + 4
 
 
 def test_seconds_of_other_threads_tell_nothing_of_ours(watch):
