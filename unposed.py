@@ -273,15 +273,15 @@ def run(
     lpips: str | Path | None = None,
     listen: Callable[[RecordedCell], None] | None = None,
 ) -> Suite:
-    """Fit, judge and record every cell that is not settled yet, as `unposed run` does, and return the whole suite.
+    """Fit, judge and record every cell that has no valid result yet, as `unposed run` does, and return the whole suite.
 
     Each selection is written as on the command line (`"gnerf,colmap_nerf[mapper=global]"`, `"noise@1-5"`, `"0-4"`), or
     is a sequence of its parts. `effort` is what a fit may cost, with another longest side as `"full@800"`; `views`,
     `heldout` (the first of every so many frames), `background` and `prior` are what `unposed run` has under these
     names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
     `out` is the suite's folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is
-    told of each cell as it is settled, from the thread that settled it. A cell that fails is a row of the suite, not an
-    exception.
+    told of each cell once it has its result, from the thread that ran it. A cell that fails is a row of the suite, not
+    an exception.
 
     Nothing is sent to MLflow: `unposed track --replay` does that afterwards. Raises ValueError for what it cannot read.
     """
