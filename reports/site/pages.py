@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 from bench.record import read_log
@@ -144,6 +144,8 @@ def _cell(
     entry: Entry, log: curves.Log, series: Mapping[str, curves.Points], album: Album, relatives: Relatives
 ) -> Facts:
     views = album.views[entry.page]
+    drawn = [_one(entry, name, points) for name, points in islice(series.items(), CURVES)]
+    is_shown = ["psnr" in each.title or "loss" in each.title for each in drawn]
     return {
         "entry": entry,
         "detail": details.detail(entry, log),
@@ -153,7 +155,8 @@ def _cell(
         "previews": album.previews[entry.page],
         "films": album.films[entry.page],
         "orbit": orbit(entry),
-        "charts": [_one(entry, name, points) for name, points in islice(series.items(), CURVES)],
+        "charts": list(compress(drawn, is_shown)),
+        "internals": [each for each, shown in zip(drawn, is_shown, strict=True) if not shown],
         "more_charts": len(series) - CURVES,
         "relatives": relatives.of(entry),
     }

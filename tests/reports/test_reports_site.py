@@ -377,6 +377,32 @@ def test_nothing_is_offered_that_would_change_nothing(tmp_path):
     assert not any(attrs.get("name") in ("stat", "tier") for _, attrs in page.tags)  # one seed, one kind of gift
     assert not any("heat" in str(attrs.get("class")) for tag, attrs in page.tags if tag == "table")
     assert "Robustness" not in page.said
+    cells = Page((tmp_path / "s" / "report" / "cells.html").read_text())
+    assert "select" not in [tag for tag, _ in cells.tags]  # one value of each
+
+
+def test_the_filters_of_the_cells_are_those_that_have_a_choice(tmp_path):
+    flagged = replace(done("blocks", "clean", "m", 0, rotation=1, psnr=30), flags=("in doubt",))
+    for result in (flagged, done("blocks", "clean", "n", 0, rotation=1, psnr=30)):
+        write_cell(tmp_path / "s", result)
+    build(tmp_path / "s")
+    page = Page((tmp_path / "s" / "report" / "cells.html").read_text())
+    assert [attrs["name"] for tag, attrs in page.tags if tag == "select"] == ["status", "method"]
+    values = [attrs["value"] for tag, attrs in page.tags if tag == "option"]
+    assert values == ["", "flagged", "solved", "", "m", "n"]
+
+
+def test_internals_of_a_method_are_shown_where_it_logged_some(tmp_path):
+    log = write_cell(tmp_path / "s", done("blocks", "clean", "m", 0, rotation=1, psnr=30)) / "log.jsonl"
+    (cell,) = (build(tmp_path / "s").parent / "cells").glob("*.html")
+    assert "Internals" not in cell.read_text()  # PSNR and loss, which stand above
+    rows = [json.dumps({"step": k, "seconds": k, "loss": 1 / (1 + k), "sharpness": k * k}) for k in range(9)]
+    log.write_text("\n".join(rows) + "\n")
+    build(tmp_path / "s")
+    text = cell.read_text()
+    above, _, internals = text.partition("Internals of the method")
+    assert "<b>sharpness</b>" in internals and "<b>sharpness</b>" not in above
+    assert "<b>loss</b>" in above and "<b>loss</b>" not in internals
 
 
 def test_a_smoke_row_says_that_it_only_shows_that_a_method_runs(tmp_path, site):
