@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from scripted_cells import execute, make_plan
+from scripted_cells import make_plan
 
 from bench.cli.app import main
 from bench.record import read_log, read_suite
-from bench.runner.provenance import cpu_count
 from bench.runner.settings import Settings
 from bench.runner.shards import Shard, claimed, sbatch, without
 from bench.runner.time_left import Durations, longest_first
@@ -118,8 +117,8 @@ def test_the_sbatch_line_says_the_same_command():
 
 def test_cells_side_by_side_are_begun_with_the_longest(tmp_path):
     plan = make_plan("answer", "partial", "steps")
-    execute(tmp_path, make_plan("answer", "steps", seeds="9"))
-    durations = Durations(Settings(suite=tmp_path, threads_asked=cpu_count()))
+    durations = Durations(Settings(suite=tmp_path))
+    durations.fits += [("scripted[behaviour=steps]", "smoke", 0.8), ("scripted[behaviour=answer]", "smoke", 0.2)]
     by_length = [planned.cell.method for planned in longest_first(plan.cells, durations)]
     assert by_length == [
         "scripted[behaviour=partial]",
