@@ -44,9 +44,8 @@ class ConstantField:
     def render(self, poses: Pose, camera: Camera) -> Rendering:
         size = (len(poses), camera.height + self.wrong, camera.width)
         rgb = np.broadcast_to(self.colour.astype(np.float32), (*size, len(self.colour)))
-        return Rendering(
-            rgb=rgb, depth=np.ones(size, np.float32) if self.deep else None, opacity=np.ones(size, np.float32)
-        )
+        ones = np.ones(size, np.float32)
+        return Rendering(rgb=rgb, depth=ones if self.deep else None, opacity=ones)
 
 
 class BadlyRegistering(ConstantField):
@@ -113,8 +112,9 @@ class Scripted:
                 self._steps(job, 0.5)
         time.sleep(self.config.seconds)
         job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
-        kind = BadlyRegistering if self.config.behaviour == "badly_registered" else ConstantField
-        return Fit(poses=poses, field=kind(mean), notes={"behaviour": self.config.behaviour})
+        if self.config.behaviour == "badly_registered":
+            return Fit(poses=poses, field=BadlyRegistering(mean))
+        return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
 
     def _fork(self) -> None:
         """Three children that have 400 MB in common with their parent, and nothing else."""

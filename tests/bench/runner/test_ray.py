@@ -49,7 +49,7 @@ def test_a_matrix_on_a_cluster_gives_the_table_of_this_machine(cluster, tmp_path
 
 
 def test_what_no_node_could_grant_is_refused_at_once(cluster):
-    with pytest.raises(ValueError, match=r"no node could ever grant a fit 64 CPU; the cluster has [^;]*; 1 CPU"):
+    with pytest.raises(ValueError, match=r"no node could ever grant a fit 64 CPU; the cluster has .*1 CPU"):
         RayExecutor(Share(threads=64), address=cluster.address)
     with pytest.raises(ValueError, match=r"1 CPU, 1 GPU"):
         RayExecutor(Share(threads=1, gpus=1), address=cluster.address)

@@ -273,7 +273,7 @@ def test_a_cell_skipped_for_what_loading_showed_stays_skipped_unread(tmp_path, m
 
 
 def test_the_threads_of_a_fit_stand_beside_its_seconds_whoever_judges_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.runner.run.cpu_count", lambda: 3)
+    monkeypatch.setattr("bench.runner.settings.cpu_count", lambda: 3)
     made = make_plan("answer")
     (first,), *_ = execute(tmp_path, made)
     assert first.cost["threads"] == 3
@@ -282,7 +282,7 @@ def test_the_threads_of_a_fit_stand_beside_its_seconds_whoever_judges_it(tmp_pat
     del outcome["threads"]  # which earlier versions left in the request alone
     (folder / "fit" / "outcome.json").write_text(json.dumps(outcome))
     (folder / "result.json").unlink()
-    monkeypatch.setattr("bench.runner.run.cpu_count", lambda: 1)
+    monkeypatch.setattr("bench.runner.settings.cpu_count", lambda: 1)
     (again,), fitted, _ = execute(tmp_path, made)
     assert fitted == []
     assert (again.cost["threads"], again.provenance["threads"]) == (3, 1)
