@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -226,7 +227,7 @@ def cells_of(suite: Path) -> list[tuple[Path, Result]]:
     """As `read_suite`, for those who need some. Raises ValueError where there are none."""
     found = read_suite(suite) if suite.is_dir() else []
     if not found:
-        raise ValueError(f"{suite} holds no results yet: `unposed run --out {suite}` makes some")
+        raise ValueError(f"{suite} holds no results yet: `unposed run --out {shlex.quote(str(suite))}` makes some")
     return found
 
 
@@ -235,7 +236,7 @@ def find_cell(suite: Path, cell: str) -> tuple[Path, Result]:
     for folder, result in cells_of(suite):
         if result.cell.id == cell:
             return folder, result
-    raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {suite}` lists them")
+    raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {shlex.quote(str(suite))}` lists them")
 
 
 def find_fitted_cell(suite: Path, cell: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -90,7 +91,7 @@ def text(source: FolderScene, told: Told) -> str:
         lines.append(table(told.prior))
     else:
         lines.append("# [prior]: where the cameras may have been, for methods that want to know (gnerf);")
-        lines.append(f"# `unposed data prior {source.folder} --orbit` writes it")
+        lines.append(f"# `unposed data prior {shlex.quote(str(source.folder))} --orbit` writes it")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -103,10 +104,10 @@ class FolderScene:
     @property
     def remedies(self) -> Mapping[Input, str]:
         """How a person gives what the scene cannot, by input."""
-        card = self.folder / OWN_CARD
+        card, folder = self.folder / OWN_CARD, shlex.quote(str(self.folder))
         return {
             "prior": f"say how it was taken: --prior orbit (or {', '.join(WALKS[1:])}) for this run, `unposed data "
-            f"prior {self.folder} --orbit` for all, or paste into {card}: {inline(prior_of('orbit'))}",
+            f"prior {folder} --orbit` for all, or paste into {card}: {inline(prior_of('orbit'))}",
             "camera": f"say `focal = 26` (mm, in terms of 35 mm film) in {card}",
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scene import SceneError
+from datasets.loaders.photographs import FEWEST
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,7 +28,8 @@ def is_video(path: Path) -> bool:
 
 
 def extract(video: Path, folder: Path, count: int) -> list[Path]:
-    """Write `count` frames of a video as `folder/0001.jpg`, ..., turned upright, and return them. Raises SceneError."""
+    """Write `count` frames of a video as `folder/0001.jpg`, ..., turned upright, and return them: all or, where it has
+    fewer than `FEWEST`, none. Raises SceneError."""
     motion, sharpness = [], []
     earlier: NDArray[np.float32] | None = None
     for _, frame in _frames(video):
@@ -39,14 +42,22 @@ def extract(video: Path, folder: Path, count: int) -> list[Path]:
     if not motion:
         raise SceneError(f"{video}: no frame of it can be decoded; export it again")
     chosen = choose(motion, sharpness, count)
-    folder.mkdir(parents=True)
-    written = []
-    wanted = set(chosen)
-    for k, frame in _frames(video):
-        if k in wanted:
-            written.append(folder / f"{len(written) + 1:04d}.jpg")
-            _picture(frame).save(written[-1], quality=QUALITY)
-    return written
+    if len(chosen) < FEWEST:
+        raise SceneError(
+            f"{video}: of its {len(motion)} frames {len(chosen)} would be taken, and {FEWEST} photographs are the "
+            "fewest of a scene; film for longer, or while you walk"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        draft = Path(name) / "frames"
+        draft.mkdir()
+        written, wanted = [], set(chosen)
+        for k, frame in _frames(video):
+            if k in wanted:
+                written.append(f"{len(written) + 1:04d}.jpg")
+                _picture(frame).save(draft / written[-1], quality=QUALITY)
+        draft.rename(folder)
+    return [folder / each for each in written]
 
 
 def choose(motion: Sequence[float], sharpness: Sequence[float], count: int) -> list[int]:

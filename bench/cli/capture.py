@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def add(
         click.echo(f"{source.name}: {note}")
     click.echo(f"card: {source.folder / 'unposed.toml'} (edit it; delete it to undo)")
     click.echo(f"contact sheet: {picture}")
-    click.echo(f"\nnext: unposed run -s {source.folder} -m {_first(source.inputs)} --effort quick")
+    click.echo(f"\nnext: unposed run -s {shlex.quote(str(source.folder))} -m {_first(source.inputs)} --effort quick")
 
 
 def _first(inputs: frozenset[str]) -> str:
@@ -134,4 +135,4 @@ def fetch(name: str, data: Path, yes: bool) -> None:
     with Progress(transient=True) as shown:
         task = shown.add_task(name, total=None)
         obtain(card.download, data, lambda have, whole: shown.update(task, completed=have, total=whole))
-    click.echo(f"it is in {data}; look at it: unposed data verify {name} --data {data}")
+    click.echo(f"it is in {data}; look at it: unposed data verify {name} --data {shlex.quote(str(data))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -153,7 +154,9 @@ def watched(
     with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)
     *methods, total = closing(results)
-    then = f"unposed collect -o {settings.suite}" if settings.shard else f"{settings.suite}/results.csv"
+    then = (
+        f"unposed collect -o {shlex.quote(str(settings.suite))}" if settings.shard else f"{settings.suite}/results.csv"
+    )
     for line in ("", *methods, f"{total}; {then}"):
         console.print(line, soft_wrap=True, markup=False)
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -66,14 +67,14 @@ def hand_out(
         "prior": asdict(capture.prior) if capture.prior else None,
         "background": capture.background,
     })  # fmt: skip
-    degraded = "" if spoilt.is_identity else f" -d {spoilt.label}"
+    degraded = "" if spoilt.is_identity else f" -d {shlex.quote(spoilt.label)}"
     degraded += f" --seeds {seed}" if seed else ""
     height, width = capture.shape[:2]
     (draft / "README.txt").write_text(README.format(
         title=f"{source.name}, {spoilt.label}, {effort}: what every method of Unposed is shown.",
         images=IMAGES, count=len(capture.images), width=width, height=height, capture="capture.json",
         prior=", and the family of viewpoints that the photographs come from" if capture.prior else "",
-        command=f"unposed submit -s {scene}{degraded} --effort {effort} --name NAME",
+        command=f"unposed submit -s {shlex.quote(scene)}{degraded} --effort {effort} --name NAME",
         forms="\n".join(f"    {form.name:<11} {form.summary}" for form in FORMS.values()),
     ))  # fmt: skip
     put_in_place(draft, to)

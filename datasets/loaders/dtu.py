@@ -79,4 +79,5 @@ def _cropped(camera: Camera, width: int, height: int) -> Camera:
     return Camera(width=width, height=height, fx=camera.fx * scale, fy=camera.fy * scale, cx=cx, cy=cy)
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="measured", objection=objection, read=read)
+# reference: converters write these files from COLMAP's cameras too
+LAYOUT = Layout(name=NAME, version=1, reference="unknown", objection=objection, read=read)

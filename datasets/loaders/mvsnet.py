@@ -113,4 +113,5 @@ def _optics(K: Array, size: tuple[int, int], path: Path) -> Optics:
     return Optics(camera=Camera(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy))
 
 
-LAYOUT = Layout(name=NAME, version=2, reference="measured", objection=objection, read=read)
+# reference: converters write these files from COLMAP's cameras too
+LAYOUT = Layout(name=NAME, version=2, reference="unknown", objection=objection, read=read)

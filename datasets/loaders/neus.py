@@ -108,4 +108,5 @@ def _optics(values: tuple[float, float, float, float], size: tuple[int, int], fr
     return Optics(camera=Camera(width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy))
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="measured", objection=objection, read=read)
+# reference: converters write these files from COLMAP's cameras too
+LAYOUT = Layout(name=NAME, version=1, reference="unknown", objection=objection, read=read)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,17 @@ def test_the_command_says_what_it_assumed_and_what_to_run(tmp_path, monkeypatch)
     assert "nearest" not in said("data", "prior", "vase", "--ring", "--print")
 
 
+def test_commands_that_are_printed_can_be_pasted_whatever_the_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = photographs(tmp_path / "my vase (1)")
+    text = said("data", "add", folder.name, "--focal", "26")
+    assert shlex.split(text[text.index("next: ") :])[:5] == ["next:", "unposed", "run", "-s", folder.name]
+    command = re.search(r"`(unposed data prior .*)` writes it", (folder / "unposed.toml").read_text())
+    assert command and shlex.split(command[1]) == ["unposed", "data", "prior", folder.name, "--orbit"]
+    remedy = re.search(r"`(unposed data prior .*)` for all", open_folder(folder).remedies["prior"])
+    assert remedy and shlex.split(remedy[1]) == ["unposed", "data", "prior", str(folder), "--orbit"]
+
+
 def test_the_contact_sheet_frames_the_held_out_photographs(tmp_path):
     sheet = np.asarray(contact_sheet(open_folder(photographs(tmp_path / "vase", size=(160, 120)))))
     assert (sheet[24, 10:150] == (213, 94, 0)).all()  # the first one's upper edge
@@ -130,18 +143,31 @@ def test_frames_are_spread_evenly_over_the_motion_and_are_the_sharpest_near():
     assert choose([0.0] * 10, [1.0] * 10, 5) == [0, 2, 4, 6, 8]
 
 
-def test_a_video_becomes_photographs(tmp_path):
+def filmed(path: Path, frames: int) -> Path:
+    """A camera that moves along a wall of noise."""
     av = pytest.importorskip("av", reason="reading a video needs the extra `video`")
     rng = np.random.default_rng(0)
     wall = rng.integers(0, 256, (96, 400, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-    with av.open(str(tmp_path / "walk.mp4"), "w") as container:
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 320, 240, "yuv420p", 8_000_000
-        for k in range(40):
+        for k in range(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(wall[:240, 8 * k : 8 * k + 320]), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    source = add(tmp_path / "walk.mp4", Told(), frames=10)
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_video_of_too_few_frames_leaves_nothing_behind(tmp_path, frames):
+    video = filmed(tmp_path / "blink.mp4", frames)
+    with pytest.raises(SceneError, match=f"of its {frames} frames {frames} would be taken, and 5 photographs"):
+        add(video, Told(), frames=60)
+    assert list(tmp_path.iterdir()) == [video]
+
+
+def test_a_video_becomes_photographs(tmp_path):
+    source = add(filmed(tmp_path / "walk.mp4", 40), Told(), frames=10)
     assert source.folder == tmp_path / "walk" and len(source.recording.frames) == 10
     assert source.load(64).capture.shape == (48, 64, 3)
     with pytest.raises(SceneError, match="is there already"):

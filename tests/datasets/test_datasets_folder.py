@@ -52,6 +52,7 @@ def test_real_scenes_are_found_with_their_cards(data_root):
     )
     assert [source.missing for source in (chair, fox, dtu)] == [None] * 3
     assert [source.reference for source in (chair, fox, dtu)] == ["exact", "colmap", "measured"]
+    assert found["dtu/scan24_monosdf"].reference == found["middlebury/templeRing"].reference == "measured"
     assert found["nerf_llff_data/fern"].reference == "colmap" and found["nerf_llff_data/trex"].missing
     assert chair.inputs == {"camera", "prior", "masks"}
     assert fox.inputs == {"camera"} and dtu.inputs == {"camera", "prior"}

@@ -28,7 +28,7 @@ FOX = Distortion(k1=0.0578421, k2=-0.0805099, p1=-0.000980296, p2=0.00015575)
         ("blender_folder", [6, 7, 8], "exact"),
         ("transforms_folder", [0, 8], "unknown"),
         ("llff_folder", [0, 8], "colmap"),
-        ("dtu_folder", [0, 8], "measured"),
+        ("dtu_folder", [0, 8], "unknown"),
         ("middlebury_folder", [0, 8], "measured"),
     ],
 )

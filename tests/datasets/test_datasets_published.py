@@ -106,7 +106,7 @@ def test_dtus_training_set_shares_its_cameras_among_scans(tmp_path):
     home.mkdir(parents=True)
     for k, pose in enumerate(POSES):
         (home / f"{k:08d}_cam.txt").write_text(cam(pose, 0.25))
-    is_read(folder, "mvsnet")
+    assert is_read(folder, "mvsnet").reference == "unknown"
     with pytest.raises(SceneError, match="holds many scans: name one, as Rectified/scan24_train"):
         open_folder(tmp_path)
 

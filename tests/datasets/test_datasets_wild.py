@@ -284,6 +284,14 @@ def test_neus_is_read_in_the_frame_of_its_unit_sphere_with_its_masks(tmp_path):
     assert scene.capture.masks is not None and all((mask == 255).all() for mask in scene.capture.masks.values())
 
 
+def test_who_measured_the_poses_of_neus_files_is_for_a_card_to_say(tmp_path):
+    """Anybody's COLMAP cameras come as `cameras_sphere.npz` too: by its preprocessing of custom data."""
+    folder = neus_folder(tmp_path / "neus")
+    assert open_folder(folder).reference == "unknown"
+    (folder / "unposed.toml").write_text('reference = "measured"\n')
+    assert open_folder(folder).reference == "measured"
+
+
 def test_neus_without_a_mask_for_each_image_is_refused(tmp_path):
     folder = neus_folder(tmp_path / "neus")
     (folder / "mask" / "004.png").unlink()

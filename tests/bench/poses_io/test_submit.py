@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -265,6 +266,18 @@ def test_poses_in_another_convention_are_judged_as_they_stand_and_the_mistake_is
     assert result.metrics["pose/rotation_deg_median"] > 150
     assert "OpenGL axes" in str(result.notes["mistaken"])
     assert any("OpenGL axes" in line for line in remarks(made, suite, [result]))
+
+
+def test_the_command_in_a_handed_out_folder_can_be_pasted_whatever_the_scene_is_called(tmp_path):
+    folder, to = tmp_path / "my vase (1)", tmp_path / "out"
+    folder.mkdir()
+    for k in range(6):
+        Image.fromarray(np.full((30, 40, 3), 20 * k, np.uint8)).save(folder / f"{k}.png")
+    hand_out(str(folder), to, degradation="clean", effort="smoke", roots=())
+    command, *_ = [
+        line for line in (to / "README.txt").read_text().splitlines() if line.strip().startswith("unposed submit -s")
+    ]
+    assert shlex.split(command)[:4] == ["unposed", "submit", "-s", str(folder)]
 
 
 def test_a_handed_out_folder_holds_what_methods_are_shown_and_no_truth(tmp_path, truth):
