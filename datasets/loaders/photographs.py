@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bench.scene import SceneError
@@ -30,10 +31,14 @@ _CAMERAS = (
 """What the layouts with cameras leave in a folder."""
 
 
+_Kind = tuple[float, float | None]
+"""Aspect, and focal length in longest sides."""
+
+
 class _Lens(NamedTuple):
     shape: tuple[int, int]  # px
     focal: float | None  # px
-    kind: tuple[float, float | None]  # aspect, and focal length in longest sides: what photographs of one camera share
+    kind: _Kind  # what photographs of one camera share
 
 
 def photographs_in(folder: Path) -> list[Path]:
@@ -72,9 +77,9 @@ def read(folder: Path) -> Recording:
     """
     paths = photographs_in(folder)
     lenses = [_lens(path) for path in paths]
-    kind, count = Counter(_nearly(lens.kind) for lens in lenses).most_common(1)[0]
-    kept = [(path, lens) for path, lens in zip(paths, lenses, strict=True) if _nearly(lens.kind) == kind]
-    if count < FEWEST:
+    kind = _commonest([lens.kind for lens in lenses])
+    kept = [(path, lens) for path, lens in zip(paths, lenses, strict=True) if _alike(lens.kind, kind)]
+    if len(kept) < FEWEST:
         raise SceneError(
             f"{folder}: no {FEWEST} of its {len(paths)} photographs share their shape and focal length; "
             "keep those of one camera, all held the same way"
@@ -102,10 +107,20 @@ def _lens(path: Path) -> _Lens:
     return _Lens((width, height), focal, (width / height, None if focal is None else focal / longest))
 
 
-def _nearly(kind: tuple[float, float | None]) -> tuple[int, int | None]:
-    """The same for what differs by rounding and autofocus alone."""
-    aspect, focal = kind
-    return round(aspect / ONE_CAMERA / 2), None if focal is None else round(focal / ONE_CAMERA / 4)
+def _commonest(kinds: Sequence[_Kind]) -> _Kind:
+    """The median of the largest group that is alike."""
+    counts = Counter(kinds)
+    most = max(counts, key=lambda one: sum(count for other, count in counts.items() if _alike(one, other)))
+    group = [kind for kind in kinds if _alike(kind, most)]
+    focals = [focal for _, focal in group if focal is not None]
+    return median(aspect for aspect, _ in group), median(focals) if focals else None
+
+
+def _alike(one: _Kind, other: _Kind) -> bool:
+    """Whether they differ by no more than rounding and autofocus."""
+    if abs(one[0] - other[0]) > ONE_CAMERA or (one[1] is None) != (other[1] is None):
+        return False
+    return one[1] is None or other[1] is None or abs(one[1] - other[1]) <= 2 * ONE_CAMERA
 
 
 def _optics(lens: _Lens) -> Optics:

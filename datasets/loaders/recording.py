@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,9 @@ from datasets.images.lens import Optics, refocused
 _POSED: tuple[Reference, ...] = ("exact", "measured", "colmap", "device", "unknown")
 _NAMED: Mapping[str, Reference] = {"arkit": "device", "arcore": "device", "record3d": "device", "polycam": "device",
                                   "colmap": "colmap"}  # fmt: skip
+
+_PATH = re.compile(r"^(/|~|\.\.?[/\\]|[A-Za-z]:[/\\])|^\S*[/\\]\S*$|^\S+\.[A-Za-z]\w{1,4}$")
+"""A file's or folder's name among the words of a transforms file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,7 @@ def frames_of(raw: Mapping[str, Any], path: Path, *, posed: bool = True) -> list
 
 def reference_of(raw: Mapping[str, Any], path: Path) -> Reference:
     """Where the poses of a transforms file come from: `reference` says it; ns-process-data leaves COLMAP's ids in its
-    frames, colmap2nerf a sharpness; other programs leave their names. Raises SceneError."""
+    frames, colmap2nerf a sharpness; other programs leave their names, which paths are no sign of. Raises SceneError."""
     if "reference" in raw:
         for kind in _POSED:
             if kind == raw["reference"]:
@@ -141,7 +145,7 @@ def reference_of(raw: Mapping[str, Any], path: Path) -> Reference:
     first = raw["frames"][0]
     if "colmap_im_id" in first or {"sharpness", "colmap_image_id"} & set(first):
         return "colmap"
-    words = " ".join(value for value in raw.values() if isinstance(value, str)).lower()
+    words = " ".join(value for value in raw.values() if isinstance(value, str) and not _PATH.search(value)).lower()
     for word, kind in _NAMED.items():
         if word in words:
             return kind

@@ -93,6 +93,15 @@ def test_photographs_are_turned_upright_and_those_of_another_shape_are_left_out_
     assert "1 of 10 photographs" in left_out and "square.png: 60x60 px" in left_out
 
 
+def test_photographs_that_differ_by_a_pixel_are_of_one_camera_whatever_their_shape(tmp_path):
+    for k, width in enumerate([300, 299, 301] * 3):  # 0.7475 to 0.7525
+        picture(k, (width, 400)).save(tmp_path / f"{k}.png")
+    picture(9, (310, 400)).save(tmp_path / "other.png")
+    recording = open_folder(tmp_path).recording
+    assert {frame.name for frame in recording.frames} == {f"{k}.png" for k in range(9)}
+    assert "1 of 10 photographs" in recording.notes[1]
+
+
 def test_masks_beside_photographs_are_the_objects(tmp_path):
     folder = photographs(tmp_path / "vase")
     (folder / "masks").mkdir()
@@ -156,6 +165,10 @@ def test_poses_of_some_frames_alone_are_refused(transforms_folder):
         ({"reference": "measured"}, "measured"),
         ({"info": "poses by ARKit, exported from an app"}, "device"),
         ({"applied_by": "COLMAP 3.9"}, "colmap"),
+        ({"ply_file_path": "colmap/sparse_pc.ply"}, "unknown"),
+        ({"ply_file_path": "polycam.ply"}, "unknown"),
+        ({"source": "/home/me/not by colmap/vase"}, "unknown"),
+        ({"source": r"C:\my scans\polycam"}, "unknown"),
     ],
 )
 def test_where_the_poses_come_from_is_what_the_file_says(transforms_folder, said, reference):
