@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +37,6 @@ class ConstantField:
     """The colour c, everywhere."""
 
     wrong = 0  # rows too many
-    deep = True
 
     def __init__(self, colour: np.ndarray) -> None:
         self.colour = colour
@@ -44,8 +44,12 @@ class ConstantField:
     def render(self, poses: Pose, camera: Camera) -> Rendering:
         size = (len(poses), camera.height + self.wrong, camera.width)
         rgb = np.broadcast_to(self.colour.astype(np.float32), (*size, len(self.colour)))
-        ones = np.ones(size, np.float32)
-        return Rendering(rgb=rgb, depth=ones if self.deep else None, opacity=ones)
+        return Rendering(rgb=rgb, depth=np.ones(size, np.float32), opacity=np.ones(size, np.float32))
+
+
+class Shallow(ConstantField):
+    def render(self, poses: Pose, camera: Camera) -> Rendering:
+        return replace(super().render(poses, camera), depth=None)
 
 
 class BadlyRegistering(ConstantField):
@@ -159,7 +163,7 @@ class Scripted:
             case "wrong_size":
                 ConstantField.wrong = 1
             case "no_depth":
-                ConstantField.deep = False
+                return Shallow(np.load(path))
             case "badly_registered":
                 return BadlyRegistering(np.load(path))
         return ConstantField(np.load(path)) if path.exists() else None
