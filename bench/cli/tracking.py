@@ -67,10 +67,12 @@ def ui(out: Path | None, port: int) -> None:
 
     Says when they can be opened; they end with this command.
     """
-    from bench.tracking.pages import pages
+    from bench.tracking.pages import check_store, pages
 
+    suite = suite_folder(out, "quick")
+    check_store(suite)
     click.echo("MLflow is starting, which takes some seconds", err=True)
     began = time.monotonic()
-    with suppress(KeyboardInterrupt), pages(suite_folder(out, "quick"), port) as (address, process):
+    with suppress(KeyboardInterrupt), pages(suite, port) as (address, process):
         click.echo(f"{address} is up, after {time.monotonic() - began:.0f} s; Ctrl-C ends it")
         sys.exit(process.wait())

@@ -21,14 +21,19 @@ PATIENCE = 300.0  # seconds that the pages may take to come up
 GRACE = 5.0  # and to go
 
 
+def check_store(suite: Path) -> None:
+    """Raises ValueError where a suite has no store."""
+    if not default_store(suite).is_file():
+        raise ValueError(f"{default_store(suite)}: there is no store yet; `unposed run` makes it, or `track --replay`")
+
+
 @contextlib.contextmanager
 def pages(suite: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address of a store's pages once they answer, and the process behind them, which ends with this one.
 
     Raises ValueError where there is no store, the port is taken or the server does not come up.
     """
-    if not default_store(suite).is_file():
-        raise ValueError(f"{default_store(suite)}: there is no store yet; `unposed run` makes it, or `track --replay`")
+    check_store(suite)
     _check_port(port)
     address = f"http://{HOST}:{port}"
     with tempfile.TemporaryFile() as said:
