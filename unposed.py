@@ -54,31 +54,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Camera",
-    "Cameras",
-    "Capture",
-    "Collapsed",
-    "DifferentiableField",
-    "Effort",
-    "Estimate",
-    "Field",
-    "Fit",
-    "Image",
-    "InitialPoses",
-    "Input",
-    "Job",
-    "Method",
-    "Pose",
-    "PosePrior",
-    "RecordedCell",
-    "RegisteringField",
-    "Rendering",
-    "Suite",
-    "Traits",
-    "ViewId",
-    "load",
-    "look_at",
-    "run",
+    "Camera", "Cameras", "Capture", "Collapsed", "DifferentiableField", "Effort", "Estimate", "Field", "Fit", "Image",
+    "InitialPoses", "Input", "Job", "Method", "Pose", "PosePrior", "RecordedCell", "RegisteringField", "Rendering",
+    "Suite", "Traits", "ViewId", "load", "look_at", "run",
 ]  # fmt: skip
 
 Rendered = Literal["aligned", "refined", "registered", "truth"]
@@ -123,10 +101,8 @@ class RecordedCell:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """What the fit logged: `step`, `seconds` (wall, from the start of the fit), and a column for each curve.
-
-        A curve that was not logged at a step is NaN there. Empty where the method logs nothing.
-        """
+        """What the fit logged: `step`, `seconds` (wall, from the start of the fit), and a column for each curve, NaN
+        where it was not logged at a step. Empty where the method logs nothing."""
         import pandas as pd
 
         from bench.record import read_log
@@ -152,10 +128,8 @@ class RecordedCell:
         held = read_cameras(self.folder)
         if held is None:
             raise ValueError(f"{self.id} keeps no cameras: it is {self._ending}")
-        poses = {
-            name: {ViewId(view): np.array(pose) for view, pose in held[name].items()}
-            for name in ("truth", "estimate", "heldout")
-        }
+        kinds = ("truth", "estimate", "heldout")
+        poses = {kind: {ViewId(view): np.array(pose) for view, pose in held[kind].items()} for kind in kinds}
         return Cameras(intrinsics=Camera(**held["camera"]), **poses)
 
     @property
@@ -192,9 +166,7 @@ class RecordedCell:
 
     def field(self, device: str = "cpu") -> Field:
         """The fitted field, loaded by its method; `field.render(poses, camera)` takes poses of the field's frame.
-
-        Raises ValueError where the cell has none.
-        """
+        Raises ValueError where the cell has none."""
         from bench.view.fitted_field import load_field
 
         loaded = load_field(self.folder, device)
@@ -222,10 +194,8 @@ class Suite:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """One row a cell, failures included: what it was, how it ended, every column of the protocol, and its cost.
-
-        The columns are those of `results.csv`; the report's page on the protocol says what each means, and its unit.
-        """
+        """One row a cell, failures included: what it was, how it ended, every column of the protocol, and its cost. The
+        report's page on the protocol says what each means, and its unit."""
         from bench.results_table import table
 
         return table(cell.result for cell in self.cells)
@@ -281,9 +251,8 @@ def run(
     names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
     `out` is the suite's folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is
     told of each cell once it has its result, from the thread that ran it. A cell that fails is a row of the suite, not
-    an exception.
-
-    Nothing is sent to MLflow: `unposed track --replay` does that afterwards. Raises ValueError for what it cannot read.
+    an exception. Nothing is sent to MLflow: `unposed track --replay` does that afterwards. Raises ValueError for what
+    it cannot read.
     """
     from bench.judge.lpips import backbone_below
     from bench.matrix.plan import plan
