@@ -14,8 +14,10 @@ from bench.scene import Scene
 from bench.task import Camera, Image, Pose
 from datasets.matches import match
 
-VIEWS, PAIRS = 10, 20
-"""Views looked at, neighbours as they were taken; and the pairs of them with the most matches, which are judged by."""
+STRETCHES, LONG = 4, 4
+"""Of the views, as they were taken: evenly spread, from the first to the last, and so many neighbours long."""
+
+PAIRS = 20  # of neighbours, those with the most matches, which are judged by
 
 ENOUGH = 100  # matches, to say anything
 FITS = 1.5  # px, median: poses that are right are within half a pixel as a rule
@@ -37,6 +39,7 @@ READINGS: Mapping[str, Callable[[Pose], Pose]] = {
 class Geometry:
     """What matches say of poses. Errors are median distances to epipolar lines, in px of the images looked at."""
 
+    views: tuple[int, int]  # looked at, and of how many
     matches: int
     error: float
     control: float  # of wrong poses: those of other views
@@ -47,30 +50,33 @@ class Geometry:
     @property
     def sentence(self) -> str:
         """For a person, with the control beside."""
+        looked_at = f"{self.views[0]} of {self.views[1]} views"
         if self.matches < ENOUGH:
-            return f"{self.matches} matches are too few to say whether the poses fit"
+            return f"{self.matches} matches between {looked_at} are too few to say whether the poses fit"
         said = self.verdict or ("poses fit" if self.error < FITS else "matches say nothing of the poses")
-        measured = f"median {self.error:.2g} px from the epipolar lines of {self.matches} matches"
+        measured = f"median {self.error:.2g} px from the epipolar lines of {self.matches} matches between {looked_at}"
         return f"{said}: {measured} [{self.control:.2g} px with the poses of other views]"
 
 
 def examine(scene: Scene) -> Geometry:
     """Match some of the training views, and hold them against their true poses and against likely mistakes."""
-    views = [view for view in scene.truth.order if view in scene.truth.poses][:VIEWS]
+    posed = [view for view in scene.truth.order if view in scene.truth.poses]
+    chosen, pairs = spread(len(posed))
+    views = [posed[k] for k in chosen]
     poses = np.stack([scene.truth.poses[view] for view in views])
-    pairs = list(combinations(range(len(views)), 2))
     found = sorted(
         zip(pairs, match([scene.capture.images[view] for view in views], pairs), strict=True),
         key=lambda item: -len(item[1]),
     )[:PAIRS]
-    count = sum(len(points) for _, points in found)
+    count, looked_at = sum(len(points) for _, points in found), (len(views), len(posed))
     if count < ENOUGH:
-        return Geometry(matches=count, error=float("nan"), control=float("nan"), verdict=None)
+        return Geometry(views=looked_at, matches=count, error=float("nan"), control=float("nan"), verdict=None)
     camera = scene.truth.camera
     given = error_px(poses, camera, found)
     control = error_px(poses[_strangers(len(poses))], camera, found)
     points, colours = triangulated(poses, camera, found, [scene.capture.images[view] for view in views])
     return Geometry(
+        views=looked_at,
         matches=count,
         error=given,
         control=control,
@@ -78,6 +84,16 @@ def examine(scene: Scene) -> Geometry:
         points=points,
         colours=colours,
     )
+
+
+def spread(count: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Which of so many views are looked at, and the pairs of them that are neighbours, by their places among these."""
+    starts = {round(k * max(0, count - LONG) / (STRETCHES - 1)) for k in range(STRETCHES)}
+    stretches = [range(start, min(start + LONG, count)) for start in sorted(starts)]
+    chosen = sorted({k for stretch in stretches for k in stretch})
+    place = {k: at for at, k in enumerate(chosen)}
+    pairs = {(place[a], place[b]) for stretch in stretches for a, b in combinations(stretch, 2)}
+    return chosen, sorted(pairs)
 
 
 Found = Sequence[tuple[tuple[int, int], NDArray[np.float64]]]

@@ -10,7 +10,7 @@ from written import POSES, project
 
 from bench.cli import main
 from bench.task import Camera, ViewId
-from datasets.epipolar import examine, triangulated
+from datasets.epipolar import examine, spread, triangulated
 from datasets.folder import AbsentScene, open_folder, sources
 from datasets.verify import SIDE, findings, verify
 
@@ -41,6 +41,15 @@ def test_the_poses_of_a_published_scene_fit_its_images(data_root, name, error):
     measured = examine(source.load(SIDE))
     assert measured.error < error
     assert measured.control > 5 * measured.error
+    assert "matches between" in measured.sentence and measured.views[0] <= 16 and measured.views[1] > measured.views[0]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 16, 17, 100, 1000])
+def test_views_looked_at_are_spread_over_the_capture_and_matched_with_their_neighbours(count):
+    chosen, pairs = spread(count)
+    assert chosen[0] == 0 and chosen[-1] == count - 1 and len(chosen) == len(set(chosen)) <= 16
+    assert max(np.diff(chosen)) <= max(1, count / 3)
+    assert all(0 < chosen[b] - chosen[a] <= 3 for a, b in pairs)
 
 
 @pytest.mark.parametrize(
