@@ -189,7 +189,7 @@ def test_an_export_has_the_draw_of_its_seed_and_says_how_to_come_back(unposed, t
         images[name] = {path.name: path.read_bytes() for path in (tmp_path / name / "images").iterdir()}
     assert images["tied"] == images["fixed"] != images["first"]
     assert "-d gaussian_noise@3 --seeds 2 --effort smoke" in (tmp_path / "tied" / "README.txt").read_text()
-    assert "-d gaussian_noise@3#2 --effort smoke" in (tmp_path / "fixed" / "README.txt").read_text()
+    assert "-d 'gaussian_noise@3#2' --effort smoke" in (tmp_path / "fixed" / "README.txt").read_text()
     code, text = unposed(
         "submit",
         tmp_path / "tied" / "images",

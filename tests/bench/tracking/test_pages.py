@@ -42,6 +42,7 @@ def started(suite, port):
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", "ui", "-o", str(suite), "--port", str(port)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
     )  # fmt: skip
     said = process.stdout.readline()
     assert said.startswith(f"http://127.0.0.1:{port} is up, after "), said + process.stderr.read()
