@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Shade:
         return self.colour + (1 - self.opacity)[:, None] * background
 
 
-class RadianceField(nn.Module):
+class RadianceField(nn.Module, ABC):
     """What grid and network share. Positions are in the frame of the poses it was trained with, in scene units.
 
     A subclass says what rays see in `shade`; it is differentiable in its parameters, the origins and the directions.
@@ -45,9 +46,9 @@ class RadianceField(nn.Module):
         self.register_buffer("background", background.to(torch.float32))
         self.register_buffer("centre", torch.tensor(bounds.centre, dtype=torch.float32), persistent=False)
 
+    @abstractmethod
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         """What rays with `origins` (R, 3) and unit `directions` (R, 3) see; samples jittered when given a generator."""
-        raise NotImplementedError
 
     def render_rays(self, origins: Tensor, directions: Tensor) -> Tensor:
         """Colours (R, C) in [0, 1], on the background."""
