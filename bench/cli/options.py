@@ -206,7 +206,7 @@ run_options = gathered("running", RunOptions, [
     click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
     click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
                  help="Processes of this machine, or of a Ray cluster's nodes."),
-    click.option("--address", metavar="RAY", help="The cluster's, as ray://head:10001.  [default: one made here]"),
+    click.option("--address", metavar="RAY", help="The cluster's: auto, HEAD:6379.  [default: one made here]"),
     click.option("--gpus", type=click.FloatRange(0.01), default=1.0, show_default=True,
                  help="Share of a node's GPU a fit, with --executor ray and --device cuda."),
 ])  # fmt: skip

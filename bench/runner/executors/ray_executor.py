@@ -47,7 +47,7 @@ class Share:
 class RayExecutor:
     """See bench.runner.executors.base.Executor.
 
-    `address` is the cluster's, as Ray has it ("auto", "ray://head:10001"); None starts one of this machine alone.
+    `address` is the cluster's, as Ray has it ("auto", "HEAD:6379"); None starts one of this machine alone.
     Raises ValueError where Ray is not installed or not to be reached, where no node could ever grant `share`, or where
     a node has another version of this project.
     """
