@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.lens import Optics, pinhole_for, undistort
-from datasets.images.resample import area_average, fitted
+from datasets.images.resample import area_average, fitted, same_shape
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,21 +46,21 @@ class Darkroom:
 
         Colours are weighted by their alpha before they are averaged: what is behind a transparent pixel's edge
         must not bleed into it. Averages are of displayed values (sRGB), as NeRF-Synthetic's own are.
-        Coverage is the alpha, else the `mask`, an image of the object's pixels of the same size. Both are turned
-        counter-clockwise by so many quarter turns first.
+        Coverage is the alpha, else the `mask`, an image of the object's pixels, of the same size or of that size
+        scaled; where there are both, it is the less of the two. Image and mask are turned counter-clockwise by so
+        many quarter turns first.
         """
         optics = own or self.optics
         image = self._taken(path, frame, optics, "RGBA" if self.background is not None else "RGB", turn)
         if self.background is not None:
             image[..., :3] *= image[..., 3:] / 255
         image = self._resampled(image, optics)
+        covered = None if mask is None else self._resampled(self._mask(mask, frame, optics, turn), optics)[..., 0]
         if self.background is None:
-            if mask is None:
-                return _quantised(image), None
-            covered = self._resampled(self._taken(mask, frame, optics, "L", turn), optics)
-            return _quantised(image), _quantised(covered[..., 0])
+            return _quantised(image), None if covered is None else _quantised(covered)
         behind = (255 - image[..., 3:]) * np.array(self.background, dtype=np.float32)
-        return _quantised(image[..., :3] + behind), _quantised(image[..., 3])
+        alpha = image[..., 3] if covered is None else np.minimum(image[..., 3], covered)
+        return _quantised(image[..., :3] + behind), _quantised(alpha)
 
     def _taken(self, path: Path, frame: str, optics: Optics, mode: str, turn: int) -> NDArray[np.float32]:
         """As large as it is stored; of a huge one a reduced image, no smaller than four times the size shown."""
@@ -72,8 +72,22 @@ class Darkroom:
                 f"{frame}: {path} is {stored[0]}x{stored[1]} px, but the scene's first image is "
                 f"{taken[0]}x{taken[1]} px; all images of a scene must share one size"
             )
-        least = 4 * max(self.shown.width, self.shown.height)
-        return np.rot90(decoded(path, frame, mode, upright=self.upright, least=least), turn)
+        return np.rot90(decoded(path, frame, mode, upright=self.upright, least=self._least), turn)
+
+    def _mask(self, path: Path, frame: str, optics: Optics, turn: int) -> NDArray[np.float32]:
+        """(H, W, 1) as it is stored: brought to the image's size where it is resampled."""
+        width, height = optics.camera.width, optics.camera.height
+        stored = image_size(path, frame, upright=self.upright)
+        if not same_shape(stored[::-1] if turn % 2 else stored, (width, height)):
+            raise SceneError(
+                f"{frame}: its mask {path} is {stored[0]}x{stored[1]} px, of another shape than its image of "
+                f"{width}x{height} px; a mask must be the image's size, or that size scaled"
+            )
+        return np.rot90(decoded(path, frame, "L", upright=self.upright, least=self._least), turn)
+
+    @property
+    def _least(self) -> int:
+        return 4 * max(self.shown.width, self.shown.height)
 
     def _resampled(self, image: NDArray[np.float32], optics: Optics) -> NDArray[np.float32]:
         """Undistortion works at up to twice the size shown: sharp enough, and cheap for a photograph of 12 MP."""

@@ -12,8 +12,14 @@ def fitted(width: int, height: int, side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether one size (width, height) is the other one scaled, to a pixel of rounding."""
+    return abs(a[0] * b[1] - a[1] * b[0]) <= max(a[0], a[1], b[0], b[1])
+
+
 def area_average(image: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """(H, W, C) -> (height, width, C): each new pixel is the mean over the area it covers. Shrinks only."""
+    """(H, W, C) -> (height, width, C): each new pixel is the mean over the area it covers; of a mask that
+    is smaller than its image, that is a part of an old one."""
     old_height, old_width, channels = image.shape
     if (old_width, old_height) == (width, height):
         return image

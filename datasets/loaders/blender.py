@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from datasets.loaders.image_files import find_image, moved
+from datasets.loaders.image_files import find_image, masks_named, masks_said, moved
 from datasets.loaders.intrinsics import listed, read_intrinsics
 from datasets.loaders.recording import (
     Frame,
@@ -41,24 +42,26 @@ def read(folder: Path) -> Recording:
     The published files say `camera_angle_x` alone; files that were split from one `transforms.json` say all that it
     did, and are read as it is.
     """
-    frames, cameras, given, reference = [], [], [], None
+    frames, cameras, listed_frames, reference = [], [], [], None
     files = (folder / "transforms_train.json", _judged(folder))
     for path in files:
         raw, split = read_json(path), path.stem.removeprefix("transforms_")
         if set(raw) - {"camera_angle_x", "frames"}:  # more than the published files say: another program's
             reference = reference_of(raw, path)
         for name, frame in frames_of(raw, path):
-            given.append(frame["file_path"])
+            listed_frames.append((f"{split} {name}", frame))
             image = find_image(folder, frame["file_path"], f"{split} {name}", NAME)
             cameras.append(listed(f"{split} {name}", image, raw, frame, path))
             pose = opencv_from_opengl(frame["transform_matrix"], name, path)
             frames.append(Frame(name=f"{split} {name}", image=image, pose=pose, heldout=split != "train"))
     lenses = read_intrinsics(cameras)
+    masks = masks_named(folder, listed_frames, NAME)
+    strays = moved(folder, [frame["file_path"] for _, frame in listed_frames], [frame.image for frame in frames])
+    frames = [replace(frame, mask=mask) for frame, mask in zip(frames, masks, strict=True)]
     return Recording(
         folder=folder, frames=seen_through(frames, lenses.own), optics=lenses.optics, files=files,
-        upright=lenses.upright,
-        notes=(*moved(folder, given, [frame.image for frame in frames]), *lenses.notes), reference=reference,
+        upright=lenses.upright, notes=(*strays, *lenses.notes, *masks_said(masks)), reference=reference,
     )  # fmt: skip
 
 
-LAYOUT = Layout(name=NAME, version=3, reference="exact", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=4, reference="exact", objection=objection, read=read)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bench.scene import SceneError
 
@@ -40,6 +41,30 @@ def find_image(folder: Path, file_path: str, frame: str, layout: str) -> Path:
     if not inside:
         raise SceneError(f"{layout}: {frame} names a file outside of {folder}; write paths relative to that folder")
     raise SceneError(f"{layout}: {frame} names {name}, which is not in {folder}{_instead(folder / name)}")
+
+
+def masks_named(folder: Path, named: Sequence[tuple[str, Mapping[str, Any]]], layout: str) -> list[Path | None]:
+    """Of each frame, by its name for messages, the image that its `mask_path` names: white on the pixels that count,
+    black on those that its author crossed out. All or none, as nerfstudio has it. Raises SceneError."""
+    without = [name for name, frame in named if not frame.get("mask_path")]
+    if len(without) == len(named):
+        return [None] * len(named)
+    if without:
+        raise SceneError(
+            f"{layout}: {without[0]} has no `mask_path` ({len(without)} of {len(named)} frames in {folder} have none, "
+            "others have one); give every frame a mask, white where all of it counts, or none"
+        )
+    return [find_image(folder, str(frame["mask_path"]), f"the `mask_path` of {name}", layout) for name, frame in named]
+
+
+def masks_said(masks: Sequence[Path | None]) -> list[str]:
+    """What becomes of masks that frames name, in a sentence; nothing where there are none."""
+    if None in masks or not masks:
+        return []
+    return [
+        f"{len(masks)} frames name a mask of the pixels that count (`mask_path`): it is for methods that take masks "
+        "(colmap_nerf[masks=true], gnerf[masks=true]); others see all pixels, and all are judged by all"
+    ]
 
 
 def moved(folder: Path, given: Sequence[str], images: Sequence[Path]) -> list[str]:

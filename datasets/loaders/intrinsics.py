@@ -14,6 +14,7 @@ from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.decode import image_size, is_lying
 from datasets.images.lens import Bend, Distortion, Fisheye, Optics
+from datasets.images.resample import same_shape
 from datasets.loaders.recording import Recording, number
 
 ONE_CAMERA = 0.01
@@ -133,12 +134,7 @@ def _is_upright(frame: Listed) -> bool:
         return False
     said = (int(number(frame.said, "w", frame.path)), int(number(frame.said, "h", frame.path)))
     width, height = image_size(frame.image, frame.name, upright=True)
-    return _same_shape(said, (width, height)) and not _same_shape(said, (height, width))
-
-
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Whether one image size is the other one scaled, to a pixel of rounding."""
-    return abs(a[0] * b[1] - a[1] * b[0]) <= max(a[0], a[1], b[0], b[1])
+    return same_shape(said, (width, height)) and not same_shape(said, (height, width))
 
 
 def _optics(frame: Listed, size: tuple[int, int], notes: list[str]) -> Optics:
@@ -147,7 +143,7 @@ def _optics(frame: Listed, size: tuple[int, int], notes: list[str]) -> Optics:
     width, height = (
         int(number(said, key, path, default)) for key, default in (("w", float(size[0])), ("h", float(size[1])))
     )
-    if width < 1 or height < 1 or ((width, height) != size and not _same_shape((width, height), size)):
+    if width < 1 or height < 1 or ((width, height) != size and not same_shape((width, height), size)):
         raise SceneError(
             f"{path}: says w={width}, h={height}, but {frame.name} is {size[0]}x{size[1]} px; "
             "scale the intrinsics to the images"

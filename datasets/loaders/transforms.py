@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.scene import SceneError
 from bench.task import Pose
-from datasets.loaders.image_files import find_image, moved, natural
+from datasets.loaders.image_files import find_image, masks_named, masks_said, moved, natural
 from datasets.loaders.intrinsics import listed, read_intrinsics, uncalibrated
 from datasets.loaders.recording import (
     Frame,
@@ -36,9 +36,9 @@ def read(folder: Path) -> Recording:
 
     A split is said by each frame's `split`, or by nerfstudio's lists `train_filenames` and `test_filenames`. Frames
     of any other split are neither shown nor judged, unless none is of `test`: then those of `val` are held out.
-    `applied_transform` is a change of frame, which is free. Masks of pixels to ignore (`mask_path`) are not read, and a
-    note says so. A file without poses is a scene without a truth, and so is one whose poses all coincide; where poses
-    come from is what the file says. Raises SceneError.
+    `applied_transform` is a change of frame, which is free. What `mask_path` names are the scene's masks. A file
+    without poses is a scene without a truth, and so is one whose poses all coincide; where poses come from is what the
+    file says. Raises SceneError.
     """
     path = folder / "transforms.json"
     raw = read_json(path)
@@ -51,14 +51,17 @@ def read(folder: Path) -> Recording:
     poses, notes = _poses(kept, path)
     said = [listed(name, image, raw, frame, path) for (name, frame), image in zip(kept, images, strict=True)]
     lenses = uncalibrated(said) or read_intrinsics(said)
+    masks = masks_named(folder, kept, NAME)
     strays = moved(folder, [frame["file_path"] for _, frame in kept], images)
     frames = tuple(
-        Frame(name=name, image=image, pose=pose, heldout=splits.get(name) == "test", optics=own)
-        for (name, _), image, pose, own in zip(kept, images, poses or [None] * len(kept), lenses.own, strict=True)
+        Frame(name=name, image=image, pose=pose, heldout=splits.get(name) == "test", optics=own, mask=mask)
+        for (name, _), image, pose, own, mask in zip(
+            kept, images, poses or [None] * len(kept), lenses.own, masks, strict=True
+        )
     )
     recording = Recording(
         folder=folder, frames=frames, optics=lenses.optics, files=(path,), upright=lenses.upright,
-        notes=(*notes, *strays, *lenses.notes, *_ignored_masks([frame for _, frame in kept])),
+        notes=(*notes, *strays, *lenses.notes, *masks_said(masks)),
         reference=reference_of(raw, path) if poses else "none", calibrated=lenses.calibrated,
     )  # fmt: skip
     return recording if splits else recording.split_every(HELDOUT_EVERY)
@@ -80,16 +83,6 @@ def _poses(named: list[tuple[str, dict[str, Any]]], path: Path) -> tuple[list[Po
     return poses, []
 
 
-def _ignored_masks(frames: list[dict[str, Any]]) -> list[str]:
-    count = sum(bool(frame.get("mask_path")) for frame in frames)
-    if not count:
-        return []
-    return [
-        f"{count} of {len(frames)} frames name a mask of pixels to ignore (`mask_path`), which is not read: methods "
-        "are shown those pixels and judged by them"
-    ]
-
-
 def _splits(raw: Mapping[str, Any], named: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
     """Split of each frame by its name, as far as the file says; empty where it says nothing."""
     lists = {file: split for split in ("train", "val", "test") for file in raw.get(f"{split}_filenames") or ()}
@@ -100,4 +93,4 @@ def _splits(raw: Mapping[str, Any], named: list[tuple[str, dict[str, Any]]]) -> 
     return {name: "test" if split == "val" else split for name, split in splits.items()}
 
 
-LAYOUT = Layout(name=NAME, version=4, reference="unknown", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=5, reference="unknown", objection=objection, read=read)

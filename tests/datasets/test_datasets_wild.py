@@ -48,12 +48,6 @@ def test_an_alpha_that_is_opaque_in_every_image_is_no_alpha(transforms_folder):
     assert loaded(folder).capture.background == (1.0, 1.0, 1.0)
 
 
-def test_masks_of_pixels_to_ignore_are_said_not_to_be_read(transforms_folder):
-    folder = transforms_folder()
-    edit(folder / "transforms.json", lambda raw: [frame.update(mask_path="m.png") for frame in raw["frames"][:4]])
-    assert any("4 of 9 frames name a mask of pixels to ignore" in note for note in loaded(folder).notes)
-
-
 def test_a_focal_length_that_breathes_is_one_camera_by_its_median(transforms_folder):
     folder = transforms_folder()
     focal = [50.0 + 0.05 * k for k in range(9)]
