@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.geometry import nearest_to_axes
+from bench.stated_prior import StatedPrior
 from bench.task import Capture, InitialPoses, Pose, ViewId
 
 Vector = NDArray[np.float64]
@@ -61,10 +62,11 @@ def moved_pose(pose: Pose, start: InitialPoses, rng: np.random.Generator, pivot:
 def scale_of(capture: Capture) -> tuple[Vector, float]:
     """The point (3,) that the cameras surround, and a quarter of their distance from it.
 
-    From the prior where there is one; else the point nearest to all optical axes, or, where these are all but
-    parallel, the mean of the centres and their spread about it.
+    From the prior where there is one in the frame of the start poses, as that of a stated family is not; else the
+    point nearest to all optical axes, or, where these are all but parallel, the mean of the centres and their spread
+    about it.
     """
-    if capture.prior is not None:
+    if capture.prior is not None and not isinstance(capture.prior, StatedPrior):
         return np.array(capture.prior.look_at, dtype=np.float64), float(np.mean(capture.prior.radius)) / 4
     poses = np.stack(list((capture.start or {}).values()))
     centres, forwards = poses[:, :3, 3], poses[:, :3, 2]

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from written import POSES, picture
 
+from bench.geometry import nearest_to_axes
 from bench.task import PosePrior
-from datasets.card import Card, cards
+from datasets.card import Card, card_for, cards
 from datasets.folder import AbsentScene, FolderScene, open_folder, sources
 from datasets.loaders.recording import Frame, turned
 
@@ -64,6 +65,22 @@ def test_a_known_scene_has_one_name_and_digest_through_every_door(data_root):
     by_path = open_folder(data_root / "nerf_synthetic" / "chair")
     assert by_path.name == by_name.name and by_path.card == by_name.card
     assert by_path.digest(64) == by_name.digest(64)
+
+
+def test_middleburys_sets_have_the_prior_of_the_family_that_they_are_called_after(data_root):
+    """And it holds the truth: the cameras' heights above the ring's plane, and their quarter turns, 1 sigma away."""
+    walks = {name: card_for(f"middlebury/{name}", data_root).prior.walk for name in ("dinoRing", "dino", "temple")}
+    assert walks == {"dinoRing": "ring", "dino": "dome", "temple": "dome"}
+    for name in ("templeRing", "templeSparseRing"):
+        source = open_folder(data_root / "middlebury" / name)
+        prior = source.card.prior
+        assert "prior" in source.inputs and prior.walk == "ring" and prior.roll_std == 90
+        poses = np.stack([frame.pose for frame in source.recording.frames])
+        offset = poses[:, :3, 3] - nearest_to_axes(poses[:, :3, 3], poses[:, :3, 2])[0]
+        normal = np.linalg.svd(poses[:, :3, 3] - poses[:, :3, 3].mean(axis=0))[2][2]
+        height = np.degrees(np.abs(np.arcsin(offset @ normal / np.linalg.norm(offset, axis=1))))
+        assert prior.elevation[0] < height.min() and height.max() < prior.elevation[1]
+        assert (np.abs(poses[:, :3, 0] @ normal) > 0.98).all()  # the image's rows run along the axis
 
 
 def test_every_known_scene_fits_its_own_card_and_no_other():

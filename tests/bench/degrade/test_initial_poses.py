@@ -12,6 +12,7 @@ from bench.matrix.plan import plan
 from bench.matrix.registry import find_scene
 from bench.matrix.selection import Selection
 from bench.runner.fit_client import shown_to
+from bench.stated_prior import prior_of
 from bench.task import Collapsed, InitialPoses, Traits
 
 
@@ -88,6 +89,8 @@ def test_without_a_prior_the_scene_is_where_the_cameras_look(capture):
     other, length = scale_of(replace(capture, prior=None))
     assert np.linalg.norm(other - pivot) < 0.1 * unit
     assert length == pytest.approx(unit, rel=0.05)
+    stated = scale_of(replace(capture, prior=prior_of("ring", distance="100")))  # in no frame of these poses
+    assert (stated[0] == other).all() and stated[1] == length
 
 
 def test_what_was_given_says_how_true_the_start_is(capture):
