@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,10 @@ class PosePrior:
             raise ValueError(f"prior: elevation must lie in [-90, 90] degrees, got {self.elevation}")
         if not 0 <= self.near < self.far:
             raise ValueError(f"prior: needs 0 <= near < far, got near={self.near}, far={self.far}")
+
+    def plain(self) -> dict[str, Any]:
+        """The fields of a prior by name, as `PosePrior(**fields)` takes them, and none of what a subclass adds."""
+        return {field.name: getattr(self, field.name) for field in fields(PosePrior)}
 
     def sample(self, rng: np.random.Generator, n: int) -> Pose:
         """Draw `n` poses, (n, 4, 4)."""

@@ -36,7 +36,7 @@ def write_capture(folder: Path, capture: Capture) -> None:
         {
             "views": ids,
             "camera": asdict(capture.camera) if capture.camera else None,
-            "prior": asdict(capture.prior) if capture.prior else None,
+            "prior": capture.prior.plain() if capture.prior else None,
             "background": capture.background,
             "exact": sorted(capture.exact),
             "estimate": estimate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class GnerfField:
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
         described: dict[str, Any] = {
-            "prior": asdict(self.prior), "family": self.family, "inversion_kind": self.inversion_kind,
+            "prior": self.prior.plain(), "family": self.family, "inversion_kind": self.inversion_kind,
             "side": self.side, "candidates": self.candidates, "hypotheses": self.hypotheses,
             "inversion_side": self.inversion.side if self.inversion is not None else None,
         }  # fmt: skip
