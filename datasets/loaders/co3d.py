@@ -24,6 +24,7 @@ from datasets.loaders.recording import Frame, Layout, Recording, rigid, seen_thr
 NAME = "co3d"
 FILE = "frame_annotations.jgz"  # gzip of a JSON list of all frames of a category
 HELDOUT_EVERY = 8  # its own splits are of sequences, and of frames for single-sequence tests
+_BOUNDS, _ISOTROPIC = "ndc_norm_image_bounds", "ndc_isotropic"
 _PIECE, _LONGEST = 1 << 20, 1 << 22  # characters read at once, and of one entry at most
 _AXES = np.diag([-1.0, -1.0, 1.0])  # PyTorch3D's cameras: x left, y up, z forward
 
@@ -125,13 +126,17 @@ def _pose(viewpoint: dict[str, Any], name: str, path: Path) -> Pose:
 
 
 def _intrinsics(viewpoint: dict[str, Any], width: int, height: int) -> dict[str, float]:
-    """From normalised device coordinates, in which the image, or its shorter side (`ndc_isotropic`), is 2 wide."""
+    """From normalised device coordinates, x left and y up, in which the image, or its shorter side (`ndc_isotropic`),
+    is 2 wide; files that do not say which mean the image (`ViewpointAnnotation` of facebookresearch/co3d)."""
     half = np.array([width, height], dtype=np.float64) / 2
-    unit = half.min() if viewpoint["intrinsics_format"] == "ndc_isotropic" else half
+    form = str(viewpoint.get("intrinsics_format", _BOUNDS)).lower()
+    if form not in (_BOUNDS, _ISOTROPIC):
+        raise ValueError(f"intrinsics in {form}")
+    unit = half.min() if form == _ISOTROPIC else half
     focal: NDArray[np.float64] = np.array(viewpoint["focal_length"], dtype=np.float64) * unit
     middle = half - np.array(viewpoint["principal_point"], dtype=np.float64) * unit
     keys = ("w", "h", "fl_x", "fl_y", "cx", "cy")
     return dict(zip(keys, [width, height, *focal.tolist(), *middle.tolist()], strict=True))
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="colmap", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="colmap", objection=objection, read=read)

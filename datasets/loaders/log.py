@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from datasets.loaders.recording import Frame, Layout, Recording, rigid
 
 NAME = "log"
 HELDOUT_EVERY = 8
-_LINES = 5  # a pose: three whole numbers, of which the first is the image's, and four rows
+_LINES = 5
+"""A pose: three whole numbers and four rows. The first number is the image's; the second is -1, and the matrix that of
+identity, where the authors' converter knew no pose (`convert_to_logfile.py` of isl-org/TanksAndTemples)."""
 
 
 def objection(folder: Path) -> str | None:
@@ -32,7 +35,7 @@ def _begins(path: Path) -> bool:
             words = file.readline(200).split()
     except (OSError, UnicodeDecodeError):
         return False
-    return len(words) == 3 and all(word.isdigit() for word in words)
+    return len(words) == 3 and all(re.fullmatch(r"-?\d+", word) for word in words)
 
 
 def read(folder: Path) -> Recording:
@@ -69,12 +72,16 @@ def _numbered(path: Path) -> dict[int, Pose]:
         where = f"the pose of line {at + 1}"
         try:
             k, given = int(head[0]), np.array(rows, dtype=np.float64)
-        except ValueError as error:
+            placed = int(head[1]) >= 0 or len(head) < 3
+        except (ValueError, IndexError) as error:
             raise SceneError(f"{path}: {where} is not a number and 4x4 numbers") from error
         if given.shape != (4, 4) or k < 0 or k in poses:
             raise SceneError(f"{path}: {where} is not 4x4 numbers, or image {k} has two")
-        poses[k] = rigid(given, where, path)
+        if placed:
+            poses[k] = rigid(given, where, path)
+    if not poses:
+        raise SceneError(f"{path}: says of every image that it has no pose (`k -1 0`)")
     return poses
 
 
-LAYOUT = Layout(name=NAME, version=1, reference="unknown", objection=objection, read=read)
+LAYOUT = Layout(name=NAME, version=2, reference="unknown", objection=objection, read=read)

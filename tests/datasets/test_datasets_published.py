@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from published import SIZE, cam, co3d_entries, pictures, tum, write_colmap, write_log, write_navi, write_tum
 from scipy.spatial.transform import Rotation, Slerp
-from written import POSES, edit
+from written import POSES, edit, project
 
 from bench.scene import SceneError
 from bench.task import Camera
@@ -65,6 +65,79 @@ def test_tanks_and_temples_logs_are_read(tmp_path):
     (folder / "unposed.toml").write_text("camera = {fl_x = 50, fl_yy = 51}\n")
     with pytest.raises(SceneError, match="a camera has no 'fl_yy'; did you mean fl_y"):
         open_folder(folder)
+
+
+def test_an_image_of_tanks_and_temples_that_was_not_placed_is_left_out(tmp_path):
+    """The authors' converter writes `k -1 0` and the identity matrix for it."""
+    folder = write_log(tmp_path / "Barn")
+    (path,) = folder.glob("*.log")
+    lines = path.read_text().splitlines()
+    eye = [" ".join(map(str, row)) for row in np.eye(4)]
+    for k in (0, 4):
+        lines[5 * k : 5 * k + 5] = [f"{k} -1 0", *eye]
+    path.write_text("\n".join(lines))
+    source = is_read(folder, "log", POSES[[1, 2, 3, 5, 6, 7, 8]])
+    assert "2 of 9 images have no pose and are left out" in source.notes
+    path.write_text("\n".join(line for k in range(9) for line in (f"{k} -1 0", *eye)))
+    with pytest.raises(SceneError, match="says of every image that it has no pose"):
+        open_folder(folder).load(32)
+
+
+@pytest.mark.parametrize("form", ["ndc_norm_image_bounds", "ndc_isotropic", None])
+def test_a_point_is_where_pytorch3ds_formulas_put_it(tmp_path, form):
+    """Documented: X_camera = X_world R + T, x left and y up; the image spans [1, -1] from left to right and from top to
+    bottom (its shorter side does in ndc_isotropic). CO3D's default, where a file does not say, is the image's sides."""
+    rng = np.random.default_rng(0)
+    turn, T = Rotation.random(random_state=1).as_matrix(), np.array([0.3, -0.2, 4.0])
+    focal, middle = np.array([2.1, 2.7]), np.array([0.11, -0.07])
+    viewpoint = {
+        "R": turn.tolist(),
+        "T": T.tolist(),
+        "focal_length": focal.tolist(),
+        "principal_point": middle.tolist(),
+    }
+    viewpoint |= {"intrinsics_format": form} if form else {}
+    folder = tmp_path / "1_2_3"
+    pictures(folder, [f"images/frame{k:06d}.png" for k in range(9)])
+    image = {"size": [30, 40]}
+    entries = [
+        {"sequence_name": "1_2_3", "frame_number": k, "viewpoint": viewpoint,
+         "image": image | {"path": f"apple/1_2_3/images/frame{k:06d}.png"}}
+        for k in range(9)
+    ]  # fmt: skip
+    with gzip.open(folder / "frame_annotations.jgz", "wt") as file:
+        json.dump(entries, file)
+    recording = open_folder(folder).recording
+    points = rng.normal(size=(5, 3))
+    ours = project(points, recording.frames[0].pose, recording.optics.camera)
+    for point, (u, v) in zip(points, ours, strict=True):
+        x, y, z = point @ turn + T
+        ndc = focal * [x / z, y / z] + middle
+        reach = (
+            np.array([40 / 30, 1.0]) if form == "ndc_isotropic" else np.ones(2)
+        )  # of the image's left and upper edge
+        assert np.allclose([u, v], [40 * (1 - ndc[0] / reach[0]) / 2, 30 * (1 - ndc[1] / reach[1]) / 2])
+
+
+def test_a_point_is_where_navis_own_projection_puts_it(tmp_path):
+    """`camera_matrices_from_annotation` of google/navi: translate(t) @ rotate(w, x, y, z), then 2 f x / (w z) + 2 c / w
+    - 1 and the same of y, which run from -1 at the left and upper edge to 1."""
+    folder = write_navi(tmp_path / "multiview-00-pixel_5")
+    recording = open_folder(folder).recording
+    entry = json.loads((folder / "annotations.json").read_text())[3]
+    w, x, y, z = entry["camera"]["q"]
+    matrix = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    for point, ours in zip(points, project(points, recording.frames[3].pose, recording.optics.camera), strict=True):
+        X, Y, Z = matrix @ point + entry["camera"]["t"]
+        ndc = np.array([2 * 50 / 40 * X / Z + 2 * 20 / 40 - 1, 2 * 50 / 30 * Y / Z + 2 * 15 / 30 - 1])
+        assert np.allclose(ours, (ndc + 1) / 2 * [40, 30])
 
 
 @pytest.mark.parametrize("form", ["ndc_norm_image_bounds", "ndc_isotropic"])
