@@ -8,6 +8,8 @@ import pytest
 from bench.matrix.registry import find_scene
 from bench.runner.contract import small
 from bench.task import Estimate, Job
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.training.hull_bounds import bounds_of
 from methods.poses_nerf.method import Poses, PosesNerf
 
 
@@ -39,6 +41,18 @@ def test_the_answer_is_what_was_submitted_and_the_field_is_in_its_frame(scene, e
     shown = np.stack([scene.capture.images[view] for view in elsewhere]) / 255
     error, flat = ((image - shown).reshape(-1) for image in (made.rgb, shown.mean(axis=(0, 1, 2))))
     assert np.square(error).mean() < 0.7 * np.square(flat).mean()  # after 20 steps it has begun to see the scene
+
+
+def test_before_a_known_background_the_field_closes_around_the_object_as_that_of_true_poses(scene, elsewhere, tmp_path):
+    job, capture = (
+        Job(seed=0, workdir=tmp_path, effort="smoke"),
+        replace(scene.capture, estimate=Estimate(poses=elsewhere)),
+    )
+    made = brief(PosesNerf).fit(capture, job).field.bounds
+    assert made == bounds_of(capture.images, elsewhere, capture.camera, None, capture.background)
+    assert made.closed and made.half_size < Bounds.from_cameras(list(elsewhere.values())).half_size
+    real = brief(PosesNerf).fit(replace(capture, background=None), job).field.bounds
+    assert real == Bounds.from_cameras(list(elsewhere.values()), contract=True)
 
 
 def test_the_scenes_intrinsics_serve_where_none_were_submitted(scene, elsewhere, tmp_path):

@@ -1,4 +1,4 @@
-"""Where a scene is that true poses look at, if nothing but its images says it."""
+"""Where a scene is that known poses look at, if nothing but its images says it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bounds_of(
     images: Mapping[ViewId, Image], poses: Mapping[ViewId, Pose], camera: Camera, prior: PosePrior | None,
     background: tuple[float, float, float] | None,
 ) -> Bounds:  # fmt: skip
-    """As the prior says, where there is one in the frame of these true `poses`; else, before a known background, the
+    """As the prior says, where there is one in the frame of these known `poses`; else, before a known background, the
     cube around the visual hull of the images; else as the cameras look."""
     bounds = Bounds.around(list(poses.values()), prior, contract=background is None)
     if prior is not None or background is None:
