@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce report ui test fuzz lint docs release setup setup-dev clean help
+.PHONY: bench ablation table reproduce report ui test fuzz captures lint docs release setup setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -70,6 +70,9 @@ test: setup-dev  ## the tests: TESTS=tests/bench for a part, JOBS= files side by
 
 fuzz: setup-dev  ## the readers of scenes on 1,000 mutated inputs a layout: FUZZ=1000
 	@UNPOSED_FUZZ=$(or $(FUZZ),1000) $(BIN)/python -m pytest -q tests/datasets/test_datasets_fuzz.py $(ARGS)
+
+captures: setup-dev  ## what is quoted of real captures, again: templeRing's oracle, fox from photographs alone: DATA=
+	@UNPOSED_CAPTURES=1 $(BIN)/python -m pytest -q -s tests/test_captures.py $(ARGS)
 
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright

@@ -278,6 +278,27 @@ def test_neus_is_read_in_the_frame_of_its_unit_sphere_with_its_masks(tmp_path):
     assert scene.capture.masks is not None and all((mask == 255).all() for mask in scene.capture.masks.values())
 
 
+def test_idrs_layout_of_scan24_has_the_truth_of_monosdfs(data_root, tmp_path):
+    """Written from transforms.json, whose poses are somebody else's, with MonoSDF's own scale_mat, as IDR ships it."""
+    theirs = open_folder(data_root / "transforms" / "dtu_scan24_384").recording
+    monosdf = open_folder(data_root / "dtu" / "scan24_monosdf").recording
+    with np.load(data_root / "dtu" / "scan24_monosdf" / "cameras.npz") as arrays:
+        scale = arrays["scale_mat_0"].astype(np.float64)
+    K = np.eye(4)
+    K[:3, :3] = theirs.optics.camera.matrix
+    folder, arrays = tmp_path / "dtu_scan24", {}
+    (folder / "image").mkdir(parents=True)
+    for k, frame in enumerate(theirs.frames):
+        (folder / "image" / f"{k:06d}{frame.image.suffix}").symlink_to(frame.image)
+        arrays |= {f"world_mat_{k}": 7 * K @ np.linalg.inv(frame.pose) @ np.linalg.inv(scale), f"scale_mat_{k}": scale}
+    np.savez(folder / "cameras_sphere.npz", **arrays)
+    source = open_folder(folder)
+    assert source.layout.name == "neus" and len(source.recording.frames) == len(monosdf.frames) == 49
+    for ours, other in zip(source.recording.frames, monosdf.frames, strict=True):
+        assert np.abs(ours.pose - other.pose).max() < 1e-6
+    assert np.allclose(source.recording.optics.camera.matrix, monosdf.optics.camera.matrix, atol=1e-4)
+
+
 def test_who_measured_the_poses_of_neus_files_is_for_a_card_to_say(tmp_path):
     """Anybody's COLMAP cameras come as `cameras_sphere.npz` too: by its preprocessing of custom data."""
     folder = neus_folder(tmp_path / "neus")
