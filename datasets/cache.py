@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import zipfile
@@ -16,6 +17,10 @@ from numpy.typing import NDArray
 from bench.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
+
+DIGEST = "sha256"
+"""Name of the array beside the others that holds their digest: a zip's own sums hold against accidents of the disk, not
+against whoever writes the file anew."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +38,8 @@ def folder() -> Path:
 def kept(name: str, shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
     """The arrays of `<cache>/<name>.npz`, or those that `make` returns, which are then kept there.
 
-    A file that cannot be read, or does not hold arrays of the given `shapes`, is made anew. A folder that cannot be
-    written costs time and nothing else.
+    A file that cannot be read, or does not hold the arrays that were kept, of the given `shapes`, is made anew.
+    A folder that cannot be written costs time and nothing else.
     """
     path = folder() / f"{name}.npz"
     found = _read(path, shapes)
@@ -48,6 +53,7 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in shapes}
+            digest = stored[DIGEST].tobytes() if DIGEST in stored else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -56,13 +62,26 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         _log.warning("cache: %s holds arrays of other shapes; it is made anew", path)
         return None
+    if digest != _digest(arrays):
+        if digest is not None:  # as earlier versions wrote none
+            _log.warning("cache: %s was changed after it was kept; it is made anew", path)
+        return None
     return arrays
+
+
+def _digest(arrays: Arrays) -> bytes:
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.digest()
 
 
 def _write(path: Path, arrays: Arrays) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft, draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            digest = np.frombuffer(_digest(arrays), np.uint8)
+            np.savez_compressed(file, allow_pickle=False, **arrays, **{DIGEST: digest})
     except OSError as error:
         _log.warning("cache: %s cannot be written (%s); it will be made again next time", path, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from bench.degrade import HOMES, Degradation, degrade
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
+from bench.poses_io.saved_fit import OUTCOME, REQUEST, damage, read_object, read_outcome, write_outcome
 from bench.record import read_json, write_json
 from bench.regime import effort_of
 from bench.runner import worker_io
@@ -96,6 +97,9 @@ def request_fit(
     attempts together.
     A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
     """
+    spoilt = spoilt_fit(cell, fit)
+    if spoilt:
+        logging.getLogger("unposed").warning("%s: %s; it is fitted again", planned.cell.id, spoilt)
     if scratch := noted(cell, fit):
         wind_back(scratch / "out")
     else:
@@ -124,6 +128,7 @@ def request_fit(
     answer["seconds"] = answer.get("seconds") or max(spent(scratch / "out"), seconds)
     answer["attempts"] = max(attempts, 1)
     answer |= {"machine": machine} if machine else {}
+    answer |= {"fitted_again": spoilt} if spoilt else {}
     answer["threads"] = executor.threads if attempts else _threads_asked_for(scratch / "in")
     answer["memory"] = {
         **answer.get("memory", {}),
@@ -139,9 +144,10 @@ def _begin(planned: Planned, capture: Capture, cell: Path, fit: str) -> Path:
     worker_io.write_capture(given, capture)
     if capture.start is not None and len(capture.exact) < len(capture.start):
         write_json(given / "start.json", {"poses": dict(capture.start), "exact": sorted(capture.exact)})
-    if _is_for(cell / "fit", fit) and (cell / "fit" / "work").is_dir():
-        shutil.copytree(cell / "fit" / "work", out / "work")
-        for file in (cell / "fit" / "clock.json", cell / worker_io.LOG, cell / worker_io.USAGE):
+    kept = cell / "fit"
+    if _is_for(kept, fit) and (kept / "work").is_dir() and not damage(kept):
+        shutil.copytree(kept / "work", out / "work")
+        for file in (kept / "clock.json", cell / worker_io.LOG, cell / worker_io.USAGE):
             if file.exists():
                 shutil.copy(file, out)
     else:
@@ -162,7 +168,7 @@ def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, 
     outcome = dict(answer)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    for name in ("request.json", "capture.json", "start.json"):
+    for name in (REQUEST, "capture.json", "start.json"):
         if (scratch / "in" / name).exists():
             place(scratch / "in" / name, draft / name)
     taken = ("poses.json", "clock.json", "field") if outcome["status"] == "done" else ("clock.json",)
@@ -176,9 +182,7 @@ def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, 
     except worker_io.ForeignFile as error:
         outcome |= {"status": "failed", "reason": str(error)}
         pictures, logs = [], []
-    if outcome["status"] == "done":
-        outcome["sha256"] = _digests(draft)
-    write_json(draft / "outcome.json", outcome)
+    outcome = write_outcome(draft, outcome)
     moved = {path: cell / "previews" / path.name for path in pictures} | {path: cell / path.name for path in logs}
     for source, target in moved.items():
         target.parent.mkdir(exist_ok=True)
@@ -199,35 +203,43 @@ def append(messages: Path, to: Path) -> None:
 
 
 def finished_fit(cell: Path, fit: str) -> Mapping[str, Any] | None:
-    """The outcome of a fit with this fingerprint that ran to its end and that `request_fit` completed, or None."""
+    """The outcome of a fit with this fingerprint that ran to its end and that `request_fit` completed, or None; none is
+    one that is not what was kept."""
     folder = cell / "fit"
-    if not _is_for(folder, fit) or not (folder / "outcome.json").exists():
+    answer = read_outcome(folder)
+    if not _is_for(folder, fit) or "attempts" not in answer or damage(folder):
         return None
-    answer = read_json(folder / "outcome.json")
-    if "sha256" in answer and answer["sha256"] != _digests(folder):
-        return None  # it is not what was kept
-    return {"threads": _threads_asked_for(folder), **answer} if "attempts" in answer else None
+    return {"threads": _threads_asked_for(folder), **answer}
+
+
+def spoilt_fit(cell: Path, fit: str) -> str | None:
+    """What is wrong with a fit of this fingerprint that ended and was kept, in words, or None."""
+    folder = cell / "fit"
+    if not _is_for(folder, fit):
+        unreadable = (folder / REQUEST).exists() and not read_object(folder / REQUEST)
+        return f"fit/{REQUEST} cannot be read" if unreadable else None
+    return damage(folder)
 
 
 def _threads_asked_for(folder: Path) -> int:
     """CPU threads that a fit was begun with; earlier versions left them in the request alone."""
-    return read_json(folder / "request.json")["job"]["threads"]
+    return read_json(folder / REQUEST)["job"]["threads"]
 
 
 def go_on(cell: Path, limit: float) -> None:
-    """Make way for another try of a fit that failed: one that had less time than `limit` keeps its checkpoints, any
-    other is forgotten."""
-    request, outcome = cell / "fit" / "request.json", cell / "fit" / "outcome.json"
-    is_short = request.exists() and outcome.exists() and read_json(outcome)["status"] == "timeout"
-    if is_short and read_json(request).get("limit", limit) < limit:
-        outcome.unlink()
+    """Make way for another try of a fit that failed: one that had less time than `limit` keeps its checkpoints, where
+    they are those that were kept; any other is forgotten."""
+    folder = cell / "fit"
+    is_short = read_outcome(folder).get("status") == "timeout"
+    if is_short and read_object(folder / REQUEST).get("limit", limit) < limit and not damage(folder):
+        (folder / OUTCOME).unlink()
     else:
         discard(cell)
 
 
 def rename(cell: Path, earlier: str, fit: str) -> None:
     """Let a fit that was made under an earlier form of its fingerprint be known by the present one."""
-    request = cell / "fit" / "request.json"
+    request = cell / "fit" / REQUEST
     if _is_for(cell / "fit", earlier):
         write_json(request, read_json(request) | {"fingerprint": fit})
 
@@ -248,20 +260,9 @@ def discard(cell: Path) -> None:
 
 
 def _is_for(folder: Path, fit: str) -> bool:
-    request = folder / "request.json"
-    return request.exists() and read_json(request)["fingerprint"] == fit
+    return read_object(folder / REQUEST).get("fingerprint") == fit
 
 
 def _outcome_of(end: WorkerEnd) -> dict[str, Any]:
     status = end.kind if end.kind in ("timeout", "out_of_memory") else "failed"
     return {"status": status, "reason": end.reason}
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """sha256 of the poses and of every file of the field."""
-    files = [folder / "poses.json", *sorted((folder / "field").rglob("*"))]
-    return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if file.is_file()
-    }

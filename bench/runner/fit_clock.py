@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.files import replacing
-from bench.record import read_json
+from bench.poses_io.saved_fit import read_object
 from bench.runner import worker_io
 
 CLOCK = "clock.json"
@@ -20,9 +22,9 @@ MTIME_STEP = 0.02
 
 
 def spent(folder: Path) -> float:
-    """Wall seconds that this fit has used so far, those before a kill included."""
+    """Wall seconds that this fit has used so far, those before a kill included; none where its clock is broken."""
     clock = folder / CLOCK
-    return float(read_json(worker_io.own(clock))["seconds"]) if clock.exists() else 0.0
+    return _number(read_object(worker_io.own(clock)), "seconds") if clock.exists() else 0.0
 
 
 def wind_back(out: Path) -> None:
@@ -31,10 +33,10 @@ def wind_back(out: Path) -> None:
     clock = out / CLOCK
     if (out / "outcome.json").exists() or not clock.exists():
         return
-    said = read_json(worker_io.own(clock))
+    said = read_object(worker_io.own(clock))
     written = [path.stat().st_mtime for path in _files_of(out / "work")]
     age = clock.stat().st_mtime - max(written, default=-math.inf)
-    kept = max(float(said["seconds"]) - age, float(said.get("before", 0.0)) if written else 0.0)
+    kept = max(_number(said, "seconds") - age, _number(said, "before") if written else 0.0, 0.0)
     with replacing(clock) as draft:
         draft.write_text(json.dumps({**said, "seconds": kept}))
         if written:  # of that moment, too: wound back once more, before a worker is up, it must say the same
@@ -44,6 +46,11 @@ def wind_back(out: Path) -> None:
         still = [f"{row}\n" for row in rows if _seconds(row) <= kept + MTIME_STEP]
         with replacing(log) as draft:
             draft.write_text("".join(still), encoding="utf-8")
+
+
+def _number(said: Mapping[str, Any], name: str) -> float:
+    found = said.get(name)
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else 0.0
 
 
 def _files_of(work: Path) -> list[Path]:

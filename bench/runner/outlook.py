@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from bench.matrix.again import plan_again
 from bench.matrix.fingerprint_diff import changes, completed
 from bench.matrix.plan import Plan
+from bench.poses_io.saved_fit import touched
 from bench.record import OUTCOMES, Result
 from bench.runner.display import span
 from bench.runner.progress import counted
 from bench.runner.run import Runner
+from bench.runner.seal import is_broken
 from bench.runner.settings import Settings
 from bench.runner.time_left import Durations
 
@@ -67,9 +69,13 @@ def explain(
     if "fit" in earlier:
         earlier["fit"] = completed(earlier["fit"], result.provenance, parts["fit"])
     rows = list(changes(earlier, parts))
-    refit = any(path.startswith("fit") for path, *_ in rows)
-    verdict = "will be fitted again" if refit else "will be judged again" if rows else "stands: nothing has changed"
-    return [f"{path}: {_short(before)} -> {_short(after)}" for path, before, after in rows], verdict
+    lines = [f"{path}: {_short(before)} -> {_short(after)}" for path, before, after in rows]
+    spoilt = touched(runner.folder(now) / "fit")
+    if spoilt or any(path.startswith("fit") for path, *_ in rows):
+        return [*lines, *([spoilt] if spoilt else [])], "will be fitted again"
+    if is_broken(result):
+        lines.append("result.json was changed after it was judged, or sealed elsewhere")
+    return lines, "will be judged again" if lines else "stands: nothing has changed"
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ from bench.matrix.again import plan_again
 from bench.matrix.plan import Planned
 from bench.record import Result, read_result, read_suite
 from bench.results_table import write_tables
-from bench.runner.fit_client import finished_fit
+from bench.runner.fit_client import finished_fit, spoilt_fit
 from bench.runner.refusals import check_device, make_suite
 from bench.runner.run import Listener, Runner, hold
 from bench.runner.settings import Settings
@@ -73,6 +73,8 @@ def why_not(runner: Runner, planned: Planned) -> str | None:
         return "it was never run"
     if not runner.fingerprints.is_same_fit(planned, earlier):
         return "what decides its fit has changed (`unposed why`), so `unposed run` fits it again"
+    if spoilt := spoilt_fit(folder, earlier.fingerprints["fit"]):
+        return f"{spoilt}, so `unposed run` fits it again"
     if finished_fit(folder, earlier.fingerprints["fit"]) is None:
         return f"it has no fit: it is {earlier.status} ({earlier.reason or 'no reason was recorded'})"
     return None

@@ -16,6 +16,7 @@ from bench.files import printable, sweep_drafts
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
+from bench.poses_io.saved_fit import touched
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
 from bench.results_table import write_tables
@@ -151,7 +152,7 @@ class Runner:
             return None
         if is_broken(earlier) or (self.settings.retry_failed and is_rerunnable(earlier)):
             return None
-        if not self.fingerprints.is_same_fit(planned, earlier):
+        if not self.fingerprints.is_same_fit(planned, earlier) or touched(self.folder(planned) / "fit"):
             return None
         met_on_loading = earlier.stage == "load" and not planned.skip  # by the scene and the traits, both in the fit
         if earlier.status == "skipped" and earlier.reason != planned.skip and not met_on_loading:
@@ -266,7 +267,7 @@ def is_rerunnable(result: Result) -> bool:
 
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
-    notes = {name: outcome[name] for name in ("attempts", "machine") if name in outcome}
+    notes = {name: outcome[name] for name in ("attempts", "machine", "fitted_again") if name in outcome}
     submission = planned.submission
     if submission is None:
         cost = {"fit_seconds": outcome["seconds"], "threads": outcome["threads"], **outcome["memory"]}

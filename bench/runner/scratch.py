@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.record import read_json, write_json
+from bench.poses_io.saved_fit import read_object
+from bench.record import write_json
 
 VARIABLE = "UNPOSED_SCRATCH"
 LASTING = Path("/var/tmp")
@@ -75,12 +76,10 @@ def note(cell: Path, folder: Path, fit: str) -> None:
 
 def noted(cell: Path, fit: str | None = None) -> Path | None:
     """The folder in which this fit (None: any) of a cell is at work, complete, or None."""
-    if not (cell / NOTE).exists():
-        return None
-    found = read_json(cell / NOTE)
-    folder = Path(found["folder"])
+    found = read_object(cell / NOTE)
+    folder = Path(str(found.get("folder", "")))
     is_ours = folder.parent.name == f"unposed-{os.getuid()}"  # a suite from elsewhere may name any folder
-    is_asked = fit in (None, found["fit"])
+    is_asked = fit in (None, found.get("fit"))
     return folder if is_ours and is_asked and (folder / "in" / "request.json").exists() else None
 
 

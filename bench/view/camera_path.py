@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.files import read_arrays, write_arrays
 from bench.geometry import nearest_to_axes
 from bench.matrix.method_ref import MethodRef
-from bench.poses_io.saved_fit import read_fit
+from bench.poses_io.saved_fit import read_fit, refuse_changed
 from bench.record import read_json
 from bench.runner import scratch, worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
@@ -142,6 +142,7 @@ def seen_from(
 ) -> tuple[Frames, Camera]:
     """Have a worker render the fit in a cell's folder from `poses` (N, 4, 4) of its own frame, by the camera that is
     returned: the fit's, its longest side `side` px (None: as the images that it was shown). Raises ValueError."""
+    refuse_changed(cell / "fit", "field/")
     camera = read_fit(cell / "fit").camera or _shown_camera(cell / "fit")
     scale = 1.0 if side is None else side / max(camera.width, camera.height)
     camera = camera.resized(round(camera.width * scale), round(camera.height * scale))

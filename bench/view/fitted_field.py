@@ -8,19 +8,21 @@ import numpy as np
 
 from bench.judge.similarity import Similarity
 from bench.matrix.method_class import made
-from bench.poses_io.saved_fit import read_fit
+from bench.poses_io.saved_fit import read_fit, refuse_changed
 from bench.record import read_cameras, read_json
 from bench.task import Field, Pose
 
 
 def load_field(cell: Path, device: str) -> Field | None:
-    """The field of a fit, in the method's own frame; None of a method that returns poses alone.
+    """The field of a fit, in the method's own frame; None of a method that returns poses alone. Raises ValueError for
+    one that is not what was kept.
 
     The method is imported into this process, which may hold the truth: the fit is done and judged by then.
     """
     folder = cell / "fit" / "field"
     if not folder.is_dir():
         return None
+    refuse_changed(cell / "fit", "field/")
     request = read_json(cell / "fit" / "request.json")
     return made(request["method"], request["config"]).load(folder, device)
 

@@ -108,6 +108,19 @@ def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch):
     assert torch.equal(again.colour, whole.colour) and torch.equal(again.density, whole.density)
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])
+def test_a_checkpoint_that_is_not_what_was_written_is_named_and_done_without(tmp_path, caplog, damage):
+    kept = checkpointing.Checkpoints(a_job(tmp_path), "grid", {"steps": 3})
+    kept.save(7, {"side": 3}, {"a": torch.arange(3000.0), "n": torch.tensor(4), "e": torch.zeros(0, 3)})
+    state, tensors = checkpointing.Checkpoints(a_job(tmp_path), "grid", {"steps": 3}).resume()
+    assert (state["step"], state["side"], tensors["a"][9], tensors["n"]) == (7, 3, 9.0, 4)
+    data = kept.path.read_bytes()
+    spoilt = data[:-4000] + bytes(255 - byte for byte in data[-4000:])
+    kept.path.write_bytes({"cut": data[:-4000], "flipped": spoilt, "foreign": b"[" * 4000}[damage])
+    assert checkpointing.Checkpoints(a_job(tmp_path), "grid", {"steps": 3}).resume() is None
+    assert "checkpoint grid.safetensors: " in caplog.text and "the fit begins anew" in caplog.text
+
+
 def test_the_published_network_runs_its_whole_path_at_smoke(images, tmp_path):
     capture = Capture(images=images, camera=CAMERA, prior=PosePrior(), start=POSES, background=(1.0, 1.0, 1.0))
     method = Nerf(NerfConfig(field="mlp"))

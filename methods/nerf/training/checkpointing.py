@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,12 +23,14 @@ CHECKPOINT_SECONDS = 20.0
 LOG_SECONDS = 1.0
 PREVIEW_SECONDS = 30.0
 
+_log = logging.getLogger(__name__)
+
 
 class Checkpoints:
     """The clock, the curves and the checkpoint file of one fit.
 
     A checkpoint is one safetensors file with its description in the header, replaced whole. It is used again only for
-    the same `key`: what was asked for must not have changed in between.
+    the same `key`, as what was asked for must not have changed in between, and only where it is what was written.
     """
 
     def __init__(self, job: Job, name: str, key: Mapping[str, Any]) -> None:
@@ -72,21 +76,30 @@ class Checkpoints:
         """Write a checkpoint: after `step` steps, `state` (JSON) and `tensors` are all there is."""
         start = time.monotonic()
         header = {"key": self.key, "state": json.dumps({**state, "step": step, "seconds": self.seconds})}
+        held = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with replacing(self.path) as draft:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft, header)
+            save_file(held, draft, {**header, "sha256": _digest(header["state"], held)})
         self.saved = time.monotonic()
         self.writing = self.saved - start
 
     def resume(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """State (with its "step") and tensors of the last checkpoint; None where there is none that fits."""
+        """State (with its "step") and tensors of the last checkpoint; None where there is none that fits.
+
+        One that is not what was written is named, and the fit begins anew.
+        """
+        if not self.path.exists():
+            return None
         try:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata()
                 if header["key"] != self.key:
                     return None
-                state = json.loads(header["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (OSError, KeyError, TypeError, SafetensorError):
+            if header["sha256"] != _digest(header["state"], tensors):
+                raise ValueError("it was changed after it was written")
+            state = json.loads(header["state"])
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            _log.warning("checkpoint %s: %s; the fit begins anew", self.path.name, error)
             return None
         self.before = state["seconds"]
         return state, tensors
@@ -94,6 +107,14 @@ class Checkpoints:
     def clear(self) -> None:
         """The fit is complete: its checkpoint is of no more use."""
         self.path.unlink(missing_ok=True)
+
+
+def _digest(state: str, tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256(state.encode())
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def generator(seed: int, step: int) -> torch.Generator:

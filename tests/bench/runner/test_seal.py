@@ -1,13 +1,20 @@
 """A result that was changed after it was judged is found out, named, and settled again."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 from scripted_cells import execute, make_plan
 
+from bench.poses_io.saved_fit import read_fit
 from bench.record import read_result, write_result
 from bench.runner import seal
+from bench.runner.outlook import explain
+from bench.runner.rejudge import why_not
+from bench.runner.run import Runner
+from bench.runner.settings import Settings
+from bench.view.fitted_field import load_field
 
 
 @pytest.fixture(autouse=True)
@@ -50,14 +57,77 @@ def test_a_seal_that_was_made_anew_without_the_key_is_none(settled):
     assert seal.is_broken(replace(forged, seal={}))
 
 
-def test_a_fit_that_was_exchanged_is_not_judged_but_made_again(settled):
+def flipped(data):
+    """From the middle on, 4,000 bytes at most."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 4000]) + data[middle + 4000 :]
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+def moved(data):
+    fit = json.loads(data)
+    fit["poses"]["v000"][0][3] += 0.5
+    return json.dumps(fit).encode()
+
+
+def hurried(data):
+    return json.dumps(json.loads(data) | {"seconds": 0.001}).encode()
+
+
+DAMAGE = [
+    ("poses.json", moved), ("poses.json", cut), ("field/colour.npy", flipped), ("field/colour.npy", cut),
+    ("outcome.json", cut), ("outcome.json", hurried), ("request.json", cut), ("capture.json", cut),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGE)
+def test_a_fit_that_was_changed_is_named_and_made_again_and_never_judged(settled, caplog, name, how):
     made, suite, folder = settled
-    poses = folder / "fit" / "poses.json"
-    poses.write_text(poses.read_text().replace("0.", "1.", 1))
+    before = read_result(folder)
+    file = folder / "fit" / name
+    file.write_bytes(how(file.read_bytes()))
     (folder / "result.json").unlink()
     (after,), fitted, _ = execute(suite, made)
     assert len(fitted) == 1
-    assert after.solved
+    assert after.metrics == before.metrics
+    assert f"fit/{name}" in after.notes["fitted_again"] and f"fit/{name}" in caplog.text
+    assert execute(suite, made)[2] == [after.cell.id]
+
+
+def test_a_field_that_is_gone_or_has_company_is_not_judged(settled):
+    made, suite, folder = settled
+    for change in ((folder / "fit" / "field" / "colour.npy").unlink, (folder / "fit" / "field" / "more").touch):
+        change()
+        (folder / "result.json").unlink()
+        assert len(execute(suite, made)[1]) == 1
+
+
+def test_a_field_that_is_changed_under_a_result_is_refused_where_it_is_used_and_made_again(settled):
+    made, suite, folder = settled
+    file, whole = folder / "fit" / "field" / "colour.npy", (folder / "fit" / "field" / "colour.npy").read_bytes()
+    file.write_bytes(flipped(whole))
+    runner = Runner(Settings(suite=suite), lambda *_: None)
+    assert "fit/field/colour.npy was changed" in why_not(runner, made.cells[0])
+    lines, verdict = explain(read_result(folder), Settings(suite=suite), roots=())
+    assert (lines, verdict) == (["fit/field/colour.npy was changed after it was kept"], "will be fitted again")
+    with pytest.raises(ValueError, match=r"field/colour.npy was changed .* `unposed run` fits this cell again"):
+        load_field(folder, "cpu")
+    (folder / "fit" / "poses.json").write_bytes(moved((folder / "fit" / "poses.json").read_bytes()))
+    with pytest.raises(ValueError, match=r"poses.json was changed"):
+        read_fit(folder / "fit")
+    _, fitted, _ = execute(suite, made)
+    assert (len(fitted), file.read_bytes()) == (1, whole)
+
+
+def test_a_result_outlives_a_fit_that_was_deleted_to_save_room(settled):
+    made, suite, folder = settled
+    shutil.rmtree(folder / "fit" / "field")
+    assert len(execute(suite, made)[2]) == 1
+    shutil.rmtree(folder / "fit")
+    assert len(execute(suite, made)[2]) == 1
 
 
 def test_a_result_from_another_machine_is_judged_again_unless_it_is_trusted(settled, key, monkeypatch):
