@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.record import Result, given_in_words, read_log
+from bench.cell import split_degradation
+from bench.record import Result, drawn, given_in_words, read_log
+from bench.regime import effort_of
 from bench.runner.progress import headline
 from bench.runner.worker_io import USAGE
 
@@ -52,6 +54,11 @@ def tags_of(result: Result) -> dict[str, str]:
         "unposed.solved": str(result.solved).lower(),
         "unposed.collapsed": str(result.status == "collapsed").lower(),
         "unposed.reason": result.reason or "",
+        "unposed.stage": result.stage or "",
+        "unposed.reference": result.reference,
+        "unposed.tuned_here": str(result.tuned_here).lower(),
+        "unposed.device": str(result.provenance.get("device", "")),
+        "unposed.threads": str(result.threads or ""),
         "unposed.protocol": result.protocol,
         "unposed.given": given_in_words(result.given),
         "unposed.flags": "; ".join(result.flags),
@@ -77,8 +84,10 @@ def note_of(result: Result) -> str:
 def params_of(result: Result) -> dict[str, str]:
     """The cell, and every value of its method's config."""
     cell = result.cell
+    kind, severity, _ = split_degradation(cell.degradation)
     params = {
-        "scene": cell.scene, "degradation": cell.degradation, "method": cell.method,
+        "scene": cell.scene, "degradation": cell.degradation, "kind": kind, "severity": f"{severity or 0:g}",
+        "draw": drawn(result), "method": cell.method, "budget": effort_of(cell.effort),
         "seed": cell.seed, "effort": cell.effort, "protocol": result.protocol,
         **{f"config/{key}": value for key, value in _flat(result.config)},
     }  # fmt: skip

@@ -5,28 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from bench.credentials import without_credentials
-from bench.record import Result, read_json, read_suite, write_json
+from bench.record import Result, read_suite
 from bench.tracking import suite_run
-from bench.tracking.cell_run import dataset_of, is_good, params_of, pictures_of, points_of, tags_of
+from bench.tracking.cell_writer import FINGERPRINT, write
+from bench.tracking.ledger import Ledger
+from bench.tracking.patience import Lane
 from bench.tracking.store import default_uri, file_of, make_whole
-from bench.view.contact_sheet import contact_sheet
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is down must not hold up a run
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
-
-T = TypeVar("T")
-
-LEDGER = ".tracked.json"
-FINGERPRINT = "unposed.fingerprint"
-"""Tag of the judgement's fingerprint, written last: without it, a kill cut the recording short."""
 
 EXPERIMENT = "unposed"
 ABOUT = """
@@ -35,8 +30,9 @@ and a seed. Group by `unposed.suite_name`, `params.method` or `params.scene`; fi
 `tags."unposed.solved" = 'false'` or `tags."unposed.outcome" = 'collapsed'`.
 """
 
-PARAMS_A_BATCH, METRICS_A_BATCH = 100, 1000
-"""What one request to MLflow holds at most; the rest of a longer one is refused."""
+PATIENCE = 120.0  # seconds that a store may take over one cell; it makes its first tables in less
+AT_ONCE = 10.0  # and where the run was interrupted
+SLOW = f"it did not take one cell within {PATIENCE:.0f} s"
 
 
 class Tracker:
@@ -52,33 +48,45 @@ class Tracker:
         if file := file_of(self.uri):
             make_whole(file, lambda uri: MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments())
         self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        self.ledger: dict[str, str] = self._read_ledger()
+        self.ledger = Ledger(suite, self.uri)
         self.experiment = self._experiment()
         self.parent = self._parent()
 
     def send(self, folder: Path, result: Result) -> bool:
         """Record one cell unless it is there already. Returns whether anything was sent."""
-        known = f"{result.status} {result.fingerprints['judgement']}"
-        if self.ledger.get(result.cell.id) == known:
+        cell = result.cell.id
+        if self.ledger.cells.get(cell) == _known(result):
             return False
-        self._forget(result.cell.id)
+        runs = list(self._children(f" and {_has_tag('unposed.cell', cell)}"))
+        self._forget(run.info.run_id for run in runs if run.data.tags["unposed.cell"] == cell)
         self._write(folder, result)
-        self.ledger[result.cell.id] = known
-        write_json(self.suite / LEDGER, {"uri": self.shown_uri, "cells": self.ledger})
         return True
 
-    def replay(self) -> int:
-        """Bring the store up to date with the suite's files; sends nothing twice. Returns how many were sent."""
-        self.ledger = self._stored()
-        sent = sum(self.send(folder, result) for folder, result in read_suite(self.suite))
-        write_json(self.suite / LEDGER, {"uri": self.shown_uri, "cells": self.ledger})
+    def replay(self, beat: Callable[[], object] = lambda: None) -> int:
+        """Bring the store up to date with the suite's files; sends nothing twice. Returns how many were sent.
+
+        `beat` is called after every cell: the store still answers.
+        """
+        held, sent = self._held(), 0
+        known: dict[str, str] = {}
+        for folder, result in read_suite(self.suite, views=False):
+            cell = result.cell.id
+            known[cell] = _known(result)
+            runs = held.get(cell, {})
+            right = [run for run, said in runs.items() if said == known[cell]][:1]
+            self._forget(run for run in runs if run not in right)
+            if not right:
+                self._write(folder, result)
+                sent += 1
+            beat()
+        self.ledger.replace(known)
         return sent
 
     def close(self) -> None:
         """Tell of the suite as a whole what its files say by now."""
         from mlflow.entities import Metric, Param, RunTag
 
-        results = [result for _, result in read_suite(self.suite)]
+        results = [result for _, result in read_suite(self.suite, views=False)]
         params = suite_run.params_of(results)
         held = self.client.get_run(self.parent).data.params
         if any(held.get(name, text) != text for name, text in params.items()):
@@ -86,21 +94,12 @@ class Tracker:
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, 0) for name, value in suite_run.metrics_of(results).items()]
         self.client.log_batch(
-            self.parent, params=[Param(*item) for item in params.items()],
+            self.parent, metrics=metrics, params=[Param(*item) for item in params.items()],
             tags=[RunTag("mlflow.note.content", suite_run.note_of(self.suite, results))],
         )  # fmt: skip
-        for some in _batches(metrics, METRICS_A_BATCH):
-            self.client.log_batch(self.parent, metrics=some)
         if (table := self.suite / "results.csv").exists():
             self.client.log_artifact(self.parent, str(table))
         self.client.set_terminated(self.parent)
-
-    def _read_ledger(self) -> dict[str, str]:
-        try:
-            ledger = read_json(self.suite / LEDGER)
-            return ledger["cells"] if without_credentials(ledger["uri"]) == self.shown_uri else {}
-        except (OSError, ValueError, KeyError):
-            return {}
 
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
@@ -130,73 +129,48 @@ class Tracker:
 
     def _move_parent(self) -> None:
         """Give the cells a new parent run instead of the present one."""
-        children, old, self.parent = self._children(), self.parent, self._new_parent()
+        children, old, self.parent = [run.info.run_id for run in self._children()], self.parent, self._new_parent()
         for run in children:
-            self.client.set_tag(run.info.run_id, "mlflow.parentRunId", self.parent)
+            self.client.set_tag(run, "mlflow.parentRunId", self.parent)
         self.client.delete_run(old)
 
-    def _children(self, extra: str = "") -> list[Any]:
+    def _children(self, extra: str = "") -> Iterator[Any]:
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'{extra}"
-        page, runs = None, []
+        page = None
         while True:
             found = self.client.search_runs([self.experiment], query, max_results=1000, page_token=page)
-            runs += found
+            yield from found
             page = found.token
             if not page:
-                return runs
+                return
 
-    def _stored(self) -> dict[str, str]:
-        """What the store holds of this suite: cell id -> status and fingerprint, as in the ledger."""
-        return {
-            run.data.tags["unposed.cell"]: f"{run.data.tags['unposed.status']} {run.data.tags[FINGERPRINT]}"
-            for run in self._children()
-            if FINGERPRINT in run.data.tags
-        }
+    def _held(self) -> dict[str, dict[str, str]]:
+        """What the store holds of this suite: cell id -> run id -> what was sent, nothing where it was cut short."""
+        held: dict[str, dict[str, str]] = {}
+        for run in self._children():
+            tags = run.data.tags
+            said = f"{tags['unposed.status']} {tags[FINGERPRINT]}" if FINGERPRINT in tags else ""
+            held.setdefault(tags["unposed.cell"], {})[run.info.run_id] = said
+        return held
 
-    def _forget(self, cell: str) -> None:
-        for run in self._children(f" and {_has_tag('unposed.cell', cell)}"):
-            if run.data.tags["unposed.cell"] == cell:
-                self.client.delete_run(run.info.run_id)
+    def _forget(self, runs: Iterable[str]) -> None:
+        for run in runs:
+            self.client.delete_run(run)
 
     def _write(self, folder: Path, result: Result) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-        from PIL import Image
+        tags = {"mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name}
+        write(self.client, self.experiment, tags, folder, result)
+        self.ledger.add(result.cell.id, _known(result))
 
-        tags = tags_of(result) | {
-            "mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name,
-        }  # fmt: skip
-        run = self.client.create_run(self.experiment, tags=tags).info.run_id
-        now = int(self.client.get_run(run).info.start_time)
-        points = [
-            Metric(point.name, float(point.value), now + int(1000 * point.seconds), point.step)
-            for point in points_of(folder, result)
-        ]
-        for some in _batches([Param(*item) for item in params_of(result).items()], PARAMS_A_BATCH):
-            self.client.log_batch(run, params=some)
-        for some in _batches(points, METRICS_A_BATCH):
-            self.client.log_batch(run, metrics=some)
-        scene = DatasetInput(Dataset(**dataset_of(result)), [InputTag("mlflow.data.context", "evaluation")])
-        self.client.log_inputs(run, datasets=[scene])
-        self.client.log_artifact(run, str(folder / "result.json"))
-        if (sheet := contact_sheet(folder)) is not None:
-            self.client.log_image(run, sheet, artifact_file="contact_sheet.png")
-        if (folder / "renders").is_dir():
-            self.client.log_artifacts(run, str(folder / "renders"), artifact_path="renders")
-        for picture in pictures_of(folder):
-            with Image.open(picture.file) as opened:
-                image = opened.convert("RGB")
-            self.client.log_image(run, image, key=picture.series, step=picture.step, timestamp=now, synchronous=True)
-        self.client.log_batch(run, tags=[RunTag(FINGERPRINT, result.fingerprints["judgement"])])
-        self.client.set_terminated(run, status="FINISHED" if is_good(result) else "FAILED")
+
+def _known(result: Result) -> str:
+    """What tells whether a cell was sent as it is now."""
+    return f"{result.status} {result.fingerprints['judgement']}"
 
 
 def _has_tag(tag: str, text: str) -> str:
     """A query for runs with this tag. MLflow has no way to write an apostrophe: it finds any other sign there, too."""
     return f"tags.`{tag}` LIKE '{text.replace(chr(39), '_')}'" if "'" in text else f"tags.`{tag}` = '{text}'"
-
-
-def _batches(items: list[T], size: int) -> Iterator[list[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _message(error: Exception, uri: str | None) -> str:
@@ -208,22 +182,33 @@ def _message(error: Exception, uri: str | None) -> str:
 
 
 def replay(suite: Path, uri: str | None) -> tuple[int, str]:
-    """Send whatever the store does not have yet: how many cells, and to which store. Raises ValueError."""
-    try:
-        tracker = Tracker(suite, uri)
-        sent = tracker.replay()
-        tracker.close()
-    except Exception as error:
-        at = without_credentials(uri or default_uri(suite))
-        raise ValueError(f"MLflow at {at}: {_message(error, uri)[:200]}") from error
-    return sent, tracker.shown_uri
+    """Send whatever the store does not have yet: how many cells, and to which store. Raises ValueError, also where the
+    store takes longer than PATIENCE over one of them."""
+    lane, ended, sent = Lane(PATIENCE), [], []
+
+    def work() -> None:
+        try:
+            tracker = Tracker(suite, uri)
+            sent.append(tracker.replay(lane.beat))
+            tracker.close()
+        except Exception as error:  # noqa: BLE001 - told by the caller, in a sentence
+            ended.append(_message(error, uri)[:200])
+
+    lane.put(work)
+    if not lane.join():
+        ended.append(SLOW)
+    if ended:
+        raise ValueError(f"MLflow at {without_credentials(uri or default_uri(suite))}: {ended[0]}")
+    return sent[0], without_credentials(uri or default_uri(suite))
 
 
 class Tracking:
-    """Tracking beside a run: opened at the first result, and dropped with one warning if its store fails."""
+    """Tracking beside a run: opened at the first result, by a thread of its own, so that a slow store holds up nobody,
+    and dropped with one warning where it fails or takes longer than PATIENCE over one cell."""
 
     def __init__(self, suite: Path, uri: str | None, warn: Callable[[str], None]) -> None:
         self.suite, self.uri, self.warn = suite, uri, warn
+        self._lane: Lane | None = None
         self._tracker: Tracker | None = None
         self._down = False
 
@@ -233,16 +218,27 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._tracker is not None:
-            self._try(self._tracker.close)
+        if self._lane is not None:
+            if kind is not None:  # an interrupt, or a fault: whoever waits wants the end of it
+                self._lane.patience = min(self._lane.patience, AT_ONCE)
+            self._put(lambda: self._tracker and self._tracker.close())
+            if not self._lane.join():
+                self._drop(SLOW)
 
     def send(self, folder: Path, result: Result) -> None:
-        self._try(lambda: self._open().send(folder, result))
+        self._put(lambda: self._open().send(folder, result))
 
     def _open(self) -> Tracker:
         if self._tracker is None:
             self._tracker = Tracker(self.suite, self.uri)
         return self._tracker
+
+    def _put(self, action: Callable[[], object]) -> None:
+        self._lane = self._lane or Lane(PATIENCE)
+        if self._lane.is_stuck:
+            self._drop(SLOW)
+        if not self._down:
+            self._lane.put(lambda: self._try(action))
 
     def _try(self, action: Callable[[], object]) -> None:
         if self._down:
@@ -250,6 +246,9 @@ class Tracking:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - whatever a tracking store does must not cost a result
+            self._drop(_message(error, self.uri)[:160])
+
+    def _drop(self, why: str) -> None:
+        if not self._down:
             self._down = True
-            text = _message(error, self.uri)[:160]
-            self.warn(f"MLflow: {text}; results are safe in {self.suite}, `unposed track --replay` sends them later")
+            self.warn(f"MLflow: {why}; results are safe in {self.suite}, `unposed track --replay` sends them later")

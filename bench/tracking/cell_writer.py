@@ -1,0 +1,75 @@
+"""One cell becomes one MLflow run: written so that a kill at any moment leaves one that is known to be unfinished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from bench.record import Result
+from bench.tracking.cell_run import dataset_of, is_good, params_of, pictures_of, points_of, tags_of
+from bench.view.contact_sheet import contact_sheet
+
+FINGERPRINT = "unposed.fingerprint"
+"""Tag of the judgement's fingerprint, written last: without it, a kill cut the recording short."""
+
+
+def write(client: Any, experiment: str, tags: dict[str, str], folder: Path, result: Result) -> str:
+    """Record the result in a cell's `folder` as a run with these `tags` beside its own. Returns the run's id.
+
+    Raises MlflowException.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    made = client.create_run(experiment, start_time=now, tags=tags_of(result) | tags)
+    run = made.info.run_id
+    points = [
+        Metric(point.name, float(point.value), now + int(1000 * point.seconds), point.step)
+        for point in points_of(folder, result)
+    ]
+    client.log_batch(run, metrics=points, params=[Param(*item) for item in params_of(result).items()])
+    scene = DatasetInput(Dataset(**dataset_of(result)), [InputTag("mlflow.data.context", "evaluation")])
+    client.log_inputs(run, datasets=[scene])
+    _pictures(client, run, folder, now)
+    _files(client, run, made.info.artifact_uri, folder)
+    client.log_batch(run, tags=[RunTag(FINGERPRINT, result.fingerprints["judgement"])])
+    client.set_terminated(run, status="FINISHED" if is_good(result) else "FAILED")
+    return run
+
+
+def _pictures(client: Any, run: str, folder: Path, now: int) -> None:
+    """The contact sheet, and previews by their step."""
+    from PIL import Image
+
+    if (sheet := contact_sheet(folder)) is not None:
+        client.log_image(run, sheet, artifact_file="contact_sheet.png")
+    for picture in pictures_of(folder):
+        with Image.open(picture.file) as opened:
+            image = opened.convert("RGB")
+        client.log_image(run, image, key=picture.series, step=picture.step, timestamp=now, synchronous=True)
+
+
+def _files(client: Any, run: str, uri: str, folder: Path) -> None:
+    """The result and its renders: where the store keeps files on this file system they are links, and take no room."""
+    place = urlsplit(uri)
+    if place.scheme in ("", "file") and not place.netloc:
+        home = Path(unquote(place.path))
+        (home / "renders").mkdir(parents=True, exist_ok=True)
+        for file in (folder / "result.json", *(folder / "renders").glob("*")):
+            _link(file, home / file.relative_to(folder))
+        return
+    client.log_artifact(run, str(folder / "result.json"))
+    if (folder / "renders").is_dir():
+        client.log_artifacts(run, str(folder / "renders"), artifact_path="renders")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Files of a cell are replaced and never written into, so that a link shows what was recorded."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

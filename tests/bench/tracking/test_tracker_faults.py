@@ -1,0 +1,204 @@
+"""A store that is killed, slow or on PostgreSQL holds each cell once, and holds up nobody."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from bench.cell import Cell
+from bench.record import Result, read_suite, write_result
+from bench.tracking import cell_run
+from bench.tracking import tracker as tracking
+from bench.tracking.ledger import NAME, Ledger
+from bench.tracking.patience import Lane
+
+ROOT = Path(__file__).parents[3]
+CELLS = 12
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations are not ours to mend
+
+
+@pytest.fixture
+def suite(tmp_path):
+    folder = tmp_path / "runs" / "s"
+    for seed in range(CELLS):
+        cell = Cell(scene="blocks", degradation="clean", method="made", seed=seed, effort="smoke")
+        result = Result(
+            cell=cell, config={"steps": 3}, status="done", protocol="posefree/2", metrics={"nvs/aligned/psnr": 20.0},
+            fingerprints={"fit": "a" * 64, "judgement": "b" * 64}, cost={"fit_seconds": 1.0},
+        )  # fmt: skip
+        write_result(folder / cell.folder, result)
+        log = "".join(f'{{"step": {k}, "seconds": {k}.0, "loss": 0.5}}\n' for k in range(50))
+        (folder / cell.folder / "log.jsonl").write_text(log)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """The URI of a database on Debian's PostgreSQL, started for these tests."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed here (Debian: postgresql)")
+    pytest.importorskip("psycopg2", reason="MLflow speaks to PostgreSQL through psycopg2")
+    user = {} if os.getuid() else {"user": "postgres", "group": "postgres", "extra_groups": []}
+    if user and "postgres" not in {each.pw_name for each in pwd.getpwall()}:
+        pytest.skip("PostgreSQL does not run as root, and there is no user called postgres")
+    folder = Path("/tmp") / f"unposed-test-postgres-{os.getpid()}"  # sockets have short paths, and the user must get in
+    folder.mkdir(mode=0o700)
+    if user:
+        shutil.chown(folder, "postgres", "postgres")
+    data = folder / "data"
+    made = [programs[-1] / "initdb", "-D", data, "-U", "unposed", "--auth=trust", "--no-sync", "--no-instructions"]
+    subprocess.run(made, check=True, capture_output=True, cwd=folder, **user)
+    served = [programs[-1] / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
+    process = subprocess.Popen(served, cwd=folder, stderr=subprocess.DEVNULL, **user)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob(".s.PGSQL.*[0-9]")) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        yield f"postgresql+psycopg2://unposed@/postgres?host={folder}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def uri(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return request.getfixturevalue("postgres")
+
+
+def command(suite, uri):
+    return [sys.executable, "-W", "ignore", "-m", "bench.cli", "track", "--replay", "-o", str(suite), "--track", uri]
+
+
+def sent(suite):
+    ledger = suite / NAME
+    return max(len(ledger.read_text().splitlines()) - 1, 0) if ledger.exists() else 0
+
+
+def test_a_replay_that_is_killed_is_completed_by_the_next_and_holds_each_cell_once(suite, uri, monkeypatch):
+    monkeypatch.chdir(suite.parent)  # where MLflow keeps files, for a store that names no place
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command(suite, uri), env=environment, stdout=subprocess.DEVNULL)
+    while sent(suite) < 3 and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert 3 <= sent(suite) < CELLS
+    left = CELLS - sent(suite)
+    assert left <= tracking.replay(suite, uri)[0] <= left + 1  # the one that it was at, once more
+    opened = tracking.Tracker(suite, uri)
+    held = list(opened._children())
+    assert sorted(int(run.data.params["seed"]) for run in held) == list(range(CELLS))
+    assert all(run.data.tags[tracking.FINGERPRINT] == "b" * 64 and run.info.status == "FINISHED" for run in held)
+    assert all(len(opened.client.get_metric_history(run.info.run_id, "fit/loss")) == 50 for run in held)
+    assert tracking.replay(suite, uri)[0] == 0
+
+
+def test_what_one_filters_by_is_a_param_or_a_tag():
+    cell = Cell(scene="fern", degradation="gaussian_noise@3", method="made", seed=7, effort="full@800")
+    result = Result(
+        cell=cell, config={}, status="failed", stage="fit", protocol="posefree/2", reference="sfm", tuned_on=("fern",),
+        cost={"threads": 4}, provenance={"device": "cuda:1"}, ingredients={"fit": {"degradation": {"seed": 7}}},
+    )  # fmt: skip
+    held = cell_run.params_of(result)
+    assert [held[name] for name in ("kind", "severity", "draw", "budget")] == ["gaussian_noise", "3", "7", "full"]
+    tags = cell_run.tags_of(result)
+    assert [tags[f"unposed.{name}"] for name in ("stage", "reference", "tuned_here", "device", "threads")] == [
+        "fit", "sfm", "true", "cuda:1", "4",
+    ]  # fmt: skip
+
+
+def test_a_cell_that_two_replays_sent_is_there_once_after_the_next(suite, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert tracking.replay(suite, uri)[0] == CELLS
+    opened = tracking.Tracker(suite, uri)
+    folder, result = read_suite(suite)[4]
+    opened._write(folder, result)
+    assert len(list(opened._children())) == CELLS + 1
+    assert tracking.replay(suite, uri)[0] == 0
+    assert len(list(opened._children())) == CELLS
+
+
+def test_what_is_written_after_a_cell_does_not_grow_with_the_number_of_cells(tmp_path):
+    ledger = Ledger(tmp_path, "sqlite:///x")
+    sizes = []
+    for k in range(2000):
+        ledger.add(f"blocks/clean/made/seed{k:04d}", "done " + "b" * 64)
+        sizes.append(ledger.path.stat().st_size)
+    steps = {b - a for a, b in pairwise(sizes)}
+    assert len(steps) == 1 and steps.pop() < 200
+    ledger.path.write_bytes(ledger.path.read_bytes()[:-30])  # a kill in the middle of a line
+    again = Ledger(tmp_path, "sqlite:///x")
+    assert len(again.cells) == 1999
+    again.add("blocks/clean/made/seed1999", "done")
+    assert Ledger(tmp_path, "sqlite:///x").cells["blocks/clean/made/seed1999"] == "done"
+    assert Ledger(tmp_path, "sqlite:///another").cells == {}
+
+
+@pytest.fixture
+def dripping():
+    """The address of a server that answers a byte a second, for ever."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip(connection):
+        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
+        try:
+            connection.recv(1)
+            connection.sendall(answer)
+            while True:
+                connection.sendall(b" ")
+                time.sleep(1)
+        except OSError:
+            connection.close()
+
+    def serve():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    server.close()
+
+
+def test_a_server_that_drips_a_byte_a_second_is_given_up(suite, dripping, monkeypatch):
+    import mlflow.tracking  # noqa: F401 - which takes longer than the patience below
+
+    monkeypatch.setattr(tracking, "PATIENCE", 2.0)
+    warnings, began = [], time.monotonic()
+    with tracking.Tracking(suite, dripping, warnings.append) as opened:
+        for folder, result in read_suite(suite):
+            opened.send(folder, result)
+        assert time.monotonic() - began < 1.5  # a run goes on at once
+    (warning,) = warnings
+    assert "did not take" in warning and "track --replay" in warning
+    with pytest.raises(ValueError, match="did not take one cell"):
+        tracking.replay(suite, dripping)
+    assert time.monotonic() - began < 30
+
+
+def test_a_lane_does_things_in_order_and_leaves_behind_what_takes_too_long():
+    lane, done, held = Lane(0.2), [], threading.Event()
+    for k in range(5):
+        lane.put(lambda k=k: done.append(k))
+    assert lane.join() and done == [0, 1, 2, 3, 4]
+    lane.put(held.wait)
+    assert not lane.join() and lane.is_stuck
+    held.set()
+    assert lane.join()
