@@ -42,8 +42,9 @@ def remove(path: Path) -> None:
 
 def sweep_drafts(folder: Path) -> None:
     """Remove what kills left of files and folders that are written whole. Nobody else may be writing below `folder`."""
-    for draft in list(folder.rglob(".*.tmp")):
-        remove(draft)
+    for place, folders, files in os.walk(folder):
+        for name in [name for name in (*folders, *files) if name.startswith(".") and name.endswith(".tmp")]:
+            remove(Path(place, name))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

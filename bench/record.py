@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
@@ -163,7 +164,8 @@ _DECODER = json.JSONDecoder(object_hook=_decode)
 
 def canonical(result: Result) -> bytes:
     """The same bytes for the same content, before and after it was written and read."""
-    return json.dumps(encoded(asdict(result)), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    held = {name: getattr(result, name) for name in result.__dataclass_fields__} | {"cell": asdict(result.cell)}
+    return json.dumps(encoded(held), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -200,21 +202,40 @@ def _shape(kind: type) -> type[BaseModel]:
 _SEED = re.compile(r"seed\d+")
 
 
-def read_suite(suite: Path) -> list[tuple[Path, Result]]:
-    """Every cell's folder and result below a suite's folder, in a fixed order.
+def read_suite(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
+    """Every cell's folder and result below a suite's folder, in a fixed order; without `views`, which are most of it,
+    their `per_view` is empty, so that thousands of cells take little memory.
 
     A `result.json` that is none of ours is left out, with one warning; so is what lies within a cell's folder, where
     methods leave files.
     """
     found: list[tuple[Path, Result]] = []
-    for path in sorted(suite.rglob("result.json")):
-        if any(_SEED.fullmatch(part) for part in path.relative_to(suite).parts[:-2]):
-            continue
+    for folder in cell_folders(suite):
         try:
-            found.append((path.parent, read_result(path.parent)))
+            result = read_result(folder)
+            found.append((folder, result if views else replace(result, per_view={})))
+        except FileNotFoundError:
+            continue
         except ValueError as error:
             _left_out(str(error))
     return sorted(found, key=lambda item: item[1].cell)
+
+
+def cell_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Folders of cells, with a result or without one yet, in the order of their paths; nothing is looked for within a
+    cell's, which holds hundreds of pictures."""
+    try:
+        with os.scandir(folder) as entries:
+            below = sorted(entries, key=lambda entry: entry.name)
+    except (PermissionError, FileNotFoundError):
+        return
+    is_cell = depth > 0 and bool(_SEED.fullmatch(folder.name))
+    if is_cell or any(entry.name == "result.json" for entry in below):
+        yield folder
+    if not is_cell:
+        for entry in below:
+            if entry.is_dir(follow_symlinks=False):
+                yield from cell_folders(folder / entry.name, depth + 1)
 
 
 @lru_cache
@@ -223,9 +244,9 @@ def _left_out(what: str) -> None:
     logging.getLogger("unposed").warning("%s; it is left out", what)
 
 
-def cells_of(suite: Path) -> list[tuple[Path, Result]]:
+def cells_of(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
     """As `read_suite`, for those who need some. Raises ValueError where there are none."""
-    found = read_suite(suite) if suite.is_dir() else []
+    found = read_suite(suite, views=views)
     if not found:
         raise ValueError(f"{suite} holds no results yet: `unposed run --out {shlex.quote(str(suite))}` makes some")
     return found
@@ -237,14 +258,6 @@ def find_cell(suite: Path, cell: str) -> tuple[Path, Result]:
         if result.cell.id == cell:
             return folder, result
     raise ValueError(f"{suite} has no cell {cell!r}; `unposed status --out {shlex.quote(str(suite))}` lists them")
-
-
-def find_fitted_cell(suite: Path, cell: str) -> Path:
-    """The folder of a cell that has a field. Raises ValueError."""
-    folder, result = find_cell(suite, cell)
-    if not (folder / "fit" / "field").is_dir():
-        raise ValueError(f"{cell} has no field to look at: it is {result.status} ({result.reason or 'poses only'})")
-    return folder
 
 
 def read_cameras(folder: Path) -> dict[str, Any] | None:

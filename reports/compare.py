@@ -129,7 +129,7 @@ def side(label: str) -> Side:
     folder, method = label, ""
     if not Path(label).is_dir() and ":" in label:
         folder, _, method = label.rpartition(":")
-    entries = cells.read(Path(folder))
+    entries = cells.read(Path(folder), views=False)
     known = list(cells.by_method(entries))
     if method and method not in known:
         raise ValueError(f"compare: {folder} has no method {method!r}; it has {', '.join(known)}")

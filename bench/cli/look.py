@@ -34,11 +34,11 @@ def render(
     from rich.console import Console
     from rich.progress import Progress
 
-    from bench.record import find_fitted_cell
     from bench.runner.executors.local import LocalExecutor
     from bench.runner.provenance import cpu_count
     from bench.runner.refusals import check_device
     from bench.view import camera_path
+    from bench.view.fitted_field import find_fitted_cell
 
     check_device(device)
     folder = find_fitted_cell(suite.folder, cell)

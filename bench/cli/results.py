@@ -21,13 +21,17 @@ def status(suite: SuiteOptions) -> None:
     from bench.runner.progress import MARK, closing, headline
 
     console = Console(highlight=False)
-    results = [result for _, result in cells_of(suite.folder)]
+    results = [result for _, result in cells_of(suite.folder, views=False)]
     for result in results:
         mark, style = MARK[result.outcome]
-        console.print(f"{mark} {result.cell.id}  {OUTCOMES[result.outcome]}", style=style, end="  ", markup=False)
-        console.print(headline(result), soft_wrap=True, markup=False)
+        said = f"{mark} {result.cell.id}  {OUTCOMES[result.outcome]}"
+        if console.is_terminal:
+            console.print(said, style=style, end="  ", markup=False)
+            console.print(headline(result), soft_wrap=True, markup=False)
+        else:
+            click.echo(f"{said}  {headline(result)}")
     for line in ("", *closing(results)):
-        console.print(line, soft_wrap=True, markup=False)
+        click.echo(line)
 
 
 @click.command()
@@ -63,7 +67,8 @@ def report(suite: SuiteOptions, shown: bool, paper: bool) -> None:
     from bench.record import cells_of
     from reports.build import build
 
-    cells_of(suite.folder)
+    if not suite.folder.is_dir():
+        cells_of(suite.folder)  # which says how to make one
     page = build(suite.folder).resolve()
     click.echo(page.with_name("report.md").read_text(encoding="utf-8") if shown else page)
     if paper:
@@ -102,7 +107,7 @@ def _against_the_reference(suite: Path, as_json: bool) -> int:
     from bench.record import cells_of
     from bench.reference import lines, read, reproduce
 
-    held, said = reproduce([result for _, result in cells_of(suite)], read())
+    held, said = reproduce([result for _, result in cells_of(suite, views=False)], read())
     rows = [{**asdict(each), "reproduced": each.reproduced} for each in held]
     click.echo(json.dumps({"columns": rows, "notes": said}, indent=1) if as_json else "\n".join(lines(held, said)))
     return 0 if held and all(each.reproduced for each in held) else 1

@@ -34,7 +34,7 @@ def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
     from bench.runner.shards import unfinished
     from bench.tracking.tracker import replay as send
 
-    results = [result for _, result in cells_of(suite.folder)]
+    results = [result for _, result in cells_of(suite.folder, views=False)]
     write_tables(suite.folder, results)
     for line in (*closing(results), f"{suite.folder}/results.csv"):
         click.echo(line)
@@ -54,7 +54,7 @@ def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
     from bench.record import cells_of
     from bench.tracking.tracker import replay as send
 
-    cells_of(suite.folder)
+    cells_of(suite.folder, views=False)
     sent, store = send(suite.folder, track)
     click.echo(f"{sent} cells sent to {store}")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.files import sweep_drafts
+from bench.record import cell_folders
 from bench.runner.scratch import NOTE
 
 CLAIM = ".claim"
@@ -62,8 +63,8 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 def unfinished(suite: Path) -> list[str]:
     """Folders, within the suite, of cells that were begun and have no result."""
-    notes = sorted(suite.rglob(NOTE))
-    return [str(note.parent.relative_to(suite)) for note in notes if not (note.parent / "result.json").exists()]
+    begun = (folder for folder in cell_folders(suite) if (folder / NOTE).exists())
+    return [str(folder.relative_to(suite)) for folder in begun if not (folder / "result.json").exists()]
 
 
 def without(arguments: Sequence[str], option: str) -> list[str]:

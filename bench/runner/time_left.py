@@ -28,7 +28,7 @@ class Durations:
         self.settings = settings
         self.fits: list[tuple[str, str, float]] = []
         self.judgements: list[tuple[str, str, float]] = []
-        for _, result in read_suite(settings.suite) if settings.suite.is_dir() else []:
+        for _, result in read_suite(settings.suite, views=False) if settings.suite.is_dir() else []:
             self.add(result)
 
     def add(self, result: Result) -> None:

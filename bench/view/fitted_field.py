@@ -9,8 +9,16 @@ import numpy as np
 from bench.judge.similarity import Similarity
 from bench.matrix.method_class import made
 from bench.poses_io.saved_fit import read_fit, refuse_changed
-from bench.record import read_cameras, read_json
+from bench.record import find_cell, read_cameras, read_json
 from bench.task import Field, Pose
+
+
+def find_fitted_cell(suite: Path, cell: str) -> Path:
+    """The folder of a cell that has a field. Raises ValueError."""
+    folder, result = find_cell(suite, cell)
+    if not (folder / "fit" / "field").is_dir():
+        raise ValueError(f"{cell} has no field to look at: it is {result.status} ({result.reason or 'poses only'})")
+    return folder
 
 
 def load_field(cell: Path, device: str) -> Field | None:

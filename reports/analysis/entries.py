@@ -101,11 +101,11 @@ class Entry:
         )  # fmt: skip
 
 
-def read(suite: Path) -> list[Entry]:
-    """All cells of a suite, in a fixed order. Raises ValueError where there is none."""
+def read(suite: Path, *, views: bool = True) -> list[Entry]:
+    """All cells of a suite, in a fixed order, with or without what each view is worth. Raises ValueError for none."""
     if not suite.is_dir():
         raise ValueError(f"{suite} is not a folder; name the folder that `unposed run` wrote")
-    found = cells_of(suite)
+    found = cells_of(suite, views=views)
     places: dict[PurePath, Path] = {}
     for folder, result in found:
         if (other := places.setdefault(result.cell.folder, folder)) != folder:
