@@ -19,11 +19,12 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce report ui test fuzz captures lint docs release setup setup-dev clean help
+.PHONY: bench ablation table reproduce report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
+  setup-dev clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHODS= DEGRADATIONS= SEEDS= EFFORT= DATA= WORKERS= OUT=
 	@status=0; $(BIN)/unposed run --scenes '$(SCENES)' --methods '$(METHODS)' --degradations '$(DEGRADATIONS)' \
@@ -73,6 +74,13 @@ fuzz: setup-dev  ## the readers of scenes on 1,000 mutated inputs a layout: FUZZ
 
 captures: setup-dev  ## what is quoted of real captures, again: templeRing's oracle, fox from photographs alone: DATA=
 	@UNPOSED_CAPTURES=1 $(BIN)/python -m pytest -q -s tests/test_captures.py $(ARGS)
+
+benchmark: setup-dev  ## what the harness costs a cell, and how long verbs take to start; on a machine that is idle: CELLS=10
+	@$(BIN)/python -W ignore tests/benchmarks/overhead.py $(or $(CELLS),10)
+
+benchmark-faults: setup-dev  ## kill -9 at random: 200 cells must be those of an undisturbed run: CELLS= MINUTES= EXECUTOR=local|ray OUT=
+	@$(BIN)/python tests/benchmarks/kills.py '$(if $(filter runs/quick,$(OUT)),runs/benchmark-faults,$(OUT))' \
+	  --cells $(or $(CELLS),200) --minutes $(or $(MINUTES),10) --executor $(or $(EXECUTOR),local) $(ARGS)
 
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright

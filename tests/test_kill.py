@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,34 @@ def test_workers_are_gone_once_their_judge_is(tmp_path):
     os.kill(judge.pid, signal.SIGKILL)
     judge.communicate()
     assert is_gone(worker)
+
+
+def test_a_suite_that_is_deleted_under_its_run_ends_it_in_a_sentence_and_is_settled_anew(tmp_path):
+    suite = tmp_path / "s"
+    judge = start(suite, seeds="0-99")
+    while not list(suite.rglob("running.json")) and judge.poll() is None:
+        time.sleep(0.02)
+    while suite.exists():  # a run may be writing into it
+        shutil.rmtree(suite, ignore_errors=True)
+    output = judge.communicate(timeout=120)[0].decode()
+    assert judge.returncode == 2, output
+    assert "Traceback" not in output
+    assert (
+        output.strip().splitlines()[-1] == f"unposed: {suite} was deleted under this run: the same command begins anew"
+    )
+    again = start(suite, seeds="0")
+    assert again.communicate(timeout=120) and again.returncode == 0
+
+
+def test_a_cell_that_is_deleted_under_its_run_is_a_row_and_the_next_goes_on(tmp_path):
+    judge = start(tmp_path, seeds="0-1")
+    while not (notes := list(tmp_path.rglob("running.json"))) and judge.poll() is None:
+        time.sleep(0.02)
+    while notes[0].parent.exists():
+        shutil.rmtree(notes[0].parent, ignore_errors=True)
+    output = judge.communicate(timeout=120)[0].decode()
+    assert judge.returncode == 1, output
+    assert sorted(result.status for _, result in read_suite(tmp_path)) == ["done", "failed"]
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path):

@@ -75,13 +75,14 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
             runner.run_cells(settings.shard.order(work) if settings.shard else work, results)
         finally:
             if settings.shard is None:
-                write_tables(settings.suite, [result for _, result in read_suite(settings.suite)])
+                write_tables(settings.suite, [result for _, result in read_suite(settings.suite, views=False)])
     return [results[planned.cell] for planned in cells if planned.cell in results]
 
 
 @contextlib.contextmanager
 def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
-    """One run at a time in a suite, or several that share it; the lock dies with its process. Raises SuiteBusy."""
+    """One run at a time in a suite, or several that share it; the lock dies with its process. Raises SuiteBusy,
+    ValueError where the folder is deleted meanwhile."""
     with (suite / ".lock").open("a") as lock:
         try:
             fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -90,7 +91,12 @@ def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
             raise SuiteBusy(f"{suite} is in use by another run{hint}: wait for it, or choose another --out") from error
         if not shared:
             sweep_drafts(suite)
-        yield
+        try:
+            yield
+        except OSError as error:
+            if suite.is_dir():
+                raise
+            raise ValueError(f"{suite} was deleted under this run: the same command begins anew") from error
 
 
 class Runner:
@@ -211,6 +217,8 @@ class Runner:
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
+            if self.settings.suite.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
             with (folder / "stderr.txt").open("a", errors="backslashreplace") as log:
                 traceback.print_exc(file=log)
             reason = printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
