@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -94,7 +95,7 @@ def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            if suite.is_dir():
+            if os.fstat(lock.fileno()).st_nlink:  # of which a deleted file has none
                 raise
             raise ValueError(f"{suite} was deleted under this run: the same command begins anew") from error
 
