@@ -99,3 +99,25 @@ class PosePrior:
         offset[:, (k + 1) % 3] = np.cos(elevation) * np.cos(azimuth)
         offset[:, (k + 2) % 3] = np.cos(elevation) * np.sin(azimuth)
         return look_at(target + radius[:, None] * offset, target, np.eye(3)[k], roll)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialPoses:
+    """How far from the truth a method wants its start poses: by default they are the truth.
+
+    The suite moves them, keyed by scene, view and seed, and keeps with the fit what it gave. Lengths are in quarters
+    of the distance from the cameras to the scene, 1 scene unit where published levels come from.
+    """
+
+    noise: float = 0.0  # std of a twist of the world about the scene's middle, radians and lengths (BARF, sec. 4.2)
+    turn: float = 0.0  # degrees, at most: a turn of the camera about a random axis (iNeRF, sec. 4.1)
+    shift: float = 0.0  # at most, along each axis of the world (iNeRF, sec. 4.1)
+    exact: float = 0.0  # share of the views that keep their true poses: they are not judged
+
+    def __post_init__(self) -> None:
+        if min(self.noise, self.turn, self.shift) < 0 or not 0 <= self.exact <= 1:
+            raise ValueError(f"start: noise, turn and shift must not be negative and exact lie in [0, 1], got {self}")
+
+    @property
+    def is_exact(self) -> bool:
+        return not (self.noise or self.turn or self.shift)

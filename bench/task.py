@@ -11,6 +11,7 @@ Frames and units, everywhere in Unposed:
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.camera import Camera, PosePrior
+from bench.camera import Camera, InitialPoses, PosePrior
 from bench.field import DifferentiableField, Field, RegisteringField, Rendering
 from bench.geometry import Pose, look_at
 
@@ -142,34 +143,12 @@ class Capture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InitialPoses:
-    """How far from the truth a method wants its start poses: by default they are the truth.
-
-    The suite moves them, keyed by scene, view and seed, and keeps with the fit what it gave. Lengths are in quarters
-    of the distance from the cameras to the scene, 1 scene unit where published levels come from.
-    """
-
-    noise: float = 0.0  # std of a twist of the world about the scene's middle, radians and lengths (BARF, sec. 4.2)
-    turn: float = 0.0  # degrees, at most: a turn of the camera about a random axis (iNeRF, sec. 4.1)
-    shift: float = 0.0  # at most, along each axis of the world (iNeRF, sec. 4.1)
-    exact: float = 0.0  # share of the views that keep their true poses: they are not judged
-
-    def __post_init__(self) -> None:
-        if min(self.noise, self.turn, self.shift) < 0 or not 0 <= self.exact <= 1:
-            raise ValueError(f"start: noise, turn and shift must not be negative and exact lie in [0, 1], got {self}")
-
-    @property
-    def is_exact(self) -> bool:
-        return not (self.noise or self.turn or self.shift)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Traits:
     """What a method asks for and what it can do, declared once and checked by the suite before anything runs."""
 
     needs: frozenset[Input] = frozenset()  # cannot run without
     uses: frozenset[Input] = frozenset()  # takes it where there is one
-    start: InitialPoses = InitialPoses()  # what its start poses are like, if it takes some
+    start: InitialPoses = InitialPoses()  # noqa: RUF009 - frozen; what its start poses are like, if it takes some
     estimates_camera: bool = False  # returns intrinsics of its own
     silhouettes: bool = False  # accepts one-channel captures
     seconds: Mapping[Effort, float] = dataclasses.field(
@@ -177,6 +156,10 @@ class Traits:
     )  # a usual fit on two CPU cores, for `plan`
     tuned_on: tuple[str, ...] = ()  # scenes whose truth was in view when the values it is set to were chosen
     pretrained_on: tuple[str, ...] = ()  # data that its weights had seen before the fit
+    packages: tuple[str, ...] = ()  # importable names that it cannot run without, beside those of the suite ...
+    extra: str = ""  # ... and the extra of Unposed that brings them, if one does
+    prepares: tuple[str, ...] = ()
+    """Options that, with the capture, decide what it leaves in `job.prepared`: cells that agree in them share it."""
 
     def __post_init__(self) -> None:
         if unknown := sorted((self.needs | self.uses) - set(get_args(Input))):
@@ -190,6 +173,9 @@ class Traits:
 
     def lack(self, inputs: frozenset[Input]) -> str | None:
         """What is missing where only `inputs` can be given, or None."""
+        if absent := [name for name in self.packages if importlib.util.find_spec(name) is None]:
+            how = f"pip install 'unposed[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
+            return f"needs {' and '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed: {how}"
         names = {
             "camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks",
             "estimate": "poses that `unposed submit` brought under this name",
@@ -242,6 +228,12 @@ class Job:
         folder = self.workdir / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def prepared(self) -> Path:
+        """Where a method keeps what does not depend on the seed (see `Traits.prepares`), and finds what another cell
+        of the same capture left: complete with a `seconds.json`, written last, whose `seconds` say how long it took."""
+        return self.workdir / "prepared"
 
     def log(self, step: int, values: Mapping[str, float], images: Mapping[str, Image] | None = None) -> None:
         """Record curves (and preview images) of the fit: they reach log.jsonl, MLflow and the report."""

@@ -87,8 +87,8 @@ def described(raw: Mapping[str, Any]) -> MethodDescription:
     traits = dict(raw["traits"])
     for name in ("needs", "uses"):
         traits[name] = frozenset(traits[name])
-    for name in ("tuned_on", "pretrained_on"):
-        traits[name] = tuple(traits[name])
+    for name in ("tuned_on", "pretrained_on", "packages", "prepares"):
+        traits[name] = tuple(traits.get(name, ()))
     traits["start"] = InitialPoses(**traits["start"])
     return MethodDescription(**{**raw, "traits": Traits(**traits), "options": tuple(raw["options"])})
 

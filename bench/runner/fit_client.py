@@ -17,7 +17,7 @@ from bench.matrix.plan import Planned
 from bench.poses_io.saved_fit import OUTCOME, REQUEST, damage, read_object, read_outcome, write_outcome
 from bench.record import read_json, write_json
 from bench.regime import effort_of
-from bench.runner import worker_io
+from bench.runner import prepared, worker_io
 from bench.runner.executors.base import Executor, Request, WorkerEnd
 from bench.runner.fit_clock import LOGS, spent, wind_back
 from bench.runner.method_probe import code_of
@@ -40,7 +40,8 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
 
     Of the device its kind counts, not which of several it is.
     """
-    method, start = planned.method, planned.method.method.traits.start
+    method, traits = planned.method, planned.method.method.traits
+    start, libraries = traits.start, method.ref.libraries() | set(traits.packages)
     initial = module_path("bench.degrade.initial_poses")
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(initial)}
     brought = {"estimate": planned.submission.digest} if planned.submission else {}
@@ -56,7 +57,7 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
         "effort": effort_of(planned.cell.effort),
         "interface": INTERFACE,
         "device": device.partition(":")[0],
-        "libraries": versions((method.ref.libraries() | PICTURES) - CARRIERS),
+        "libraries": versions((libraries | PICTURES) - CARRIERS),
     }
 
 
@@ -104,6 +105,9 @@ def request_fit(
         wind_back(scratch / "out")
     else:
         scratch = _begin(planned, capture, cell, fit)
+    shared = prepared.key(planned, scratch / "in", device) if planned.method.method.traits.prepares else None
+    if shared:
+        prepared.take_over(shared, scratch)
     request = {
         "fingerprint": fit, "method": asdict(planned.method.ref), "config": planned.method.config, "limit": limit,
         "job": {
@@ -134,6 +138,9 @@ def request_fit(
         **answer.get("memory", {}),
         "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
     }
+    if shared:
+        prepared.keep(shared, scratch / "out")
+        answer["preparation"] = prepared.seconds_of(scratch)
     return keep_fit(cell, scratch, answer)
 
 
@@ -150,6 +157,8 @@ def _begin(planned: Planned, capture: Capture, cell: Path, fit: str) -> Path:
         for file in (kept / "clock.json", cell / worker_io.LOG, cell / worker_io.USAGE):
             if file.exists():
                 shutil.copy(file, out)
+        if (cell / "fit" / prepared.TAKEN).exists():
+            shutil.copy(cell / "fit" / prepared.TAKEN, given)
     else:
         discard(cell)
     worker_io.write_request(scratch, {"fingerprint": fit})
@@ -168,7 +177,7 @@ def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, 
     outcome = dict(answer)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    for name in (REQUEST, "capture.json", "start.json"):
+    for name in (REQUEST, "capture.json", "start.json", prepared.TAKEN):
         if (scratch / "in" / name).exists():
             place(scratch / "in" / name, draft / name)
     taken = ("poses.json", "clock.json", "field") if outcome["status"] == "done" else ("clock.json",)

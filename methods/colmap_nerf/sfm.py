@@ -1,8 +1,7 @@
-"""Structure from motion by COLMAP: SIFT, exhaustive matching, incremental or global mapping.
+"""Structure from motion by COLMAP: from matches (see `project.py`) to poses, by incremental or global mapping.
 
 Incremental: Schoenberger and Frahm 2016; global (GLOMAP, part of COLMAP since 4.0): Pan et al. 2024.
-The same poses come out twice: matching gives the same answer on any number of threads, features do once the images
-are in the database in a fixed order, and mapping does on one thread, where it is kept.
+The same poses come out twice: features and matches are the same on any number of threads, and mapping keeps to one.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
-from PIL import Image as Picture
 
 from bench.task import Camera, Capture, Collapsed, Pose, ViewId
 from methods.colmap_nerf.config import SfmConfig
+from methods.colmap_nerf.project import Project, enlargement, matched
 
 Note = str | float | int | bool
 FORWARD_FACING = 60.0
@@ -46,41 +45,18 @@ class Reconstruction:
     notes: Mapping[str, Note] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Project:
-    """The files that COLMAP works on, and the camera at the size that it sees (None: to be estimated)."""
-
-    folder: Path
-    camera: Camera | None
-
-    @property
-    def images(self) -> Path:
-        return self.folder / "images"
-
-    @property
-    def masks(self) -> Path:
-        return self.folder / "masks"
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "database.db"
-
-
 def reconstruct(
     capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int,
-    say: Callable[[str], None] = lambda phase: None,
+    say: Callable[[str], None] = lambda phase: None, *, prepared: Path | None = None,
 ) -> Reconstruction:  # fmt: skip
     """Poses of as many views as COLMAP finds; `folder` is emptied and holds its files. `say` is told of each part.
+    What networks found is kept in `prepared`, by default beside `folder`, and taken from there where it is this.
 
     Raises Collapsed when no model holds `config.min_registered` of the views.
     """
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.WARNING)
     pycolmap.logging.logtostderr = True  # else it leaves log files behind
-    say("features")
-    project = _write(capture, config, folder)
-    _find_features(project, config, threads)
-    say("matching")
-    _match(project, seed, threads)
+    project, told = matched(capture, config, folder, prepared or folder.with_name("prepared"), seed, threads, say)
     say("mapping")
     count = len(capture.images)
     relaxed = False
@@ -104,70 +80,17 @@ def reconstruct(
         camera=_estimated(model, capture) if project.camera is None else capture.camera or project.camera,
         notes={
             "mapper": config.mapper,
+            **told,
             "relaxed_for_forward_facing": relaxed,
             "registered": len(views),
             "dropped_for_few_points": model.num_reg_images() - len(views),
             "points": len(points),
-            "reprojection_error_px": round(model.compute_mean_reprojection_error() / _factor(capture, config), 4),
+            "reprojection_error_px": round(model.compute_mean_reprojection_error() / enlargement(capture, config), 4),
         },
     )
 
 
-def _factor(capture: Capture, config: SfmConfig) -> float:
-    """How many times larger COLMAP sees the images: SIFT's finest scale is coarse for small ones."""
-    return float(np.clip(config.enlarge_to / max(capture.shape[:2]), 1, config.max_enlargement))
-
-
-def _write(capture: Capture, config: SfmConfig, folder: Path) -> _Project:
-    """Lay out `<view>.png`, and masks as COLMAP wants them: `<view>.png.png`, keypoints where not black."""
-    shutil.rmtree(folder, ignore_errors=True)
-    factor = _factor(capture, config)
-    size = (round(capture.shape[1] * factor), round(capture.shape[0] * factor))
-    given = capture.camera if config.intrinsics == "given" else None
-    project = _Project(folder=folder, camera=given.resized(*size) if given else None)
-    project.images.mkdir(parents=True)
-    for view, image in capture.images.items():
-        picture = Picture.fromarray(image).resize(size, Picture.Resampling.BICUBIC)
-        picture.save(project.images / f"{view}.png", compress_level=1)
-    if config.masks and capture.masks:
-        project.masks.mkdir()
-        for view, mask in capture.masks.items():
-            on_object = Picture.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8))
-            on_object.resize(size, Picture.Resampling.NEAREST).save(project.masks / f"{view}.png.png")
-    return project
-
-
-def _find_features(project: _Project, config: SfmConfig, threads: int) -> None:
-    reader = pycolmap.ImageReaderOptions(camera_model="PINHOLE" if project.camera else "SIMPLE_PINHOLE")
-    if camera := project.camera:
-        reader.camera_params = ",".join(repr(float(x)) for x in (camera.fx, camera.fy, camera.cx, camera.cy))
-    if project.masks.exists():
-        reader.mask_path = project.masks
-    names = sorted(path.name for path in project.images.iterdir())
-    single = pycolmap.CameraMode.SINGLE
-    pycolmap.Database.open(project.database).close()  # makes an empty one
-    # Numbered here, in order: threads that find features would number them in the order in which they finish.
-    pycolmap.import_images(project.database, project.images, single, names, reader)
-    options = pycolmap.FeatureExtractionOptions(num_threads=threads, use_gpu=False)
-    options.sift.max_num_features = config.max_features
-    pycolmap.extract_features(
-        project.database, project.images, names, single, reader, options, device=pycolmap.Device.cpu
-    )
-
-
-def _match(project: _Project, seed: int, threads: int) -> None:
-    matching = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False)
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = seed
-    pycolmap.match_exhaustive(
-        project.database,
-        matching_options=matching,
-        verification_options=verification,
-        device=pycolmap.Device.cpu,
-    )
-
-
-def _map_incrementally(project: _Project, seed: int, *, relaxed: bool = False) -> Models:
+def _map_incrementally(project: Project, seed: int, *, relaxed: bool = False) -> Models:
     """`relaxed` is for views that face one way: their first pair has little parallax, and few points in common."""
     refine = project.camera is None
     options = pycolmap.IncrementalPipelineOptions(
@@ -188,7 +111,7 @@ def _map_incrementally(project: _Project, seed: int, *, relaxed: bool = False) -
     return pycolmap.incremental_mapping(project.database, project.images, _output(project), options)
 
 
-def _map_globally(project: _Project, seed: int) -> Models:
+def _map_globally(project: Project, seed: int) -> Models:
     refine = project.camera is None
     if refine:  # global mapping takes focal lengths as known: they come from the fundamental matrices first
         pycolmap.calibrate_view_graph(project.database, pycolmap.ViewGraphCalibrationOptions(random_seed=seed))
@@ -223,7 +146,7 @@ def _with_free_lens(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     return freed
 
 
-def _output(project: _Project) -> Path:
+def _output(project: Project) -> Path:
     folder = project.folder / "models"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -23,7 +23,9 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
     """COLMAP's poses and the shared field trained on the views that have one."""
     deadline, found = Deadline(job), read(job.workdir)
     if found is None:
-        found = reconstruct(capture, config, job.workdir / "sfm", job.seed, job.threads, job.progress)
+        found = reconstruct(
+            capture, config, job.workdir / "sfm", job.seed, job.threads, job.progress, prepared=job.prepared
+        )
         write(found, job.workdir)
         job.log(0, {"sfm/registered": len(found.poses) / len(capture.images), "sfm/points": len(found.points)})
     contract = capture.background is None

@@ -77,7 +77,7 @@ def test_arrays_without_a_description_are_not_a_reconstruction(found, tmp_path):
 def test_a_fit_killed_after_its_poses_were_found_does_not_look_for_them_again(capture, found, tmp_path, monkeypatch):
     searches = []
 
-    def search(*arguments):
+    def search(*arguments, **_):
         searches.append(arguments)
         return found
 
