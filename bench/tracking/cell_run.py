@@ -18,6 +18,12 @@ from bench.runner.worker_io import USAGE
 CURVE_POINTS = 200
 """Longest curve sent to the store: longer ones are thinned; the files keep every step."""
 
+ROWS = 300
+"""Points of all curves of one log together, which a store takes a tenth of a second to take in; of many curves each has
+fewer."""
+
+LEAST_POINTS = 50  # of a curve, however many there are
+
 LONGEST = 5000  # letters of a tag or a parameter
 DIGEST = 36  # of a dataset, at most
 
@@ -99,9 +105,11 @@ def points_of(folder: Path, result: Result) -> list[Point]:
     final = {**result.metrics, **{f"cost/{key}": value for key, value in result.cost.items()}}
     points = [Point(name, value, 0, 0.0) for name, value in final.items()]
     for prefix, file in (("fit", "log.jsonl"), ("system", USAGE)):
+        rows = read_log(folder, file)
+        curves = len({key for row in rows for key in row}) - 2  # beside the step and the seconds
         points += [
             Point(f"{prefix}/{key}", value, int(row["step"]), row["seconds"])
-            for row in _thinned(read_log(folder, file))
+            for row in _thinned(rows, min(CURVE_POINTS, max(LEAST_POINTS, ROWS // max(curves, 1))))
             for key, value in row.items()
             if key != "step" and isinstance(value, int | float)
         ]
@@ -140,6 +148,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield prefix + key, value
 
 
-def _thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    step = max(1, -(-len(rows) // CURVE_POINTS))
+def _thinned(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    step = max(1, -(-len(rows) // most))
     return rows[::-step][::-1]  # counted from the end, so that the last point is always there
