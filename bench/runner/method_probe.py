@@ -24,6 +24,7 @@ from bench.record import read_json, write_json
 from bench.runner.executors.base import Code, Executor, Request
 
 LIMIT = 60.0  # seconds
+TRIES = 3  # of a worker that is killed
 RAISED: dict[str, type[ValueError]] = {"UnknownName": UnknownName, "BrokenMethod": BrokenMethod}
 
 
@@ -64,13 +65,17 @@ def folder() -> Path:
 def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
     from bench.runner import worker_io  # numpy, and more: not needed where nothing has changed
 
-    with tempfile.TemporaryDirectory(prefix="unposed-") as place:
-        scratch = Path(place)
-        worker_io.write_request(scratch, {"method": asdict(ref), "label": label})
-        end = _executor().run(Request(verb="describe", folder=scratch, code=code_of(ref), limit=LIMIT))
-        answer = worker_io.read_outcome(scratch)
-        if answer is None:
+    for tries in range(1, TRIES + 1):
+        with tempfile.TemporaryDirectory(prefix="unposed-") as place:
+            scratch = Path(place)
+            worker_io.write_request(scratch, {"method": asdict(ref), "label": label})
+            end = _executor().run(Request(verb="describe", folder=scratch, code=code_of(ref), limit=LIMIT))
+            answer = worker_io.read_outcome(scratch)
+        if answer is not None:
+            break
+        if end.kind != "signal" or tries == TRIES:
             raise BrokenMethod(f"method {name!r} cannot be imported: {end.reason}")
+    assert answer is not None
     if answer["status"] != "done":
         kind = RAISED.get(answer.get("kind", ""), ValueError)
         raise kind(answer["reason"])

@@ -71,7 +71,9 @@ def storm(suite: Path, asked: argparse.Namespace, nodes: Nodes | None, rng: rand
     killed: Counter[str] = Counter()
     end = time.monotonic() + 60 * asked.minutes
     process = start(suite, asked, nodes and nodes.address)
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end and process.poll() != 0:
+        if process.poll() is not None:  # refused, or with rows that failed
+            process = start(suite, asked, nodes and nodes.address)
         time.sleep(rng.expovariate(1 / asked.every))
         victim = rng.choices(("worker", "command", "node"), (6, 2, 1 if nodes else 0))[0]
         with contextlib.suppress(psutil.Error):

@@ -12,7 +12,10 @@ from click.testing import CliRunner
 from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.cli import main
+from bench.matrix.names import BrokenMethod
 from bench.record import read_json, read_log, write_json
+from bench.runner import method_probe
+from bench.runner.executors.base import WorkerEnd
 from bench.runner.fit_clock import wind_back
 
 
@@ -49,6 +52,26 @@ def test_a_module_that_exits_when_it_is_imported_is_refused_in_a_sentence(tmp_pa
     assert code == 2
     assert text.startswith("unposed: method ") and "cannot be imported" in text
     assert not (tmp_path / "s").exists()
+
+
+def test_a_worker_that_is_killed_while_it_describes_a_method_is_asked_again(monkeypatch):
+    ref = make_plan("answer").cells[0].method.ref
+    asked, real = [], method_probe._executor().run
+
+    def mortal(request):
+        asked.append(request.verb)
+        if len(asked) < method_probe.TRIES:
+            return WorkerEnd(kind="signal", code=9, seconds=0.0, peak_rss_mb=0.0)
+        return real(request)
+
+    monkeypatch.setattr(method_probe._executor(), "run", mortal)
+    assert method_probe._asked(ref, "scripted", "scripted")["name"] == "scripted"
+    assert asked == ["describe"] * method_probe.TRIES
+    monkeypatch.setattr(method_probe, "TRIES", 1)
+    killed = WorkerEnd(kind="signal", code=9, seconds=0.0, peak_rss_mb=0.0)
+    monkeypatch.setattr(method_probe._executor(), "run", lambda _: killed)
+    with pytest.raises(BrokenMethod, match="killed by SIGKILL"):
+        method_probe._asked(ref, "scripted", "scripted")
 
 
 def test_a_truncated_or_foreign_result_is_kept_aside_and_its_cell_settled_again(tmp_path):
