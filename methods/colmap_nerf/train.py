@@ -11,10 +11,10 @@ import numpy as np
 from bench.files import read_arrays, replacing, write_arrays
 from bench.task import Camera, Capture, Fit, Job, ViewId
 from methods.colmap_nerf.config import ColmapNerfConfig
-from methods.colmap_nerf.sfm import Reconstruction, reconstruct
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.train import train
 from methods.nerf.training.deadline import Deadline
+from methods.sfm.reconstruct import Reconstruction, reconstruct
 
 ARRAYS, DESCRIPTION = "reconstruction.npz", "reconstruction.json"
 
@@ -29,7 +29,7 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
         write(found, job.workdir)
         job.log(0, {"sfm/registered": len(found.poses) / len(capture.images), "sfm/points": len(found.points)})
     contract = capture.background is None
-    bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract)
+    bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract, camera=found.camera)
     images, radiance = capture.images, config.radiance
     field = train(images, found.poses, found.camera, bounds, capture.background, radiance, job, deadline)
     estimated = found.camera if config.intrinsics == "unknown" or capture.camera is None else None

@@ -45,6 +45,9 @@ class GnerfConfig(BaseModel):
     reseed_gain: Share = 0.8  # a view moves where the best candidate's error is below this share of its present one
     hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out in phase B
 
+    # matched features (groups.py): not published, but the first item of the paper's future work (sec. 5)
+    features: Literal["none", "sift", "xfeat", "aliked", "disk"] = "none"
+
     restarts: int = Field(default=2, ge=0)  # after a collapse, before giving up
     ab_at_least: Share = 0.5  # AB may end after this share of its iterations, when re-seeding has found nothing to do
     ab_at_most: float = Field(default=1.5, ge=1)  # ... and goes on for so many times its length while it has
@@ -63,6 +66,10 @@ class GnerfConfig(BaseModel):
     def _something_is_trained(self) -> GnerfConfig:
         if self.schedule == "B" and not self.photometric:
             raise ValueError("schedule=B is photometric alone: with photometric=false nothing is trained")
+        if self.features != "none" and (self.preset == "published" or self.schedule != "A-AB-B"):
+            raise ValueError(
+                f"features={self.features} needs preset=fast and schedule=A-AB-B: leave out one or the other"
+            )
         if self.field and (self.field == "mlp") != (self.preset == "published"):
             raise ValueError("field=grid is another name of preset=fast, field=mlp of preset=published: leave one out")
         return self

@@ -67,6 +67,7 @@ class Fast(CoarseToFine):
     pose_halving: Count | None = None  # iterations after which it and the inversion network's rate halve
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
+    held_until: Share = 0.5  # of B: poses that matched features gave rest until the field is as fine as it will be
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
 
     def least_scale(self, progress: float, side: int) -> float:

@@ -172,7 +172,8 @@ def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at
     least, and from all sides together the object cannot be much larger than the largest of these.
     """
-    bounds = Bounds.from_prior(prior, contract=sight.background is None)
+    camera = None if intrinsics.free else intrinsics.camera
+    bounds = Bounds.from_prior(prior, contract=sight.background is None, camera=camera)
     if not shrink or sight.background is None or intrinsics.free or prior.look_at_std > 0:
         return bounds
     colour = sight.images.new_tensor(sight.background)[:, None, None] * 2 - 1

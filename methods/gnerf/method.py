@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from bench.task import Capture, Effort, Field, Fit, Input, Job, Traits
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.published import Published
+from methods.sfm.config import PACKAGES, SEEN
 
 
 class Gnerf:
@@ -30,17 +31,21 @@ class Gnerf:
     def traits(self) -> Traits:
         """What it is given follows from what it was asked to do without."""
         needs: set[Input] = {"prior"}
+        features = self.config.features
         if self.config.intrinsics == "given":
             needs.add("camera")
         seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
+        if features != "none":
+            seconds = {"smoke": 40.0, "quick": 200.0, "full": 1200.0}
         tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *self.config.grid.radiance.tuned_on)
         if isinstance(self.config.numbers, Published):
             tuned = ()
             seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}  # by arithmetic, from what an iteration costs
         return Traits(
             needs=frozenset(needs), uses=frozenset({"masks"}) if self.config.masks else frozenset(),
-            estimates_camera=self.config.intrinsics == "unknown", silhouettes=True, seconds=seconds,
-            tuned_on=tuned,
+            estimates_camera=self.config.intrinsics == "unknown", silhouettes=features == "none", seconds=seconds,
+            packages=PACKAGES.get(features, ()), extra="features", pretrained_on=SEEN.get(features, ()),
+            prepares=("features", "masks") if PACKAGES.get(features) else (), tuned_on=tuned,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

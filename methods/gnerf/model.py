@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,14 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """Views that keep their relative poses: a rigid group, in the frame of the prior as far as the prior can say."""
+
+    views: Tensor  # (K,) their numbers
+    poses: Tensor  # (K, 4, 4)
 
 
 class Model:
@@ -44,6 +52,7 @@ class Model:
         own = self.preset.family(self.prior.family)
         self.family = Family.of(self.prior, own if config.pose_family == "preset" else config.pose_family)
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
+        self.held: Tensor | None = None  # (N,) bool: views whose poses are those of a rigid group; None: no view's
 
         if isinstance(self.preset, Published) and self.preset.bounds == "prior":
             bounds = published_bounds(self.prior, self.family)
@@ -111,6 +120,15 @@ class Model:
             if value.dim():
                 value[views] = 0.0
 
+    def step_poses(self, *, release: bool) -> None:
+        """One step of their optimiser; views that are held stay where they are until there is a `release`."""
+        held = None if release else self.held
+        before = None if held is None else self.variables.detach()[held].clone()
+        self.move_poses.step()
+        if held is not None and before is not None:
+            with torch.no_grad():
+                self.variables[held] = before
+
     def begin_refinement(self) -> None:
         """The field has become finer: variables of their natural size, and an optimiser without a past."""
         with torch.no_grad():
@@ -139,8 +157,9 @@ class Model:
         for name, optimiser in self._optimisers().items():
             tensors |= optimizer_tensors(optimiser, f"{name}/")
         tensors["variables"] = self.variables
-        if self.learned is not None:
-            tensors["learned"] = self.learned
+        for name in ("learned", "held"):
+            if (value := getattr(self, name)) is not None:
+                tensors[name] = value
         return state, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -154,4 +173,5 @@ class Model:
             self.variables.copy_(tensors["variables"])
         for name, optimiser in self._optimisers().items():
             restore_optimizer(optimiser, f"{name}/", tensors)
-        self.learned = tensors["learned"].to(self.device) if "learned" in tensors else None
+        for name in ("learned", "held"):
+            setattr(self, name, tensors[name].to(self.device) if name in tensors else None)

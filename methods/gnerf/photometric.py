@@ -13,20 +13,22 @@ from methods.nerf.images.posed_images import Batch
 
 
 def photometric_step(
-    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None = None
-) -> dict[str, float]:
+    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None = None,
+    among: Tensor | None = None,
+) -> dict[str, float]:  # fmt: skip
     """One step of everything on the squared error of colours (GNeRF eq. 7).
 
-    A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some.
+    A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some; one
+    that looks at pixels, those of the views `among` (K,).
     """
-    views, points, targets = _drawn(model, iteration, rng, shown)
+    views, points, targets = _drawn(model, iteration, rng, shown, among)
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
     origins, directions = view_rays(model.intrinsics, model.poses()[views], points)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
     model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
-    model.move_poses.step()
+    model.step_poses(release=(iteration.fine or 0.0) >= model.config.grid.held_until)
     if model.intrinsics.free:
         model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.fine)
         model.move_focal.step()
@@ -35,13 +37,13 @@ def photometric_step(
 
 
 def _drawn(
-    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None
+    model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None, among: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """V different views, K image points (V, K, 2) in [-1, 1]^2 of each, and their colours (V, K, C) in [0, 1]."""
     sight = model.sight
     side = iteration.side(sight.side)
     pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
     if pixels is not None:
-        return sight.draw(side, pixels, rng)
+        return sight.draw(side, pixels, rng, among=among)
     real = shown or draw_real(sight.at(side), model.budget.batch, SIDE, iteration.smallest_scale(sight.side), rng)
     return real.views, real.patches.points.flatten(1, 2), (real.pictures.flatten(2).transpose(1, 2) + 1) / 2

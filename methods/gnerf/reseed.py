@@ -6,25 +6,62 @@ and the photometric loss cannot bring them back. Comparing each image with rende
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from methods.gnerf.model import Model
+from methods.gnerf.model import Body, Model
 from methods.gnerf.register import refine
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
+
+ANCHORS = 8
+"""Members of a rigid body at whose present poses the whole is tried."""
+
+AS_WELL = 1.1
+"""A body has six freedoms and not six for each view: its error may be larger by so much."""
 
 DOUBT = 1.5
 """A view is doubtful when its error is above so many times the median view's."""
 
 
 @torch.no_grad()
-def reseed(model: Model, rng: torch.Generator) -> int:
-    """Move each view whose best candidate looks much more like its image than its present render; returns how many."""
+def reseed(model: Model, rng: torch.Generator, free: Tensor | None = None) -> int:
+    """Move each view whose best candidate looks much more like its image than its present render; returns how many.
+
+    With `free` (N,), only those.
+    """
     search, targets, present = _compared(model, rng)
     errors, best = search.errors(targets).min(dim=1)
-    lost = (errors < model.config.reseed_gain * present).nonzero()[:, 0]
+    better = errors < model.config.reseed_gain * present
+    lost = (better if free is None else better & free).nonzero()[:, 0]
     model.place(lost, model.family.encode(search.candidates[best[lost]]))
     return len(lost)
+
+
+@torch.no_grad()
+def settle(model: Model, bodies: Sequence[Body]) -> int:
+    """Place each rigid body as a whole, if that explains its images about as well as a pose of its own for each does.
+
+    It is tried where each of its members stands by now, and the best of these is taken. Returns how many views moved.
+    """
+    side, moved = model.config.reseed_side, 0
+    targets, field = model.sight.square(side), model.generator.field
+
+    def misfit(poses: Tensor, views: Tensor) -> float:
+        seen = render_views(field, model.intrinsics, poses, side)
+        return float((seen - targets[views]).square().mean())
+
+    for body in bodies:
+        present = model.poses().detach()[body.views]
+        moves = present @ body.poses.inverse()
+        tried = [move @ body.poses for move in moves[:: max(1, len(moves) // ANCHORS)]]
+        errors = [misfit(poses, body.views) for poses in tried]
+        best = min(range(len(tried)), key=errors.__getitem__)
+        if errors[best] < AS_WELL * misfit(present, body.views):
+            model.place(body.views, model.family.encode(tried[best]))
+            moved += len(body.views)
+    return moved
 
 
 def reconsider(model: Model, rng: torch.Generator) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from bench.task import Capture, Collapsed, Fit, Job
 from methods.gnerf.collapse import decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
+from methods.gnerf.grouped import begin_from_groups, group_iterations, misfit
+from methods.gnerf.groups import RigidGroup, rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_b
 from methods.gnerf.training_run import Died, Progress, TrainingRun
@@ -32,21 +36,25 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
     checkpoints = Checkpoints(job, "gnerf", asked)
-    deadline = Deadline(job)
+    plan = config.plan(job.effort)
+    deadline = Deadline(job, before=group_iterations(plan) if config.features != "none" else 0)
     progress, found = Progress(), checkpoints.resume()
     if found is not None:
         progress = Progress(**found[0]["progress"])
+    groups: list[RigidGroup] | None = None
     while True:
         seed = int(np.random.SeedSequence([job.seed, progress.attempt]).generate_state(1)[0])
-        model = Model(capture, sight, config, job.effort, seed)
+        fresh = partial(Model, capture, sight, config, job.effort, seed)
+        model = fresh()
         if found is not None:
             model.restore(*found)
             found = None
         started = time.monotonic()
         run = TrainingRun(model, progress, checkpoints, job, deadline, seed)
         try:
-            phase_a(run)
-            phase_ab(run)
+            if not progress.decided:
+                groups = rigid_groups(capture, config, job) if groups is None else groups
+                _find_poses(run, groups, fresh)
             phase_b(run)
             break
         except Died as death:
@@ -58,15 +66,39 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     checkpoints.clear()
     if progress.restarts and not progress.ran:
         raise Collapsed(f"{progress.restarts[-1]}, and there was no time to begin again")
-    model.generator.field.requires_grad_(False)
-    return _answer(model, progress, deadline, job)
+    run.model.generator.field.requires_grad_(False)
+    return _answer(run.model, progress, deadline, job)
+
+
+def _find_poses(run: TrainingRun, groups: Sequence[RigidGroup], fresh: Callable[[], Model]) -> None:
+    """The phases A and AB; with `groups`, a beginning from these as well, by another model, and whichever explains all
+    images better goes on. Raises Died where nothing does."""
+    run.progress.groups = [len(group.views) for group in groups]
+    rival = None
+    if groups:
+        begin_from_groups(rival := fresh(), groups, run)
+    try:
+        phase_a(run)
+        phase_ab(run)
+    except Died as death:
+        if rival is None:
+            raise
+        run.take(rival, because=str(death))
+        return
+    run.progress.decided = True
+    if rival is not None and misfit(rival) < misfit(run.model):
+        run.take(rival)
 
 
 def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> Fit:
+    config = model.config
     poses = model.poses().detach().double().cpu().numpy()
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in progress.ran.items()}
     notes |= {"restarts": len(progress.restarts), "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
+    if config.features != "none":
+        notes |= {"groups": len(progress.groups), "grouped_views": sum(progress.groups)}
+        notes["began_from"] = "groups" if model.held is not None else "nothing"
     notes |= deadline.notes()
     if progress.restarts:
         notes["collapses"] = "; ".join(progress.restarts)
@@ -79,7 +111,6 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         flags = ("too short to converge: phase AB ended while re-seeding still moved views",)
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
-    config = model.config
     field = GnerfField(
         field=model.generator.field, prior=model.prior, family=model.family.name,
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,

@@ -32,6 +32,8 @@ class Progress:
     settled: int = 0  # re-seedings in a row that moved hardly a view
     unsettled: bool = False  # AB ended while re-seeding still moved views
     reseeded: int = 0  # views moved so far
+    decided: bool = False  # which beginning goes on to phase B
+    groups: list[int] = field(default_factory=list)  # views of each rigid group
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
 
@@ -89,6 +91,14 @@ class TrainingRun:
         progress = self.progress
         progress.ran[phase], progress.index, progress.settled = progress.index, 0, 0
         progress.phase += 1
+
+    def take(self, model: Model, because: str | None = None) -> None:
+        """Go on to phase B with this `model` instead, the phases before it being over, `because` they died or not."""
+        self.model, self.progress.decided = model, True
+        if because is not None:
+            self.progress.restarts.append(because)
+            self.progress.ran |= {name: length for name, length in self.plan.phases.items() if name != "B"}
+            self.progress.phase, self.progress.index, self.progress.settled = 2, 0, 0
 
     def check(self, iteration: Iteration, rng: torch.Generator, *, iterations: int) -> None:
         """Raises Died where the fit has collapsed."""

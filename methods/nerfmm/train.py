@@ -29,7 +29,7 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
         start, bounds = np.tile(np.eye(4), (len(pyramid.ids), 1, 1)), Bounds.forward(frustum(camera, config))
     else:
         start = np.stack([capture.start[view] for view in pyramid.ids])
-        bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None)
+        bounds = Bounds.around(list(start), capture.prior, contract=capture.background is None, camera=capture.camera)
     away = bounds.distance_of(list(start))
     cameras = Cameras(
         torch.from_numpy(start).float(), intrinsics, pivot=torch.tensor(bounds.centre), unit=away / 4 or config.near

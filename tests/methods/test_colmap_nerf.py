@@ -8,8 +8,8 @@ from bench.task import Camera, Capture, Job, ViewId
 from methods.colmap_nerf import train as colmap_train
 from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.method import ColmapNerf
-from methods.colmap_nerf.sfm import Reconstruction
 from methods.nerf.config import FieldConfig
+from methods.sfm.reconstruct import Reconstruction
 
 CAMERA = Camera(width=24, height=24, fx=30.0, fy=30.0, cx=12.0, cy=12.0)
 VIEWS = [ViewId(f"v{k:03d}") for k in range(5)]

@@ -8,8 +8,8 @@ import pycolmap
 import pytest
 
 from bench.task import Camera, Capture, Collapsed, ViewId, look_at
-from methods.colmap_nerf.config import SfmConfig
-from methods.colmap_nerf.sfm import reconstruct
+from methods.sfm.config import SfmConfig
+from methods.sfm.reconstruct import reconstruct
 
 SIDE = 128
 CAMERA = Camera(width=SIDE, height=SIDE, fx=1.39 * SIDE, fy=1.39 * SIDE, cx=SIDE / 2, cy=SIDE / 2)

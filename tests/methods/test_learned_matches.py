@@ -15,14 +15,15 @@ from pydantic import ValidationError
 from test_colmap_sfm import CAMERA, UP
 
 from bench.task import Capture, Traits, ViewId, look_at
-from methods.colmap_nerf import project
-from methods.colmap_nerf.config import ColmapNerfConfig, SfmConfig
-from methods.colmap_nerf.learned import preparation, process
-from methods.colmap_nerf.learned.networks import Found
-from methods.colmap_nerf.learned.preparation import FOUND, MADE, Matches
-from methods.colmap_nerf.learned.stand_ins import deform_conv2d
+from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.method import ColmapNerf
-from methods.colmap_nerf.sfm import reconstruct
+from methods.sfm import project
+from methods.sfm.config import SfmConfig
+from methods.sfm.learned import preparation, process
+from methods.sfm.learned.networks import Found
+from methods.sfm.learned.preparation import FOUND, MADE, Matches
+from methods.sfm.learned.stand_ins import deform_conv2d
+from methods.sfm.reconstruct import reconstruct
 
 VIEWS = [ViewId(f"v{k:03d}") for k in (3, 1, 0, 2, 4)]  # not in the order of their names
 LEARNED = SfmConfig(features="xfeat", network_side=CAMERA.width)

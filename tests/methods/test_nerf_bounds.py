@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.task import PosePrior, look_at
+from bench.task import Camera, PosePrior, look_at
 from datasets.procedural import EmbeddedScene
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.images import visual_hull
@@ -77,7 +77,7 @@ def test_before_a_known_background_the_field_closes_around_what_the_images_show(
     away = np.linalg.norm(np.stack([*poses.values()])[:, :3, 3] - found.centre, axis=1)
     assert found.near <= away.min() - 1.5 and found.far >= away.max() + 1.5
     assert bounds_of(*asked, capture.prior, capture.background) == Bounds.from_prior(capture.prior)
-    assert bounds_of(*asked, None, None) == Bounds.from_cameras(list(poses.values()), contract=True)
+    assert bounds_of(*asked, None, None) == Bounds.from_cameras(list(poses.values()), contract=True, camera=asked[-1])
 
 
 def test_where_views_show_parts_of_an_object_its_hull_is_not_that_of_what_they_share(monkeypatch):
@@ -93,3 +93,15 @@ def test_images_without_an_object_leave_the_bounds_as_the_cameras_have_them():
     empty = {view: np.full_like(image, 255) for view, image in scene.capture.images.items()}
     found = bounds_of(empty, scene.truth.poses, scene.truth.camera, None, scene.capture.background)
     assert found == Bounds.from_cameras(list(scene.truth.poses.values()))
+
+
+def test_before_a_real_background_voxels_are_kept_for_what_images_show():
+    poses = list(an_orbit())
+    wide = Camera(width=100, height=80, fx=80.0, fy=80.0, cx=50.0, cy=40.0)
+    narrow = Camera(width=100, height=80, fx=250.0, fy=250.0, cx=50.0, cy=40.0)
+    plain = Bounds.from_cameras(poses, contract=True)
+    assert Bounds.from_cameras(poses, contract=True, camera=wide) == plain  # never larger than without
+    found = Bounds.from_cameras(poses, contract=True, camera=narrow)
+    assert found.half_size == pytest.approx(1.2 * 0.2 * plain.camera_distance)  # 50 of 250 px from the middle
+    assert found.voxel(161) == pytest.approx(2 * 2 * found.half_size / 160)
+    assert Bounds.from_cameras(poses, camera=narrow) == Bounds.from_cameras(poses)

@@ -15,6 +15,7 @@ from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe, load, save
+from methods.nerf.field.unseen import fill_unseen, pushed_and_pulled
 from methods.nerf.rendering.contraction import contract
 from methods.nerf.rendering.encoding import frequencies, harmonics
 from methods.nerf.rendering.sampling import importance, marching_edges
@@ -163,3 +164,24 @@ def test_unknown_and_contradictory_choices_are_refused():
     with pytest.raises(ValueError, match="one entry for each stage"):
         FieldConfig(growth=(0.5,), grow_at=(0.5, 0.2))
     assert FieldConfig(steps=7).budget("quick") == Budget(steps=7, rays=8192, side=160)
+
+
+def test_what_no_ray_has_crossed_goes_on_as_its_surroundings_do():
+    grid = a_grid()
+    with torch.no_grad():
+        grid.density[:] = torch.linspace(-2, 2, 12)[:, None, None]
+        grid.colour[:6], grid.colour[6:] = 0.5, -1.5
+        before = grid.density.clone(), grid.colour.clone()
+        grid.colour[8:, 3:] = 0.0
+        grid.density[8:, 3:] = -6.0
+        fill_unseen(grid)
+    assert torch.equal(grid.colour[:8], before[1][:8]) and torch.equal(grid.density[:, :3], before[0][:, :3])
+    filled = grid.colour[8:, 3:]
+    assert filled.max() < -0.4  # as on the side that it lies on, and not the mean of all
+    assert grid.density[8:, 3:].min() > -2.1  # as what stands around, and not as at the start
+
+
+def test_where_all_or_nothing_is_seen_nothing_changes():
+    values = torch.randn(3, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    for known in (torch.ones(5, 6, 7, dtype=torch.bool), torch.zeros(5, 6, 7, dtype=torch.bool)):
+        assert torch.equal(pushed_and_pulled(values, known), values)

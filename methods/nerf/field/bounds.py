@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.geometry import nearest_to_axes
-from bench.task import Pose, PosePrior
+from bench.task import Camera, Pose, PosePrior
 from methods.nerf.field.ndc import REACH, Frustum
 
 Point = tuple[float, float, float]
@@ -17,6 +18,10 @@ Point = tuple[float, float, float]
 NEAREST = 0.2
 """How near a camera there can be something before a real background, of its distance from the centre. Where few views
 overlap, what is nearer costs nothing and explains each image by itself: floaters."""
+
+IN_VIEW = 1.2
+"""Of what an image shows of the plane through the centre, how much is kept unsqueezed before a real background: voxels
+beyond would be spent on what hardly two views share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,41 +54,51 @@ class Bounds:
         """Whether all there is to see lies inside, before a known background."""
         return not self.contract and self.frustum is None
 
+    def voxel(self, side: int) -> float:
+        """Length of a voxel near the centre, scene units, of a grid with `side` along an edge."""
+        return 2 * (2 if self.contract else 1) * self.half_size / (side - 1)
+
     @staticmethod
     def forward(frustum: Frustum) -> Bounds:
         """The box of a forward-facing scene."""
         return Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=0.0, far=REACH, frustum=frustum)
 
     @staticmethod
-    def around(poses: Sequence[Pose], prior: PosePrior | None, *, contract: bool = False) -> Bounds:
+    def around(
+        poses: Sequence[Pose], prior: PosePrior | None, *, contract: bool = False, camera: Camera | None = None
+    ) -> Bounds:
         """From the prior where there is one in the frame of `poses`; else from where the cameras look."""
         if prior is None:
-            return Bounds.from_cameras(poses, contract=contract)
-        return Bounds.from_prior(prior, contract=contract)
+            return Bounds.from_cameras(poses, contract=contract, camera=camera)
+        return Bounds.from_prior(prior, contract=contract, camera=camera)
 
     def distance_of(self, poses: Sequence[Pose]) -> float:
         """Median distance of cameras from the centre, scene units."""
         return float(np.median(np.linalg.norm(_centres(poses) - np.array(self.centre), axis=1)))
 
     @staticmethod
-    def from_prior(prior: PosePrior, *, contract: bool = False) -> Bounds:
+    def from_prior(prior: PosePrior, *, contract: bool = False, camera: Camera | None = None) -> Bounds:
         """The cube around the look-at point that a ray between `near` and `far` can reach from every side.
 
         Before a real background `near` is kept, and the cube is that of `open`.
         """
         if contract:
-            return Bounds.open(prior.look_at, sum(prior.radius) / 2, near=prior.near)
+            return Bounds.open(prior.look_at, sum(prior.radius) / 2, near=prior.near, camera=camera)
         reach = max(prior.radius[0] - prior.near, prior.far - prior.radius[1])
         half_size = reach if reach > 0 else (prior.far - prior.near) / 2
         return Bounds(centre=prior.look_at, half_size=half_size, near=prior.near, far=prior.far)
 
     @staticmethod
-    def open(centre: Sequence[float], camera_distance: float, *, near: float | None = None) -> Bounds:
-        """An unbounded scene, seen from `camera_distance`: the middle half of the way across is kept unsqueezed."""
+    def open(
+        centre: Sequence[float], camera_distance: float, *, near: float | None = None, camera: Camera | None = None
+    ) -> Bounds:
+        """An unbounded scene, seen from `camera_distance`: the middle half of the way across is kept unsqueezed; where
+        the intrinsics are known and `camera` shows less than that, what it shows."""
+        half_size = min(camera_distance / 2, _in_view(camera) * camera_distance)
         near = NEAREST * camera_distance if near is None else near
         return Bounds(
             centre=_point(np.asarray(centre)),
-            half_size=camera_distance / 2,
+            half_size=half_size,
             near=near,
             far=100 * camera_distance,
             contract=True,
@@ -91,7 +106,7 @@ class Bounds:
         )
 
     @staticmethod
-    def from_cameras(poses: Sequence[Pose], *, contract: bool = False) -> Bounds:
+    def from_cameras(poses: Sequence[Pose], *, contract: bool = False, camera: Camera | None = None) -> Bounds:
         """From the cameras alone: they are taken to look at the scene, which is as large as half their distance.
 
         The centre is the point nearest to all optical axes (`meeting_point`).
@@ -99,7 +114,7 @@ class Bounds:
         centres, forwards = _centres(poses), _forwards(poses)
         target, distance = meeting_point(centres, forwards)
         if contract:
-            return Bounds.open(target.tolist(), distance)
+            return Bounds.open(target.tolist(), distance, camera=camera)
         reach = np.linalg.norm(centres - target, axis=1)
         half_size = 0.5 * distance
         near = float(max(0.05 * distance, reach.min() - np.sqrt(3) * half_size))
@@ -107,7 +122,9 @@ class Bounds:
         return Bounds(centre=_point(target), half_size=half_size, near=near, far=far)
 
     @staticmethod
-    def from_points(points: NDArray[np.float64], poses: Sequence[Pose], *, contract: bool = False) -> Bounds:
+    def from_points(
+        points: NDArray[np.float64], poses: Sequence[Pose], *, contract: bool = False, camera: Camera | None = None
+    ) -> Bounds:
         """From triangulated points (P, 3): their extent, with the stray ones trimmed, and room for what had no texture.
 
         With fewer than 20 points their extent means nothing: the cameras decide.
@@ -115,7 +132,7 @@ class Bounds:
         points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         points = points[np.isfinite(points).all(axis=1)]
         if len(points) < 20:
-            return Bounds.from_cameras(poses, contract=contract)
+            return Bounds.from_cameras(poses, contract=contract, camera=camera)
         # Half of all points are near the median; a stray one is many times further out than they are.
         middle = np.median(points, axis=0)
         away = np.linalg.norm(points - middle, axis=1)
@@ -125,6 +142,7 @@ class Bounds:
         half_size = float(1.25 * (high - low).max() / 2)
         reach = np.linalg.norm(_centres(poses) - centre, axis=1)
         if contract:
+            half_size = min(half_size, _in_view(camera) * float(np.median(reach)))
             return Bounds(
                 centre=_point(centre), half_size=half_size, near=_nearest(kept, _centres(poses)),
                 far=100 * float(np.median(reach) + half_size), contract=True, camera_distance=float(np.median(reach)),
@@ -132,6 +150,12 @@ class Bounds:
         near = float(max(0.02 * np.median(reach), reach.min() - np.sqrt(3) * half_size))
         far = float(reach.max() + np.sqrt(3) * half_size)
         return Bounds(centre=_point(centre), half_size=half_size, near=near, far=far)
+
+
+def _in_view(camera: Camera | None) -> float:
+    """Half the width of what is kept unsqueezed as a share of the distance, by what an image shows; without intrinsics,
+    no bound."""
+    return math.inf if camera is None else IN_VIEW * max(camera.width / camera.fx, camera.height / camera.fy) / 2
 
 
 def _nearest(points: NDArray[np.float64], centres: NDArray[np.float64]) -> float:

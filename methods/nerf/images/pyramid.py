@@ -65,16 +65,17 @@ class ImagePyramid:
         return self._copies[-side]
 
     def draw(
-        self, side: int, rays: int, rng: torch.Generator, views: int | None = None
+        self, side: int, rays: int, rng: torch.Generator, views: int | None = None, among: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """About `rays` pixels of the images at `side`, as many of each view: every pose gets its share of every step.
 
-        With `views`, of so many only. Returns their numbers (V,), points (V, K, 2) in [-1, 1]^2, colours (V, K, C) in
-        [0, 1].
+        With `views`, of so many only; with `among`, of the views of these numbers. Returns their numbers (V,), points
+        (V, K, 2) in [-1, 1]^2, colours (V, K, C) in [0, 1].
         """
         images = self.at(side)
         height, width = images.shape[2:]
-        chosen = torch.randperm(len(images), generator=rng)[: min(views or rays, rays)].to(images.device)
+        some = torch.randperm(len(images) if among is None else len(among), generator=rng)[: min(views or rays, rays)]
+        chosen = some.to(images.device) if among is None else among[some.to(images.device)]
         pixels = torch.randint(height * width, (len(chosen), max(1, rays // len(chosen))), generator=rng)
         pixels = pixels.to(images.device)
         x, y = pixels % width, pixels // width

@@ -32,9 +32,10 @@ class CoarseToFineGrid:
     """The field, which is another one after each `refine`, and its training: RMSprop while coarse, Adam once fine."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, schedule: CoarseToFine, side: int, generator: torch.Generator
-    ) -> None:
-        """`side`: of the final grid, of about side^3 voxels."""
+        self, bounds: Bounds, background: Tensor, schedule: CoarseToFine, side: int, generator: torch.Generator,
+        coarse_side: int | None = None,
+    ) -> None:  # fmt: skip
+        """`side`: of the final grid, of about side^3 voxels; `coarse_side`: of the first one, if not the schedule's."""
         self.schedule, self.side = schedule, side
         coarse = schedule.radiance.model_copy(
             update={
@@ -42,7 +43,7 @@ class CoarseToFineGrid:
                 "min_alpha": 0.0,
             }
         )  # fmt: skip
-        field = GridField.empty(bounds, background, coarse, schedule.coarse_side)
+        field = GridField.empty(bounds, background, coarse, coarse_side or schedule.coarse_side)
         with torch.no_grad():
             field.density.add_(0.1 * torch.randn(field.density.shape, generator=generator))
             field.colour.add_(0.01 * torch.randn(field.colour.shape, generator=generator))
@@ -94,6 +95,10 @@ class CoarseToFineGrid:
         side = max(8, round(self.side * self.schedule.growth[stage]))
         self.training = GridTraining(resampled(field, side, shrink=stage == 0 and field.bounds.closed))
         return True
+
+    def sharpen(self, side: int) -> None:
+        """Go on coarse and soft, on a grid of about side^3 voxels."""
+        self.training = GridTraining(resampled(self.field, side, shrink=False), beta1=0.0)
 
     def finish(self) -> GridField:
         """The field, on its own again and frozen."""

@@ -19,7 +19,7 @@ def bounds_of(
 ) -> Bounds:  # fmt: skip
     """As the prior says, where there is one in the frame of these known `poses`; else, before a known background, the
     cube around the visual hull of the images; else as the cameras look."""
-    bounds = Bounds.around(list(poses.values()), prior, contract=background is None)
+    bounds = Bounds.around(list(poses.values()), prior, contract=background is None, camera=camera)
     if prior is not None or background is None:
         return bounds
     views = PosedImages.of(images, poses, camera, background, torch.device("cpu"))

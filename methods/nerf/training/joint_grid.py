@@ -28,7 +28,10 @@ class JointGrid:
         """`side`: the longest one of the images themselves, px."""
         self.schedule, self.side = schedule, side
         self.budget: JointGridBudget = getattr(schedule, effort)
-        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng)
+        sides = schedule.coarse_sides_open if bounds.contract else (schedule.coarse_side,)
+        starts = [round(stage / len(sides) * self.budget.coarse) for stage in range(len(sides))]
+        self._coarse_sides = dict(zip(starts, sides, strict=True))  # of the coarse grid, from which iteration on
+        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng, coarse_side=sides[0])
 
     @property
     def field(self) -> GridField:
@@ -52,6 +55,9 @@ class JointGrid:
         return Draw(side=_between(end, self.side, fine / schedule.sharp_at, 8), rays=self.budget.rays)
 
     def prepare(self, index: int, cameras: CameraTraining) -> None:
+        if index in self._coarse_sides and index > 0:
+            self.grid.sharpen(self._coarse_sides[index])
+            cameras.forget_momentum()
         index -= self.budget.coarse
         if index >= 0 and self.grid.refine(index, self.budget.fine):
             cameras.forget_momentum()
@@ -65,10 +71,26 @@ class JointGrid:
             rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, index / self.budget.coarse)
         else:
             rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
+        fade *= self._trust(index)
         has_own_space = self.field.bounds.frustum is not None
         relief = schedule.relief_lr if has_own_space else 0.0
         cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
         self.grid.step(fine)
+
+    def _trust(self, index: int) -> float:
+        """0 to 1: how far the field is believed about the cameras at iteration `index`.
+
+        Adam's first steps are as long as its rate, however little a gradient says: poses that were exact end degrees
+        away when a field that is still fog, or has just become another one, moves them.
+        """
+        schedule, coarse, fine = self.schedule, self.budget.coarse, self.budget.fine
+        if index < coarse:
+            begins = max(start for start in self._coarse_sides if start <= index)
+            moves, ramp = begins or round(schedule.pose_from * coarse), round(schedule.pose_ramp * coarse)
+        else:
+            starts = [coarse + round(fine * share) for share in schedule.grow_at]
+            moves, ramp = max(start for start in starts if start <= index), round(schedule.pose_ramp * fine)
+        return min(1.0, max(0.0, index + 1 - moves) / max(1, ramp))
 
     def finish(self) -> GridField:
         return self.grid.finish()

@@ -66,6 +66,11 @@ class JointGridSchedule(CoarseToFine):
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
+    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
+    pose_ramp: Share = 0.03  # ... and of all in which they reach their rate, whenever the field has become another
+    # before a real background, voxels along an edge of the coarse grid, one after another in equal shares of its
+    # iterations: in squeezed space 96 of them are as fine, in the image, as 32 around an object
+    coarse_sides_open: tuple[int, ...] = (16, 32, 64, 96)
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate

@@ -15,6 +15,7 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
+from methods.nerf.field.unseen import fill_unseen
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
@@ -44,6 +45,8 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
             break
         if step in starts[1:]:
             stage = starts.index(step)
+            if stage == 1 and not bounds.closed:
+                fill_unseen(training.field)
             training = GridTraining(resampled(training.field, sides[stage], shrink=stage == 1 and bounds.closed))
         elif step % config.occupancy_every == 0 and step > 0:
             refresh(training.field)

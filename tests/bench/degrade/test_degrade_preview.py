@@ -24,11 +24,12 @@ from pathlib import Path
 import numpy, pycolmap
 from bench.runner import worker_io
 from bench.record import write_json
-from methods.colmap_nerf import sfm
-from methods.colmap_nerf.config import SfmConfig
+from methods.sfm import project as of_colmap
+from methods.sfm.config import SfmConfig
 folder, config = Path(sys.argv[1]), SfmConfig(max_features=65536)
-project = sfm._write(worker_io.read_capture(folder), config, folder / "work")
-sfm._find_features(project, config, 1)
+project = of_colmap._write(worker_io.read_capture(folder), config, folder / "work")
+of_colmap._number_images(project)
+of_colmap._find_sift(project, config, 1)
 database = pycolmap.Database.open(project.database)
 found = {image.name: database.num_keypoints_for_image(image.image_id) for image in database.read_all_images()}
 write_json(folder / "found.json", found)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from bench.files import read_arrays, replacing, write_arrays
 from bench.task import Capture
-from methods.colmap_nerf.config import LEARNED_OPTIONS, SfmConfig
-from methods.colmap_nerf.learned import process
+from methods.sfm.config import LEARNED_OPTIONS, SfmConfig
+from methods.sfm.learned import process
 
 FOUND, MADE = "found.npz", "seconds.json"
 """What was found, and, written last, what it belongs to and how long it took."""

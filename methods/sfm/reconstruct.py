@@ -18,8 +18,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from bench.task import Camera, Capture, Collapsed, Pose, ViewId
-from methods.colmap_nerf.config import SfmConfig
-from methods.colmap_nerf.project import Project, enlargement, matched
+from methods.sfm.config import SfmConfig
+from methods.sfm.project import Project, enlargement, matched
 
 Note = str | float | int | bool
 FORWARD_FACING = 60.0
@@ -54,9 +54,7 @@ def reconstruct(
 
     Raises Collapsed when no model holds `config.min_registered` of the views.
     """
-    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.WARNING)
-    pycolmap.logging.logtostderr = True  # else it leaves log files behind
-    project, told = matched(capture, config, folder, prepared or folder.with_name("prepared"), seed, threads, say)
+    project, told = _begun(capture, config, folder, seed, threads, say, prepared)
     say("mapping")
     count = len(capture.images)
     relaxed = False
@@ -88,6 +86,28 @@ def reconstruct(
             "reprojection_error_px": round(model.compute_mean_reprojection_error() / enlargement(capture, config), 4),
         },
     )
+
+
+def partial_models(
+    capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int,
+    say: Callable[[str], None] = lambda phase: None, *, prepared: Path | None = None,
+) -> list[dict[ViewId, Pose]]:  # fmt: skip
+    """The views that each model found supports well, however few they are, with their poses in its own frame; asked as
+    `reconstruct` is. Incremental mapping begins another model where it cannot go on; a view may be in several."""
+    project, _ = _begun(capture, config, folder, seed, threads, say, prepared)
+    say("mapping")
+    found = [_largest({number: model}, config) for number, model in sorted(_map_incrementally(project, seed).items())]
+    return [_poses(model, views) for model, views in found if views]
+
+
+def _begun(
+    capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int, say: Callable[[str], None],
+    prepared: Path | None,
+) -> tuple[Project, dict[str, Note]]:  # fmt: skip
+    """The project with its matches, and what is to be noted of them."""
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.WARNING)
+    pycolmap.logging.logtostderr = True  # else it leaves log files behind
+    return matched(capture, config, folder, prepared or folder.with_name("prepared"), seed, threads, say)
 
 
 def _map_incrementally(project: Project, seed: int, *, relaxed: bool = False) -> Models:

@@ -16,8 +16,8 @@ import pycolmap
 from PIL import Image as Picture
 
 from bench.task import Camera, Capture
-from methods.colmap_nerf.config import SfmConfig
-from methods.colmap_nerf.learned.preparation import Matches, find
+from methods.sfm.config import SfmConfig
+from methods.sfm.learned.preparation import Matches, find
 
 
 @dataclass(frozen=True, kw_only=True)

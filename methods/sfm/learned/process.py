@@ -1,4 +1,4 @@
-"""The process: `python -m methods.colmap_nerf.learned.process REQUEST IMAGES FOUND`, asked by `preparation.py`.
+"""The process: `python -m methods.sfm.learned.process REQUEST IMAGES FOUND`, asked by `preparation.py`.
 
 It says on its output which part it has begun, a line each, and writes FOUND whole. Views are dealt to threads, each
 network works on one: any number of threads gives the same numbers.
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from bench.files import read_arrays, write_arrays
-from methods.colmap_nerf.learned import stand_ins
-from methods.colmap_nerf.learned.networks import Extract, Found, extractor, likeness, matcher
+from methods.sfm.learned import stand_ins
+from methods.sfm.learned.networks import Extract, Found, extractor, likeness, matcher
 
 
 def main(request: Path, images: Path, result: Path) -> None:

@@ -1,0 +1,73 @@
+"""Another beginning, where features matched: the largest rigid group is believed, and all other views find to it.
+
+A field is trained from the poses of the largest group alone. The views that are in none are then placed by render and
+compare, as in phase AB; smaller groups as one body. The phases A and AB go their own way, from nothing; whichever of
+the two explains all images better goes on to phase B. So matches that mislead cost time and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from methods.gnerf.groups import RigidGroup
+from methods.gnerf.model import Body, Model
+from methods.gnerf.photometric import photometric_step
+from methods.gnerf.reseed import reseed, settle
+from methods.gnerf.schedule import Iteration, Plan
+from methods.gnerf.training_run import TrainingRun
+from methods.nerf.field.render_and_compare import render_views
+from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.deadline import Deadline
+
+ALONE = 1 / 3
+"""Share of the iterations for the largest group by itself."""
+
+COMPARED = 48
+"""px: of the renders by which two beginnings are compared."""
+
+
+def bodies_of(groups: Sequence[RigidGroup], model: Model) -> list[Body]:
+    number = {view: index for index, view in enumerate(model.sight.ids)}
+    return [
+        Body(
+            views=torch.tensor([number[view] for view in group.views], device=model.device),
+            poses=torch.from_numpy(group.poses).float().to(model.device),
+        )
+        for group in groups
+    ]
+
+
+def group_iterations(plan: Plan) -> int:
+    """As many as phase AB has."""
+    return plan.early - plan.a
+
+
+def begin_from_groups(model: Model, groups: Sequence[RigidGroup], run: TrainingRun) -> None:
+    """Train `model`, a fresh one, from the largest group on; then it stands where phase AB of `run` ends."""
+    plan = run.plan
+    main, *others = bodies_of(groups, model)
+    model.place(main.views, model.family.encode(main.poses))
+    model.held = torch.zeros(len(model.sight.ids), dtype=torch.bool, device=model.device)
+    model.held[main.views] = True
+    length = group_iterations(plan)
+    deadline = Deadline(run.job, after=plan.total)
+    everyone = bool(model.held.all())
+    for index in range(length):
+        if deadline.reached(index, length, "rigid groups"):
+            return
+        iteration = Iteration(preset=model.preset, plan=plan, phase="AB", index=index, before=plan.a)
+        rng = generator(run.seed, 2**29 + index)
+        alone = index < ALONE * length
+        if not everyone and not alone and index % model.config.reseed_every == 0:
+            reseed(model, rng, free=~model.held)
+            settle(model, others)
+        photometric_step(model, iteration, rng, among=main.views if alone else None)
+
+
+@torch.no_grad()
+def misfit(model: Model) -> float:
+    """Mean squared error of all images against their renders, colours in [-1, 1]."""
+    seen = render_views(model.generator.field, model.intrinsics, model.poses().detach(), COMPARED)
+    return float((seen - model.sight.square(COMPARED)).square().mean())
