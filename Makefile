@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
+.PHONY: bench ablation table reproduce reference report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
   setup-dev clean help
 .DEFAULT_GOAL := help
 
@@ -59,6 +59,9 @@ reproduce: SEEDS = 0-1
 reproduce: OUT = runs/reproduce
 reproduce: bench  ## does this machine reproduce what was measured? SCENES= METHODS= SEEDS= DATA= OUT=
 	@$(BIN)/unposed compare '$(OUT)' reference
+
+reference: setup  ## add the cells of a run to the reference, or replace them: RUN=runs/x
+	@$(BIN)/python -m bench.reference --merge $(RUN)
 
 report: setup  ## rewrite the report of OUT from its results
 	@$(BIN)/unposed report --out '$(OUT)'

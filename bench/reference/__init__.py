@@ -23,10 +23,17 @@ FLOORS: Mapping[str, float] = {
 }  # fmt: skip
 """Columns that are held against the reference, and what difference in each is nothing, in the column's unit."""
 
+ALSO = (
+    "pose/rotation_deg_mean", "pose/translation_mean", "nvs/registered/psnr", "nvs/mean_colour/psnr",
+)  # fmt: skip
+"""Columns that are kept beside: what others have published is in these, and what a failure is charged."""
+
 Cells = list[tuple[str, Mapping[str, float]]]
 """How each ended, and its columns."""
 
 FACTS = ("git", "device", "threads", "processor")
+KEY = ("scene", "degradation", "method", "effort", "seed")
+"""What one row is the only one of."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -121,8 +128,11 @@ def rows_of(results: Iterable[Result]) -> Iterator[dict[str, object]]:
         versions = provenance.get("versions", {})
         yield {
             **vars(_question(result)), "seed": result.cell.seed, "outcome": result.outcome,
-            **{column: result.metrics.get(column, "") for column in FLOORS},
-            "fit_seconds": result.cost.get("fit_seconds", ""), "tuned_on": "; ".join(result.tuned_on),
+            "reason": result.reason or "",
+            **{column: result.metrics.get(column, "") for column in (*FLOORS, *ALSO)},
+            "fit_seconds": result.cost.get("fit_seconds", ""), "peak_rss_mb": result.cost.get("peak_rss_mb", ""),
+            "given": "; ".join(result.given), "truth": result.reference, "tuned_on": "; ".join(result.tuned_on),
+            "flags": "; ".join(result.flags),
             **{fact: provenance.get(fact, "") for fact in FACTS},
             "torch": versions.get("torch", ""), "fit": result.fingerprints.get("fit", "")[:16],
         }  # fmt: skip

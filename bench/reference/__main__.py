@@ -1,21 +1,35 @@
-"""`python -m bench.reference SUITE...`: the cells of these suites as a reference, on standard output."""
+"""`python -m bench.reference SUITE...`: the cells of these suites as a reference, on standard output; with `--merge`,
+into the reference that the suite ships, cell by cell (`make reference RUN=...`)."""
 
 from __future__ import annotations
 
-import csv
+import argparse
 import sys
 from pathlib import Path
 
+from bench.files import replacing
 from bench.record import cells_of
-from bench.reference import rows_of
+from bench.reference import FILE, read, rows_of
+from bench.reference.merge import merged, written
 
 
 def main() -> None:
-    rows = [row for suite in sys.argv[1:] for row in rows_of(result for _, result in cells_of(Path(suite)))]
-    rows.sort(key=lambda row: tuple(str(row[key]) for key in ("scene", "degradation", "method", "effort", "seed")))
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    parser = argparse.ArgumentParser(prog="python -m bench.reference", description=__doc__)
+    parser.add_argument("suites", nargs="+", type=Path, metavar="SUITE")
+    parser.add_argument("--merge", action="store_true", help=f"into {FILE.name}")
+    asked = parser.parse_args()
+    try:
+        rows = [row for suite in asked.suites for row in rows_of(result for _, result in cells_of(suite, views=False))]
+        held, replaced = merged(read() if asked.merge else [], rows)
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    if not asked.merge:
+        sys.stdout.write(written(held))
+        return
+    with replacing(FILE) as draft:
+        draft.write_text(written(held), encoding="utf-8")
+    sys.stdout.write(f"{FILE}: {len(held)} cells, {replaced} of them anew; `make tables` brings the pages up to date\n")
 
 
 if __name__ == "__main__":

@@ -10,18 +10,21 @@ import pytest
 from click.testing import CliRunner
 
 import bench.reference as reference
+import bench.reference.__main__ as command
 from bench.cell import Cell
 from bench.cli.app import main
 from bench.record import ROTATION, Result, write_result
+from bench.reference.merge import merged, written
 
 PSNR = "nvs/aligned/psnr"
 
 
-def cell(seed=0, rotation=0.10, psnr=30.0, method="m", status="done"):
+def cell(seed=0, rotation=0.10, psnr=30.0, method="m", status="done", protocol="posefree/2"):
     asked = Cell(scene="blocks", degradation="clean", method=method, seed=seed, effort="quick")
     return Result(
-        cell=asked, config={}, status=status, protocol="posefree/2", metrics={ROTATION: rotation, PSNR: psnr},
-        fingerprints={"fit": "0" * 64, "judgement": "1" * 64}, provenance={"device": "cpu", "threads": 2},
+        cell=asked, config={}, status=status, protocol=protocol, metrics={ROTATION: rotation, PSNR: psnr},
+        fingerprints={"fit": "0" * 64, "judgement": "1" * 64},
+        provenance={"git": "0123abcd", "device": "cpu", "threads": 2, "processor": "x 2"},
     )  # fmt: skip
 
 
@@ -96,6 +99,52 @@ def test_a_suite_is_written_as_a_reference_that_it_reproduces(tmp_path):
     held, said = reference.reproduce([result], list(csv.DictReader(io.StringIO(done.stdout))))
     assert [each.reproduced for each in held] == [True, True]
     assert said == []
+
+
+def test_a_run_is_merged_cell_by_cell_and_what_was_skipped_is_left_out():
+    again, more = as_rows([cell(1, 0.5, 20.0), cell(7, 0.1, 30.0)])
+    rows, replaced = merged(BEFORE, [*as_rows([cell(8, status="skipped")]), again, more])
+    assert (replaced, [row["seed"] for row in rows]) == (1, ["0", "1", "2", "7"])
+    assert rows[0] == BEFORE[0] and rows[1] == again
+    assert list(csv.DictReader(io.StringIO(written(rows)))) == rows
+
+
+def test_a_column_that_older_rows_lack_is_empty_in_them():
+    older = [{name: text for name, text in row.items() if name != "truth"} for row in BEFORE]
+    found = list(csv.DictReader(io.StringIO(written([*older, *as_rows([cell(7)])]))))
+    assert [row["truth"] for row in found] == ["", "", "", "exact"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([cell(protocol="posefree/1")], "blocks/clean/m/quick/0 was judged by posefree/1, and the reference is of"),
+        ([replace(cell(), provenance={"device": "cpu"})], "does not say its git, threads, processor"),
+        ([cell(3), cell(3)], "is in two of the suites"),
+    ],
+)
+def test_what_may_not_stand_in_a_reference_is_refused_whole(rows, said):
+    with pytest.raises(ValueError, match=said):
+        merged(BEFORE, as_rows(rows))
+
+
+def test_the_command_that_merges_writes_the_file_or_says_in_one_line_why_not(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "cells.csv"
+    file.write_text(written(BEFORE))
+    monkeypatch.setattr(command, "FILE", file)
+    monkeypatch.setattr(reference.read, "__defaults__", (file,))
+    for name, result in (("good", cell(4)), ("old", cell(5, protocol="posefree/1"))):
+        (tmp_path / name / result.cell.folder).mkdir(parents=True)
+        write_result(tmp_path / name / result.cell.folder, result)
+    monkeypatch.setattr(sys, "argv", ["reference", "--merge", str(tmp_path / "good")])
+    command.main()
+    assert [row["seed"] for row in reference.read()] == ["0", "1", "2", "4"]
+    monkeypatch.setattr(sys, "argv", ["reference", "--merge", str(tmp_path / "old")])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (2, 1) and "posefree/1" in error
+    assert [row["seed"] for row in reference.read()] == ["0", "1", "2", "4"]
 
 
 def test_the_reference_holds_every_question_with_its_seeds_and_what_made_it():
