@@ -25,6 +25,15 @@ def test_commas_within_brackets_belong_to_the_option_list():
     ]  # fmt: skip
 
 
+def test_choices_that_are_numbers_and_sequences_are_read_as_such():
+    found = find_method("nerf[sh_degree=0,growth=0.3:0.5]")
+    assert found.config["sh_degree"] == 0 and list(found.config["growth"]) == [0.3, 0.5]
+    assert list(find_method("barf[grid.coarse_sides_open=16:96]").config["grid"]["coarse_sides_open"]) == [16, 96]
+    for option in ("sh_degree=7", "growth=0.3:x", "growth=0.3"):
+        with pytest.raises(ValueError, match=r"input should be|one entry for each stage"):
+            find_method(f"nerf[{option}]")
+
+
 @pytest.mark.parametrize(("text", "seeds"), [("0", [0]), ("0-2,7", [0, 1, 2, 7]), ("3,1-3", [3, 1, 2])])
 def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
