@@ -19,7 +19,7 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce reference report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
+.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
   setup-dev clean help
 .DEFAULT_GOAL := help
 
@@ -63,6 +63,9 @@ reproduce: bench  ## does this machine reproduce what was measured? SCENES= METH
 reference: setup  ## add the cells of a run to the reference, or replace them: RUN=runs/x
 	@$(BIN)/python -m bench.reference --merge $(RUN)
 
+tables: setup  ## write the tables of README, docs and methods anew from the reference
+	@$(BIN)/python -m reports.reference
+
 report: setup  ## rewrite the report of OUT from its results
 	@$(BIN)/unposed report --out '$(OUT)'
 
@@ -89,6 +92,7 @@ lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
 docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API, into build/docs
+	@$(BIN)/python -m reports.reference --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo $(CURDIR)/build/docs/index.html
 
 release: setup-dev  ## the wheel and the source archive of this commit, into dist/, once the wheel's tests pass

@@ -1,0 +1,141 @@
+"""What pages quote of the reference is what the reference says, and nothing stands in it twice."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.reference import read
+from reports.reference import __main__ as command
+from reports.reference.lines import lines
+from reports.reference.pages import outside, pages, updated, written
+
+ROOT = Path(__file__).parents[2]
+
+
+def row(seed, rotation, psnr, outcome="solved", **more):
+    return {
+        "scene": "nerf_synthetic/chair", "degradation": "clean", "method": "gnerf", "effort": "quick",
+        "protocol": "posefree/2", "seed": str(seed), "outcome": outcome, "pose/rotation_deg_median": rotation,
+        "nvs/aligned/psnr": psnr, "nvs/refined/psnr": psnr, "pose/registered": "1.0" if rotation else "",
+        "pose/rotation_deg_mean": rotation, "tuned_on": "", "given": "camera; prior", "device": "cpu",
+        "processor": "x 2", "threads": "2", "torch": "2.0",
+    } | more  # fmt: skip
+
+
+THREE = [row(0, "0.061", "30.0"), row(1, "0.058", "33.0"), row(2, "0.070", "31.0")]
+
+
+def first(text):
+    """The first line of a table's body."""
+    return text.splitlines()[2]
+
+
+def test_a_number_is_the_median_with_its_range_and_n():
+    assert (
+        first(written("methods", THREE))
+        == "| `gnerf` | 0.061° [0.058, 0.070], 31.0 [30.0, 33.0] / 31.0 [30.0, 33.0] dB | 3 |"
+    )
+    assert "posefree/2, `quick` (200 px); cpu (x 2; threads: 2)" in " ".join(written("methods", THREE).split())
+
+
+def test_a_seed_that_failed_is_counted_beside_the_median_of_the_others():
+    said = first(written("rows", [*THREE, row(3, "", "", "collapsed")]))
+    assert "| 4 | 3 solved, 1 collapsed | 100 % (3 of 4) | 0.061° [0.058, 0.070] (3 of 4) |" in said
+    assert "| collapsed (n = 1) |" in written(
+        "sweep; kinds = rain", [row(3, "", "", "collapsed", degradation="rain@1")]
+    )
+
+
+def test_an_answer_that_is_not_solved_says_so():
+    assert "90.0°, 100 %; answered, not solved (n = 1)" in written(
+        "sweep; kinds = rain", [row(0, "90", "9", "answered", degradation="rain@1")]
+    )
+
+
+def test_a_scene_that_defaults_were_chosen_on_has_its_dagger():
+    tuned = [row(0, "0.1", "30.0", tuned_on="blocks; nerf_synthetic/chair")]
+    assert "| † 0.100°" in written("methods", tuned) and "the number flatters" in " ".join(
+        written("methods", tuned).split()
+    )
+    assert "†" not in written("methods", THREE)
+
+
+def test_a_gap_stands_beside_what_was_published_at_the_same_size_alone():
+    quick, full = (
+        written("published; effort = " + effort, [row(0, "0.100", "30.0", effort=effort)])
+        for effort in ("quick", "full")
+    )
+    assert "| 0.363° | 0.100° | 1 | none: 400 px there, 200 px here |" in quick
+    assert "| 0.363° | 0.100° | 1 | −0.263° |" in full
+    assert "| 31.30 dB | 30.00 dB | 1 | −1.30 dB |" in full
+
+
+def test_what_is_measured_of_a_whole_record_is_counted():
+    swept = [row(k, "1", "9", degradation="low_texture@3") for k in range(2)]
+    said = written("coverage; kinds = low_texture", [*THREE, *swept])
+    assert "| `gnerf` | — | — | — | 3 of 5 | — |" in said and "| `gnerf` | — | 2 of 27 | — |" in said
+
+
+def test_rows_of_other_scenes_and_methods_stay_out():
+    rows = [*THREE, row(0, "9", "9", scene="blocks"), row(0, "8", "8", method="gnerf[reseed=false]")]
+    said = written("rows; scenes = nerf_synthetic/chair; methods = gnerf", rows)
+    assert len(re.findall(r"^\| `", said, re.MULTILINE)) == 1
+    variants = written("rows; scenes = nerf_synthetic/chair; methods = gnerf*", rows)
+    assert [line.method for line in lines(rows) if line.scene != "blocks"] == re.findall(
+        r"^\| `([^`]+)`", variants, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("curve", "there is no table 'curve'"),
+        ("rows; scene = blocks", "'scene = blocks' is not one of"),
+        ("sweep; kinds = low_texture", "no degraded cell"),
+        ("rows; scenes = attic", "no cell of scenes = attic"),
+    ],
+)
+def test_a_marker_that_asks_for_what_is_not_there_is_refused(asked, said, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"<!-- reference: {asked} -->\n<!-- end -->\n")
+    with pytest.raises(ValueError, match=said) as refused:
+        updated(page, THREE)
+    assert str(page) in str(refused.value)
+
+
+def test_what_is_written_between_markers_is_replaced_and_all_else_stays(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- reference: methods -->\nan old table\n<!-- end -->\nafter\n")
+    text = updated(page, THREE)
+    assert text.startswith("before\n<!-- reference: methods -->\n\n|") and text.endswith("\n\n<!-- end -->\nafter\n")
+    assert "an old table" not in text and outside(text) == "before\n\nafter\n"
+    page.write_text(text)
+    assert updated(page, THREE) == text
+    page.write_text("<!-- reference: methods -->\nnever closed\n")
+    with pytest.raises(ValueError, match="1 markers begin and 0 are closed"):
+        updated(page, THREE)
+
+
+def test_the_check_tells_by_its_exit_code_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "README.md").write_text("<!-- reference: rows; scenes = blocks -->\n<!-- end -->\n")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    for arguments, code in ((["--check"], 1), ([], 0), (["--check"], 0)):
+        monkeypatch.setattr("sys.argv", ["reference", *arguments])
+        before = (tmp_path / "README.md").read_text()
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        assert ended.value.code == code
+        assert (before == (tmp_path / "README.md").read_text()) == ("--check" in arguments)
+    assert "README.md" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", list(pages(ROOT)), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_page_quotes_the_reference_as_it_is(page):
+    assert updated(page, read()) == page.read_text(), "`make tables` writes the tables anew"
+
+
+def test_the_readme_types_no_row_by_hand_that_the_reference_has():
+    held = {line.method for line in lines(read()) if line.scene == "blocks" and line.degradation == "clean"}
+    typed = re.findall(r"^\| `([^`]+)`[^|]*\|[^|]* dB", outside((ROOT / "README.md").read_text()), re.MULTILINE)
+    assert not held.intersection(typed)
