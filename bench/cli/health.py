@@ -12,7 +12,8 @@ from bench.cli.options import data_option, lpips_option, out_option, suite_folde
 
 @click.command()
 @click.argument("method")
-def check(method: str) -> None:
+@click.option("--python", metavar="PYTHON", help="Another environment's interpreter, where METHOD is a path.")
+def check(method: str, python: str | None) -> None:
     """Contract test of METHOD on a tiny scene.
 
     Through the real worker; says what its author must mend.
@@ -20,7 +21,7 @@ def check(method: str) -> None:
     from bench.runner.contract import examine
 
     broken = 0
-    for name, fault in examine(method):
+    for name, fault in examine(method, python=python):
         broken += fault is not None
         click.echo(f"{'ok  ' if fault is None else 'FAIL'} {name}" + (f": {fault}" if fault else ""))
     sys.exit(1 if broken else 0)

@@ -120,6 +120,7 @@ class MatrixOptions:
 
     scenes: str
     methods: str
+    python: str | None
     degradations: str
     seeds: str
     effort: str
@@ -152,6 +153,7 @@ class MatrixOptions:
         return Selection(
             scenes=self.scenes, methods=self.methods, degradations=degradations or self.degradations,
             seeds=self.seeds, effort=self.regime, roots=self.data, suite=suite_folder(self.out, self.regime),
+            python=self.python,
         )  # fmt: skip
 
     def settings(self, running: RunOptions | None = None) -> Settings:
@@ -223,6 +225,7 @@ def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
                      help="Names, globs or folders, comma-separated; `all`: all that are here."),
         click.option("-m", "--methods", default="all", show_default=True, metavar="NAMES",
                      help="As nerf,colmap_nerf[mapper=global] or path/to/method.py."),
+        click.option("--python", metavar="PYTHON", help="Another environment, for methods that are given by path."),
         degradations, seeds_option, effort_option,
         click.option("--views", type=click.IntRange(4), help="Training views: so many, evenly chosen.  [default: all]"),
         click.option("--heldout", metavar="every:N", help="Hold out the first of every N.  [default: the files' own]"),

@@ -15,14 +15,18 @@ from bench.record import Result
 from bench.regime import parse_regime
 from bench.scene import SceneSource
 
-SCENE, METHOD = "scene_folder", "method_file"
-"""In a result's provenance, where its scene or its method came from a path."""
+SCENE, METHOD, PYTHON = "scene_folder", "method_file", "method_python"
+"""In a result's provenance, where its scene or its method came from a path, or its method has another environment."""
 
 
 def places(source: SceneSource, method: ConfiguredMethod) -> dict[str, Any]:
-    """For the provenance: where a scene that is a folder and a method that is a file lie."""
+    """For the provenance: where a scene that is a folder, a method that is a file, and its interpreter lie, and what is
+    installed there of what it imports."""
     folder = getattr(source, "folder", None)  # scenes that are made in code have none
-    found = {SCENE: folder and str(Path(folder).resolve()), METHOD: method.ref.file}
+    found = {
+        SCENE: folder and str(Path(folder).resolve()), METHOD: method.ref.file, PYTHON: method.ref.python,
+        "method_environment": method.ref.environment(),
+    }  # fmt: skip
     return {name: place for name, place in found.items() if place}
 
 
@@ -68,9 +72,10 @@ def lay_elsewhere(result: Result, source: SceneSource) -> str | None:
 
 def _method_of(result: Result, file: str | None) -> ConfiguredMethod:
     name, options = split_label(result.cell.method)
-    place = file or result.provenance.get(METHOD)
+    place, python = file or result.provenance.get(METHOD), result.provenance.get(PYTHON)
+    options |= {"python": python} if python else {}
     if place is None:
-        return find_method(result.cell.method)
+        return find_method(join_label(name, options))
     found = find_method(join_label(str(place), options))
     if found.method.name != name:
         raise ValueError(f"{place} holds method {found.method.name!r}, and {result.cell.id} was fitted by {name!r}")

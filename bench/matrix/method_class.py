@@ -8,15 +8,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
-
+from bench.matrix.method_config import config_of, is_model, is_plain, restored, with_config
 from bench.matrix.method_ref import MethodRef
-from bench.matrix.names import BrokenMethod, UnknownName, nearest
+from bench.matrix.names import BrokenMethod
 from bench.task import Method, Traits
 
 VERBS = ("fit", "save", "load")
@@ -32,7 +31,7 @@ def load(ref: MethodRef) -> type[Method]:
 def made(ref: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
     """A method from a request: the fields of its MethodRef, and its whole config as JSON."""
     kind = load(MethodRef(**ref))
-    return kind(kind.Config.model_validate(config))
+    return with_config(kind, restored(kind, config))
 
 
 def checked(ref: MethodRef, name: str) -> type[Method]:
@@ -49,7 +48,7 @@ def configured(kind: type[Method], name: str, options: Mapping[str, str]) -> Met
     """A method with some options set. Raises UnknownName, ValueError as `config_of` does, BrokenMethod."""
     config = config_of(kind, name, options)
     try:
-        method = kind(config)
+        method = with_config(kind, config)
         _can_be_asked(method, name)
     except BrokenMethod:
         raise
@@ -64,69 +63,24 @@ def _brief(error: Exception) -> str:
 
 def _is_method(kind: type[Method], name: str) -> None:
     """Raises BrokenMethod where the class is not one of a method (see bench.task.Method)."""
-    if missing := [part for part in ("name", "version", "summary", "Config", *VERBS) if not hasattr(kind, part)]:
+    if missing := [part for part in ("name", "version", "summary", *VERBS) if not hasattr(kind, part)]:
         raise BrokenMethod(f"method {name!r}: its class has no {', '.join(missing)}; bench/task.py has the whole list")
-    if not (isinstance(kind.Config, type) and issubclass(kind.Config, BaseModel)):
-        raise BrokenMethod(f"method {name!r}: its Config is no pydantic model")
+    config = getattr(kind, "Config", None)
+    if config is not None and not is_model(config) and not is_plain(config):
+        raise BrokenMethod(f"method {name!r}: its Config is no pydantic model, and no dataclass either")
 
 
 def _can_be_asked(method: Method, name: str) -> None:
     """Raises BrokenMethod where it does not say what it needs, or what it is set to."""
-    for part, kind in (("traits", Traits), ("config", BaseModel)):
+    wanted: list[tuple[str, type]] = [("traits", Traits)]
+    if (config := getattr(type(method), "Config", None)) is not None:
+        wanted.append(("config", config))
+    for part, kind in wanted:
         found = getattr(method, part, None)
         if found is None:
             raise BrokenMethod(f"method {name!r}: an instance of it has no {part}")
         if not isinstance(found, kind):
             raise BrokenMethod(f"method {name!r}: its {part} must be {kind.__name__}, not {type(found).__name__}")
-
-
-def config_of(kind: type[Method], name: str, options: Mapping[str, str]) -> BaseModel:
-    """The defaults of `kind`, the method `name`, with some of them overridden: `field=mlp`, `grid.quick.b=400`.
-
-    Dots reach into a nested model and leave the rest of it as it is; a colon stands between the entries of a sequence,
-    `growth=0.4:0.75`. Raises UnknownName, ValueError.
-    """
-    flat = {option: value for option, value in options.items() if "." not in option}
-    _known(name, flat, kind.Config)
-    try:
-        config = kind.Config.model_validate(
-            {option: _entries(value, kind.Config.model_fields[option].annotation) for option, value in flat.items()}
-        )
-        data = config.model_dump()
-        for option in sorted(set(options) - set(flat)):
-            model, place = config, data
-            *path, leaf = option.split(".")
-            for part in path:
-                _known(name, {part: ""}, type(model))
-                inner = getattr(model, part)
-                if not isinstance(inner, BaseModel):
-                    raise UnknownName(f"method {name!r}: option {part!r} has no parts, so {option!r} means nothing")
-                model, place = inner, place[part]
-            _known(name, {leaf: ""}, type(model))
-            field = type(model).model_fields[leaf]
-            alone: Any = create_model("Alone", **{leaf: (field.annotation, field)})  # type: ignore[call-overload]  # named at run time
-            place[leaf] = getattr(alone.model_validate({leaf: _entries(options[option], field.annotation)}), leaf)
-        return kind.Config.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise ValueError(f"method {name!r}: {where}={first['input']!r}: {message}") from error
-
-
-def _entries(text: str, annotation: Any) -> Any:
-    """What is written of an option, for pydantic to read as its `annotation`: a choice that is no text, a sequence."""
-    if get_origin(annotation) is Literal:
-        return next((choice for choice in get_args(annotation) if str(choice) == text), text)
-    if get_origin(annotation) in (tuple, list):
-        return text.split(":")
-    return text
-
-
-def _known(method: str, options: Iterable[str], kind: type[BaseModel]) -> None:
-    for option in options:
-        if option not in kind.model_fields:
-            raise UnknownName(f"method {method!r} has no option {option!r}" + nearest(option, kind.model_fields))
 
 
 def _import_file(file: Path) -> ModuleType:
@@ -150,14 +104,11 @@ def _import_file(file: Path) -> ModuleType:
 
 
 def _only_method(module: ModuleType) -> type[Method]:
-    own = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and hasattr(value, "Config")
-        and hasattr(value, "fit")
+    classes = [
+        value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__
     ]
+    own = [value for value in classes if hasattr(value, "Config") and hasattr(value, "fit")]
+    own = own or [value for value in classes if all(hasattr(value, part) for part in ("name", *VERBS))]
     if len(own) != 1:
         names = ", ".join(value.__name__ for value in own) or "none"
         raise ImportError(f"{module.__file__} must define exactly one class with Config and fit, found {names}")

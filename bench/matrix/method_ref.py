@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import TREE, code_digests, code_files, libraries
+from bench.matrix.interpreter import interpreter
 from bench.task import InitialPoses, Traits
 
 KERNELS = "methods/nerf/backends/numba_cpu/jit.py"
@@ -23,6 +24,7 @@ class MethodRef:
     name: str
     target: str  # "methods.nerf.method:Nerf"
     file: str | None = None  # set for `-m path/to/method.py`
+    python: str | None = None  # an interpreter of another environment: see `is_elsewhere`
 
     def code(self) -> dict[str, str]:
         """Digests of its own modules (see bench.matrix.code_digest)."""
@@ -40,6 +42,15 @@ class MethodRef:
     def source(self) -> Path:
         """Its module's file. Raises ImportError."""
         return Path(self.file) if self.file else find_source(self.target.partition(":")[0])
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its worker runs under `python`. A method of this environment that has such an option calls it."""
+        return self.python is not None and self.file is not None
+
+    def environment(self) -> dict[str, str]:
+        """Of `python` its version and those of the packages that the method imports; {} where there is none."""
+        return interpreter(self.python).versions(self.libraries() | {"numpy"}) if self.python else {}
 
     @property
     def is_shipped(self) -> bool:

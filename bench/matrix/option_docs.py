@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel
+from bench.matrix.method_config import is_model, option_names, whole
 
 
 class Option(NamedTuple):
@@ -23,12 +23,19 @@ class Option(NamedTuple):
     text: str  # "" where its line has no comment
 
 
-def options(config: type[BaseModel], default: BaseModel, prefix: str = "") -> Iterator[Option]:
-    """All options of a config, those of nested models after their own dots."""
+def options(config: type | None, default: Any, prefix: str = "") -> Iterator[Option]:
+    """All options of a config, those of nested models after their own dots; none of one that is None."""
+    if config is None:
+        return
     comments = _comments(config)
-    for name, field in config.model_fields.items():
+    if not is_model(config):
+        hints, values = typing.get_type_hints(config), whole(default)
+        for name in option_names(config):
+            yield Option(prefix + name, _spelled(hints[name]), values[name], comments.get(name, ""))
+        return
+    for name, field in config.model_fields.items():  # type: ignore[attr-defined]  # a pydantic model
         value = getattr(default, name)
-        if isinstance(value, BaseModel):
+        if is_model(type(value)):
             yield from options(type(value), value, f"{prefix}{name}.")
         else:
             plain = default.model_dump(mode="json")[name]
@@ -62,16 +69,16 @@ def _spelled(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def _comments(config: type[BaseModel]) -> dict[str, str]:
+def _comments(config: type) -> dict[str, str]:
     """The comments beside the fields of a class and of its bases; {} where there is no source."""
     found: dict[str, str] = {}
     for each in reversed(config.__mro__):
-        if issubclass(each, BaseModel) and each is not BaseModel:
+        if each is not object and each.__module__.partition(".")[0] != "pydantic":
             found |= _comments_in(each)
     return found
 
 
-def _comments_in(config: type[BaseModel]) -> dict[str, str]:
+def _comments_in(config: type) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(config))
     except OSError:

@@ -43,7 +43,7 @@ def plan(asked: Selection) -> Plan:
     chosen_degradations = select_degradations(asked.degradations)
     present, absent = select_scenes(asked.scenes, asked.roots, asked.suite)
     present = [read_as(source, regime) for source in present]
-    chosen_methods, broken = select_methods(asked.methods)
+    chosen_methods, broken = select_methods(asked.methods, asked.python)
     cells = []
     for source in present:
         for degradation in chosen_degradations:
@@ -81,6 +81,8 @@ def skip_reason(
     source: SceneSource, degradation: Degradation, method: ConfiguredMethod, *, submitted: bool = False
 ) -> str | None:
     """Why this method will not run here, as far as can be known without reading the scene."""
+    if method.lacking:
+        return method.lacking
     true: set[Input] = set() if source.reference == "none" else {"start"}  # a truth that is known can be given
     brought: set[Input] = {"estimate"} if submitted else set()
     inputs = source.inputs | true | brought

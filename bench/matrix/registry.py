@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from bench.cell import join_label, split_label
+from bench.matrix.interpreter import interpreter
 from bench.matrix.method_ref import MethodDescription, MethodRef
 from bench.matrix.names import BrokenMethod, UnknownName, nearest
 from bench.scene import SceneError, SceneSource
@@ -31,6 +32,7 @@ class ConfiguredMethod:
     ref: MethodRef
     label: str  # canonical: colmap_nerf[mapper=global]
     method: MethodDescription
+    lacking: str | None = None  # what its other environment does not have
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -58,19 +60,40 @@ def method_refs() -> dict[str, MethodRef]:
 def find_method(label: str) -> ConfiguredMethod:
     """`nerf`, `colmap_nerf[mapper=global]`, `path/to/method.py[option=1]` -> a configured method.
 
-    Raises UnknownName for a name or an option that nobody knows, ValueError for a value of the wrong kind.
+    `[python=/path/to/venv/bin/python]` names the environment in which a method given by its path runs; it is no part of
+    the label, as the path is none. Raises UnknownName for a name or an option that nobody knows, ValueError for a value
+    of the wrong kind.
     """
     name, options = split_label(label)
-    if name.endswith(".py") or "/" in name or Path(name).is_dir():
+    python = options.pop("python", None)
+    if is_path(name):
         ref = _ref_of_path(Path(name))
     elif name in method_refs():
         ref = method_refs()[name]
     else:
         raise UnknownName(f"no method named {name!r}" + nearest(name, method_refs()))
+    asked = dict(options)
+    if python is not None:
+        ref = replace(ref, python=interpreter(python).path)
+        asked |= {} if ref.is_elsewhere else {"python": str(ref.python)}  # its own option, if it has one
     from bench.runner.method_probe import describe  # which needs what is said here
 
-    description = describe(ref, name, label)
-    return ConfiguredMethod(ref=ref, label=join_label(description.name, options), method=description)
+    description = describe(ref, name, join_label(name, asked))
+    lacking = None
+    if ref.python:  # where its packages are to be
+        traits = description.traits
+        lacking = _lacking(ref.python, interpreter(ref.python).absent(traits.packages), traits.extra)
+        description = replace(description, traits=replace(traits, packages=()))
+    label = join_label(description.name, options)
+    return ConfiguredMethod(ref=ref, label=label, method=description, lacking=lacking)
+
+
+def _lacking(python: str, absent: Sequence[str], how: str) -> str | None:
+    if not absent:
+        return None
+    verb = "is" if len(absent) == 1 else "are"
+    said = how or f"{python} -m pip install {' '.join(absent)}"
+    return f"needs {' and '.join(absent)}, which {verb} not installed for {python}: {said}"
 
 
 @lru_cache(maxsize=8)
@@ -115,6 +138,11 @@ def open_scene(folder: Path, name: str | None = None) -> SceneSource:
         if hasattr(provider, "open_folder"):
             return provider.open_folder(folder, name)
     raise SceneError(f"{folder}: no provider of scenes that reads folders is installed")
+
+
+def is_path(name: str) -> bool:
+    """Whether a method of this name is given by its path."""
+    return name.endswith(".py") or "/" in name or Path(name).is_dir()
 
 
 def _ref_of_path(path: Path) -> MethodRef:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from bench.cell import join_label, split_label
 from bench.degrade import CLEAN, KINDS, Degradation, parse
 from bench.matrix.registry import (
     BrokenMethod,
     ConfiguredMethod,
+    MethodRef,
     UnknownName,
     find_method,
     find_scene,
+    is_path,
     method_refs,
     scene_sources,
 )
@@ -34,6 +37,7 @@ class Selection:
     seeds: str = "0"
     effort: str = "quick"  # a label of bench.regime
     roots: tuple[Path, ...] = ()  # folders of real scenes
+    python: str | None = None  # under which methods that are given by path run
     suite: Path | None = None  # where scenes given by path have names already
 
 
@@ -94,11 +98,15 @@ def select_scenes(
     return list(present.values()), list(absent.values())
 
 
-def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
-    """Methods, and those named by a pattern that cannot be imported, with why. One named outright must be whole."""
+def select_methods(text: str, python: str | None = None) -> tuple[list[ConfiguredMethod], dict[str, str]]:
+    """Methods, and those named by a pattern that cannot be imported, with why. One named outright must be whole.
+
+    `python` is the interpreter of those that are given by path and name none of their own.
+    """
     chosen: dict[str, ConfiguredMethod] = {}
     broken: dict[str, str] = {}
-    for part in split_list(text):
+    parts = split_list(text)
+    for part in parts if python is None else under(python, parts):
         if part == "all" or (_is_pattern(part.partition("[")[0]) and "/" not in part):
             name, bracket, options = part.partition("[")
             names = [known for known in method_refs() if name == "all" or fnmatchcase(known, name)]
@@ -119,12 +127,27 @@ def select_methods(text: str) -> tuple[list[ConfiguredMethod], dict[str, str]]:
             found = [find_method(part)]
         for method in found:
             other = chosen.setdefault(method.label, method)
-            if other.ref.file != method.ref.file:
-                places = " and ".join(str(ref.file or ref.target) for ref in (other.ref, method.ref))
+            if (other.ref.file, other.ref.python) != (method.ref.file, method.ref.python):
+                places = " and ".join(_place(ref) for ref in (other.ref, method.ref))
                 raise ValueError(f"two methods are called {method.label!r}: {places}; rename one")
     if not chosen:
         raise ValueError("; ".join(broken.values()) or "no method is named")
     return list(chosen.values()), broken
+
+
+def under(python: str, labels: Sequence[str]) -> list[str]:
+    """Labels of methods, those of paths with this interpreter unless they name one. Raises ValueError where none is."""
+    if not any(is_path(label.partition("[")[0].strip()) for label in labels):
+        raise ValueError(f"--python {python}: no method is given by its path, as path/to/method.py; others run here")
+    found = []
+    for label in labels:
+        name, options = split_label(label)
+        found.append(join_label(name, {"python": python, **options}) if is_path(name) else label)
+    return found
+
+
+def _place(ref: MethodRef) -> str:
+    return str(ref.file or ref.target) + (f" under {ref.python}" if ref.python else "")
 
 
 def select_kinds(text: str) -> list[str]:

@@ -39,6 +39,7 @@ class SuiteFile(BaseModel):
 
     scenes: str | list[str] | None = None
     methods: str | list[str | dict[str, Any]] | None = None  # a table: a name, and options
+    python: str | None = None  # under which methods given by path run
     degradations: str | list[str] | None = None
     seeds: int | str | list[int | str] | None = None
     effort: Annotated[str, BeforeValidator(str), AfterValidator(_label)] | None = None  # a label: full@800, 800

@@ -44,20 +44,22 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
     start, libraries = traits.start, method.ref.libraries() | set(traits.packages)
     initial = module_path("bench.degrade.initial_poses")
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(initial)}
+    elsewhere = {"environment": method.ref.environment()} if method.ref.python else {}
     brought = {"estimate": planned.submission.digest} if planned.submission else {}
     return {
         "scene": {"name": planned.source.name, "digest": digest},
         "degradation": planned.degradation.parameters() | {"code": _degradation_code(planned.degradation)},
         **moved,
         **brought,
+        **elsewhere,
         "method": {"name": method.method.name, "version": method.method.version},
-        "config": method.config,
+        "config": {name: value for name, value in method.config.items() if not (elsewhere and name == "python")},
         "code": method.ref.code(),
         "seed": planned.cell.seed,
         "effort": effort_of(planned.cell.effort),
         "interface": INTERFACE,
         "device": device.partition(":")[0],
-        "libraries": versions((libraries | PICTURES) - CARRIERS),
+        "libraries": versions((PICTURES if method.ref.is_elsewhere else libraries | PICTURES) - CARRIERS),
     }
 
 

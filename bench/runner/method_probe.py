@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import TREE
+from bench.matrix.interpreter import interpreter
 from bench.matrix.method_ref import MethodDescription, MethodRef, described
 from bench.matrix.names import BrokenMethod, UnknownName
 from bench.record import read_json, write_json
@@ -30,7 +32,11 @@ RAISED: dict[str, type[ValueError]] = {"UnknownName": UnknownName, "BrokenMethod
 
 def code_of(ref: MethodRef) -> Code:
     """Where a worker finds a method's code."""
-    return Code(places=tuple(ref.places()), shipped=ref.is_shipped, kernels=ref.uses_kernels)
+    other = interpreter(ref.python) if ref.python else None
+    if other and ref.is_elsewhere:
+        return Code(places=tuple(ref.places()), interpreter=other)
+    called = other.places if other else ()
+    return Code(places=(*ref.places(), *called), shipped=ref.is_shipped, kernels=ref.uses_kernels)
 
 
 def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
@@ -38,7 +44,7 @@ def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
 
     Raises UnknownName and ValueError for its options, BrokenMethod where it cannot be imported or is no method.
     """
-    kept = folder() / f"{_digest([asdict(ref), label, platform.python_version(), str(TREE)])}.json"
+    kept = folder() / f"{_digest([asdict(ref), ref.environment(), label, platform.python_version(), str(TREE)])}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if (earlier := read_json(kept))["files"] == _state(earlier["files"]):
             return described(earlier["description"])
@@ -78,8 +84,17 @@ def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
     assert answer is not None
     if answer["status"] != "done":
         kind = RAISED.get(answer.get("kind", ""), ValueError)
-        raise kind(answer["reason"])
+        raise kind(answer["reason"] + _remedy(ref, answer["reason"]))
     return answer["description"]
+
+
+def _remedy(ref: MethodRef, reason: str) -> str:
+    """The end of a refusal where a method's other environment lacks a package."""
+    missing = re.search(r"No module named '(\w+)", reason)
+    if not (missing and ref.is_elsewhere):
+        return ""
+    instead = ", or make its Config a frozen dataclass" if missing[1] == "pydantic" else ""
+    return f"; {ref.python} -m pip install {missing[1]} brings it{instead}"
 
 
 @lru_cache(maxsize=1)

@@ -32,6 +32,9 @@ def load_field(cell: Path, device: str) -> Field | None:
         return None
     refuse_changed(cell / "fit", "field/")
     request = read_json(cell / "fit" / "request.json")
+    if request["method"].get("python") and request["method"].get("file"):
+        other = request["method"]["python"]
+        raise ValueError(f"this field's method runs under {other}, and not here; `unposed render` has its worker do it")
     return made(request["method"], request["config"]).load(folder, device)
 
 

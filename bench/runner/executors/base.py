@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-Verb = Literal["describe", "fit", "render", "refine", "find", "register", "path"]
+from bench.matrix.interpreter import Interpreter
+
+Verb = Literal["describe", "fit", "render", "refine", "find", "register", "path", "examine", "examine_field"]
 """What a worker is asked to do (see bench.runner.worker)."""
 
 
@@ -24,6 +26,7 @@ class Code:
     places: tuple[Path, ...] = ()  # files and folders of its own
     shipped: bool = False  # a part of this project: what it compiles is kept between workers
     kernels: bool = False  # it uses this project's compiled kernels
+    interpreter: Interpreter | None = None  # its worker runs under this one, and not under this project's
 
 
 @dataclass(frozen=True, kw_only=True)

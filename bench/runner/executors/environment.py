@@ -34,6 +34,9 @@ as many: on a machine that is busy with something else, threads would mostly wai
 
 USER = "unposed"
 
+OF_THIS = ("VIRTUAL_ENV", "CONDA_PREFIX")
+"""What is said of this environment, and is untrue of another."""
+
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of `environ` that reaches a worker."""
@@ -45,15 +48,25 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def environment(threads: int, *, home: Path | str | None = None, temporary: Path | str | None = None) -> dict[str, str]:
-    """A worker's: what it inherits, its share of CPU threads, where this project's modules are, and its own places."""
+def environment(
+    threads: int, *, home: Path | str | None = None, temporary: Path | str | None = None, python: str | None = None
+) -> dict[str, str]:
+    """A worker's: what it inherits, its share of CPU threads, where this project's modules are, and its own places.
+
+    Under another interpreter, `python`, nothing says where modules are, and its programs come before all others.
+    """
     shares = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     given = [str(path) for path in python_path()]
     places = {"HOME": str(home)} if home else {}
     places |= {"TMPDIR": str(temporary)} if temporary else {}
-    python = {"PYTHONPATH": os.pathsep.join([str(TREE), *given]), "PYTHONUNBUFFERED": "1"}
+    modules = {"PYTHONPATH": os.pathsep.join([str(TREE), *given]), "PYTHONUNBUFFERED": "1"}
     named = {"USER": USER, "LOGNAME": USER}
-    return {"GOMP_SPINCOUNT": SPINS} | inherited(os.environ) | shares | python | named | places
+    made = {"GOMP_SPINCOUNT": SPINS} | inherited(os.environ) | shares | named | places
+    if python is None:
+        return made | modules
+    own = {name: value for name, value in made.items() if not name.startswith("PYTHON") and name not in OF_THIS}
+    path = os.pathsep.join(filter(None, [str(Path(python).parent), own.get("PATH", "")]))
+    return own | {"PYTHONUNBUFFERED": "1", "PATH": path}
 
 
 def python_path() -> list[Path]:

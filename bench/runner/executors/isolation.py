@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.matrix.code_digest import TREE
+from bench.matrix.interpreter import Interpreter
 from bench.runner.executors.environment import inherited, python_path
 
 Wall = Literal["namespaces", "landlock", "none"]
@@ -82,10 +83,12 @@ def supervisor() -> list[str]:
     return [sys.executable, "-I", "-S", "-c", SUPERVISOR, str(TREE)]
 
 
-def shown_installed(extra: Iterable[Path] = ()) -> list[tuple[str, str, bool]]:
-    """What every worker sees, read only, each where it lies: folders before what lies in them."""
+def shown_installed(extra: Iterable[Path] = (), other: Interpreter | None = None) -> list[tuple[str, str, bool]]:
+    """What every worker sees, read only, each where it lies: folders before what lies in them. Under another
+    interpreter it sees that one's packages, and neither this project nor what it rests on."""
     kept: list[Path] = []
-    wanted = {place for path in (*installed(), *extra) for place in (path.absolute(), path.resolve())}
+    own = installed() if other is None else (*machine(), *other.places)
+    wanted = {place for path in (*own, *extra) for place in (path.absolute(), path.resolve())}
     for path in sorted(wanted, key=lambda path: len(path.parts)):
         if path.exists() and path != Path("/") and not any(path.is_relative_to(each) for each in kept):
             kept.append(path)
@@ -94,14 +97,21 @@ def shown_installed(extra: Iterable[Path] = ()) -> list[tuple[str, str, bool]]:
 
 @lru_cache(maxsize=1)
 def installed() -> tuple[Path, ...]:
-    """The system, this Python with its packages, this project but its scenes, and what UNPOSED_EXPOSE names."""
-    passed = inherited(os.environ)
-    places = [Path(name) for name in SYSTEM]
+    """The machine, this Python with its packages, and this project but its scenes."""
+    places = list(machine())
     places += [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)]
     places += [TREE / name for name in PUBLIC]
     places += [Path(folder) for folder in sysconfig.get_paths().values()]
     places += list(_packages())
     places += [path for path in python_path() if path != TREE]
+    return tuple(path for path in places if path.is_absolute() and path != Path.home())
+
+
+@lru_cache(maxsize=1)
+def machine() -> tuple[Path, ...]:
+    """The system, the programs and libraries on its paths, weights, and what UNPOSED_EXPOSE names."""
+    passed = inherited(os.environ)
+    places = [Path(name) for name in SYSTEM]
     for name in ("PATH", "LD_LIBRARY_PATH"):
         places += [Path(part) for part in passed.get(name, "").split(os.pathsep) if part]
     places += [Path(passed[name]) for name in ("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "CUDA_HOME") if name in passed]

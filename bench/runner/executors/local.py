@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.runner.executors import isolation, linux
 from bench.runner.executors.base import Request, Stopped, WorkerEnd
+from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
 from bench.runner.executors.memory import limit_mb, oom_kills, tree_memory_mb, written_mb
@@ -96,7 +97,10 @@ class LocalExecutor:
             (folder / "in" / name).mkdir(exist_ok=True)
         walled = self.isolation == "namespaces"
         cell, home, temporary = (CELL, HOME, TEMPORARY) if walled else (folder, folder / "home", folder / "tmp")
-        shown = isolation.shown_installed(request.code.places)
+        other = request.code.interpreter
+        shown = isolation.shown_installed(request.code.places, other)
+        if other is not None:
+            shown.append((str(lay_out(folder / WORKER)), f"{cell}/{WORKER}", False))
         for name, writable in (("in", False), ("out", True)):
             shown.append((str(folder / name), f"{cell}/{name}", writable))
         shown += [(str(folder / "home"), str(home), True), (str(folder / "tmp"), str(temporary), True)]
@@ -105,7 +109,7 @@ class LocalExecutor:
                 shown.append((str(source.resolve()), f"{cell}/in/{name}", False))
             else:
                 shutil.copytree(source, folder / "in" / name, dirs_exist_ok=True)
-        env = environment(self.threads, home=home, temporary=temporary)
+        env = environment(self.threads, home=home, temporary=temporary, python=other and other.path)
         for shared in shared_folders():
             shared.mkdir(parents=True, exist_ok=True)
             shown.append((str(shared.resolve()), str(shared.resolve()), True))
@@ -115,11 +119,14 @@ class LocalExecutor:
             env["NUMBA_CACHE_DIR"] = str(compiled)
         elif "NUMBA_CACHE_DIR" not in env and request.code.kernels:
             seed_kernels(folder / "home")
+        argv = [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)]
+        if other is not None:
+            argv = [other.path, "-s", f"{cell}/{WORKER}", request.verb, str(cell)]
         shown.sort(key=lambda item: len(Path(item[1]).parts))
         return {
             "wall": self.isolation, "log": str(folder / "stderr.txt"), "root": str(folder / "root"),
             "cwd": f"{cell}/out", "env": env, "shown": shown, "hidden": self._hidden,
-            "argv": [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)],
+            "argv": argv,
         }  # fmt: skip
 
     def _watch(self, process: subprocess.Popen[bytes], request: Request) -> WorkerEnd:

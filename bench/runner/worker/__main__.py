@@ -9,6 +9,7 @@ It ends by writing `out/outcome.json` whole; without that file, the way in which
     register  in/{request.json, views.npz, field/}     ->  poses.npz: where the method says that images were taken
     render    in/{request.json, views.npz, field/}     ->  renders.npz: poses in, images out
     path      in/{request.json, views.npz, field/}     ->  frames/00000.npz, ...
+    examine, examine_field                             ->  outcome.json: clauses of the contract, and their faults
 
 Images of held-out views and their renders are never in one process: what has seen them answers with poses alone, and
 what renders is shown none.
@@ -26,13 +27,18 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from bench.record import write_json
-from bench.runner.worker import describe, fields, fit
+from bench.runner.worker import clauses, describe, fields, fit
 from bench.task import Collapsed
 
 VERBS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "describe": describe.describe, "fit": fit.fit, "refine": fields.refine, "find": fields.find,
     "register": fields.register, "render": fields.render, "path": fields.path,
+    "examine": clauses.examine, "examine_field": clauses.examine_field,
 }  # fmt: skip
+
+
+ELSEWHERE = not Path(__file__).with_name("__init__.py").read_text()
+"""Whether this is the copy for another interpreter (bench.runner.executors.elsewhere), whose packages say nothing."""
 
 
 class _NoTruth(importlib.abc.MetaPathFinder):
@@ -41,6 +47,14 @@ class _NoTruth(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname.partition(".")[0] == "datasets":
             raise ImportError("a method may not import `datasets`: it is judged on what its capture shows")
+
+
+class _TaskAlone(importlib.abc.MetaPathFinder):
+    """A plain word to whoever imports, in another environment, what nobody has there."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname.partition(".")[0] in ("bench", "methods"):
+            raise ImportError(f"`{fullname}` is not in the method's own environment: of Unposed, only bench.task is")
 
 
 def _memory() -> dict[str, float]:
@@ -62,7 +76,7 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def main(verb: str, folder: Path) -> NoReturn:
-    sys.meta_path.insert(0, _NoTruth())
+    sys.meta_path.append(_TaskAlone()) if ELSEWHERE else sys.meta_path.insert(0, _NoTruth())
     try:
         outcome = VERBS[verb](folder)
     except Collapsed as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.cell import split_label
 from bench.matrix import method_class
+from bench.matrix.method_config import whole
 from bench.matrix.method_ref import MethodRef
 from bench.matrix.names import BrokenMethod, UnknownName
 from bench.matrix.option_docs import numbers, options
@@ -21,6 +22,7 @@ def describe(folder: Path) -> dict[str, Any]:
     try:
         kind = method_class.checked(MethodRef(**request["method"]), name)
         method = method_class.configured(kind, name, chosen)
+        config = getattr(method, "config", None) if getattr(kind, "Config", None) else None
     except (UnknownName, BrokenMethod, ValueError) as error:
         return {"status": "failed", "kind": type(error).__name__, "reason": str(error)}
     return {
@@ -28,8 +30,8 @@ def describe(folder: Path) -> dict[str, Any]:
         "description": {
             "name": method.name, "version": method.version, "summary": method.summary,
             "paper": getattr(method, "paper", ""), "traits": asdict(method.traits),
-            "config": method.config.model_dump(mode="json"),
-            "options": [option._asdict() for option in options(type(method.config), method.config)],
+            "config": whole(config),
+            "options": [option._asdict() for option in options(getattr(kind, "Config", None), config)],
             "numbers": numbers(kind),
         },
     }  # fmt: skip

@@ -38,14 +38,14 @@ def render(folder: Path) -> dict[str, Any]:
 
 def refine(folder: Path) -> dict[str, Any]:
     """Held-out poses, refined on the whole of each image (`refined`) and on its left half (`half`)."""
-    from bench.judge.refine import refine as refined
-
     request = worker_io.read_request(folder)
     field = _field(folder, request)
     if field is None:
         return {"status": "done", "absent": NO_FIELD}
     if not isinstance(field, DifferentiableField):
         return {"status": "done", "absent": "the field carries no gradient to the pose"}
+    from bench.judge.refine import refine as refined
+
     views = read_arrays(folder / "in" / "views.npz")
     stages: dict[str, Literal["all", "left"]] = {"refined": "all", "half": "left"}
     poses = {
@@ -62,9 +62,11 @@ def refine(folder: Path) -> dict[str, Any]:
 def find(folder: Path) -> dict[str, Any]:
     """Poses of held-out images whose cameras nobody knows: of `starts` (K, N, 4, 4) those that show the left half of
     each best, moved by `refine` on these halves where that brings them nearer."""
-    from bench.judge.own_frame import nearest
-    from bench.judge.refine import refine as refined
-
+    try:
+        from bench.judge.own_frame import nearest
+        from bench.judge.refine import refine as refined
+    except ImportError:
+        return {"status": "done", "absent": "the method's own environment holds nothing that looks for held-out views"}
     request = worker_io.read_request(folder)
     field = _field(folder, request)
     if field is None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench.files import replacing
 from bench.matrix.method_class import made
@@ -28,7 +27,7 @@ PROGRESS_SECONDS = 1.0  # and of progress.json
 
 def fit(folder: Path) -> dict[str, Any]:
     """Run `method.fit` and save what it returns. A fit that was killed goes on in the same `out/work`."""
-    began = time.monotonic() - (time.time() - psutil.Process().create_time())  # when the clock of the limit did
+    began = _began()
     given, out = folder / "in", folder / "out"
     request = worker_io.read_request(folder)
     clock = _Clock(out / "clock.json", Usage(out / worker_io.USAGE))
@@ -63,6 +62,15 @@ def fit(folder: Path) -> dict[str, Any]:
     }
 
 
+def _began() -> float:
+    """When the clock of the limit did, on that of `time.monotonic`: with this process, as nearly as can be told."""
+    try:
+        import psutil
+    except ImportError:  # in an environment of a method's own
+        return time.monotonic()
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
+
+
 class _Clock:
     """Wall seconds of a fit, those before a kill included, kept in clock.json by a heartbeat, and what it uses."""
 
@@ -83,7 +91,7 @@ class _Clock:
     def _beat(self) -> None:
         while True:
             write_json(self.path, {"seconds": self.seconds, "before": self.before, "sessions": self.sessions})
-            with contextlib.suppress(OSError, RuntimeError, psutil.Error):  # the clock goes on without
+            with contextlib.suppress(Exception):  # the clock goes on without
                 self.usage(self.seconds)
             time.sleep(HEARTBEAT)
 
@@ -100,8 +108,10 @@ class _Log:
         row |= {name: (v if np.isfinite(v) else None) for name, v in ((k, float(v)) for k, v in values.items())}
         self.file.write(json.dumps(row) + "\n")
         for name, image in images.items():
-            from PIL import Image as Picture
-
+            try:
+                from PIL import Image as Picture
+            except ImportError:  # an environment of a method's own has it or not
+                return
             path = self.folder / "previews" / f"{name.replace('/', '_')}.{int(step):06d}.png"
             path.parent.mkdir(exist_ok=True)
             Picture.fromarray(np.asarray(image).squeeze()).save(path)

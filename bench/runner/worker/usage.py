@@ -8,14 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 MB = 2**20
 
 
 class Usage:
     """Appends a line to a log at each call: memory and processor time of this process and those below it, and what
-    torch holds of the GPU."""
+    torch holds of the GPU. Nothing where there is no psutil, as in an environment of a method's own."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("a", buffering=1)
@@ -23,6 +21,10 @@ class Usage:
 
     def __call__(self, seconds: float) -> None:
         """`seconds` are those of the fit so far."""
+        try:
+            import psutil
+        except ImportError:
+            return
         memory, busy = 0, 0.0
         own = psutil.Process()
         for process in (own, *own.children(recursive=True)):

@@ -1,0 +1,215 @@
+"""A method under another interpreter: a venv of its own, with another numpy and nothing else."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scripted_cells import execute
+
+from bench.cell import split_label
+from bench.cli import main
+from bench.matrix.again import plan_again
+from bench.matrix.code_digest import TREE
+from bench.matrix.interpreter import interpreter
+from bench.matrix.method_config import config_of, restored, whole
+from bench.matrix.names import UnknownName
+from bench.matrix.option_docs import options
+from bench.matrix.plan import plan
+from bench.matrix.selection import Selection, under
+from bench.runner.contract import examine
+from bench.runner.executors.elsewhere import lay_out
+from bench.runner.executors.isolation import wall
+from bench.view.fitted_field import load_field
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+ELSEWHERE, SCRIPTED, SPY = (str(PLUGINS / f"{name}.py") for name in ("elsewhere", "scripted", "spy"))
+ANOTHER = "0.0.7"
+
+
+def environment(folder: Path, with_numpy: bool = True) -> str:
+    """The python of a fresh venv; its numpy is a copy of ours that says another version."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    if with_numpy:
+        home = Path(np.__file__).parent
+        (packages,) = folder.glob("lib/python*/site-packages")
+        shutil.copytree(home, packages / "numpy", ignore=shutil.ignore_patterns("tests", "__pycache__", "*.pyi", "*.a"))
+        if (libraries := home.with_name("numpy.libs")).is_dir():
+            shutil.copytree(libraries, packages / "numpy.libs")
+        (packages / "numpy" / "version.py").write_text(
+            f'version = __version__ = full_version = "{ANOTHER}"\ngit_revision = short_version = ""\nrelease = True\n'
+        )
+    return str(python)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    return environment(tmp_path_factory.mktemp("elsewhere") / "venv")
+
+
+def cells(method, **options):
+    return plan(Selection(scenes="blocks", methods=method, effort="smoke", **options))
+
+
+def test_a_cell_is_fitted_and_rendered_there_and_its_row_says_so(tmp_path, python):
+    (result,), fitted, _ = execute(tmp_path, cells(ELSEWHERE, python=python), refine=None)
+    assert (result.status, result.cell.method) == ("done", "elsewhere")
+    assert result.notes["numpy"] == ANOTHER != np.__version__
+    assert result.notes["executable"] == result.provenance["method_python"] == python
+    assert result.provenance["method_environment"]["numpy"] == ANOTHER
+    assert result.ingredients["fit"]["environment"]["numpy"] == ANOTHER
+    assert "nvs/aligned/psnr" in result.metrics and fitted
+    assert result.notes["found"] == "", "what the suite has installed can be imported there"
+    assert [place for place in result.notes["path"].split() if "site-packages" in place] == [
+        str(packages) for packages in Path(python).parents[1].glob("lib/python*/site-packages")
+    ]
+    again = plan_again(result, ())
+    assert again.method.ref.python == python and again.method.label == "elsewhere"
+    assert not execute(tmp_path, cells(ELSEWHERE, python=python), refine=None)[1], "it is fitted again"
+    with pytest.raises(ValueError, match=r"runs under .*unposed render"):
+        load_field(tmp_path / result.cell.folder, "cpu")
+
+
+def test_what_is_not_there_is_said_so(tmp_path, python):
+    (result,), _, _ = execute(tmp_path, cells(f"{ELSEWHERE}[imports=methods]", python=python), refine=None)
+    assert result.status == "failed"
+    assert "`methods` is not in the method's own environment" in result.reason
+
+
+@pytest.mark.skipif(wall() == "none", reason="no wall can stand here")
+def test_the_wall_stands_round_it(tmp_path, python):
+    """Neither the suite nor this project, and its own environment read only."""
+    secret = tmp_path / "runs" / "secret"
+    secret.parent.mkdir()
+    secret.write_text("true poses")
+    places = [str(secret), str(TREE / "datasets" / "card.py"), str(TREE / "methods" / "nerf" / "train.py"), python]
+    method = tmp_path / "method"
+    method.mkdir()
+    shutil.copy(ELSEWHERE, method)
+    (method / "places.txt").write_text("\n".join(places))
+    label = f"{method / 'elsewhere.py'}[look=true]"
+    (result,), _, _ = execute(tmp_path / "runs", cells(label, python=python), refine=None)
+    assert (result.notes["seen"], result.notes["written"]) == (python, "")
+
+
+def test_the_contract_is_tried_there(python):
+    assert not {clause: fault for clause, fault in examine(ELSEWHERE, python=python) if fault}
+
+
+def test_a_method_that_needs_pydantic_is_told_what_to_do(python):
+    ((_, fault),) = examine(SCRIPTED, python=python)
+    assert f"{python} -m pip install pydantic brings it, or make its Config a frozen dataclass" in fault
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda folder: "/no/such/python", "there is no such interpreter"),
+        (lambda folder: str(folder), "it is a folder"),
+        (lambda folder: str(PLUGINS / "elsewhere.py"), "no program that can be run"),
+        (lambda folder: "/bin/true", "cannot be run as a Python"),
+        (lambda folder: environment(folder / "bare", with_numpy=False), "-m pip install numpy"),
+    ],
+)
+@pytest.mark.parametrize("verb", [["check", ELSEWHERE], ["plan", "-m", ELSEWHERE]])
+def test_an_interpreter_that_will_not_do_is_one_sentence(tmp_path, make, fault, verb):
+    done = CliRunner().invoke(main, [*verb, "--python", make(tmp_path)])
+    assert done.exit_code == 2
+    assert fault in done.output and len(done.output.strip().splitlines()) == 1
+
+
+def test_a_suite_file_names_it_by_method_or_for_all_that_are_paths(tmp_path, python):
+    suite = tmp_path / "suite.toml"
+    for text in (
+        f'methods = [{{name = "{ELSEWHERE}", python = "{python}"}}, "poses[name=x]"]',
+        f'methods = ["{ELSEWHERE}", "poses[name=x]"]\npython = "{python}"',
+    ):
+        suite.write_text(f'effort = "smoke"\n{text}\n')
+        done = CliRunner().invoke(main, ["plan", str(suite), "--out", str(tmp_path / "runs")])
+        assert done.exit_code == 0, done.output
+        assert "blocks/clean/elsewhere/seed0" in done.output
+
+
+def test_it_is_for_methods_that_are_paths(python):
+    assert split_label(under(python, ["a.py[b=1]", "nerf"])[0])[1] == {"b": "1", "python": python}
+    assert under(python, ["a.py[python=mine]", "nerf"]) == ["a.py[python=mine]", "nerf"]
+    with pytest.raises(ValueError, match="no method is given by its path"):
+        under(python, ["nerf"])
+    with pytest.raises(UnknownName, match="'nerf' has no option 'python'"):
+        cells(f"nerf[python={python}]")
+    with pytest.raises(ValueError, match=f"two methods are called .* under {python}; rename one"):
+        cells(f"{ELSEWHERE},{ELSEWHERE}[python={python}]")
+
+
+def installed(version):
+    """A Python of this version, or None; what a version manager puts on the path may refuse to run."""
+    found = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    for python in filter(None, found):
+        if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
+def test_its_modules_are_read_by_other_pythons(tmp_path, version):
+    """As far as they go without numpy: it is the first thing that they miss."""
+    if (other := installed(version)) is None:
+        pytest.skip(f"no Python {version} is installed")
+    folder = lay_out(tmp_path / "unposed")
+    subprocess.run([other, "-m", "compileall", "-q", folder], capture_output=True, check=True)
+    alone = "import sys; sys.path.insert(0, sys.argv[1]); import bench.cell, bench.credentials, bench.matrix.names"
+    subprocess.run([other, "-I", "-c", alone, folder], capture_output=True, check=True)
+
+
+def test_another_release_of_numpy(tmp_path):
+    """The real thing: another numpy from PyPI, which another Python or release brings."""
+    python = environment(tmp_path / "venv", with_numpy=False)
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--timeout", "5",
+               "--retries", "0", f"numpy!={np.__version__}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PIP_USER": "0"})
+    if done.returncode:
+        pytest.skip(f"needs a network: {done.stderr.strip().splitlines()[-1:]}")
+    (result,), _, _ = execute(tmp_path / "runs", cells(ELSEWHERE, python=python), refine=None)
+    assert result.status == "done"
+    assert result.notes["numpy"] == interpreter(python).packages["numpy"] != np.__version__
+
+
+@dataclass(frozen=True)
+class Plain:
+    steps: int = 3  # of Adam
+    rate: float | None = None
+    mode: Literal["a", "b"] = "a"
+    fast: bool = False
+    sizes: tuple[int, ...] = field(default=(1, 2))
+
+
+class Kind:
+    Config = Plain
+
+
+def test_a_dataclass_is_a_config():
+    made = config_of(Kind, "kind", {"steps": "5", "rate": "0.5", "mode": "b", "fast": "true"})
+    assert made == Plain(steps=5, rate=0.5, mode="b", fast=True)
+    assert restored(Kind, whole(made)) == made
+    assert config_of(Kind, "kind", {"rate": "none"}) == Plain()
+    found = {option.name: option for option in options(Plain, Plain())}
+    assert (found["steps"].type, found["steps"].default, found["steps"].text) == ("int", 3, "of Adam")
+    assert found["mode"].type == "a | b"
+    for wrong in ({"steps": "many"}, {"mode": "c"}, {"fast": "perhaps"}, {"sizes": "1"}):
+        with pytest.raises(ValueError, match=f"method 'kind': {next(iter(wrong))}="):
+            config_of(Kind, "kind", wrong)
+    with pytest.raises(UnknownName, match="did you mean steps"):
+        config_of(Kind, "kind", {"step": "1"})
+
+
+def test_a_method_without_options_needs_no_config():
+    assert config_of(object, "bare", {}) is None and whole(None) == {} and not list(options(None, None))
+    with pytest.raises(UnknownName, match="method 'bare' has no option 'a'"):
+        config_of(object, "bare", {"a": "1"})
