@@ -51,6 +51,7 @@ def begin_from_groups(model: Model, groups: Sequence[RigidGroup], run: TrainingR
     model.place(main.views, model.family.encode(main.poses))
     model.held = torch.zeros(len(model.sight.ids), dtype=torch.bool, device=model.device)
     model.held[main.views] = True
+    model.intrinsics.take(groups[0].camera)
     length = group_iterations(plan)
     deadline = Deadline(run.job, after=plan.total)
     everyone = bool(model.held.all())

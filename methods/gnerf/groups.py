@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from bench.task import Capture, Job, Pose, PosePrior, ViewId
+from bench.task import Camera, Capture, Job, Pose, PosePrior, ViewId
 from methods.gnerf.config import GnerfConfig
 from methods.nerf.field.bounds import meeting_point
 from methods.sfm.config import SfmConfig
@@ -29,6 +29,7 @@ class RigidGroup:
 
     views: tuple[ViewId, ...]
     poses: Pose  # (K, 4, 4)
+    camera: Camera  # as given, or as the matches have it
 
 
 def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidGroup]:
@@ -42,13 +43,13 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
     models = partial_models(capture, asked, folder, job.seed, job.threads, job.progress, prepared=job.prepared)
     groups: list[RigidGroup] = []
     taken: set[ViewId] = set()
-    for model in sorted(models, key=len, reverse=True):
+    for model, camera in sorted(models, key=lambda found: len(found[0]), reverse=True):
         views = tuple(view for view in capture.images if view in model and view not in taken)
         if len(views) < SMALLEST:
             continue
         taken |= set(views)
         poses = np.stack([model[view] for view in views])
-        groups.append(RigidGroup(views=views, poses=in_frame_of(prior, poses)))
+        groups.append(RigidGroup(views=views, poses=in_frame_of(prior, poses), camera=camera))
     return groups
 
 
@@ -64,7 +65,7 @@ def in_frame_of(prior: PosePrior, poses: Pose) -> Pose:
     centred = poses.copy()
     centred[:, :3, 3] = scale * (poses[:, :3, 3] - target)
     rng = np.random.default_rng(0)
-    tried = Rotation.random(ORIENTATIONS, random_state=rng).as_matrix()
+    tried = Rotation.random(ORIENTATIONS, rng=rng).as_matrix()
     best = tried[np.argsort(_misfit(prior, centred, tried), kind="stable")[:8]]
     for spread in (16.0, 8.0, 4.0, 2.0, 1.0, 0.5):
         noise = Rotation.from_rotvec(np.radians(spread) * rng.standard_normal((64, 3))).as_matrix()

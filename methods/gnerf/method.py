@@ -31,11 +31,11 @@ class Gnerf:
     def traits(self) -> Traits:
         """What it is given follows from what it was asked to do without."""
         needs: set[Input] = {"prior"}
-        features = self.config.features
+        features = None if self.config.features == "none" else self.config.features
         if self.config.intrinsics == "given":
             needs.add("camera")
         seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
-        if features != "none":
+        if features is not None:
             seconds = {"smoke": 40.0, "quick": 200.0, "full": 1200.0}
         tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *self.config.grid.radiance.tuned_on)
         if isinstance(self.config.numbers, Published):
@@ -43,9 +43,10 @@ class Gnerf:
             seconds = {"smoke": 60.0, "quick": 5e6, "full": 5e6}  # by arithmetic, from what an iteration costs
         return Traits(
             needs=frozenset(needs), uses=frozenset({"masks"}) if self.config.masks else frozenset(),
-            estimates_camera=self.config.intrinsics == "unknown", silhouettes=features == "none", seconds=seconds,
-            packages=PACKAGES.get(features, ()), extra="features", pretrained_on=SEEN.get(features, ()),
-            prepares=("features", "masks") if PACKAGES.get(features) else (), tuned_on=tuned,
+            estimates_camera=self.config.intrinsics == "unknown", silhouettes=features is None, seconds=seconds,
+            packages=PACKAGES[features] if features else (), extra="features",
+            pretrained_on=SEEN[features] if features else (),
+            prepares=("features", "masks") if features and PACKAGES[features] else (), tuned_on=tuned,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

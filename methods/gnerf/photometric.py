@@ -28,8 +28,9 @@ def photometric_step(
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
     model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
-    model.step_poses(release=(iteration.fine or 0.0) >= model.config.grid.held_until)
-    if model.intrinsics.free:
+    release = model.held is None or (iteration.fine or 0.0) >= model.config.grid.held_until
+    model.step_poses(release=release)
+    if model.intrinsics.free and release:
         model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.fine)
         model.move_focal.step()
     model.generator.step(iteration)

@@ -94,7 +94,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     config = model.config
     poses = model.poses().detach().double().cpu().numpy()
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in progress.ran.items()}
-    notes |= {"restarts": len(progress.restarts), "restart_seconds": round(progress.lost_seconds, 1)}
+    notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
     if config.features != "none":
         notes |= {"groups": len(progress.groups), "grouped_views": sum(progress.groups)}

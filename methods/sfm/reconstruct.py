@@ -91,13 +91,16 @@ def reconstruct(
 def partial_models(
     capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int,
     say: Callable[[str], None] = lambda phase: None, *, prepared: Path | None = None,
-) -> list[dict[ViewId, Pose]]:  # fmt: skip
-    """The views that each model found supports well, however few they are, with their poses in its own frame; asked as
-    `reconstruct` is. Incremental mapping begins another model where it cannot go on; a view may be in several."""
+) -> list[tuple[Mapping[ViewId, Pose], Camera]]:  # fmt: skip
+    """Of each model found, the views that it supports well, however few, with their poses in its own frame, and their
+    camera at the capture's size, given or estimated; asked as `reconstruct` is.
+
+    Incremental mapping begins another model where it cannot go on; a view may be in several.
+    """
     project, _ = _begun(capture, config, folder, seed, threads, say, prepared)
     say("mapping")
     found = [_largest({number: model}, config) for number, model in sorted(_map_incrementally(project, seed).items())]
-    return [_poses(model, views) for model, views in found if views]
+    return [(_poses(model, views), _estimated(model, capture)) for model, views in found if model is not None]
 
 
 def _begun(

@@ -26,10 +26,11 @@ def town():
 
 
 def matched(monkeypatch, *models):
-    """Structure from motion that answers these models, each a mapping from views to poses."""
+    """Structure from motion that answers these models, each a mapping from views to poses, of the town's camera."""
     from methods.sfm import reconstruct
 
-    monkeypatch.setattr(reconstruct, "partial_models", lambda *_, **__: [dict(model) for model in models])
+    camera = find_scene("blocks", ()).load(64).truth.camera
+    monkeypatch.setattr(reconstruct, "partial_models", lambda *_, **__: [(dict(model), camera) for model in models])
 
 
 def elsewhere(poses):
@@ -141,6 +142,15 @@ def test_features_found_in_images_that_show_the_same_thing_make_a_group(tmp_path
         return moved
 
     assert np.median(rotation_errors(seen_from_the_first(found[0].poses), seen_from_the_first(true))) < 1
+
+
+def test_matches_tell_a_focal_length_that_is_not_given(town, tmp_path, monkeypatch):
+    budget = FastBudget(a=10, ab=30, b=10, batch=16, rays=2048, side=32)
+    config = GnerfConfig(grid=Fast(smoke=budget, held_until=1.0), intrinsics="unknown", features="sift")
+    matched(monkeypatch, elsewhere(town.truth.poses))
+    found = fit(shown(town, camera=None), config, a_job(tmp_path))
+    assert found.notes["began_from"] == "groups"
+    assert found.camera.fx == pytest.approx(town.truth.camera.fx, rel=1e-4)  # without matches: the guess, and a drift
 
 
 def test_features_are_for_the_fast_preset_and_all_phases():

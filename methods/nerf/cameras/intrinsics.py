@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,12 @@ class Intrinsics(nn.Module):
         x = ((points[..., 0] + 1) * (camera.width / 2) - camera.cx) / (camera.fx * zoom)
         y = ((points[..., 1] + 1) * (camera.height / 2) - camera.cy) / (camera.fy * zoom)
         return torch.stack([x, y, torch.ones_like(x)], dim=-1)
+
+    @torch.no_grad()
+    def take(self, camera: Camera) -> None:
+        """Where the focal length is free, go on from that of `camera`, of an image of the same size."""
+        if self.free:
+            self.log_zoom.fill_(math.log((camera.fx + camera.fy) / (self.camera.fx + self.camera.fy)))
 
     @torch.no_grad()
     def estimate(self) -> Camera:
