@@ -91,9 +91,10 @@ benchmark-faults: setup-dev  ## kill -9 at random: 200 cells must be those of an
 lint: setup-dev  ## style, types, and who may import whom
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
-docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API, into build/docs
+docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API and the record as a site, into build/docs
 	@$(BIN)/python -m reports.reference --check
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo $(CURDIR)/build/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@$(BIN)/python -m reports.reference --site build/docs/record && echo $(CURDIR)/build/docs/index.html
 
 release: setup-dev  ## the wheel and the source archive of this commit, into dist/, once the wheel's tests pass
 	@test -z "$$(git status --porcelain)" || { echo "release: commit or stash first: a release is a commit"; exit 2; }

@@ -32,6 +32,9 @@ Cells = list[tuple[str, Mapping[str, float]]]
 """How each ended, and its columns."""
 
 FACTS = ("git", "device", "threads", "processor")
+BETWEEN_FLAGS = " | "
+"""Flags are sentences, with semicolons of their own."""
+
 KEY = ("scene", "degradation", "method", "effort", "seed")
 """What one row is the only one of."""
 
@@ -132,7 +135,7 @@ def rows_of(results: Iterable[Result]) -> Iterator[dict[str, object]]:
             **{column: result.metrics.get(column, "") for column in (*FLOORS, *ALSO)},
             "fit_seconds": result.cost.get("fit_seconds", ""), "peak_rss_mb": result.cost.get("peak_rss_mb", ""),
             "given": "; ".join(result.given), "truth": result.reference, "tuned_on": "; ".join(result.tuned_on),
-            "flags": "; ".join(result.flags),
+            "flags": BETWEEN_FLAGS.join(result.flags),
             **{fact: provenance.get(fact, "") for fact in FACTS},
             "torch": versions.get("torch", ""), "fit": result.fingerprints.get("fit", "")[:16],
         }  # fmt: skip

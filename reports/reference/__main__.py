@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.reference import read
 from reports.naming import replace
 from reports.reference.pages import pages, updated
+from reports.reference.site import write_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +18,11 @@ ROOT = Path(__file__).parents[2]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m reports.reference", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a page differs")
+    parser.add_argument("--site", type=Path, metavar="FOLDER", help="write the public pages there, and nothing else")
     asked = parser.parse_args()
+    if asked.site:
+        sys.stdout.write(f"{write_site(read(), asked.site)}\n")
+        return
     try:
         fresh = {page: updated(page, read()) for page in pages(ROOT)}
     except ValueError as error:

@@ -1,14 +1,16 @@
 """What pages quote of the reference is what the reference says, and nothing stands in it twice."""
 
+import csv
 import re
 from pathlib import Path
 
 import pytest
 
-from bench.reference import read
+from bench.reference import read, rows_of
 from reports.reference import __main__ as command
 from reports.reference.lines import lines
 from reports.reference.pages import outside, pages, updated, written
+from reports.reference.site import results, write_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +130,24 @@ def test_the_check_tells_by_its_exit_code_and_writes_nothing(tmp_path, monkeypat
         assert ended.value.code == code
         assert (before == (tmp_path / "README.md").read_text()) == ("--check" in arguments)
     assert "README.md" in capsys.readouterr().err
+
+
+def test_a_row_is_read_back_as_the_result_that_it_was_kept_of():
+    rows = read()
+    again = [{key: str(value) for key, value in row.items()} for row in rows_of(results(rows))]
+    assert again == rows
+
+
+def test_the_site_shows_the_rows_and_no_ablation(tmp_path):
+    shown = [row for row in read() if row["scene"] == "blocks" and row["seed"] == "0" and row["degradation"] == "clean"]
+    index = write_site(shown, tmp_path / "record")
+    assert {"gnerf", "gnerf[reseed=false]", "colmap_nerf"} <= {row["method"] for row in shown}
+    with (tmp_path / "record" / "results.csv").open() as file:
+        held = {row["method"]: float(row["pose/rotation_deg_median"]) for row in csv.DictReader(file)}
+    assert held == {"gnerf": pytest.approx(0.0622, abs=1e-4), "colmap_nerf": pytest.approx(0.1029, abs=1e-4)}
+    text = index.read_text()
+    assert 'id="leaderboard"' in text and "reseed" not in text
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 20e6
 
 
 @pytest.mark.parametrize("page", list(pages(ROOT)), ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,57 @@
+"""The reference as public pages: those of a report, of a suite that is made of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+from bench.cell import Cell, split_label
+from bench.record import Result, Status, write_result
+from bench.reference import ALSO, BETWEEN_FLAGS, FLOORS
+from reports.build import build
+from reports.reference.coverage import METHODS
+from reports.reference.lines import Row
+
+DONE = frozenset({"solved", "answered", "short", "done"})
+NAME = "record"
+"""Of the suite, as its pages are headed."""
+
+
+def write_site(rows: Sequence[Row], out: Path) -> Path:
+    """Pages of these rows into a folder: leaderboard, robustness, costs; no pictures, for the reference keeps none, and
+    no variants of methods but those of a whole record: an ablation is no competitor of the whole.
+
+    Returns the path of `index.html`.
+    """
+    rows = [row for row in rows if row["method"] in METHODS or not split_label(row["method"])[1]]
+    with TemporaryDirectory() as place:
+        suite = Path(place) / NAME
+        for result in results(rows):
+            (suite / result.cell.folder).mkdir(parents=True)
+            write_result(suite / result.cell.folder, result)
+        return build(suite, out)
+
+
+def results(rows: Sequence[Row]) -> Iterator[Result]:
+    """What a row keeps of a result, as one: the inverse of `bench.reference.rows_of`, as far as that goes."""
+    for row in rows:
+        cell = Cell(seed=int(row["seed"]), **{name: row[name] for name in ("scene", "degradation", "method", "effort")})
+        yield Result(
+            cell=cell, config={}, protocol=row["protocol"], reason=row["reason"] or None,
+            status=cast(Status, "done" if row["outcome"] in DONE else row["outcome"]),
+            reference=row["truth"], given=_split(row["given"]), tuned_on=_split(row["tuned_on"]),
+            flags=_split(row["flags"], BETWEEN_FLAGS),
+            metrics={name: float(row[name]) for name in (*FLOORS, *ALSO) if row[name]},
+            cost={name: float(row[name]) for name in ("fit_seconds", "peak_rss_mb") if row[name]},
+            fingerprints={"fit": row["fit"]},
+            provenance={
+                "git": row["git"], "device": row["device"], "threads": int(row["threads"]),
+                "processor": row["processor"], "versions": {"torch": row["torch"]},
+            },
+        )  # fmt: skip
+
+
+def _split(text: str, between: str = "; ") -> tuple[str, ...]:
+    return tuple(text.split(between)) if text else ()
