@@ -36,6 +36,8 @@ NO_BETTER = "pose: rotations no better than those of parallel cameras"
 TOO_SHORT = "too short to converge"
 """Begins the flag of a fit at `smoke` that cannot be enough for its method. At other efforts it is no excuse."""
 
+PRETRAINED = "pretrained"
+
 Outcome = Literal[
     "solved", "answered", "short", "done", "collapsed", "skipped", "timeout", "out_of_memory", "failed",
 ]  # fmt: skip
@@ -50,8 +52,10 @@ left where no pose was sought, so that nothing tells."""
 GIVEN: Mapping[str, str] = {
     "camera": "intrinsics", "prior": "pose prior", "masks": "masks", "rough_start": "rough poses",
     "some_start": "true poses of some views", "start": "true poses", "estimate": "submitted poses",
+    "pretrained": "a pretrained pose estimator",
 }  # fmt: skip
-"""What a method may be given beside images (`Capture.given`), in words and in a fixed order."""
+"""What a method may be given beside images (`Capture.given`), in words and in a fixed order; the last is what it brings
+along: a network that other data taught where cameras are."""
 
 
 def given_in_words(given: Iterable[str]) -> str:

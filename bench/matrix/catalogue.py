@@ -18,7 +18,7 @@ from bench.matrix.registry import (
     nearest,
     scene_sources,
 )
-from bench.record import given_in_words
+from bench.record import PRETRAINED, given_in_words
 from bench.scene import SceneSource
 
 Row = dict[str, Any]
@@ -137,9 +137,10 @@ def _scene(source: SceneSource) -> Row:
 
 def _method(name: str, found: ConfiguredMethod) -> Row:
     method, traits = found.method, found.method.traits
+    given = (*traits.given, *traits.uses, *((PRETRAINED,) if method.pretrained_poses else ()))
     return {
         "name": name, "summary": method.summary, "version": method.version, "paper": method.paper,
-        "note": f"given {given_in_words((*traits.given, *traits.uses))}",
+        "note": f"given {given_in_words(given)}",
         "needs": sorted(traits.needs), "uses": sorted(traits.uses), "config": found.config,
     }  # fmt: skip
 

@@ -91,6 +91,12 @@ class MethodDescription:
     config: Mapping[str, Any]  # whole, as JSON
     options: tuple[Mapping[str, Any], ...]  # see bench.matrix.option_docs.Option
     numbers: str  # figures that its README says were reached
+    pretrained_poses: bool = False  # poses come from a network that was trained to give them: a tier of its own
+
+    @property
+    def calls_python(self) -> bool:
+        """Whether it calls an interpreter of another environment: one that has an option of this name."""
+        return "python" in self.config
 
 
 def described(raw: Mapping[str, Any]) -> MethodDescription:

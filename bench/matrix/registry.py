@@ -79,21 +79,25 @@ def find_method(label: str) -> ConfiguredMethod:
     from bench.runner.method_probe import describe  # which needs what is said here
 
     description = describe(ref, name, join_label(name, asked))
-    lacking = None
-    if ref.python:  # where its packages are to be
-        traits = description.traits
-        lacking = _lacking(ref.python, interpreter(ref.python).absent(traits.packages), traits.extra)
-        description = replace(description, traits=replace(traits, packages=()))
+    lacking = _lacking(ref.python, description, name, options)
+    if ref.python or description.calls_python:  # its packages are not those of this environment
+        description = replace(description, traits=replace(description.traits, packages=()))
     label = join_label(description.name, options)
     return ConfiguredMethod(ref=ref, label=label, method=description, lacking=lacking)
 
 
-def _lacking(python: str, absent: Sequence[str], how: str) -> str | None:
-    if not absent:
+def _lacking(python: str | None, method: MethodDescription, name: str, options: Mapping[str, str]) -> str | None:
+    """Why a method of another environment cannot run, as far as can be known without running it."""
+    packages, how = method.traits.packages, method.traits.extra
+    if not python:
+        inner = join_label(name, {**options, "python": "/path/to/venv/bin/python"})
+        needed = f"needs {' and '.join(packages)} in an environment of its own, as {inner}"
+        return f"{needed}; to get it: {how}" if method.calls_python else None
+    if not (absent := interpreter(python).absent(packages)):
         return None
     verb = "is" if len(absent) == 1 else "are"
-    said = how or f"{python} -m pip install {' '.join(absent)}"
-    return f"needs {' and '.join(absent)}, which {verb} not installed for {python}: {said}"
+    how = how or f"{python} -m pip install {' '.join(absent)}"
+    return f"needs {' and '.join(absent)}, which {verb} not installed for {python}: {how}"
 
 
 @lru_cache(maxsize=8)

@@ -119,7 +119,8 @@ def select_methods(text: str, python: str | None = None) -> tuple[list[Configure
                 except BrokenMethod as error:
                     broken[known] = str(error)
                     continue
-                if "estimate" not in each.method.traits.needs:  # a pattern does not know what was submitted
+                unnamed = "estimate" in each.method.traits.needs or each.method.config.get("python") == ""
+                if not unnamed:  # a pattern does not know what was submitted, nor where another environment is
                     found.append(each)
             if not found and not broken:
                 raise UnknownName(f"{part!r} matches submitted rows alone; name each outright, as poses[name=NAME]")

@@ -71,6 +71,7 @@ def folder() -> Path:
 def _asked(ref: MethodRef, name: str, label: str) -> dict[str, Any]:
     from bench.runner import worker_io  # numpy, and more: not needed where nothing has changed
 
+    answer: dict[str, Any] | None = None
     for tries in range(1, TRIES + 1):
         with tempfile.TemporaryDirectory(prefix="unposed-") as place:
             scratch = Path(place)

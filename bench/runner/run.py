@@ -19,7 +19,7 @@ from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.saved_fit import touched
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
-from bench.record import RERUNNABLE, Result, read_result, read_suite, write_result
+from bench.record import PRETRAINED, RERUNNABLE, Result, read_result, read_suite, write_result
 from bench.results_table import write_tables
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
@@ -191,7 +191,8 @@ class Runner:
                 return self.record(planned, status="skipped", stage=stage, reason=unmet)
             traits = planned.method.method.traits
             facts = {
-                "given": capture.given, "given_in_full": given_in_full(capture, scene),
+                "given": (*capture.given, *((PRETRAINED,) if planned.method.method.pretrained_poses else ())),
+                "given_in_full": given_in_full(capture, scene),
                 "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on, "notes": assumed(scene),
             }  # fmt: skip
             facts["metrics"] = self.judge.level(planned, scene)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.cell import Cell
-from bench.record import OUTCOMES, Outcome, Result, cells_of, given_in_words
+from bench.record import OUTCOMES, PRETRAINED, Outcome, Result, cells_of, given_in_words
 from reports.analysis import stats
 from reports.analysis.questions import Question, Setting, degradation_order
 from reports.naming import slug
@@ -26,16 +26,18 @@ TWO_FRAMES = "centres and rotations tell two frames"
 REGISTERED, PSNR, IOU = "pose/registered", "nvs/aligned/psnr", "nvs/aligned/iou"
 MEAN_COLOUR = "nvs/mean_colour/psnr"
 HALF = "nvs/half/psnr"
-POSES = frozenset({"start", "some_start", "rough_start", "estimate"})
-"""Inputs that say where cameras are. A prior says only where they may be."""
+POSES = frozenset({"start", "some_start", "rough_start", "estimate", PRETRAINED})
+"""What says where cameras are: inputs, and an estimator that learnt it from other data. A prior says only where they
+may be; features that were learnt elsewhere do not say it either."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One cell: its result and the folder of its files.
 
-    `given_poses`: its method is given poses in any form, true, rough or submitted, so that it is no competitor of
-    those that see none; known from the method's other cells even where this one was skipped or failed before.
+    `given_poses`: its method is given poses in any form, true, rough or submitted, or brings an estimator that was
+    trained to give them, so that it is no competitor of those that have the capture alone; known from the method's
+    other cells even where this one was skipped or failed before.
     """
 
     folder: Path
@@ -88,6 +90,11 @@ class Entry:
         return "estimate" in self.result.given
 
     @property
+    def estimated(self) -> bool:
+        """Its poses come from a network that other data taught: a tier of its own."""
+        return PRETRAINED in self.result.given
+
+    @property
     def machine(self) -> tuple[Any, Any]:
         """What times of fits depend on: kind of device, CPU threads."""
         return self.result.provenance.get("device"), self.result.threads
@@ -114,6 +121,13 @@ def read(suite: Path, *, views: bool = True) -> list[Entry]:
     return [
         Entry(folder=folder, result=result, given_poses=result.cell.method in given_poses) for folder, result in found
     ]
+
+
+def tier(entries: Sequence[Entry]) -> int:
+    """Of a method: 0 has the capture alone and is ranked, 1 brings a pretrained estimator of poses, 2 is given some."""
+    if not entries[0].given_poses:
+        return 0
+    return 1 if any(entry.estimated for entry in entries) else 2
 
 
 def value(result: Result, name: str) -> float | None:

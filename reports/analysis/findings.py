@@ -226,10 +226,17 @@ def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing]) 
 
 
 def _unranked(standings: Sequence[_Standing]) -> Sentence:
-    """What those reach that were given some poses, rough ones, or all of an answer: no ceiling, and no competitors."""
-    parts = [Part(" Given poses, so not ranked: ")] if standings else []
-    for k, each in enumerate(standings):
-        made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
-        end = "." if k == len(standings) - 1 else "; "
-        parts += [Part(each.method, strong=True), Part(f" ({made}{each.words}){end}")]
+    """What those reach that bring an estimator which other data taught, and those that were given some poses, rough
+    ones, or all of an answer: no ceiling, and no competitors."""
+    learnt = [each for each in standings if cells.tier(each.entries) == 1]
+    given = [each for each in standings if each not in learnt]
+    parts: list[Part] = []
+    for title, held in (
+        (" Poses by a pretrained estimator, so not ranked: ", learnt), (" Given poses, so not ranked: ", given),
+    ):  # fmt: skip
+        for k, each in enumerate(held):
+            made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
+            end = "." if k == len(held) - 1 else "; "
+            parts += [] if k else [Part(title)]
+            parts += [Part(each.method, strong=True), Part(f" ({made}{each.words}){end}")]
     return tuple(parts)

@@ -77,7 +77,7 @@ def quality_column(entries: Sequence[Entry]) -> str:
 def _leaderboard(entries: Sequence[Entry], book: Scorebook, names: Sequence[str], statistics: Sequence[str]) -> Board:
     notes, heads, methods = Footnotes(), _heads(entries, names), cells.by_method(entries)
     ranked = {method: k for k, method in enumerate(ranking(entries, book), 1)}
-    placed = sorted(methods, key=lambda m: (methods[m][0].given_poses, ranked.get(m, len(methods)), m))
+    placed = sorted(methods, key=lambda m: (cells.tier(methods[m]), ranked.get(m, len(methods)), m))
     rows = [replace(_row(methods[m], heads, book, statistics, notes), rank=ranked.get(m)) for m in placed]
     rows = marked(rows, heads, [methods[m] if m in ranked else () for m in placed])
     first = next((k for k, row in enumerate(rows) if row.given_poses), 0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-GIVEN = "given poses (true, rough or submitted)"
+GIVEN = "given poses (true, rough or submitted), or with a pretrained pose estimator"
 
 
 def build(suite: Path, out: Path | None = None) -> Path:

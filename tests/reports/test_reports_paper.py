@@ -297,7 +297,7 @@ def test_the_stars_and_hollow_marks_of_figures_are_explained_as_any_given_poses(
     entries = written(tmp_path, chair(0, 28.0))
     captions = {name: caption for name, caption, _ in pictures(entries, Scorebook(entries))}
     for name in ("heat_degradation", "cost"):
-        assert captions[name].endswith(": given poses (true, rough or submitted).")
+        assert captions[name].endswith(": given poses (true, rough or submitted), or with a pretrained pose estimator.")
 
 
 def test_many_kinds_of_degradation_are_in_rows_of_four_and_on_pages_of_eight(tmp_path):

@@ -14,7 +14,7 @@ from reports.analysis.entries import MEAN_COLOUR, PSNR, read
 from reports.analysis.findings import finding
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.table import Footnotes
-from reports.analysis.verdict import verdict
+from reports.analysis.verdict import caveats, verdict
 
 
 def board_of(entries, scene, degradation="clean"):
@@ -178,6 +178,29 @@ def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind
     assert ("Given the true poses, helped reaches 40.00 dB" in said) == (gift == "start")
     assert ("Given poses, so not ranked: helped (" in said) == (gift != "start")
     assert ("helped (submitted; " in said) == (gift == "estimate")
+
+
+def test_a_pretrained_estimator_of_poses_is_a_tier_between_the_ranked_and_the_helped(tmp_path):
+    """However good it is; features that other data taught are ranked, and said so."""
+    features = done("s", "clean", "features", 0, rotation=1, psnr=30, given=("camera",))
+    results = [
+        done("s", "clean", "helped", 0, rotation=0.01, psnr=50, given=("camera", "rough_start")),
+        done("s", "clean", "network", 0, rotation=0.01, psnr=40, given=("camera", "pretrained")),
+        replace(features, pretrained_on=("MegaDepth",)),
+        done("s", "clean", "alone", 0, rotation=2, psnr=25, given=("camera",)),
+    ]
+    entries = entries_of(tmp_path, results)
+    board = board_of(entries, "s")
+    assert [(row.label, row.rank) for row in board.rows] == [
+        ("features", 1), ("alone", 2), ("network", None), ("helped", None)]  # fmt: skip
+    assert row_of(board, "network").given == "intrinsics + a pretrained pose estimator"
+    said = said_of(entries, "s")
+    assert "features leads the 2 methods that see no poses" in said
+    assert "Poses by a pretrained estimator, so not ranked: network (" in said
+    assert "Given poses, so not ranked: helped (" in said
+    assert "Trained on other data before: features." in " ".join(
+        part.text for sentence in caveats(entries) for part in sentence
+    )
 
 
 def row_of(table, method):

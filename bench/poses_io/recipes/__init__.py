@@ -6,7 +6,10 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-ESTIMATE = Path(__file__).with_name("estimate.py")
+from bench.matrix.code_digest import TREE
+
+ESTIMATE = TREE / "methods" / "feedforward" / "runners" / "estimate.py"
+"""The script of the method `feedforward`, by its path: it is run elsewhere and imported nowhere."""
 
 
 class Recipe(NamedTuple):

@@ -33,5 +33,6 @@ def describe(folder: Path) -> dict[str, Any]:
             "config": whole(config),
             "options": [option._asdict() for option in options(getattr(kind, "Config", None), config)],
             "numbers": numbers(kind),
+            "pretrained_poses": bool(getattr(method, "pretrained_poses", False)),
         },
     }  # fmt: skip

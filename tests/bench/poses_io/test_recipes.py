@@ -31,6 +31,7 @@ class Moved:
     def eval(self): return self
 def world(paths): return torch.tensor(np.stack([STORED[Path(p).stem] for p in paths]))
 def camera(paths): return torch.linalg.inv(world(paths))[:, :3]
+def inner(paths): return torch.eye(3).repeat(len(paths), 1, 1)
 """
 
 STAND_INS = {
@@ -49,7 +50,7 @@ def load_and_preprocess_images(paths): return Shown(paths)
 ''',
         "vggt/utils/pose_enc.py": '''
 from answers import *
-def pose_encoding_to_extri_intri(pose_enc, hw): return camera(pose_enc)[None], None
+def pose_encoding_to_extri_intri(pose_enc, hw): return camera(pose_enc)[None], inner(pose_enc)[None]
 ''',
     },
     "da3": {
@@ -57,14 +58,17 @@ def pose_encoding_to_extri_intri(pose_enc, hw): return camera(pose_enc)[None], N
 from answers import *
 from types import SimpleNamespace
 class DepthAnything3(Moved):
-    def inference(self, images): return SimpleNamespace(extrinsics=camera(images).numpy().astype("float32"))
+    def inference(self, images): return SimpleNamespace(
+        extrinsics=camera(images).numpy().astype("float32"), intrinsics=inner(images), depth=np.zeros((1, 504, 504)))
 ''',
     },
     "mapanything": {
         "mapanything/models.py": '''
 from answers import *
 class MapAnything(Moved):
-    def infer(self, views): return [{"camera_poses": world([view])} for view in views]
+    def infer(self, views): return [
+        {"camera_poses": world([view]), "intrinsics": inner([view]), "img_no_norm": torch.zeros(1, 518, 518, 3)}
+        for view in views]
 ''',
         "mapanything/utils/image.py": "def load_images(paths): return paths",
     },
@@ -95,7 +99,8 @@ class AsymmetricMASt3R(Moved): pass
 from answers import *
 from types import SimpleNamespace
 def sparse_global_alignment(paths, pairs, cache, model, **options):
-    return SimpleNamespace(get_im_poses=lambda: world(paths))
+    return SimpleNamespace(
+        get_im_poses=lambda: world(paths), get_focals=lambda: torch.ones(len(paths)))
 ''',
     },
 }  # fmt: skip

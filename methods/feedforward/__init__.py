@@ -1,0 +1,1 @@
+"""Feed-forward pose estimators, each in an environment of its own, then the shared field."""
