@@ -17,7 +17,7 @@ from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerf.training.joint_schedule import JointGridSchedule, JointMlpSchedule
 
 RESTING = 0.1
-"""Share of the coarse iterations for which poses that are better than the coarsest grids rest."""
+"""Share of the coarse iterations for which exact poses rest."""
 
 
 def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
@@ -33,26 +33,21 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
         torch.from_numpy(start).float(), Intrinsics(capture.camera, free=False),
         pivot=torch.tensor(bounds.centre), unit=bounds.distance_of(list(start)) / 4,
     ).to(pyramid.images.device)  # fmt: skip
-    schedule = fitting(config.schedule, bounds, config.start_noise)
+    schedule = fitting(config.schedule, bounds, exact=capture.exact >= set(capture.start))
     field = train_jointly(pyramid, cameras, bounds, schedule, job, "barf", deadline)
     return Fit(poses=estimated_poses(pyramid, cameras), field=field, notes=deadline.notes())
 
 
 def fitting(
-    schedule: JointGridSchedule | JointMlpSchedule, bounds: Bounds, start_noise: float
+    schedule: JointGridSchedule | JointMlpSchedule, bounds: Bounds, *, exact: bool
 ) -> JointGridSchedule | JointMlpSchedule:
-    """The schedule without the coarse grids before a real background that know less than the start poses do.
+    """The schedule, where start poses are `exact` before a real background without its coarsest grids, poses at rest at
+    first.
 
-    Those are off by `start_noise` quarters of the distance. A grid whose voxels are larger than three times that cannot
-    tell such poses from the truth, and would lead them away from it; the finest coarse one is kept in any case. Where a
-    grid is left out, poses rest at first: they know more than a field that is still fog. Rough ones must not: a field
-    that has settled on them holds them there (DTU scan24 from 13.7 degrees ends at 7.7 instead of 2.1).
+    Voxels larger than what poses are off by cannot tell these from the truth, and lead them away. Rough poses need such
+    voxels, and must not rest: a field that has settled on them holds them where they are (DTU scan24 from 13.7 degrees
+    ends at 7.7 instead of 2.1). How rough a start is nobody tells a method, but that it is the truth.
     """
-    if isinstance(schedule, JointMlpSchedule) or not bounds.contract:
+    if isinstance(schedule, JointMlpSchedule) or not (bounds.contract and exact):
         return schedule
-    *coarser, last = schedule.coarse_sides_open
-    least = 3 * start_noise / 4 * bounds.camera_distance
-    sides = [side for side in coarser if bounds.voxel(side) <= least]
-    if len(sides) == len(coarser):
-        return schedule
-    return schedule.model_copy(update={"coarse_sides_open": (*sides, last), "pose_from": RESTING})
+    return schedule.model_copy(update={"coarse_sides_open": schedule.coarse_sides_open[-1:], "pose_from": RESTING})

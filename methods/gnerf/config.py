@@ -66,10 +66,11 @@ class GnerfConfig(BaseModel):
     def _something_is_trained(self) -> GnerfConfig:
         if self.schedule == "B" and not self.photometric:
             raise ValueError("schedule=B is photometric alone: with photometric=false nothing is trained")
-        if self.features != "none" and (self.preset == "published" or self.schedule != "A-AB-B"):
-            raise ValueError(
-                f"features={self.features} needs preset=fast and schedule=A-AB-B: leave out one or the other"
-            )
+        if self.features != "none" and not (
+            self.preset == "fast" and self.schedule == "A-AB-B" and self.photometric and self.reseeds
+            and self.prior == "given"
+        ):  # fmt: skip
+            raise ValueError(f"features={self.features} goes with preset=fast, the given prior, and no ablation")
         if self.field and (self.field == "mlp") != (self.preset == "published"):
             raise ValueError("field=grid is another name of preset=fast, field=mlp of preset=published: leave one out")
         return self

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import torch
 
+from bench.task import Job
 from methods.gnerf.groups import RigidGroup
 from methods.gnerf.model import Body, Model
 from methods.gnerf.photometric import photometric_step
 from methods.gnerf.reseed import reseed, settle
 from methods.gnerf.schedule import Iteration, Plan
-from methods.gnerf.training_run import TrainingRun
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
@@ -44,27 +44,30 @@ def group_iterations(plan: Plan) -> int:
     return plan.early - plan.a
 
 
-def begin_from_groups(model: Model, groups: Sequence[RigidGroup], run: TrainingRun) -> None:
-    """Train `model`, a fresh one, from the largest group on; then it stands where phase AB of `run` ends."""
-    plan = run.plan
+def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, job: Job, seed: int) -> bool:
+    """Train `model`, a fresh one, from the largest group on; then it stands where phase AB of `plan` ends.
+
+    False where there was no time for it, in its share of the iterations: then it is of no use.
+    """
     main, *others = bodies_of(groups, model)
     model.place(main.views, model.family.encode(main.poses))
     model.held = torch.zeros(len(model.sight.ids), dtype=torch.bool, device=model.device)
     model.held[main.views] = True
     model.intrinsics.take(groups[0].camera)
     length = group_iterations(plan)
-    deadline = Deadline(run.job, after=plan.total)
+    deadline = Deadline(job, length / (length + plan.total), after=plan.total)
     everyone = bool(model.held.all())
     for index in range(length):
         if deadline.reached(index, length, "rigid groups"):
-            return
+            return False
         iteration = Iteration(preset=model.preset, plan=plan, phase="AB", index=index, before=plan.a)
-        rng = generator(run.seed, 2**29 + index)
+        rng = generator(seed, 2**29 + index)
         alone = index < ALONE * length
         if not everyone and not alone and index % model.config.reseed_every == 0:
             reseed(model, rng, free=~model.held)
             settle(model, others)
         photometric_step(model, iteration, rng, among=main.views if alone else None)
+    return True
 
 
 @torch.no_grad()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from bench.files import replacing
 from bench.task import Camera, Capture, Job, Pose, PosePrior, ViewId
 from methods.gnerf.config import GnerfConfig
 from methods.nerf.field.bounds import meeting_point
@@ -39,7 +42,10 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
     from methods.sfm.reconstruct import partial_models
 
     asked = SfmConfig(features=config.features, intrinsics=config.intrinsics, masks=config.masks)
-    folder, prior = job.workdir / "sfm", capture.prior
+    kept, prior = job.workdir / "groups.json", capture.prior
+    if kept.exists():  # a fit that is killed after this goes on from here
+        return _read(kept)
+    folder = job.workdir / "sfm"
     models = partial_models(capture, asked, folder, job.seed, job.threads, job.progress, prepared=job.prepared)
     groups: list[RigidGroup] = []
     taken: set[ViewId] = set()
@@ -50,7 +56,21 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
         taken |= set(views)
         poses = np.stack([model[view] for view in views])
         groups.append(RigidGroup(views=views, poses=in_frame_of(prior, poses), camera=camera))
+    _write(groups, kept)
     return groups
+
+
+def _write(groups: list[RigidGroup], path: Path) -> None:
+    rows = [{"views": group.views, "poses": group.poses.tolist(), "camera": asdict(group.camera)} for group in groups]
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(rows) + "\n")
+
+
+def _read(path: Path) -> list[RigidGroup]:
+    return [
+        RigidGroup(views=tuple(row["views"]), poses=np.array(row["poses"]), camera=Camera(**row["camera"]))
+        for row in json.loads(path.read_text())
+    ]
 
 
 def in_frame_of(prior: PosePrior, poses: Pose) -> Pose:
@@ -87,13 +107,19 @@ def _misfit(prior: PosePrior, poses: Pose, rotations: NDArray[np.float64]) -> ND
     roll = np.degrees(np.arctan2(turned[..., k, 0], -turned[..., k, 1]))
     terms = _beyond(elevation, prior.elevation, None) / SLACK, _beyond(azimuth, prior.azimuth, 360.0) / SLACK
     off = [np.minimum(term**2, 9.0) for term in (*terms, roll / max(prior.roll_std, SLACK))]
-    centred = [((value - sum(ends) / 2) / 90) ** 2 for value, ends in ((elevation, prior.elevation),)]
-    return (off[0] + off[1] + off[2] + 1e-3 * centred[0]).mean(axis=1)
+    # what the ranges leave open: as far from their ends as can be, so that the other views find room beside
+    inside = [_away(elevation, prior.elevation, None) / 90, _away(azimuth, prior.azimuth, 360.0) / 90]
+    if prior.azimuth[1] - prior.azimuth[0] >= 360:
+        inside.pop()
+    return (sum(off) + 1e-3 * sum(value**2 for value in inside)).mean(axis=1)
 
 
 def _beyond(values: NDArray[np.float64], ends: tuple[float, float], period: float | None) -> NDArray[np.float64]:
     """How far values lie outside of a range, on a circle where there is a `period`."""
+    return np.maximum(np.abs(_away(values, ends, period)) - (ends[1] - ends[0]) / 2, 0.0)
+
+
+def _away(values: NDArray[np.float64], ends: tuple[float, float], period: float | None) -> NDArray[np.float64]:
+    """How far values lie from the middle of a range."""
     away = values - sum(ends) / 2
-    if period is not None:
-        away = (away + period / 2) % period - period / 2
-    return np.maximum(np.abs(away) - (ends[1] - ends[0]) / 2, 0.0)
+    return away if period is None else (away + period / 2) % period - period / 2

@@ -116,6 +116,8 @@ class Model:
     def place(self, views: Tensor, variables: Tensor) -> None:
         """Put `views` (K,) somewhere else; their optimiser forgets where they were going."""
         self.variables[views] = variables
+        if self.held is not None:
+            self.held[views] = False
         for value in self.move_poses.state.get(self.variables, {}).values():
             if value.dim():
                 value[views] = 0.0

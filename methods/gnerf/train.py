@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
 
 from bench.task import Capture, Collapsed, Fit, Job
-from methods.gnerf.collapse import decibels_over_mean
+from methods.gnerf.collapse import USELESS, decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import begin_from_groups, group_iterations, misfit
-from methods.gnerf.groups import RigidGroup, rigid_groups
+from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_b
 from methods.gnerf.training_run import Died, Progress, TrainingRun
@@ -41,11 +40,10 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     progress, found = Progress(), checkpoints.resume()
     if found is not None:
         progress = Progress(**found[0]["progress"])
-    groups: list[RigidGroup] | None = None
+    rival: Model | None = None
     while True:
         seed = int(np.random.SeedSequence([job.seed, progress.attempt]).generate_state(1)[0])
-        fresh = partial(Model, capture, sight, config, job.effort, seed)
-        model = fresh()
+        model = Model(capture, sight, config, job.effort, seed)
         if found is not None:
             model.restore(*found)
             found = None
@@ -53,8 +51,10 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         run = TrainingRun(model, progress, checkpoints, job, deadline, seed)
         try:
             if not progress.decided:
-                groups = rigid_groups(capture, config, job) if groups is None else groups
-                _find_poses(run, groups, fresh)
+                if rival is None and config.features != "none":
+                    rival = _from_groups(capture, sight, config, job, progress)
+                _find_poses(run, rival)
+                rival = None  # whichever goes on, phase B changes it
             phase_b(run)
             break
         except Died as death:
@@ -62,7 +62,8 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         if progress.attempt == config.restarts:
             raise Collapsed(f"{progress.restarts[-1]}, after {progress.attempt} restarts")
         lost = progress.lost_seconds + time.monotonic() - started
-        progress = Progress(attempt=progress.attempt + 1, restarts=progress.restarts, lost_seconds=lost)
+        kept = {"restarts": progress.restarts, "groups": progress.groups}
+        progress = Progress(attempt=progress.attempt + 1, lost_seconds=lost, **kept)
     checkpoints.clear()
     if progress.restarts and not progress.ran:
         raise Collapsed(f"{progress.restarts[-1]}, and there was no time to begin again")
@@ -70,24 +71,40 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     return _answer(run.model, progress, deadline, job)
 
 
-def _find_poses(run: TrainingRun, groups: Sequence[RigidGroup], fresh: Callable[[], Model]) -> None:
-    """The phases A and AB; with `groups`, a beginning from these as well, by another model, and whichever explains all
-    images better goes on. Raises Died where nothing does."""
-    run.progress.groups = [len(group.views) for group in groups]
-    rival = None
-    if groups:
-        begin_from_groups(rival := fresh(), groups, run)
+def _from_groups(
+    capture: Capture, sight: ImagePyramid, config: GnerfConfig, job: Job, progress: Progress
+) -> Model | None:
+    """A model that began from the rigid groups, the same for every attempt; None where features matched in none, or
+    where there is no time for it."""
+    groups = rigid_groups(capture, config, job)
+    progress.groups = [len(group.views) for group in groups]
+    if not groups:
+        return None
+    seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
+    model = Model(capture, sight, config, job.effort, seed)
+    return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
+
+
+def _find_poses(run: TrainingRun, rival: Model | None) -> None:
+    """The phases A and AB; with a `rival` that began from groups, whichever explains all images better goes on.
+
+    Raises Died where A and AB do and another attempt is left, or no sound rival.
+    """
+    progress = run.progress
+    sound = rival is not None and math.isfinite(misfit(rival)) and decibels_over_mean(rival) >= USELESS
     try:
         phase_a(run)
         phase_ab(run)
     except Died as death:
-        if rival is None:
+        if rival is None or not sound or progress.attempt < run.model.config.restarts:
             raise
         run.take(rival, because=str(death))
         return
-    run.progress.decided = True
-    if rival is not None and misfit(rival) < misfit(run.model):
-        run.take(rival)
+    progress.decided = True
+    if rival is not None:
+        progress.misfits = [misfit(rival), misfit(run.model)]
+        if sound and progress.misfits[0] < progress.misfits[1]:
+            run.take(rival)
 
 
 def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> Fit:
@@ -99,6 +116,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     if config.features != "none":
         notes |= {"groups": len(progress.groups), "grouped_views": sum(progress.groups)}
         notes["began_from"] = "groups" if model.held is not None else "nothing"
+        notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
     notes |= deadline.notes()
     if progress.restarts:
         notes["collapses"] = "; ".join(progress.restarts)

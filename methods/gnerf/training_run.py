@@ -34,6 +34,7 @@ class Progress:
     reseeded: int = 0  # views moved so far
     decided: bool = False  # which beginning goes on to phase B
     groups: list[int] = field(default_factory=list)  # views of each rigid group
+    misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
 
@@ -94,7 +95,9 @@ class TrainingRun:
 
     def take(self, model: Model, because: str | None = None) -> None:
         """Go on to phase B with this `model` instead, the phases before it being over, `because` they died or not."""
-        self.model, self.progress.decided = model, True
+        with torch.no_grad():  # it learnt from poses all over the prior, and the rival's from next to nothing
+            model.inversion.load_state_dict(self.model.inversion.state_dict())
+        self.model, self.progress.decided, self.progress.unsettled = model, True, False
         if because is not None:
             self.progress.restarts.append(because)
             self.progress.ran |= {name: length for name, length in self.plan.phases.items() if name != "B"}

@@ -214,7 +214,7 @@ def test_exact_poses_stay_before_a_real_background(data_root, tmp_path):
     """DTU scan24 at 64 px from the truth, where a pixel is 0.37 degrees. They ended 2.9 away until poses rested on
     a young field, and voxels were as fine as the images."""
     scene = find_scene("transforms/dtu_scan24_384", (data_root,)).load(64)
-    capture = replace(scene.capture, start=scene.truth.poses)
+    capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
     budget = JointGridBudget(coarse=120, fine=120, rays_coarse=2048, rays=4096, side=112)
     config = BarfConfig(start_noise=0.0, grid=JointGridSchedule(smoke=budget, side_start=64))
     found = Barf(config).fit(capture, Job(seed=0, workdir=tmp_path, threads=2, effort="smoke"))
@@ -222,13 +222,18 @@ def test_exact_poses_stay_before_a_real_background(data_root, tmp_path):
     assert judged["pose/rotation_deg_median"] < 1.4
 
 
-def test_rough_poses_skip_no_coarse_grid_and_better_ones_do():
-    bounds = Bounds.open((0.0, 0.0, 0.0), 4.0, camera=Camera(width=50, height=50, fx=120, fy=120, cx=25, cy=25))
-    schedule = JointGridSchedule()
+@pytest.mark.parametrize("camera", [None, Camera(width=50, height=50, fx=120, fy=120, cx=25, cy=25)])
+def test_only_exact_poses_before_a_real_background_skip_coarse_grids_and_rest(camera):
+    bounds, schedule = Bounds.open((0.0, 0.0, 0.0), 4.0, camera=camera), JointGridSchedule()
+    assert fitting(schedule, bounds, exact=False) is schedule and schedule.pose_from == 0
+    found = fitting(schedule, bounds, exact=True)
+    assert found.coarse_sides_open == schedule.coarse_sides_open[-1:] and found.pose_from > 0
+    assert (
+        fitting(schedule, Bounds.from_prior(PosePrior()), exact=True) is schedule
+    )  # around an object all is as it was
 
-    def sides(noise):
-        return fitting(schedule, bounds, noise).coarse_sides_open
 
-    assert sides(0.15) == schedule.coarse_sides_open and sides(0.0) == schedule.coarse_sides_open[-1:]
-    assert schedule.coarse_sides_open[0] not in sides(0.05) and len(sides(0.05)) > 1
-    assert fitting(schedule, Bounds.from_prior(PosePrior()), 0.0) is schedule  # around an object all is as it was
+@pytest.mark.parametrize("choices", [{"grow_at": (0.1, 0.2, 0.3)}, {"growth": (1.0,)}, {"coarse_sides_open": ()}])
+def test_a_schedule_that_says_nothing_of_some_iterations_is_refused(choices):
+    with pytest.raises(ValueError, match=r"grow_at|coarse_sides_open"):
+        JointGridSchedule(**choices)

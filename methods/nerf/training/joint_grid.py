@@ -84,6 +84,8 @@ class JointGrid:
         away when a field that is still fog, or has just become another one, moves them.
         """
         schedule, coarse, fine = self.schedule, self.budget.coarse, self.budget.fine
+        if not self.field.bounds.contract:  # around an object a field soon says more than its first step costs
+            return 1.0
         if index < coarse:
             begins = max(start for start in self._coarse_sides if start <= index)
             moves, ramp = begins or round(schedule.pose_from * coarse), round(schedule.pose_ramp * coarse)

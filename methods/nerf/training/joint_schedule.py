@@ -6,9 +6,9 @@ network whose rates decay exponentially.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from methods.nerf.config import Budget, FieldConfig
 
@@ -43,6 +43,12 @@ class CoarseToFine(BaseModel):
     fine_colour_lr: Positive = 0.05
     fine_decay: Positive = 0.2  # what is left of them in the end
 
+    @model_validator(mode="after")
+    def _fine_from_its_beginning(self) -> Self:
+        if len(self.growth) != len(self.grow_at) or list(self.grow_at) != sorted({0.0, *self.grow_at}):
+            raise ValueError("growth and grow_at need one entry for each stage, grow_at in rising order from 0")
+        return self
+
 
 class JointGridBudget(BaseModel):
     """What an effort pays for with a grid."""
@@ -66,11 +72,12 @@ class JointGridSchedule(CoarseToFine):
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
-    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
+    # before a real background
+    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest ...
     pose_ramp: Share = 0.03  # ... and of all in which they reach their rate, whenever the field has become another
-    # before a real background, voxels along an edge of the coarse grid, one after another in equal shares of its
+    # voxels along an edge of the coarse grid, one after another in equal shares of its
     # iterations: in squeezed space 96 of them are as fine, in the image, as 32 around an object
-    coarse_sides_open: tuple[int, ...] = (16, 32, 64, 96)
+    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
