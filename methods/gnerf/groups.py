@@ -111,7 +111,7 @@ def _misfit(prior: PosePrior, poses: Pose, rotations: NDArray[np.float64]) -> ND
     inside = [_away(elevation, prior.elevation, None) / 90, _away(azimuth, prior.azimuth, 360.0) / 90]
     if prior.azimuth[1] - prior.azimuth[0] >= 360:
         inside.pop()
-    return (sum(off) + 1e-3 * sum(value**2 for value in inside)).mean(axis=1)
+    return np.sum([*off, *(1e-3 * value**2 for value in inside)], axis=0).mean(axis=1)
 
 
 def _beyond(values: NDArray[np.float64], ends: tuple[float, float], period: float | None) -> NDArray[np.float64]:
