@@ -135,7 +135,7 @@ def rows_of(results: Iterable[Result]) -> Iterator[dict[str, object]]:
             **{column: result.metrics.get(column, "") for column in (*FLOORS, *ALSO)},
             "fit_seconds": result.cost.get("fit_seconds", ""), "peak_rss_mb": result.cost.get("peak_rss_mb", ""),
             "given": "; ".join(result.given), "truth": result.reference, "tuned_on": "; ".join(result.tuned_on),
-            "flags": BETWEEN_FLAGS.join(result.flags),
+            "pretrained_on": "; ".join(result.pretrained_on), "flags": BETWEEN_FLAGS.join(result.flags),
             **{fact: provenance.get(fact, "") for fact in FACTS},
             "torch": versions.get("torch", ""), "fit": result.fingerprints.get("fit", "")[:16],
         }  # fmt: skip

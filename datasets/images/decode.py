@@ -78,7 +78,7 @@ class Darkroom:
         """(H, W, 1) as it is stored: brought to the image's size where it is resampled."""
         width, height = optics.camera.width, optics.camera.height
         stored = image_size(path, frame, upright=self.upright)
-        if not same_shape(stored[::-1] if turn % 2 else stored, (width, height)):
+        if not same_shape((stored[1], stored[0]) if turn % 2 else stored, (width, height)):
             raise SceneError(
                 f"{frame}: its mask {path} is {stored[0]}x{stored[1]} px, of another shape than its image of "
                 f"{width}x{height} px; a mask must be the image's size, or that size scaled"

@@ -42,6 +42,7 @@ def results(rows: Sequence[Row]) -> Iterator[Result]:
             cell=cell, config={}, protocol=row["protocol"], reason=row["reason"] or None,
             status=cast(Status, "done" if row["outcome"] in DONE else row["outcome"]),
             reference=row["truth"], given=_split(row["given"]), tuned_on=_split(row["tuned_on"]),
+            pretrained_on=_split(row["pretrained_on"]),
             flags=_split(row["flags"], BETWEEN_FLAGS),
             metrics={name: float(row[name]) for name in (*FLOORS, *ALSO) if row[name]},
             cost={name: float(row[name]) for name in ("fit_seconds", "peak_rss_mb") if row[name]},
