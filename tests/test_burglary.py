@@ -176,8 +176,10 @@ def test_weights_are_shown_without_the_tokens_beside_them(tmp_path, monkeypatch)
     for name, text in (("weights", "weights"), ("token", "fake-token"), ("stored_tokens", "fake-token")):
         (home / name).write_text(text)
     monkeypatch.setenv("HF_HOME", str(home))
+    isolation.machine.cache_clear()
     isolation.installed.cache_clear()
     result = settled(tmp_path / "suite", str(PLUGINS / "spy.py"))
+    isolation.machine.cache_clear()
     isolation.installed.cache_clear()
     notes = json.loads((tmp_path / "suite" / result.cell.folder / "fit" / "poses.json").read_text())["notes"]
     seen = json.loads(notes["seen"])["weights"]

@@ -10,14 +10,18 @@ from reports.reference.lines import Line
 SCENES = (
     "blocks", "blocks-plain", "blocks-repeat", "nerf_synthetic/chair", "nerf_llff_data/fern", "transforms/fox_480",
     "transforms/dtu_scan24_384", "middlebury/templeRing",
+    "middlebury/templeSparseRing",
 )  # fmt: skip
 LEARNED = "colmap_nerf[features=xfeat]"
-METHODS = ("nerf", "gnerf", "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, "barf", "inerf", "nerfmm")
+WITH_FEATURES = "gnerf[features=sift]"
+METHODS = (
+    "nerf", "gnerf", WITH_FEATURES, "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, "barf", "inerf", "nerfmm",
+)  # fmt: skip
 SEEDS = 5
 """Of clean captures."""
 
 SWEPT = ("blocks", "blocks-plain", "nerf_synthetic/chair")
-SWEPT_METHODS = ("gnerf", "colmap_nerf", LEARNED, "barf", "nerf")
+SWEPT_METHODS = ("gnerf", WITH_FEATURES, "colmap_nerf", LEARNED, "barf", "nerf")
 KINDS = ("gaussian_noise", "low_texture", "silhouette", "fewer_views", "occlusion")
 SEVERITIES = (1, 3, 5)
 SWEPT_SEEDS = 3
