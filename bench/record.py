@@ -226,8 +226,7 @@ def read_suite(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
 
 
 def cell_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Folders of cells, with a result or without one yet, in the order of their paths; nothing is looked for within a
-    cell's, which holds hundreds of pictures."""
+    """Folders of cells, with a result or without, in the order of their paths; none is looked for within a cell's."""
     try:
         with os.scandir(folder) as entries:
             below = sorted(entries, key=lambda entry: entry.name)

@@ -3,12 +3,14 @@
 import itertools
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from scripted_cells import execute, make_plan
+from scripted_cells import SCRIPTED, execute, make_plan
 
-from bench.record import read_log
+from bench.record import cells_of, read_log
 from bench.runner import worker_io
 from bench.runner.executors import isolation, local, memory
 from bench.runner.executors.base import Code, Request, WorkerEnd
@@ -49,19 +51,20 @@ def test_a_worker_that_the_kernel_killed_for_its_groups_limit_ran_out_of_memory(
 
 
 @pytest.mark.skipif(not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK), reason="no memory group can be made")
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="the group would end this process, which is full")
 def test_a_real_groups_limit_ends_a_fit_as_out_of_memory(tmp_path):
+    """A run of its own in the group: a process of the tests is as full as the files before have left it."""
     group = Path("/sys/fs/cgroup/memory") / f"unposed-test-{os.getpid()}"
     group.mkdir()
-    before = Path("/proc/self/cgroup").read_text().partition(":memory:")[2].partition("\n")[0]
     try:
         (group / "memory.limit_in_bytes").write_text(str(1500 * 2**20))
-        (group / "cgroup.procs").write_text(str(os.getpid()))
-        (result,), *_ = execute(tmp_path, make_plan("swell"), retries=0)
+        enter = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
+        asked = ("run", "-s", "blocks", "-m", f"{SCRIPTED}[behaviour=swell]", "--effort", "smoke", "--no-track")
+        words = (sys.executable, "-m", "bench.cli", *asked, "-o", str(tmp_path / "suite"))
+        done = subprocess.run(["sh", "-c", enter, str(group), *words], check=False, capture_output=True, text=True)
     finally:
-        (Path("/sys/fs/cgroup/memory") / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
         group.rmdir()
-    assert result.status == "out_of_memory", result.reason
+    ((_, result),) = cells_of(tmp_path / "suite")
+    assert result.status == "out_of_memory", done.stdout + done.stderr
 
 
 def test_a_fit_with_too_little_time_goes_on_from_its_checkpoints_once_it_is_given_more(tmp_path):
