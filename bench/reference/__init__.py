@@ -3,7 +3,9 @@ reproduce them?
 
 `cells.csv` has a row a cell. A run reproduces a question (scene, degradation, method, effort) in a column where the
 median of its seeds lies within the reference's range over seeds, widened on both sides by its own width, or by what
-this suite calls nothing (`FLOORS`) where that is more. One reference seed has no range: the floor is its width.
+this suite calls nothing (`FLOORS`) where that is more. One reference seed has no range: the floor is its width. Not
+reproduced is a column that the reference has and no cell of the run, and a question of which a smaller share of the
+cells is solved: those that collapse have no numbers that could differ.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ FLOORS: Mapping[str, float] = {
     ROTATION: 0.02, "pose/registered": 0.02, "nvs/aligned/psnr": 0.3, "nvs/refined/psnr": 0.3, "nvs/aligned/iou": 0.01,
 }  # fmt: skip
 """Columns that are held against the reference, and what difference in each is nothing, in the column's unit."""
+
+SOLVED = "solved"
+"""The share of the cells that are, held as a column beside FLOORS: less than the reference's is worse, whatever n."""
 
 ALSO = (
     "pose/rotation_deg_mean", "pose/translation_mean", "nvs/registered/psnr", "nvs/mean_colour/psnr",
@@ -59,33 +64,42 @@ class Held:
 
     asked: Asked
     column: str
-    found: float
+    found: float | None  # None: the run has no number there
     low: float  # of the range, as measured
     high: float
-    n: int  # seeds of the run ...
+    n: int  # seeds of the run that have a number ...
     reference_n: int  # ... and of the reference
 
     @property
     def margin(self) -> float:
-        return max(self.high - self.low, FLOORS[self.column])
+        return 0.0 if self.column == SOLVED else max(self.high - self.low, FLOORS[self.column])
 
     @property
     def reproduced(self) -> bool:
+        if self.found is None:
+            return False
+        if self.column == SOLVED:  # more of them than the reference solves is no fault
+            return self.found >= self.low
         return self.low - self.margin <= self.found <= self.high + self.margin
 
     @property
     def better(self) -> bool:
         """Whether it moved to the better side."""
+        if self.found is None:
+            return False
         return self.found < self.low if self.column == ROTATION else self.found > self.high
 
     def __str__(self) -> str:
         said = "as the reference" if self.reproduced else "better" if self.better else "WORSE"
         range_ = f"[{self.low:.3f}, {self.high:.3f}], n = {self.reference_n}"
+        if self.found is None:
+            return f"{self.asked}  {self.column}: no number, where the reference has {range_}"
         return f"{self.asked}  {self.column} {self.found:.3f} (n = {self.n}): {said}, {range_}"
 
 
 def reproduce(results: Iterable[Result], rows: Sequence[Mapping[str, str]]) -> tuple[list[Held], list[str]]:
-    """Every question of the run that the reference has, column by column; and what cannot be compared, a line each."""
+    """Every question of the run that the reference has, column by column, and the share of its cells that is solved;
+    and what cannot be compared, a line each."""
     reference = _by_question((_asked(row), row["outcome"], _numbers(row)) for row in rows)
     run = _by_question((_question(result), result.outcome, result.metrics) for result in results)
     held, said = [], []
@@ -94,16 +108,23 @@ def reproduce(results: Iterable[Result], rows: Sequence[Mapping[str, str]]) -> t
         if theirs is None:
             said.append(f"{asked}: not in the reference")
             continue
-        for column in FLOORS:
-            a, b = ([cell[1][column] for cell in cells if column in cell[1]] for cells in (mine, theirs))
-            if a and b:
-                held.append(Held(
-                    asked=asked, column=column, found=median(a), low=min(b), high=max(b), n=len(a), reference_n=len(b)
-                ))  # fmt: skip
-        (solved, of), (once, then) = (_solved(cells) for cells in (mine, theirs))
-        if solved / of != once / then:
-            said.append(f"{asked}: {solved} of {of} solved, where the reference has {once} of {then}")
+        held += _columns(asked, mine, theirs)
     return held, said
+
+
+def _columns(asked: Asked, mine: Cells, theirs: Cells) -> Iterator[Held]:
+    """Each that the reference has, and the share that is solved."""
+    for column in FLOORS:
+        a, b = ([cell[1][column] for cell in cells if column in cell[1]] for cells in (mine, theirs))
+        if b:
+            found = median(a) if a else None
+            yield Held(
+                asked=asked, column=column, found=found, low=min(b), high=max(b), n=len(a), reference_n=len(b)
+            )  # fmt: skip
+    once = _solved(theirs)
+    yield Held(
+        asked=asked, column=SOLVED, found=_solved(mine), low=once, high=once, n=len(mine), reference_n=len(theirs)
+    )  # fmt: skip
 
 
 def lines(held: Sequence[Held], said: Sequence[str]) -> list[str]:
@@ -149,8 +170,8 @@ def _by_question(cells: Iterable[tuple[Asked, str, Mapping[str, float]]]) -> dic
     return found
 
 
-def _solved(cells: Cells) -> tuple[int, int]:
-    return sum(outcome == "solved" for outcome, _ in cells), len(cells)
+def _solved(cells: Cells) -> float:
+    return sum(outcome == "solved" for outcome, _ in cells) / len(cells)
 
 
 def _question(result: Result) -> Asked:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -46,30 +47,51 @@ BEFORE = as_rows([cell(0, 0.10, 30.0), cell(1, 0.16, 31.0), cell(2, 0.12, 30.5)]
 )
 def test_the_median_of_a_run_lies_within_the_range_widened_by_itself(rotation, psnr, reproduced):
     held, said = reference.reproduce([cell(5, rotation, psnr)], BEFORE)
-    assert {each.column: each.reproduced for each in held} == reproduced
-    assert [(each.n, each.reference_n) for each in held] == [(1, 3), (1, 3)]
+    assert {each.column: each.reproduced for each in held} == reproduced | {reference.SOLVED: True}
+    assert [(each.n, each.reference_n) for each in held] == [(1, 3), (1, 3), (1, 3)]
     assert said == []
 
 
 def test_one_seed_of_a_reference_has_the_floor_for_a_range():
-    (rotation, _), _ = reference.reproduce([cell(rotation=0.119)], BEFORE[:1])
+    (rotation, *_), _ = reference.reproduce([cell(rotation=0.119)], BEFORE[:1])
     assert rotation.reproduced
-    (rotation, _), _ = reference.reproduce([cell(rotation=0.121)], BEFORE[:1])
+    (rotation, *_), _ = reference.reproduce([cell(rotation=0.121)], BEFORE[:1])
     assert not rotation.reproduced
     assert "WORSE" in str(rotation)
-    (rotation, _), _ = reference.reproduce([cell(rotation=0.01)], BEFORE[:1])
+    (rotation, *_), _ = reference.reproduce([cell(rotation=0.01)], BEFORE[:1])
     assert ": better" in str(rotation)
 
 
-def test_what_cannot_be_compared_is_said_and_so_is_a_seed_that_fails():
+def test_what_cannot_be_compared_is_said_and_a_seed_that_fails_is_a_move():
     other = replace(cell(method="new"))
     timeout = replace(cell(1, status="timeout"), metrics={})
     held, said = reference.reproduce([other, cell(0), timeout], BEFORE)
     assert {each.asked.method for each in held} == {"m"}
-    assert said == [
-        "blocks/clean/m at quick: 1 of 2 solved, where the reference has 3 of 3",
-        "blocks/clean/new at quick: not in the reference",
-    ]
+    assert said == ["blocks/clean/new at quick: not in the reference"]
+    assert [(each.column, each.found) for each in held if not each.reproduced] == [(reference.SOLVED, 0.5)]
+    assert "solved 0.500 (n = 2): WORSE, [1.000, 1.000], n = 3" in str(held[-1])
+
+
+def test_a_collapse_reproduces_nothing_of_what_the_reference_has_numbers_of():
+    fallen = replace(cell(0, status="collapsed"), metrics={})
+    held, _ = reference.reproduce([fallen], BEFORE)
+    assert [(each.column, each.found, each.reproduced) for each in held] == [
+        (ROTATION, None, False), (PSNR, None, False), (reference.SOLVED, 0.0, False),
+    ]  # fmt: skip
+    assert "no number, where the reference has [0.100, 0.160], n = 3" in str(held[0])
+
+
+def test_what_the_reference_solves_in_part_is_reproduced_by_as_much_and_by_more():
+    partly = as_rows([cell(0), replace(cell(1, status="collapsed"), metrics={})])
+    for results, reproduced in (([cell(0)], True), ([replace(cell(0, status="failed"), metrics={})], False)):
+        held, _ = reference.reproduce(results, partly)
+        assert held[-1].column == reference.SOLVED and held[-1].reproduced == reproduced
+
+
+def test_a_column_that_the_run_lacks_has_moved():
+    unrefined = as_rows([replace(cell(), metrics={**cell().metrics, "nvs/refined/psnr": 30.0})])
+    held, _ = reference.reproduce([cell()], unrefined)
+    assert [each.column for each in held if not each.reproduced] == ["nvs/refined/psnr"]
 
 
 def test_the_exit_code_says_whether_all_was_reproduced(tmp_path, monkeypatch):
@@ -79,14 +101,18 @@ def test_the_exit_code_says_whether_all_was_reproduced(tmp_path, monkeypatch):
         writer.writeheader()
         writer.writerows(BEFORE)
     monkeypatch.setattr(reference.read, "__defaults__", (file,))
-    for name, rotation in (("same", 0.11), ("moved", 0.9)):
-        result = cell(rotation=rotation)
+    fallen = replace(cell(status="collapsed"), metrics={})
+    for name, result in (("same", cell(rotation=0.11)), ("moved", cell(rotation=0.9)), ("fallen", fallen)):
         (tmp_path / name / result.cell.folder).mkdir(parents=True)
         write_result(tmp_path / name / result.cell.folder, result)
     same = CliRunner().invoke(main, ["compare", str(tmp_path / "same"), "reference"])
-    assert (same.exit_code, same.output.splitlines()[-1]) == (0, "2 of 2 columns as the reference")
+    assert (same.exit_code, same.output.splitlines()[-1]) == (0, "3 of 3 columns as the reference")
     moved = CliRunner().invoke(main, ["compare", str(tmp_path / "moved"), "reference"])
-    assert (moved.exit_code, moved.output.splitlines()[-1]) == (1, "1 of 2 columns as the reference, 1 moved")
+    assert (moved.exit_code, moved.output.splitlines()[-1]) == (1, "2 of 3 columns as the reference, 1 moved")
+    fallen = CliRunner().invoke(main, ["compare", str(tmp_path / "fallen"), "reference"])
+    assert (fallen.exit_code, fallen.output.splitlines()[-1]) == (1, "0 of 3 columns as the reference, 3 moved")
+    as_json = CliRunner().invoke(main, ["compare", str(tmp_path / "fallen"), "reference", "--json"])
+    assert [row["found"] for row in json.loads(as_json.output)["columns"]] == [None, None, 0.0]
 
 
 def test_a_suite_is_written_as_a_reference_that_it_reproduces(tmp_path):
@@ -97,7 +123,7 @@ def test_a_suite_is_written_as_a_reference_that_it_reproduces(tmp_path):
         [sys.executable, "-m", "bench.reference", str(tmp_path)], capture_output=True, text=True, check=True
     )  # fmt: skip
     held, said = reference.reproduce([result], list(csv.DictReader(io.StringIO(done.stdout))))
-    assert [each.reproduced for each in held] == [True, True]
+    assert [each.reproduced for each in held] == [True, True, True]
     assert said == []
 
 
