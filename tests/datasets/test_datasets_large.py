@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-
+import memory_peak
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,7 +76,6 @@ def test_of_several_copies_the_smallest_that_is_large_enough_is_read(llff_folder
 
 def test_memory_is_that_of_a_few_images(large):
     """Twenty-six images of 4K are 2.6 GB in floating point."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory_peak.begin()
     open_folder(large).load(190)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 600 * 1024  # KiB
+    assert memory_peak.peak() - before < 600 * 2**20
