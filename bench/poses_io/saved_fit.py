@@ -38,7 +38,7 @@ def read_fit(folder: Path) -> Fit:
 
 def digests(folder: Path) -> dict[str, str]:
     """sha256 of what is kept of a fit, by path below `fit/`."""
-    return {file.relative_to(folder).as_posix(): _digest(file) for file in _files(folder)}
+    return {name: _digest(file) for name, file in _files(folder)}
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -69,28 +69,32 @@ def damage(folder: Path, below: str = "") -> str | None:
     if (folder / OUTCOME).exists() and not read_outcome(folder):
         return f"fit/{OUTCOME} was changed after it was kept"
     kept = _kept(folder)
-    now = {name: digest for name, digest in digests(folder).items() if name.startswith(below)} if kept else {}
+    if not kept:
+        return None
+    now = {name: file for name, file in _files(folder) if name.startswith(below)}
     for name, digest in kept.items():
-        if name.startswith(below) and now.get(name) != digest:
-            return f"fit/{name} {'was changed after it was kept' if name in now else 'is gone'}"
-    strangers = sorted(name for name in now.keys() - kept.keys() if name.startswith("field/"))
+        if name.startswith(below) and (found := _difference(now[name], digest) if name in now else "is gone"):
+            return f"fit/{name} {found}"
+    strangers = sorted(name for name in now if _is_stranger(name, kept))
     return f"fit/{strangers[0]} was put there" if strangers else None
 
 
 def touched(folder: Path) -> str | None:
     """As `damage`, by a look at the files' times first: of files that are older than the outcome nothing is read, and
-    those that are gone, to save room, are not missed by a result that stands."""
+    those that are gone, to save room, are not missed by a result that stands; a copy of the suite has new times, and
+    what an earlier version kept no digest of in it is no change."""
     for name, found in ((OUTCOME, read_outcome(folder)), (REQUEST, read_object(folder / REQUEST))):
         if (folder / name).exists() and not found:
             return f"fit/{name} was changed after it was kept"
     kept = _kept(folder)
-    if not kept:
-        return None
-    written = (folder / OUTCOME).stat().st_mtime_ns
-    for file in _files(folder):
-        name = file.relative_to(folder).as_posix()
-        if file.stat().st_mtime_ns > written and kept.get(name, "") != _digest(file):
-            return f"fit/{name} was changed after it was kept"
+    written = _changed_at(folder / OUTCOME)
+    for name, file in _files(folder) if kept else ():
+        if _changed_at(file) <= written:
+            continue
+        if name in kept and (found := _difference(file, kept[name])):
+            return f"fit/{name} {found}"
+        if _is_stranger(name, kept):
+            return f"fit/{name} was put there"
     return None
 
 
@@ -106,9 +110,33 @@ def _kept(folder: Path) -> Mapping[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """What there is of a fit, by path below `fit/`."""
     parts = (each for part in ("field", "work") for each in sorted((folder / part).rglob("*")))
-    return (path for path in (*(folder / name for name in DESCRIBED), *parts) if path.is_file())
+    paths = (*(folder / name for name in DESCRIBED), *parts)
+    return ((path.relative_to(folder).as_posix(), path) for path in paths if path.is_file())
+
+
+def _is_stranger(name: str, kept: Mapping[str, str]) -> bool:
+    """Whether a file of the field is none that was kept. What begins with a dot is left by file managers and network
+    file systems in any folder (`.DS_Store`, `.nfs0001`)."""
+    return name.startswith("field/") and name not in kept and not any(part[0] == "." for part in name.split("/"))
+
+
+def _difference(file: Path, digest: str) -> str | None:
+    """What a file that was kept is by now, in words; None where it is the same."""
+    try:
+        return None if _digest(file) == digest else "was changed after it was kept"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _changed_at(file: Path) -> int:
+    """0 for one that is gone meanwhile: another run may be at work on the same cell."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _digest(file: Path) -> str:

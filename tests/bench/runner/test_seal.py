@@ -1,13 +1,16 @@
 """A result that was changed after it was judged is found out, named, and settled again."""
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
 from scripted_cells import execute, make_plan
 
-from bench.poses_io.saved_fit import read_fit
+from bench.poses_io import saved_fit
+from bench.poses_io.saved_fit import read_fit, touched
 from bench.record import read_result, write_result
 from bench.runner import seal
 from bench.runner.outlook import explain
@@ -120,6 +123,59 @@ def test_a_field_that_is_changed_under_a_result_is_refused_where_it_is_used_and_
         read_fit(folder / "fit")
     _, fitted, _ = execute(suite, made)
     assert (len(fitted), file.read_bytes()) == (1, whole)
+
+
+def newer(*files):
+    """As of a copy, whose files are written one after another."""
+    for file in files:
+        os.utime(file, ns=(later := time.time_ns() + 10**9, later))
+
+
+def test_a_copy_of_a_suite_that_kept_digests_of_poses_and_field_alone_stands(settled):
+    made, suite, folder = settled
+    file = folder / "fit" / "outcome.json"
+    outcome = json.loads(file.read_text())
+    kept = {name: digest for name, digest in outcome["sha256"].items() if name == "poses.json" or "field/" in name}
+    assert {"capture.json", "start.json"} & (outcome["sha256"].keys() - kept.keys())
+    del outcome["digest"]
+    file.write_text(json.dumps(outcome | {"sha256": kept}))
+    (folder / "fit" / "start.json").write_text('{"poses": {}, "exact": []}')
+    newer(*(path for path in (folder / "fit").rglob("*") if path.is_file() and path != file))
+    assert execute(suite, made)[1:] == ([], [f"{made.cells[0].cell.id}"])
+    newer(field := folder / "fit" / "field" / "colour.npy")
+    field.write_bytes(flipped(field.read_bytes()))
+    newer(field)
+    assert len(execute(suite, made)[1]) == 1
+
+
+def test_what_a_file_manager_leaves_in_a_field_costs_no_fit(settled):
+    made, suite, folder = settled
+    for name in (".DS_Store", ".nfs00000001", ".AppleDouble/colour.npy"):
+        (stray := folder / "fit" / "field" / name).parent.mkdir(exist_ok=True)
+        stray.write_bytes(b"x")
+        newer(stray)
+    assert len(execute(suite, made)[2]) == 1
+    (folder / "result.json").unlink()
+    assert execute(suite, made)[1:] == ([], [])  # judged, from the fit as it lies
+
+
+def test_a_file_that_cannot_be_read_ends_no_run(settled):
+    made, suite, folder = settled
+    file = folder / "fit" / "field" / "colour.npy"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # is there, is newer, and is an error of the disk to whoever reads it
+    newer(file)
+    assert touched(folder / "fit") == "fit/field/colour.npy cannot be read (Input/output error)"
+    (after,), fitted, _ = execute(suite, made)
+    assert (after.status, len(fitted)) == ("done", 1)
+
+
+def test_a_look_at_the_poses_reads_no_field(settled, monkeypatch):
+    *_, folder = settled
+    read, digest = [], saved_fit._digest
+    monkeypatch.setattr(saved_fit, "_digest", lambda file: (read.append(file.name), digest(file))[1])
+    read_fit(folder / "fit")
+    assert read == ["poses.json"]
 
 
 def test_a_result_outlives_a_fit_that_was_deleted_to_save_room(settled):
