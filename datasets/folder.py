@@ -37,7 +37,7 @@ _CODE = (
     _HERE / "folder.py",
     _HERE / "background.py",
     *(_HERE / "loaders" / f"{name}.py" for name in ("arrays", "image_files", "intrinsics", "recording")),
-    *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "resample", "roll")),
+    *(_HERE / "images" / f"{name}.py" for name in ("decode", "lens", "mask", "resample", "roll")),
 )
 
 

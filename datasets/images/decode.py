@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from bench.scene import SceneError
 from bench.task import Camera
 from datasets.images.lens import Optics, pinhole_for, undistort
+from datasets.images.mask import LOSSY, as_coverage
 from datasets.images.resample import area_average, fitted, same_shape
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import PIL.Image
+
+MASK = "mask"
+"""Mode of `decoded`: the coverage that a mask means."""
 
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -83,7 +87,7 @@ class Darkroom:
                 f"{frame}: its mask {path} is {stored[0]}x{stored[1]} px, of another shape than its image of "
                 f"{width}x{height} px; a mask must be the image's size, or that size scaled"
             )
-        return np.rot90(decoded(path, frame, "L", upright=self.upright, least=self._least), turn)
+        return np.rot90(decoded(path, frame, MASK, upright=self.upright, least=self._least), turn)
 
     @property
     def _least(self) -> int:
@@ -214,7 +218,7 @@ def _why_unreadable(path: Path) -> str:
 
 
 def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | None = None) -> NDArray[np.float32]:
-    """(H, W, 3), with alpha (H, W, 4), or (H, W, 1), in [0, 255].
+    """(H, W, 3), with alpha (H, W, 4), or (H, W, 1), in [0, 255]: `mode` is Pillow's RGB, RGBA or L, or MASK.
 
     Of an image many times larger than `least` (px, its longest side) a reduced one, no smaller than that: a photograph
     of 12 MP is decoded whole, one of 200 MP takes no gigabytes.
@@ -227,15 +231,19 @@ def decoded(path: Path, frame: str, mode: str, *, upright: bool, least: int | No
                 width, height = (-(-length * least // max(image.size)) for length in image.size)
                 image.draft(None, (width, height))  # to a half, a quarter or an eighth, while decoding
                 factor = max(image.size) // least
+            lossy = image.format in LOSSY
             if image.mode in _SIXTEEN_BIT:
-                image = _eight_bit(image)
+                image = image if mode == MASK else _eight_bit(image)
             elif image.mode not in _MODES:
                 raise SceneError(f"{frame}: {path} has pixels of kind {image.mode}; save it with 8 bits a channel")
             if upright:
                 from PIL import ImageOps
 
                 image = ImageOps.exif_transpose(image)
-            image = image if image.mode == mode else image.convert(mode)
+            if mode == MASK:
+                image = as_coverage(image, lossy=lossy)
+            elif image.mode != mode:
+                image = image.convert(mode)
             image = image.reduce(factor) if factor >= _REDUCED_FROM else image
             array = np.array(image, dtype=np.float32)
             return array if array.ndim == 3 else array[..., None]

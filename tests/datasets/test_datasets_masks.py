@@ -7,6 +7,7 @@ from written import edit
 
 from bench.scene import SceneError
 from datasets.folder import open_folder
+from datasets.images.decode import MASK, decoded
 
 
 def loaded(folder, side=400):
@@ -89,3 +90,55 @@ def test_a_mask_path_that_is_missing_or_of_another_shape_is_refused_in_a_sentenc
     edit(folder / "transforms.json", lambda raw: raw["frames"][3].pop("mask_path"))
     with pytest.raises(SceneError, match=r"frame 3 \(images/03.png\) has no `mask_path` \(1 of 9"):
         loaded(folder)
+
+
+HALF = np.tile(np.arange(40) >= 20, (30, 1))  # on, on the right
+
+
+def palette(colours, indices):
+    image = Image.fromarray(indices.astype(np.uint8))
+    image.putpalette([value for colour in colours for value in colour])
+    return image
+
+
+def with_alpha(colours, alpha):
+    image = Image.fromarray(np.broadcast_to(np.asarray(colours, np.uint8), (30, 40, 3)).copy())
+    image.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+    return image
+
+
+WRITTEN = {
+    "0 and 1": Image.fromarray(HALF.astype(np.uint8)),
+    "0 and 7": Image.fromarray(HALF.astype(np.uint8) * 7),
+    "0 and 1 in 16 bits": Image.fromarray(HALF.astype(np.uint16)),
+    "0 and 255 in 16 bits": Image.fromarray(HALF.astype(np.uint16) * 255),
+    "0 and 65535": Image.fromarray(HALF.astype(np.uint16) * 65535),
+    "bits": Image.fromarray(HALF),
+    "a palette's second colour": palette([(0, 0, 0), (128, 0, 0)], HALF),
+    "two objects": palette([(0, 0, 0), (128, 0, 0), (0, 128, 0)], HALF * (1 + (np.arange(40) >= 30))),
+    "white first": palette([(255, 255, 255), (0, 0, 0)], ~HALF),
+    "alpha behind white": with_alpha((255, 255, 255), HALF * 255),
+    "alpha behind black": with_alpha((0, 0, 0), HALF * 255),
+    "grey with alpha": with_alpha((0, 0, 0), HALF * 255).convert("LA"),
+    "a picture cut out": with_alpha(np.random.default_rng(0).integers(0, 256, (30, 40, 3)), HALF * 255),
+    "opaque": with_alpha(np.where(HALF, 255, 0)[..., None], np.full((30, 40), 255)),
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_a_mask_means_the_same_however_it_is_saved(transforms_folder, how):
+    folder = transforms_folder(images=8)
+    WRITTEN[how].save(folder / "half.png")
+    edit(folder / "transforms.json", lambda raw: [frame.update(mask_path="half.png") for frame in raw["frames"]])
+    masks = loaded(folder).capture.masks
+    assert all((mask == np.where(HALF, 255, 0)).all() for mask in masks.values())
+
+
+def test_levels_of_a_mask_are_coverage_and_noise_in_a_black_jpeg_is_none(tmp_path):
+    soft = np.tile(np.linspace(0, 200, 40).astype(np.uint8), (30, 1))
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    Image.fromarray(soft.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for name in ("soft.png", "deep.png"):
+        assert (decoded(tmp_path / name, "frame", MASK, upright=False)[..., 0] == soft).all()
+    Image.fromarray(HALF.astype(np.uint8) * 2).save(tmp_path / "black.jpg", quality=95)
+    assert decoded(tmp_path / "black.jpg", "frame", MASK, upright=False).max() <= 4
