@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -101,13 +101,22 @@ def interpreter(python: str) -> Interpreter:
         )
     return Interpreter(
         path=path, version=".".join(map(str, version)), packages=said["packages"],
-        places=tuple(Path(place) for place in (path, *said["places"])),
+        places=tuple(_proper((path, *said["places"]))),
     )  # fmt: skip
+
+
+def _proper(places: Iterable[str]) -> Iterator[Path]:
+    """Whole paths without `..`; a person's home is none of what an interpreter is made of."""
+    home = Path.home().resolve()
+    for place in map(Path, places):
+        if place.is_absolute() and place.resolve() != home:
+            yield place.resolve() if ".." in place.parts else place
 
 
 def absolute(python: str) -> str:
     """The path of an interpreter, whether or not there is one."""
-    return str(Path(shutil.which(python) or python).expanduser().absolute())
+    path = Path(shutil.which(python) or python).expanduser().absolute()
+    return str(path.parent.resolve() / path.name if ".." in path.parts else path)
 
 
 def _found(python: str) -> str:

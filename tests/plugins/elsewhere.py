@@ -14,7 +14,7 @@ from unposed import Capture, Fit, Job, Rendering, Traits
 @dataclass(frozen=True)
 class Config:
     brightness: float = 1.0  # factor on the mean colour
-    imports: Literal["nothing", "methods"] = "nothing"
+    imports: Literal["nothing", "methods", "datasets"] = "nothing"
     look: bool = False  # at the files that places.txt names, beside this one: which can be read, and written beside
 
 
@@ -51,6 +51,8 @@ class Elsewhere:
     def fit(self, capture: Capture, job: Job) -> Fit:
         if self.config.imports == "methods":
             import methods.nerf.train  # noqa: F401 - is not there
+        if self.config.imports == "datasets":
+            import datasets.procedural  # noqa: F401 - nor is this
         job.progress("looking", 1, 2)
         job.log(1, {"loss": 0.5}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
         mean = np.mean([image.mean(axis=(0, 1)) for image in capture.images.values()], axis=0) / 255

@@ -32,6 +32,17 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc"
 PUBLIC = ("bench", "methods", "unposed.py")
 """What a worker sees of this project: not `datasets`, whose scenes are made from code, true poses included."""
 
+PRIVATE = ("datasets", ".git", "runs")
+"""What no worker sees of this project: scenes, what they were, and what a judge keeps."""
+
+HOMES = tuple(
+    f"{stem}{library}/python*/{packages}"
+    for stem in ("", "*/", "envs/*/", "*/envs/*/")
+    for library in ("lib", "lib64", "local/lib")
+    for packages in ("site-packages", "dist-packages")
+)
+"""Where packages are installed, below what is shown: an environment, or a folder of such."""
+
 SUPERVISOR = "import sys; sys.path.append(sys.argv[1]); from bench.runner.executors.supervisor import main; main()"
 
 
@@ -147,8 +158,31 @@ def hidden(secrets: Sequence[Path]) -> list[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     caches = [cache / "unposed", *(Path(os.environ[name]) for name in ("UNPOSED_CACHE",) if os.environ.get(name))]
     roots = [Path(part) for part in os.environ.get("UNPOSED_DATA", "").split(os.pathsep) if part]
-    own = [TREE / name for name in ("datasets", ".git", "runs")]
+    own = [TREE / name for name in PRIVATE]
     weights = [Path(os.environ[name]) for name in ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME") if os.environ.get(name)]
     tokens = [folder / name for folder in weights for name in ("token", "stored_tokens")]
     places = [path.expanduser().resolve() for path in (*secrets, *caches, *roots, *own, *tokens)]
     return [str(path) for path in dict.fromkeys(places) if path.exists()]
+
+
+def hidden_in(shown: Iterable[tuple[str, str, bool]], hidden: Sequence[str]) -> list[str]:
+    """All that is to be covered in what one worker is shown: `hidden`, this project wherever else it is installed
+    there, and both under every name under which they are shown."""
+    sources = [(Path(source), Path(source).resolve()) for source, _, _ in shown]
+    found = list(map(Path, hidden))
+    for copy in dict.fromkeys(copy for pair in sources for place in {*pair} for copy in _copies(place)):
+        found += [copy / name for name in (*PRIVATE, *PUBLIC) if (copy / name).is_dir()]
+    found += [path.resolve() for path in found]
+    for named, real in sources:
+        if named != real:
+            found += [named / path.relative_to(real) for path in found if path.is_relative_to(real)]
+    return list(dict.fromkeys(map(str, found)))
+
+
+@lru_cache(maxsize=256)
+def _copies(place: Path) -> tuple[Path, ...]:
+    """Folders in or round a place, this project's own apart, in which it is installed: the judge beside the scenes.
+    Looked for once a process."""
+    homes = {place, place.parent, *(home for pattern in HOMES for home in place.glob(pattern))}
+    found = [home for home in homes if (home / "bench" / "judge").is_dir() and (home / "datasets").is_dir()]
+    return tuple(home.resolve() for home in found if home.resolve() != TREE)

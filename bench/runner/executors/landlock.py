@@ -58,13 +58,16 @@ def restrict(shown: Sequence[Shown], hidden: Sequence[str]) -> None:
 
 
 def without(path: str, hidden: Sequence[str]) -> Iterator[str]:
-    """The parts of a folder that hold nothing hidden: rules allow, and cannot take back."""
+    """The parts of a folder that hold nothing hidden: rules allow, and cannot take back. Links are no parts: one, as
+    `lib64`, may lead past what is hidden, and what it leads to has a rule of its own where it is shown."""
     if any(Path(path).is_relative_to(each) for each in hidden):
         return
     if not _holds(path, hidden):
         yield path
         return
     for child in sorted(os.scandir(path), key=lambda child: child.name):
+        if child.is_symlink():
+            continue
         yield from without(child.path, hidden)
 
 

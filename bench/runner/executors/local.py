@@ -98,7 +98,8 @@ class LocalExecutor:
         walled = self.isolation == "namespaces"
         cell, home, temporary = (CELL, HOME, TEMPORARY) if walled else (folder, folder / "home", folder / "tmp")
         other = request.code.interpreter
-        shown = isolation.shown_installed(request.code.places, other)
+        installed = isolation.shown_installed(request.code.places, other)
+        shown = list(installed)
         if other is not None:
             shown.append((str(lay_out(folder / WORKER)), f"{cell}/{WORKER}", False))
         for name, writable in (("in", False), ("out", True)):
@@ -125,8 +126,8 @@ class LocalExecutor:
         shown.sort(key=lambda item: len(Path(item[1]).parts))
         return {
             "wall": self.isolation, "log": str(folder / "stderr.txt"), "root": str(folder / "root"),
-            "cwd": f"{cell}/out", "env": env, "shown": shown, "hidden": self._hidden,
-            "argv": argv,
+            "cwd": f"{cell}/out", "env": env, "shown": shown,
+            "hidden": isolation.hidden_in(installed, self._hidden), "argv": argv,
         }  # fmt: skip
 
     def _watch(self, process: subprocess.Popen[bytes], request: Request) -> WorkerEnd:

@@ -45,8 +45,15 @@ class _NoTruth(importlib.abc.MetaPathFinder):
     """A plain word to whoever imports the scenes by mistake; what keeps a method from them is the wall."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if fullname.partition(".")[0] == "datasets":
+        if fullname.partition(".")[0] == "datasets" and (not ELSEWHERE or any(map(_holds_scenes, sys.path))):
             raise ImportError("a method may not import `datasets`: it is judged on what its capture shows")
+
+
+def _holds_scenes(entry: str) -> bool:
+    """Whether, in another environment, `datasets` is this project's, hidden or not: others are called so too."""
+    judge = Path(entry, "bench", "judge")
+    is_ours = judge.parent.is_dir() and (not os.access(judge.parent, os.R_OK) or judge.is_dir())
+    return is_ours and Path(entry, "datasets").is_dir()
 
 
 class _TaskAlone(importlib.abc.MetaPathFinder):
@@ -76,7 +83,9 @@ def _is_memory(error: BaseException) -> bool:
 
 
 def main(verb: str, folder: Path) -> NoReturn:
-    sys.meta_path.append(_TaskAlone()) if ELSEWHERE else sys.meta_path.insert(0, _NoTruth())
+    sys.meta_path.insert(0, _NoTruth())
+    if ELSEWHERE:
+        sys.meta_path.append(_TaskAlone())
     try:
         outcome = VERBS[verb](folder)
     except Collapsed as error:

@@ -23,7 +23,9 @@ from bench.matrix.names import UnknownName
 from bench.matrix.option_docs import options
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection, under
+from bench.runner import method_probe
 from bench.runner.contract import examine
+from bench.runner.executors import isolation
 from bench.runner.executors.elsewhere import lay_out
 from bench.runner.executors.isolation import wall
 from bench.view.fitted_field import load_field
@@ -97,6 +99,72 @@ def test_the_wall_stands_round_it(tmp_path, python):
     label = f"{method / 'elsewhere.py'}[look=true]"
     (result,), _, _ = execute(tmp_path / "runs", cells(label, python=python), refine=None)
     assert (result.notes["seen"], result.notes["written"]) == (python, "")
+
+
+def install(packages):
+    """Enough of this project, at a home of packages, to have the truth in it."""
+    places = [packages / name for name in ("bench/judge/align.py", "datasets/procedural/blocks.py", "datasets/card.py")]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("truth = 1\n")
+    return places
+
+
+@pytest.fixture(params=["namespaces", "landlock"])
+def each_wall(request, monkeypatch):
+    if fault := isolation.fault_of(request.param):
+        pytest.skip(f"this machine has no {request.param}: {fault}")
+    monkeypatch.setattr(isolation, "wall", lambda: request.param)
+    method_probe._executor.cache_clear()
+    yield request.param
+    method_probe._executor.cache_clear()
+
+
+def test_the_suite_is_installed_there_too_and_what_it_knows_is_hidden(tmp_path, each_wall):
+    """Through the venv's own name, through a link to it, and through a link within it."""
+    python = environment(tmp_path / "real" / "venv")
+    (packages,) = (tmp_path / "real" / "venv").glob("lib/python*/site-packages")
+    secrets = install(packages)
+    (tmp_path / "venv").symlink_to(tmp_path / "real" / "venv")
+    named = [Path(str(place).replace("/real/", "/")) for place in secrets]
+    within = [Path(str(place).replace("/lib/python", "/lib64/python")) for place in secrets]
+    seen = packages / "numpy" / "version.py"
+    method = tmp_path / "method"
+    method.mkdir()
+    shutil.copy(ELSEWHERE, method)
+    (method / "places.txt").write_text("\n".join(map(str, [*secrets, *named, *within, seen])))
+    assert all(place.exists() for place in (*secrets, *named, *within))
+    for name, place in (("a", python), ("b", str(tmp_path / "venv" / "bin" / "python"))):
+        label = f"{method / 'elsewhere.py'}[look=true]"
+        (result,), _, _ = execute(tmp_path / name, cells(label, python=place), refine=None)
+        assert (result.notes["seen"], result.notes["written"]) == (str(seen), ""), name
+    (result,), _, _ = execute(
+        tmp_path / "c", cells(f"{method / 'elsewhere.py'}[imports=datasets]", python=python), refine=None
+    )
+    assert "a method may not import `datasets`" in result.reason
+
+
+def test_a_method_beside_a_copy_of_the_suite_does_not_see_its_scenes(tmp_path, each_wall):
+    clone = tmp_path / "clone"
+    secrets = install(clone)
+    shutil.copy(ELSEWHERE, clone / "elsewhere.py")
+    (clone / "places.txt").write_text("\n".join(map(str, secrets)))
+    (result,), _, _ = execute(tmp_path / "runs", cells(f"{clone / 'elsewhere.py'}[look=true]"), refine=None)
+    assert (result.status, result.notes["seen"]) == ("done", "")
+
+
+def test_neither_a_home_nor_a_way_up_is_a_place_of_an_interpreter(tmp_path, monkeypatch):
+    python = environment(tmp_path / "venv")
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    (packages / "more.pth").write_text(f"{tmp_path / 'home'}\n{tmp_path / 'link'}\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "home")
+    found = interpreter("../venv/bin/python")
+    assert found.path == python
+    assert {place.resolve() for place in found.places}.isdisjoint({tmp_path / "home"})
+    assert not [place for place in found.places if ".." in place.parts]
 
 
 def test_the_contract_is_tried_there(python):
