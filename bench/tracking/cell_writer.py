@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bench.record import Result
+from bench.record import Result, canonical
 from bench.tracking.cell_run import dataset_of, is_good, params_of, pictures_of, points_of, tags_of
 from bench.view.contact_sheet import contact_sheet
 
 SHEET = "contact_sheet.png"
 FINGERPRINT = "unposed.fingerprint"
-"""Tag of the judgement's fingerprint, written last: without it, a kill cut the recording short."""
+"""Tag of the judgement's fingerprint."""
+
+DIGEST = "unposed.digest"
+"""Tag of what was recorded, written last of all: without it, a kill cut the recording short."""
+
+
+def digest_of(result: Result) -> str:
+    """Of all of a result, so that one that was judged or that failed anew is another; by its seal of its values view by
+    view, too, which who reads a suite may have left out."""
+    return hashlib.sha256(canonical(replace(result, per_view={}))).hexdigest()
 
 
 def write(client: Any, experiment: str, tags: dict[str, str], folder: Path, result: Result) -> str:
@@ -38,8 +49,9 @@ def write(client: Any, experiment: str, tags: dict[str, str], folder: Path, resu
     home = _home(made.info.artifact_uri)
     _pictures(client, run, folder, now, home)
     _files(client, run, folder, home)
-    client.log_batch(run, tags=[RunTag(FINGERPRINT, result.fingerprints["judgement"])])
     client.set_terminated(run, status="FINISHED" if is_good(result) else "FAILED")
+    said = {FINGERPRINT: result.fingerprints["judgement"], DIGEST: digest_of(result)}
+    client.log_batch(run, tags=[RunTag(*item) for item in said.items()])
     return run
 
 

@@ -12,17 +12,22 @@ NAME = ".tracked.jsonl"
 
 
 class Ledger:
-    """Cell id -> status and fingerprint as they were sent to one store, in a file of the suite's folder."""
+    """Cell id -> digest of the result that was sent to one store, below one parent run, in a file of the suite's
+    folder. It knows nothing of another store, nor of one that was made anew: its parent run is another."""
 
-    def __init__(self, suite: Path, uri: str) -> None:
-        self.path, self.uri = suite / NAME, without_credentials(uri)
+    def __init__(self, suite: Path, uri: str, parent: str) -> None:
+        self.path, self.uri, self.parent = suite / NAME, without_credentials(uri), parent
         self.cells: dict[str, str] = {}
         self._torn = False  # its last line has no end
         lines = self._lines()
-        if lines[:1] == [{"uri": self.uri}]:
+        if lines[:1] == [self._head]:
             self.cells = {line["cell"]: line["sent"] for line in lines[1:] if {"cell", "sent"} <= line.keys()}
         else:
             self.replace({})
+
+    @property
+    def _head(self) -> dict[str, str]:
+        return {"uri": self.uri, "parent": self.parent}
 
     def add(self, cell: str, sent: str) -> None:
         self.cells[cell] = sent
@@ -31,9 +36,9 @@ class Ledger:
         self._torn = False
 
     def replace(self, cells: dict[str, str]) -> None:
-        """What the store itself says that it holds."""
+        """What the store itself says that it holds below the present parent."""
         self.cells, self._torn = cells, False
-        rows = [{"uri": self.uri}, *({"cell": cell, "sent": sent} for cell, sent in cells.items())]
+        rows = [self._head, *({"cell": cell, "sent": sent} for cell, sent in cells.items())]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as draft:
             draft.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

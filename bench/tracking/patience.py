@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -38,10 +39,12 @@ class Lane:
         began = self._began
         return began is not None and time.monotonic() - began > self.patience
 
-    def join(self) -> bool:
-        """Wait until all is done; False as soon as one action takes too long."""
+    def join(self, most: float = math.inf) -> bool:
+        """Wait until all is done; False as soon as one action takes too long, or all of them more than `most` seconds
+        from now."""
+        end = time.monotonic() + most
         with self._changed:
-            while self._left and not self.is_stuck:
+            while self._left and not self.is_stuck and time.monotonic() < end:
                 self._changed.wait(0.2)
             return self._left == 0
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from bench.credentials import without_credentials
 from bench.record import Result, read_suite
 from bench.tracking import suite_run
-from bench.tracking.cell_writer import FINGERPRINT, write
+from bench.tracking.cell_writer import DIGEST, digest_of, write
 from bench.tracking.ledger import Ledger
 from bench.tracking.patience import Lane
 from bench.tracking.store import default_uri, file_of, make_whole
@@ -31,8 +31,10 @@ and a seed. Group by `unposed.suite_name`, `params.method` or `params.scene`; fi
 """
 
 PATIENCE = 120.0  # seconds that a store may take over one cell; it makes its first tables in less
-AT_ONCE = 10.0  # and where the run was interrupted
+AFTER = 300.0  # and over all that are left when the run has ended
+AT_ONCE = 10.0  # and where it was interrupted
 SLOW = f"it did not take one cell within {PATIENCE:.0f} s"
+LATE = "it had not taken all cells {:.0f} s after the run had ended"
 
 
 class Tracker:
@@ -48,17 +50,20 @@ class Tracker:
         if file := file_of(self.uri):
             make_whole(file, lambda uri: MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments())
         self.client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        self.ledger = Ledger(suite, self.uri)
         self.experiment = self._experiment()
         self.parent = self._parent()
+        self.ledger = Ledger(suite, self.uri, self.parent)
 
     def send(self, folder: Path, result: Result) -> bool:
         """Record one cell unless it is there already. Returns whether anything was sent."""
-        cell = result.cell.id
-        if self.ledger.cells.get(cell) == _known(result):
+        cell, known = result.cell.id, digest_of(result)
+        if self.ledger.cells.get(cell) == known:
             return False
-        runs = list(self._children(f" and {_has_tag('unposed.cell', cell)}"))
-        self._forget(run.info.run_id for run in runs if run.data.tags["unposed.cell"] == cell)
+        runs = self._held(f" and {_has_tag('unposed.cell', cell)}").get(cell, {})
+        if known in runs.values():  # of which the ledger did not know
+            self.ledger.add(cell, known)
+            return False
+        self._forget(runs)
         self._write(folder, result)
         return True
 
@@ -71,7 +76,7 @@ class Tracker:
         known: dict[str, str] = {}
         for folder, result in read_suite(self.suite, views=False):
             cell = result.cell.id
-            known[cell] = _known(result)
+            known[cell] = digest_of(result)
             runs = held.get(cell, {})
             right = [run for run, said in runs.items() if said == known[cell]][:1]
             self._forget(run for run in runs if run not in right)
@@ -133,6 +138,8 @@ class Tracker:
         for run in children:
             self.client.set_tag(run, "mlflow.parentRunId", self.parent)
         self.client.delete_run(old)
+        self.ledger.parent = self.parent
+        self.ledger.replace(self.ledger.cells)
 
     def _children(self, extra: str = "") -> Iterator[Any]:
         query = f"tags.`mlflow.parentRunId` = '{self.parent}'{extra}"
@@ -144,13 +151,13 @@ class Tracker:
             if not page:
                 return
 
-    def _held(self) -> dict[str, dict[str, str]]:
-        """What the store holds of this suite: cell id -> run id -> what was sent, nothing where it was cut short."""
+    def _held(self, extra: str = "") -> dict[str, dict[str, str]]:
+        """What the store holds of this suite: cell id -> run id -> digest of what was sent, none where it was cut short
+        or is of an earlier version."""
         held: dict[str, dict[str, str]] = {}
-        for run in self._children():
+        for run in self._children(extra):
             tags = run.data.tags
-            said = f"{tags['unposed.status']} {tags[FINGERPRINT]}" if FINGERPRINT in tags else ""
-            held.setdefault(tags["unposed.cell"], {})[run.info.run_id] = said
+            held.setdefault(tags["unposed.cell"], {})[run.info.run_id] = tags.get(DIGEST, "")
         return held
 
     def _forget(self, runs: Iterable[str]) -> None:
@@ -160,12 +167,7 @@ class Tracker:
     def _write(self, folder: Path, result: Result) -> None:
         tags = {"mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name}
         write(self.client, self.experiment, tags, folder, result)
-        self.ledger.add(result.cell.id, _known(result))
-
-
-def _known(result: Result) -> str:
-    """What tells whether a cell was sent as it is now."""
-    return f"{result.status} {result.fingerprints['judgement']}"
+        self.ledger.add(result.cell.id, digest_of(result))
 
 
 def _has_tag(tag: str, text: str) -> str:
@@ -219,11 +221,12 @@ class Tracking:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._lane is not None:
+            most = AFTER
             if kind is not None:  # an interrupt, or a fault: whoever waits wants the end of it
-                self._lane.patience = min(self._lane.patience, AT_ONCE)
+                self._lane.patience, most = min(self._lane.patience, AT_ONCE), AT_ONCE
             self._put(lambda: self._tracker and self._tracker.close())
-            if not self._lane.join():
-                self._drop(SLOW)
+            if not self._lane.join(most):
+                self._drop(SLOW if self._lane.is_stuck else LATE.format(most))
 
     def send(self, folder: Path, result: Result) -> None:
         self._put(lambda: self._open().send(folder, result))

@@ -161,7 +161,7 @@ def test_nothing_is_sent_twice_and_what_is_lost_is_sent_again(tracker, suite):
 
 def test_a_recording_cut_short_is_made_anew(tracker, suite):
     run_id = children(tracker)["blocks/clean/scripted/seed0"].info.run_id
-    tracker.client.delete_tag(run_id, "unposed.fingerprint")
+    tracker.client.delete_tag(run_id, "unposed.digest")
     assert tracker.replay() == 1
     assert len(list(tracker._children())) == 3
 

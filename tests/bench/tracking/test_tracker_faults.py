@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +20,7 @@ from bench.cell import Cell
 from bench.record import Result, read_suite, write_result
 from bench.tracking import cell_run
 from bench.tracking import tracker as tracking
+from bench.tracking.cell_writer import FINGERPRINT
 from bench.tracking.ledger import NAME, Ledger
 from bench.tracking.patience import Lane
 
@@ -102,7 +105,7 @@ def test_a_replay_that_is_killed_is_completed_by_the_next_and_holds_each_cell_on
     opened = tracking.Tracker(suite, uri)
     held = list(opened._children())
     assert sorted(int(run.data.params["seed"]) for run in held) == list(range(CELLS))
-    assert all(run.data.tags[tracking.FINGERPRINT] == "b" * 64 and run.info.status == "FINISHED" for run in held)
+    assert all(run.data.tags[FINGERPRINT] == "b" * 64 and run.info.status == "FINISHED" for run in held)
     assert all(len(opened.client.get_metric_history(run.info.run_id, "fit/loss")) == 50 for run in held)
     assert tracking.replay(suite, uri)[0] == 0
 
@@ -133,7 +136,7 @@ def test_a_cell_that_two_replays_sent_is_there_once_after_the_next(suite, tmp_pa
 
 
 def test_what_is_written_after_a_cell_does_not_grow_with_the_number_of_cells(tmp_path):
-    ledger = Ledger(tmp_path, "sqlite:///x")
+    ledger = Ledger(tmp_path, "sqlite:///x", "p")
     sizes = []
     for k in range(2000):
         ledger.add(f"blocks/clean/made/seed{k:04d}", "done " + "b" * 64)
@@ -141,11 +144,77 @@ def test_what_is_written_after_a_cell_does_not_grow_with_the_number_of_cells(tmp
     steps = {b - a for a, b in pairwise(sizes)}
     assert len(steps) == 1 and steps.pop() < 200
     ledger.path.write_bytes(ledger.path.read_bytes()[:-30])  # a kill in the middle of a line
-    again = Ledger(tmp_path, "sqlite:///x")
+    again = Ledger(tmp_path, "sqlite:///x", "p")
     assert len(again.cells) == 1999
     again.add("blocks/clean/made/seed1999", "done")
-    assert Ledger(tmp_path, "sqlite:///x").cells["blocks/clean/made/seed1999"] == "done"
-    assert Ledger(tmp_path, "sqlite:///another").cells == {}
+    assert Ledger(tmp_path, "sqlite:///x", "p").cells["blocks/clean/made/seed1999"] == "done"
+    assert Ledger(tmp_path, "sqlite:///another", "p").cells == {}
+
+
+def test_a_ledger_of_another_parent_run_is_none(tmp_path):
+    """A store that was deleted and made anew, at the same address."""
+    Ledger(tmp_path, "sqlite:///x", "p").add("blocks/clean/made/seed0", "b" * 64)
+    assert Ledger(tmp_path, "sqlite:///x", "p").cells
+    assert Ledger(tmp_path, "sqlite:///x", "q").cells == {}
+    assert Ledger(tmp_path, "sqlite:///x", "p").cells == {}
+
+
+def test_a_suite_whose_runs_were_deleted_in_the_store_is_sent_again(suite, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    (folder, result), *_ = read_suite(suite)
+    opened = tracking.Tracker(suite, uri)
+    assert opened.send(folder, result)
+    assert not tracking.Tracker(suite, uri).send(folder, result)
+    opened.client.delete_run(opened.parent)
+    again = tracking.Tracker(suite, uri)
+    assert again.send(folder, result)
+    assert len(list(again._children())) == 1
+
+
+def test_a_cell_that_was_judged_or_failed_anew_is_sent_again(suite, tmp_path):
+    """Its status and its fingerprints are those of before."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert tracking.replay(suite, uri)[0] == CELLS
+    opened = tracking.Tracker(suite, uri)
+    (folder, result), (other, second), *_ = read_suite(suite)
+    assert not opened.send(folder, result)
+    assert opened.send(folder, replace(result, metrics={"nvs/aligned/psnr": 21.0}))
+    write_result(other, replace(second, status="failed", reason="it broke in another way"))
+    write_result(folder, replace(result, metrics={"nvs/aligned/psnr": 22.0}))
+    assert tracking.replay(suite, uri)[0] == 2
+    held = {run.data.tags["unposed.cell"]: run.data for run in opened._children()}
+    assert len(held) == CELLS
+    assert held[result.cell.id].metrics["nvs/aligned/psnr"] == 22.0
+    assert held[second.cell.id].tags["unposed.reason"] == "it broke in another way"
+    assert tracking.replay(suite, uri)[0] == 0
+
+
+def test_a_kill_before_a_run_is_closed_leaves_one_that_is_known_to_be_cut_short(suite, tmp_path, monkeypatch):
+    opened = tracking.Tracker(suite, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (folder, result), *_ = read_suite(suite)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opened.client, "set_terminated", killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened.send(folder, result)
+    assert opened.replay() == CELLS
+    assert all(run.info.status == "FINISHED" for run in opened._children())
+
+
+def test_what_the_ledger_forgot_and_the_store_holds_is_not_sent_again(suite, tmp_path):
+    opened = tracking.Tracker(suite, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (folder, result), *_ = read_suite(suite)
+    assert opened.send(folder, result)
+    opened.ledger.replace({})
+    assert not opened.send(folder, result)
+    assert opened.ledger.cells.keys() == {result.cell.id}
+    opened.close()
+    opened._move_parent()
+    assert not tracking.Tracker(suite, opened.uri).send(folder, result)
+    assert Ledger(suite, opened.uri, opened.parent).cells.keys() == {result.cell.id}
 
 
 @pytest.fixture
@@ -204,3 +273,18 @@ def test_a_lane_does_things_in_order_and_leaves_behind_what_takes_too_long():
     while lane.is_stuck:
         time.sleep(0.01)
     assert lane.join()
+
+
+def test_a_store_that_takes_each_cell_slowly_holds_up_the_end_of_a_run_no_longer_than_all_may_take(
+    suite, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tracking, "AFTER", 1.0)
+    slow = SimpleNamespace(send=lambda *_: time.sleep(0.5))
+    monkeypatch.setattr(tracking.Tracking, "_open", lambda self: slow)
+    warnings, began = [], time.monotonic()
+    with tracking.Tracking(suite, f"sqlite:///{tmp_path / 'mlflow.db'}", warnings.append) as opened:
+        for folder, result in read_suite(suite) * 2:
+            opened.send(folder, result)
+    assert time.monotonic() - began < 4
+    (warning,) = warnings
+    assert "had not taken all cells 1 s after" in warning and "track --replay" in warning
