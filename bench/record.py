@@ -229,16 +229,16 @@ def cell_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
     """Folders of cells, with a result or without, in the order of their paths; none is looked for within a cell's."""
     try:
         with os.scandir(folder) as entries:
-            below = sorted(entries, key=lambda entry: entry.name)
+            below = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except (PermissionError, FileNotFoundError):
         return
-    is_cell = depth > 0 and bool(_SEED.fullmatch(folder.name))
-    if is_cell or any(entry.name == "result.json" for entry in below):
+    named = depth > 0 and bool(_SEED.fullmatch(folder.name))
+    begun = named and any(not inside and name[0] != "." for name, inside in below)  # else it may be a scene's name
+    folders = [] if begun else [name for name, inside in below if inside]
+    inner = [cell for name in folders for cell in cell_folders(folder / name, depth + 1)]
+    if ("result.json", False) in below or (named and not inner):
         yield folder
-    if not is_cell:
-        for entry in below:
-            if entry.is_dir(follow_symlinks=False):
-                yield from cell_folders(folder / entry.name, depth + 1)
+    yield from inner
 
 
 @lru_cache

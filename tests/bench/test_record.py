@@ -11,6 +11,7 @@ from bench.record import (
     NO_BETTER,
     ROTATION,
     Result,
+    cell_folders,
     read_json,
     read_log,
     read_result,
@@ -76,6 +77,29 @@ def test_a_suite_is_read_in_one_order(tmp_path):
         cell = Cell(scene="blocks", degradation="clean", method="nerf", seed=seed, effort="smoke")
         write_result(tmp_path / cell.folder, result(cell=cell))
     assert [found.cell.seed for _, found in read_suite(tmp_path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("scene", "method"), [("seed7", "nerf"), ("group/seed7", "nerf"), ("seed1/seed2/seed3", "nerf"), ("a/b", "seed9")]
+)
+def test_a_scene_or_a_method_that_is_called_as_a_seed_is_there(tmp_path, scene, method):
+    cells = [Cell(scene=scene, degradation="clean", method=method, seed=seed, effort="smoke") for seed in (0, 1)]
+    for cell in cells:
+        write_result(tmp_path / cell.folder, result(cell=cell))
+    (tmp_path / "seed7").mkdir(exist_ok=True)
+    (tmp_path / "seed7" / ".DS_Store").touch()
+    assert [found.cell for _, found in read_suite(tmp_path)] == cells
+
+
+def test_what_lies_in_a_cell_is_none_whether_it_is_settled_or_begun(tmp_path):
+    cells = [Cell(scene="blocks", degradation="clean", method="nerf", seed=seed, effort="smoke") for seed in (0, 1, 2)]
+    settled, begun, empty = (tmp_path / cell.folder for cell in cells)
+    write_result(settled, result(cell=cells[0]))
+    for folder in (settled, begun):
+        write_result(folder / "fit" / "field" / "seed3", result())
+    (begun / "stderr.txt").touch()
+    empty.mkdir()
+    assert list(cell_folders(tmp_path)) == [settled, begun, empty]
 
 
 def test_a_result_from_before_a_field_was_recorded_reads_back_without_it(tmp_path):
