@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.record import ROTATION, Result
+from bench.record import OUTCOMES, ROTATION, Result
 
 FILE = Path(__file__).with_name("cells.csv")
 
@@ -135,14 +135,28 @@ def lines(held: Sequence[Held], said: Sequence[str]) -> list[str]:
 
 
 def read(path: Path = FILE) -> list[dict[str, str]]:
-    """Rows of a reference. Raises ValueError where there is none."""
+    """Rows of a reference. Raises ValueError where there is none, and for what is no table of cells."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            return list(_whole(csv.DictReader(file), path))
     except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; it must be a table as `python -m bench.reference` writes"
-        ) from error
+        why = error.strerror
+    except (UnicodeDecodeError, csv.Error) as error:
+        why = str(error)
+    raise ValueError(f"{path}: {why}; it must be a table as `python -m bench.reference` writes")
+
+
+def _whole(rows: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
+    """Raises ValueError for a row that has fewer values than the head has names, or more, as an edit leaves it."""
+    head = rows.fieldnames or ()
+    if lacking := [name for name in (*KEY, "protocol", "outcome") if name not in head]:
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; `python -m bench.reference` writes it")
+    for row in rows:
+        if None in row or None in row.values():
+            raise ValueError(f"{path}, line {rows.line_num}: not {len(head)} values, as its head has names")
+        if row["outcome"] not in OUTCOMES or not row["seed"].isdecimal():
+            raise ValueError(f"{path}, line {rows.line_num}: no cell ends {row['outcome']!r} of seed {row['seed']!r}")
+        yield row
 
 
 def rows_of(results: Iterable[Result]) -> Iterator[dict[str, object]]:

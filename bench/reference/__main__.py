@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from bench.files import replacing
+from bench.judge import protocol
 from bench.record import cells_of
 from bench.reference import FILE, read, rows_of
 from bench.reference.merge import merged, written
@@ -20,7 +21,8 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         rows = [row for suite in asked.suites for row in rows_of(result for _, result in cells_of(suite, views=False))]
-        held, replaced = merged(read() if asked.merge else [], rows)
+        before = read() if asked.merge else []
+        held, replaced = merged(before, rows)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
@@ -29,7 +31,11 @@ def main() -> None:
         return
     with replacing(FILE) as draft:
         draft.write_text(written(held), encoding="utf-8")
-    sys.stdout.write(f"{FILE}: {len(held)} cells, {replaced} of them anew; `make tables` brings the pages up to date\n")
+    old = sum(row["protocol"] != protocol.ID for row in before)
+    dropped = f", {old} of another protocol dropped" if old else ""
+    sys.stdout.write(
+        f"{FILE}: {len(held)} cells, {replaced} of them anew{dropped}; `make tables` brings the pages up to date\n"
+    )
 
 
 if __name__ == "__main__":

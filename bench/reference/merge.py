@@ -13,7 +13,8 @@ Row = Mapping[str, object]
 
 
 def merged(reference: Sequence[Row], rows: Sequence[Row]) -> tuple[list[Row], int]:
-    """Both, sorted, and how many cells of the reference were replaced. Cells that were skipped are left out.
+    """Both, sorted, and how many cells of the reference were replaced. Cells that were skipped are left out, and so are
+    rows of the reference that are of another protocol: numbers of two do not stand in one table.
 
     Raises ValueError for a row that was judged by another protocol than this version's, or that does not say what made
     it, and where two of the rows are one cell.
@@ -31,7 +32,7 @@ def merged(reference: Sequence[Row], rows: Sequence[Row]) -> tuple[list[Row], in
             raise ValueError(f"{name} is in two of the suites: name the one that is to count")
         if row["outcome"] != "skipped":
             held[_key(row)] = row
-    before = {_key(row): row for row in reference}
+    before = {_key(row): row for row in reference if row["protocol"] == protocol.ID}
     return [row for _, row in sorted((before | held).items())], len(before.keys() & held.keys())
 
 

@@ -20,12 +20,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a page differs")
     parser.add_argument("--site", type=Path, metavar="FOLDER", help="write the public pages there, and nothing else")
     asked = parser.parse_args()
-    if asked.site:
-        sys.stdout.write(f"{write_site(read(), asked.site)}\n")
-        return
     try:
+        if asked.site:
+            sys.stdout.write(f"{write_site(read(), asked.site)}\n")
+            return
         fresh = {page: updated(page, read()) for page in pages(ROOT)}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     old = [page for page, text in fresh.items() if text != page.read_text(encoding="utf-8")]

@@ -16,6 +16,9 @@ Row = Mapping[str, str]
 METHODS = ("nerf", "gnerf", "colmap_nerf", "barf", "inerf", "nerfmm")
 """In the order of the README; others follow by name."""
 
+ASKED = ("scene", "degradation", "method", "effort", "protocol")
+"""What the rows of one line share: numbers of two protocols are not of one kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -25,6 +28,7 @@ class Line:
     degradation: str
     method: str
     effort: str
+    protocol: str
     rows: Sequence[Row]
 
     @property
@@ -67,15 +71,12 @@ class Line:
 
 def lines(rows: Iterable[Row]) -> list[Line]:
     """By scene, degradation, and method: clean first, a method before its variants."""
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["scene"], row["degradation"], row["method"], row["effort"]), []).append(row)
-    found = [
-        Line(scene=scene, degradation=degradation, method=method, effort=effort, rows=each)
-        for (scene, degradation, method, effort), each in groups.items()
-    ]
+        groups.setdefault(tuple(row[name] for name in ASKED), []).append(row)
+    found = [Line(**dict(zip(ASKED, asked, strict=True)), rows=each) for asked, each in groups.items()]
     return sorted(found, key=lambda line: (
-        line.effort, line.scene, degradation_order(line.degradation), method_order(line.method)
+        line.effort, line.scene, degradation_order(line.degradation), method_order(line.method), line.protocol
     ))  # fmt: skip
 
 

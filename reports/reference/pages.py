@@ -16,6 +16,9 @@ from reports.reference.tables import KINDS, chosen
 MARKED = re.compile(
     r"^(<!-- reference: (?P<asked>[^>]*?) -->\n)(?P<held>.*?)^(<!-- end -->)$", re.MULTILINE | re.DOTALL
 )
+BEGIN, END = re.compile(r"(?<!`)<!--\s*reference\b"), re.compile(r"(?<!`)<!--\s*end\s*-->")
+"""Markers as a formatter may leave them: indented, or without their spaces. Those in code are none."""
+
 OPTIONS = ("scenes", "methods", "kinds", "effort")
 
 
@@ -36,9 +39,12 @@ def updated(page: Path, rows: Sequence[Row]) -> str:
             raise ValueError(f"{page}: <!-- reference: {match['asked']} -->: {error}") from error
 
     text = page.read_text(encoding="utf-8")
-    marks, closed = len(re.findall(r"^<!-- reference: ", text, re.MULTILINE)), len(MARKED.findall(text))
-    if marks != closed:
-        raise ValueError(f"{page}: {marks} markers begin and {closed} are closed by <!-- end -->, each on its own line")
+    begun, ended, whole = (len(pattern.findall(text)) for pattern in (BEGIN, END, MARKED))
+    if not begun == ended == whole:
+        raise ValueError(
+            f"{page}: {begun} markers begin, {ended} end, and {whole} tables stand between two; write `<!-- reference: "
+            "... -->` and `<!-- end -->` in pairs, each at the begin of a line of its own"
+        )
     return MARKED.sub(fresh, text)
 
 
@@ -54,8 +60,3 @@ def written(asked: str, rows: Sequence[Row]) -> str:
             raise ValueError(f"{option!r} is not one of {', '.join(OPTIONS)} = values")
         wanted[name] = values.split()
     return "\n".join(KINDS[kind](chosen(rows, wanted)))
-
-
-def outside(text: str) -> str:
-    """What a page says by hand."""
-    return MARKED.sub("", text)

@@ -9,7 +9,7 @@ from typing import cast
 
 from bench.cell import Cell, split_label
 from bench.record import Result, Status, write_result
-from bench.reference import ALSO, BETWEEN_FLAGS, FLOORS
+from bench.reference import ALSO, BETWEEN_FLAGS, FACTS, FLOORS, KEY
 from reports.build import build
 from reports.reference.coverage import METHODS
 from reports.reference.lines import Row
@@ -18,13 +18,20 @@ DONE = frozenset({"solved", "answered", "short", "done"})
 NAME = "record"
 """Of the suite, as its pages are headed."""
 
+NEEDED = frozenset({
+    *KEY, *FACTS, *FLOORS, *ALSO, "protocol", "outcome", "reason", "truth", "given", "tuned_on", "pretrained_on",
+    "flags", "fit_seconds", "peak_rss_mb", "fit", "torch",
+})  # fmt: skip
+
 
 def write_site(rows: Sequence[Row], out: Path) -> Path:
     """Pages of these rows into a folder: leaderboard, robustness, costs; no pictures, for the reference keeps none, and
     no variants of methods but those of a whole record: an ablation is no competitor of the whole.
 
-    Returns the path of `index.html`.
+    Returns the path of `index.html`. Raises OSError, ValueError for rows that lack what a result has.
     """
+    if lacking := sorted(NEEDED.difference(*rows[:1])):
+        raise ValueError(f"the reference has no column {', '.join(lacking)}, which its pages show")
     rows = [row for row in rows if row["method"] in METHODS or not split_label(row["method"])[1]]
     with TemporaryDirectory() as place:
         suite = Path(place) / NAME

@@ -42,6 +42,8 @@ def chosen(rows: Sequence[Row], wanted: Wanted) -> list[Line]:
     if not found:
         asked = "; ".join(f"{name} = {' '.join(values)}" for name, values in wanted.items())
         raise ValueError(f"the reference has no cell of {asked}")
+    if len(protocols := {line.protocol for line in found}) > 1:
+        raise ValueError(f"rows of {' and '.join(sorted(protocols))} meet in one table; keep those of one protocol")
     return found
 
 
@@ -145,9 +147,8 @@ def _is(method: str, pattern: str) -> bool:
 def _whole(line: Line | None) -> str:
     if line is None:
         return "not measured"
-    oracle = "start" in line.rows[0]["given"].split("; ")
     known = [line.said(column).removesuffix(" dB") for column in (PSNR, REFINED) if line.values(column)]
-    told = ([] if oracle or not line.values(ROTATION) else [rotation(line)]) + (
+    told = ([] if _is_oracle(line) or not line.values(ROTATION) else [rotation(line)]) + (
         [" / ".join(known) + " dB"] if known else []
     )
     return ("† " if line.tuned else "") + (", ".join(told) or line.ended) + _unsolved(line)
@@ -164,5 +165,10 @@ def _survived(line: Line | None) -> str:
 
 
 def _unsolved(line: Line) -> str:
-    answered = bool(line.values(ROTATION))
-    return f"; {line.ended}" if answered and line.solved < line.n and "start" not in line.rows[0]["given"] else ""
+    answered = bool(line.values(ROTATION)) and not _is_oracle(line)
+    return f"; {line.ended}" if answered and line.solved < line.n else ""
+
+
+def _is_oracle(line: Line) -> bool:
+    """Whether it was given the true poses; `rough_start` and `some_start` are less than they."""
+    return "start" in line.rows[0]["given"].split("; ")

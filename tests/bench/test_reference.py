@@ -135,6 +135,30 @@ def test_a_run_is_merged_cell_by_cell_and_what_was_skipped_is_left_out():
     assert list(csv.DictReader(io.StringIO(written(rows)))) == rows
 
 
+def test_rows_of_another_protocol_leave_the_reference_with_the_first_merge():
+    older = as_rows([cell(0, protocol="posefree/1"), cell(9, protocol="posefree/1")])
+    rows, replaced = merged(older, as_rows([cell(0, 0.2)]))
+    assert replaced == 0 and [(row["seed"], row["protocol"]) for row in rows] == [("0", "posefree/2")]
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], r"cells.csv, line 3: not \d+ values, as its head"),
+        (lambda lines: [*lines[:3], lines[3] + ",more"], r"cells.csv, line 4: not \d+ values"),
+        (lambda lines: [lines[0].replace("seed", "sead"), *lines[1:]], "cells.csv has no column seed;"),
+        (lambda lines: [lines[0], lines[1].replace(",solved,", ",fine,")], "line 2: no cell ends 'fine'"),
+        (lambda lines: [], "cells.csv has no column scene, "),
+        (lambda lines: [*lines, "\0\udcff"], "cells.csv: .*; it must be a table"),
+    ],
+)
+def test_a_table_that_was_broken_by_hand_is_refused_in_a_sentence(edit, said, tmp_path):
+    text = "\n".join(edit(written(BEFORE).splitlines()))
+    (tmp_path / "cells.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=said):
+        reference.read(tmp_path / "cells.csv")
+
+
 def test_a_column_that_older_rows_lack_is_empty_in_them():
     older = [{name: text for name, text in row.items() if name != "truth"} for row in BEFORE]
     found = list(csv.DictReader(io.StringIO(written([*older, *as_rows([cell(7)])]))))

@@ -9,7 +9,7 @@ import pytest
 from bench.reference import read, rows_of
 from reports.reference import __main__ as command
 from reports.reference.lines import lines
-from reports.reference.pages import outside, pages, updated, written
+from reports.reference.pages import MARKED, pages, updated, written
 from reports.reference.site import results, write_site
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,11 @@ def row(seed, rotation, psnr, outcome="solved", **more):
 
 
 THREE = [row(0, "0.061", "30.0"), row(1, "0.058", "33.0"), row(2, "0.070", "31.0")]
+
+
+def outside(text):
+    """What a page says by hand."""
+    return MARKED.sub("", text)
 
 
 def first(text):
@@ -53,6 +58,21 @@ def test_an_answer_that_is_not_solved_says_so():
     assert "90.0°, 100 %; answered, not solved (n = 1)" in written(
         "sweep; kinds = rain", [row(0, "90", "9", "answered", degradation="rain@1")]
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("rough_start", True), ("camera; some_start", True), ("camera; start", False)]
+)
+def test_what_was_given_less_than_the_true_poses_says_that_it_is_not_solved(given, said):
+    shown = written("methods", [row(0, "9", "9", "answered", given=given)])
+    assert ("answered, not solved" in shown) == said
+
+
+def test_rows_of_two_protocols_meet_in_no_median_and_no_table():
+    rows = [*THREE, row(0, "9.0", "9.0", protocol="posefree/1")]
+    assert sorted((line.protocol, line.n) for line in lines(rows)) == [("posefree/1", 1), ("posefree/2", 3)]
+    with pytest.raises(ValueError, match="rows of posefree/1 and posefree/2 meet in one table"):
+        written("methods", rows)
 
 
 def test_a_scene_that_defaults_were_chosen_on_has_its_dagger():
@@ -114,9 +134,31 @@ def test_what_is_written_between_markers_is_replaced_and_all_else_stays(tmp_path
     assert "an old table" not in text and outside(text) == "before\n\nafter\n"
     page.write_text(text)
     assert updated(page, THREE) == text
-    page.write_text("<!-- reference: methods -->\nnever closed\n")
-    with pytest.raises(ValueError, match="1 markers begin and 0 are closed"):
-        updated(page, THREE)
+
+
+BEGIN, END = "<!-- reference: methods -->\n", "<!-- end -->\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BEGIN + "never closed\n", "1 markers begin, 0 end, and 0 tables"),
+        (BEGIN + END + "more\n\n" + END, "1 markers begin, 2 end, and 1 tables"),
+        ("- a list\n  " + BEGIN + "  old\n  " + END, "1 markers begin, 1 end, and 0 tables"),
+        ("<!--reference: methods-->\nold\n" + END, "1 markers begin, 1 end, and 0 tables"),
+        (BEGIN + "old\n<!--end-->\n", "1 markers begin, 1 end, and 0 tables"),
+        (BEGIN + "old\n" + BEGIN + END, "2 markers begin, 1 end, and 1 tables"),
+    ],
+)
+def test_markers_that_a_formatter_broke_are_refused(text, said, tmp_path):
+    (tmp_path / "page.md").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        updated(tmp_path / "page.md", THREE)
+
+
+def test_markers_in_code_are_none(tmp_path):
+    (page := tmp_path / "page.md").write_text(f"`{BEGIN.strip()}` and `{END.strip()}` make a table\n")
+    assert updated(page, THREE) == page.read_text()
 
 
 def test_the_check_tells_by_its_exit_code_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -130,6 +172,24 @@ def test_the_check_tells_by_its_exit_code_and_writes_nothing(tmp_path, monkeypat
         assert ended.value.code == code
         assert (before == (tmp_path / "README.md").read_text()) == ("--check" in arguments)
     assert "README.md" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["a file", "a folder in a file"])
+def test_a_site_that_cannot_be_written_is_refused_in_a_sentence(out, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / ("" if out == "a file" else "site")
+    few = [row for row in read() if row["scene"] == "blocks" and row["seed"] == "0" and row["degradation"] == "clean"]
+    monkeypatch.setattr(command, "read", lambda: few)
+    monkeypatch.setattr("sys.argv", ["reference", "--site", str(place)])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (2, 1) and "file" in error
+
+
+def test_rows_that_lack_what_the_site_shows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"the reference has no column .*truth"):
+        write_site(THREE, tmp_path)
 
 
 def test_a_row_is_read_back_as_the_result_that_it_was_kept_of():
