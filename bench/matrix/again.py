@@ -25,7 +25,7 @@ def places(source: SceneSource, method: ConfiguredMethod) -> dict[str, Any]:
     folder = getattr(source, "folder", None)  # scenes that are made in code have none
     found = {
         SCENE: folder and str(Path(folder).resolve()), METHOD: method.ref.file, PYTHON: method.ref.python,
-        "method_environment": method.ref.environment(),
+        "method_environment": method.environment(),
     }  # fmt: skip
     return {name: place for name, place in found.items() if place}
 

@@ -65,13 +65,18 @@ class Interpreter:
 def _imports(path: str, name: str) -> bool:
     """Whether there is such a module: what is installed where it is edited is no distribution that names it."""
     look = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
-    done = subprocess.run(
-        [path, "-s", "-c", look, name], env=_environment(), cwd="/", capture_output=True, timeout=LIMIT, check=False
-    )
+    try:
+        done = subprocess.run(
+            [path, "-s", "-c", look, name], env=clean_environment(), cwd="/", capture_output=True, timeout=LIMIT,
+            check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ValueError(f"python {path}: it did not say within {LIMIT:.0f} s whether it has {name}") from error
     return done.returncode == 0
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """In which an interpreter is asked of itself."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
 
 
@@ -84,7 +89,7 @@ def interpreter(python: str) -> Interpreter:
     path = _found(python)
     try:
         done = subprocess.run(
-            [path, "-s", "-c", PROBE], capture_output=True, text=True, timeout=LIMIT, env=_environment(),
+            [path, "-s", "-c", PROBE], capture_output=True, text=True, timeout=LIMIT, env=clean_environment(),
             cwd="/", check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         said = json.loads(done.stdout.strip().rpartition("\n")[2])
@@ -106,17 +111,26 @@ def interpreter(python: str) -> Interpreter:
 
 
 def _proper(places: Iterable[str]) -> Iterator[Path]:
-    """Whole paths without `..`; a person's home is none of what an interpreter is made of."""
-    home = Path.home().resolve()
+    """Whole paths without `..`; neither a person's home nor what holds it is what an interpreter is made of."""
     for place in map(Path, places):
-        if place.is_absolute() and place.resolve() != home:
-            yield place.resolve() if ".." in place.parts else place
+        if place.is_absolute() and not holds_home(place):
+            yield without_ways_up(place)
+
+
+def holds_home(place: Path) -> bool:
+    """Whether a folder is a person's home, or one above it, as `/` is."""
+    return Path.home().resolve().is_relative_to(place.resolve())
+
+
+def without_ways_up(path: Path) -> Path:
+    """The same file or folder by a whole path without `..`; a link at its end is not followed."""
+    path = path.expanduser().absolute()
+    return path.parent.resolve() / path.name if ".." in path.parts and path.name != ".." else path
 
 
 def absolute(python: str) -> str:
     """The path of an interpreter, whether or not there is one."""
-    path = Path(shutil.which(python) or python).expanduser().absolute()
-    return str(path.parent.resolve() / path.name if ".." in path.parts else path)
+    return str(without_ways_up(Path(shutil.which(python) or python)))
 
 
 def _found(python: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import TREE, code_digests, code_files, libraries
-from bench.matrix.interpreter import interpreter
 from bench.task import InitialPoses, Traits
 
 KERNELS = "methods/nerf/backends/numba_cpu/jit.py"
@@ -25,6 +24,7 @@ class MethodRef:
     target: str  # "methods.nerf.method:Nerf"
     file: str | None = None  # set for `-m path/to/method.py`
     python: str | None = None  # an interpreter of another environment: see `is_elsewhere`
+    shown: tuple[str, ...] = ()  # weights that a person named in its options: files and folders that its worker sees
 
     def code(self) -> dict[str, str]:
         """Digests of its own modules (see bench.matrix.code_digest)."""
@@ -47,10 +47,6 @@ class MethodRef:
     def is_elsewhere(self) -> bool:
         """Whether its worker runs under `python`. A method of this environment that has such an option calls it."""
         return self.python is not None and self.file is not None
-
-    def environment(self) -> dict[str, str]:
-        """Of `python` its version and those of the packages that the method imports; {} where there is none."""
-        return interpreter(self.python).versions(self.libraries() | {"numpy"}) if self.python else {}
 
     @property
     def is_shipped(self) -> bool:
@@ -91,6 +87,7 @@ class MethodDescription:
     config: Mapping[str, Any]  # whole, as JSON
     options: tuple[Mapping[str, Any], ...]  # see bench.matrix.option_docs.Option
     numbers: str  # figures that its README says were reached
+    weights: tuple[str, ...] = ()  # that it reads: files, folders, names on Hugging Face
     pretrained_poses: bool = False  # poses come from a network that was trained to give them: a tier of its own
 
     @property
@@ -107,7 +104,8 @@ def described(raw: Mapping[str, Any]) -> MethodDescription:
     for name in ("tuned_on", "pretrained_on", "packages", "prepares"):
         traits[name] = tuple(traits.get(name, ()))
     traits["start"] = InitialPoses(**traits["start"])
-    return MethodDescription(**{**raw, "traits": Traits(**traits), "options": tuple(raw["options"])})
+    lists = {name: tuple(raw.get(name, ())) for name in ("options", "weights")}
+    return MethodDescription(**{**raw, "traits": Traits(**traits), **lists})
 
 
 def package_of(source: Path) -> Path:

@@ -14,6 +14,8 @@ from bench.cell import join_label, split_label
 from bench.matrix.interpreter import interpreter
 from bench.matrix.method_ref import MethodDescription, MethodRef
 from bench.matrix.names import BrokenMethod, UnknownName, nearest
+from bench.matrix.sources import environment_of
+from bench.matrix.weights import in_full, shown_with
 from bench.scene import SceneError, SceneSource
 from bench.task import METHOD_NAME
 
@@ -21,6 +23,9 @@ __all__ = [
     "BrokenMethod", "ConfiguredMethod", "MethodRef", "UnknownName", "find_method", "find_scene", "method_refs",
     "nearest", "open_scene", "scene_providers", "scene_sources",
 ]  # fmt: skip
+
+WEIGHTS = "weights"
+"""What the option is called with which a person names a folder that a method of ours reads."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,11 +38,16 @@ class ConfiguredMethod:
     label: str  # canonical: colmap_nerf[mapper=global]
     method: MethodDescription
     lacking: str | None = None  # what its other environment does not have
+    packages: tuple[str, ...] = ()  # which it names there: those of its traits are of this one
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The whole config as JSON, defaults included."""
         return self.method.config
+
+    def environment(self) -> dict[str, str]:
+        """What decides its answers in its other environment: versions, sources, weights; {} where it has none."""
+        return environment_of(self.ref, self.packages, self.method.weights)
 
 
 @lru_cache(maxsize=1)
@@ -75,15 +85,19 @@ def find_method(label: str) -> ConfiguredMethod:
     asked = dict(options)
     if python is not None:
         ref = replace(ref, python=interpreter(python).path)
+        if ref.is_shipped and WEIGHTS in options:
+            asked[WEIGHTS] = options[WEIGHTS] = in_full(options[WEIGHTS])
+            ref = replace(ref, shown=shown_with(options[WEIGHTS]))
         asked |= {} if ref.is_elsewhere else {"python": str(ref.python)}  # its own option, if it has one
     from bench.runner.method_probe import describe  # which needs what is said here
 
     description = describe(ref, name, join_label(name, asked))
     lacking = _lacking(ref.python, description, name, options)
+    packages = description.traits.packages
     if ref.python or description.calls_python:  # its packages are not those of this environment
         description = replace(description, traits=replace(description.traits, packages=()))
     label = join_label(description.name, options)
-    return ConfiguredMethod(ref=ref, label=label, method=description, lacking=lacking)
+    return ConfiguredMethod(ref=ref, label=label, method=description, lacking=lacking, packages=packages)
 
 
 def _lacking(python: str | None, method: MethodDescription, name: str, options: Mapping[str, str]) -> str | None:

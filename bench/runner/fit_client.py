@@ -44,7 +44,7 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
     start, libraries = traits.start, method.ref.libraries() | set(traits.packages)
     initial = module_path("bench.degrade.initial_poses")
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(initial)}
-    elsewhere = {"environment": method.ref.environment()} if method.ref.python else {}
+    elsewhere = {"environment": method.environment()} if method.ref.python else {}
     brought = {"estimate": planned.submission.digest} if planned.submission else {}
     return {
         "scene": {"name": planned.source.name, "digest": digest},

@@ -22,6 +22,7 @@ from bench.matrix.code_digest import TREE
 from bench.matrix.interpreter import interpreter
 from bench.matrix.method_ref import MethodDescription, MethodRef, described
 from bench.matrix.names import BrokenMethod, UnknownName
+from bench.matrix.sources import environment_of
 from bench.record import read_json, write_json
 from bench.runner.executors.base import Code, Executor, Request
 
@@ -36,7 +37,8 @@ def code_of(ref: MethodRef) -> Code:
     if other and ref.is_elsewhere:
         return Code(places=tuple(ref.places()), interpreter=other)
     called = other.places if other else ()
-    return Code(places=(*ref.places(), *called), shipped=ref.is_shipped, kernels=ref.uses_kernels)
+    places = (*ref.places(), *called, *map(Path, ref.shown))
+    return Code(places=places, shipped=ref.is_shipped, kernels=ref.uses_kernels)
 
 
 def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
@@ -44,7 +46,8 @@ def describe(ref: MethodRef, name: str, label: str) -> MethodDescription:
 
     Raises UnknownName and ValueError for its options, BrokenMethod where it cannot be imported or is no method.
     """
-    kept = folder() / f"{_digest([asdict(ref), ref.environment(), label, platform.python_version(), str(TREE)])}.json"
+    there = environment_of(ref) if ref.is_elsewhere else {}
+    kept = folder() / f"{_digest([asdict(ref), there, label, platform.python_version(), str(TREE)])}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if (earlier := read_json(kept))["files"] == _state(earlier["files"]):
             return described(earlier["description"])

@@ -45,7 +45,7 @@ def key(planned: Planned, given: Path, device: str) -> str:
         "options": {name: method.config[name] for name in method.method.traits.prepares},
         "code": method.ref.code(),
         "libraries": versions(method.ref.libraries() | set(method.method.traits.packages)),
-        **({"environment": method.ref.environment()} if method.ref.python else {}),
+        **({"environment": method.environment()} if method.ref.python else {}),
         "device": device.partition(":")[0],
         "interface": INTERFACE,
     }

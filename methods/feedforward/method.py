@@ -74,6 +74,13 @@ class Feedforward:
             prepares=("model", "weights"), tuned_on=self.config.radiance.tuned_on,
         )  # fmt: skip
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """What lies under this name decides its poses."""
+        from methods.feedforward.runners import estimate
+
+        return (self.config.weights or estimate.ESTIMATORS[self.config.model][1],)
+
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Raises RuntimeError with the estimator's own words where it fails."""
         from methods.feedforward.train import fit

@@ -19,8 +19,9 @@ def describe(folder: Path) -> dict[str, Any]:
     """Name, version, summary, paper, traits, whole config, options and figures (see MethodDescription)."""
     request = worker_io.read_request(folder)
     name, chosen = split_label(request["label"])
+    ref = MethodRef(**request["method"])
     try:
-        kind = method_class.checked(MethodRef(**request["method"]), name)
+        kind = method_class.checked(ref, name)
         method = method_class.configured(kind, name, chosen)
         config = getattr(method, "config", None) if getattr(kind, "Config", None) else None
     except (UnknownName, BrokenMethod, ValueError) as error:
@@ -33,6 +34,7 @@ def describe(folder: Path) -> dict[str, Any]:
             "config": whole(config),
             "options": [option._asdict() for option in options(getattr(kind, "Config", None), config)],
             "numbers": numbers(kind),
+            "weights": [str(each) for each in getattr(method, "weights", ())] if ref.is_shipped else [],
             "pretrained_poses": bool(getattr(method, "pretrained_poses", False)),
         },
     }  # fmt: skip

@@ -1,0 +1,68 @@
+"""Weights that a method of ours reads, by what a person calls them: a file or a folder, or a name on Hugging Face."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from bench.matrix.interpreter import holds_home, without_ways_up
+
+
+def in_full(weights: str) -> str:
+    """A path made whole; a name as it is. Raises ValueError where a path leads to nothing, or to a person's home."""
+    path = without_ways_up(Path(weights))
+    if not path.exists():
+        if weights.startswith(("/", "~", ".")):
+            raise ValueError(f"weights={weights}: there is no such file or folder; name one, or a name on Hugging Face")
+        return weights
+    if holds_home(path):
+        raise ValueError(f"weights={weights}: a method would be shown your home; name a folder of weights alone")
+    return str(path)
+
+
+def shown_with(weights: str) -> tuple[str, ...]:
+    """What of this machine a worker must see to read them: links in a folder, as in a snapshot from Hugging Face, lead
+    out of it."""
+    path = Path(weights)
+    if not path.is_absolute():
+        return ()
+    links = [file.resolve() for file in _files(path) if file.is_symlink()]
+    return (weights, *sorted({str(link) for link in links if not link.is_relative_to(path.resolve())}))
+
+
+def weights_digest(weights: str) -> str | None:
+    """sha256 of a file, or of all in a folder; of a name the revision in the cache that workers are shown; None where
+    there is none."""
+    if Path(weights).is_absolute():
+        return digest_of((Path(weights),))
+    home = os.environ.get("HF_HOME")
+    cache = os.environ.get("HF_HUB_CACHE") or (f"{home}/hub" if home else None)
+    reference = Path(cache or "/dev/null").expanduser() / f"models--{weights.replace('/', '--')}" / "refs" / "main"
+    return reference.read_text().strip() if reference.is_file() else None
+
+
+@lru_cache(maxsize=256)
+def digest_of(places: tuple[Path, ...], suffixes: tuple[str, ...] = ()) -> str:
+    """sha256 of the names and contents of files, and of those in folders that end in one of the `suffixes`, if any.
+    They are read once a process."""
+    made = hashlib.sha256()
+    for place in places:
+        for file in _files(place):
+            if file == place or not suffixes or file.suffix in suffixes:
+                made.update((file.name if file == place else file.relative_to(place).as_posix()).encode() + b"\0")
+                with file.open("rb") as stream:
+                    made.update(hashlib.file_digest(stream, "sha256").digest())
+    return made.hexdigest()
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """A file, or those in a folder, in order, but for what is hidden there."""
+    if place.is_file():
+        yield place
+        return
+    for folder, inner, files in os.walk(place):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if Path(folder, name).is_file())
