@@ -125,7 +125,9 @@ def holds_home(place: Path) -> bool:
 def without_ways_up(path: Path) -> Path:
     """The same file or folder by a whole path without `..`; a link at its end is not followed."""
     path = path.expanduser().absolute()
-    return path.parent.resolve() / path.name if ".." in path.parts and path.name != ".." else path
+    if ".." not in path.parts:
+        return path
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
 
 
 def absolute(python: str) -> str:

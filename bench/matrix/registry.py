@@ -82,12 +82,12 @@ def find_method(label: str) -> ConfiguredMethod:
         ref = method_refs()[name]
     else:
         raise UnknownName(f"no method named {name!r}" + nearest(name, method_refs()))
+    if ref.is_shipped and WEIGHTS in options:
+        options[WEIGHTS] = in_full(options[WEIGHTS])
+        ref = replace(ref, shown=shown_with(options[WEIGHTS]))
     asked = dict(options)
     if python is not None:
         ref = replace(ref, python=interpreter(python).path)
-        if ref.is_shipped and WEIGHTS in options:
-            asked[WEIGHTS] = options[WEIGHTS] = in_full(options[WEIGHTS])
-            ref = replace(ref, shown=shown_with(options[WEIGHTS]))
         asked |= {} if ref.is_elsewhere else {"python": str(ref.python)}  # its own option, if it has one
     from bench.runner.method_probe import describe  # which needs what is said here
 

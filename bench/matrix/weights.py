@@ -47,22 +47,34 @@ def weights_digest(weights: str) -> str | None:
 @lru_cache(maxsize=256)
 def digest_of(places: tuple[Path, ...], suffixes: tuple[str, ...] = ()) -> str:
     """sha256 of the names and contents of files, and of those in folders that end in one of the `suffixes`, if any.
-    They are read once a process."""
+    They are read once a process. Raises ValueError where one cannot be read."""
     made = hashlib.sha256()
     for place in places:
         for file in _files(place):
             if file == place or not suffixes or file.suffix in suffixes:
                 made.update((file.name if file == place else file.relative_to(place).as_posix()).encode() + b"\0")
-                with file.open("rb") as stream:
-                    made.update(hashlib.file_digest(stream, "sha256").digest())
+                made.update(_content(file))
     return made.hexdigest()
 
 
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except OSError as error:
+        raise ValueError(f"{file}: it decides what a method answers, and cannot be read: {error.strerror}") from error
+
+
 def _files(place: Path) -> Iterator[Path]:
-    """A file, or those in a folder, in order, but for what is hidden there."""
+    """A file, or those in a folder, in order, but for what is hidden there, and environments, which are gigabytes of
+    what has versions."""
     if place.is_file():
         yield place
         return
     for folder, inner, files in os.walk(place):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(name for name in inner if not (name.startswith(".") or _is_environment(Path(folder, name))))
         yield from (Path(folder, name) for name in sorted(files) if Path(folder, name).is_file())
+
+
+def _is_environment(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").is_dir()

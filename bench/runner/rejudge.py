@@ -24,7 +24,7 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
     makes the plan of a recorded cell. Raises ValueError before anything is judged where a cell has no fit, or one that
     was made by other code, another configuration or on another device than it would be now; SceneError, SuiteBusy.
     """
-    runner = Runner(replace(settings, retry_failed=False), listen)
+    runner = Runner(replace(settings, retry_failed=False), listen, cells)
     cells = [runner.resolved(planned) for planned in cells]
     for planned in cells:
         if refusal := why_not(runner, planned):

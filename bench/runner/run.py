@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +27,10 @@ from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
 from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
+from bench.runner.out_of_reach import out_of_reach
 from bench.runner.provenance import provenance
 from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
-from bench.runner.seal import is_broken, key_folder, sealed
+from bench.runner.seal import is_broken, sealed
 from bench.runner.settings import Settings
 from bench.runner.shards import claimed
 from bench.runner.time_left import Durations, longest_first
@@ -55,7 +56,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
     check_device(settings.device)
-    runner = Runner(settings, listen)
+    runner = Runner(settings, listen, plan.cells)
     check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]
     runner.read_scenes([planned for planned in cells if runner.standing(planned) is None])
@@ -103,11 +104,10 @@ def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
 class Runner:
     """What the cells of one run share."""
 
-    def __init__(self, settings: Settings, listen: Listener) -> None:
+    def __init__(self, settings: Settings, listen: Listener, cells: Sequence[Planned] = ()) -> None:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
-        hidden = (settings.suite, *settings.data, key_folder())
-        self.executor: Executor = settings.make_executor(hidden)
+        self.executor: Executor = settings.make_executor(out_of_reach(settings, cells))
         self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
         self.scenes = LoadedScenes()
         self.fingerprints = Fingerprints(self.judge, settings.device)

@@ -1,5 +1,6 @@
 """A method under another interpreter: a venv of its own, with another numpy and nothing else."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image as Picture
 from scripted_cells import execute
 
 from bench.cell import split_label
@@ -22,7 +24,9 @@ from bench.matrix.method_config import config_of, restored, whole
 from bench.matrix.names import UnknownName
 from bench.matrix.option_docs import options
 from bench.matrix.plan import plan
+from bench.matrix.registry import find_scene
 from bench.matrix.selection import Selection, under
+from bench.regime import SIDE
 from bench.runner import method_probe
 from bench.runner.contract import examine
 from bench.runner.executors import isolation
@@ -153,17 +157,56 @@ def test_a_method_beside_a_copy_of_the_suite_does_not_see_its_scenes(tmp_path, e
     assert (result.status, result.notes["seen"]) == ("done", "")
 
 
+def written_scene(folder):
+    """The embedded scene as a folder of the Blender layout, true poses included."""
+    scene = find_scene("blocks", ()).load(SIDE["smoke"])
+    (folder / "images").mkdir(parents=True)
+    for view, image in scene.capture.images.items():
+        Picture.fromarray(image).save(folder / "images" / f"{view}.png")
+    frames = [
+        {"file_path": f"images/{view}.png", "transform_matrix": (pose @ np.diag([1.0, -1, -1, 1])).tolist()}
+        for view, pose in scene.truth.poses.items()
+        if view in scene.capture.images
+    ]
+    (folder / "transforms.json").write_text(json.dumps({"fl_x": scene.truth.camera.fx, "frames": frames}))
+    return folder / "transforms.json"
+
+
+def test_a_scene_and_earlier_suites_in_a_folder_that_the_interpreter_names_are_hidden(tmp_path, each_wall):
+    """As where a person's own project is installed where it is edited, with scenes and runs beside its modules."""
+    project, method = tmp_path / "project", tmp_path / "method"
+    venv = Path(environment(tmp_path / "venv"))
+    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (packages / "project.pth").write_text(f"{project}\n")
+    secrets = [written_scene(project / "scene"), project / "runs" / "earlier" / "poses.json"]
+    secrets[1].parent.mkdir(parents=True)
+    secrets[1].write_text("an oracle's")
+    secrets[1].with_name(".lock").touch()
+    (project / "module.py").write_text("")
+    method.mkdir()
+    shutil.copy(ELSEWHERE, method)
+    (method / "places.txt").write_text("\n".join(map(str, [*secrets, project / "module.py"])))
+    asked = Selection(
+        scenes=str(project / "scene"), methods=f"{method / 'elsewhere.py'}[look=true,python={venv}]", effort="smoke"
+    )
+    (result,), _, _ = execute(project / "runs" / "now", plan(asked), refine=None)
+    assert (result.status, result.notes.get("seen")) == ("done", str(project / "module.py")), result.reason
+
+
 def test_neither_a_home_nor_a_way_up_is_a_place_of_an_interpreter(tmp_path, monkeypatch):
     python = environment(tmp_path / "venv")
     (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (tmp_path / "home").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "home")
-    (packages / "more.pth").write_text(f"{tmp_path / 'home'}\n{tmp_path / 'link'}\n")
+    (tmp_path / "home" / "inner").mkdir()
+    ways = [tmp_path / "home", tmp_path / "link", tmp_path / "home" / "inner" / "..", "/", "/usr/lib/.."]
+    (packages / "more.pth").write_text("import sys; sys.path += " + repr(list(map(str, ways))) + "\n")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "home")
     found = interpreter("../venv/bin/python")
     assert found.path == python
-    assert {place.resolve() for place in found.places}.isdisjoint({tmp_path / "home"})
+    assert {place.resolve() for place in found.places}.isdisjoint({tmp_path / "home", tmp_path, Path("/")})
+    assert Path("/usr") in found.places, "a way up is a place by its proper name"
     assert not [place for place in found.places if ".." in place.parts]
 
 

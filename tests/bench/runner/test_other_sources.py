@@ -79,6 +79,9 @@ def test_an_edit_of_what_no_version_tells_is_another_fit(packages, tmp_path):
         found.append(decided(label, tmp_path))
     assert len({str(fit["environment"]) for fit, _ in found}) == len({key for _, key in found}) == 3
     (clones / "edited" / "edited" / "notes.txt").write_text("no source")
+    (clones / "named" / "venv" / "lib").mkdir(parents=True)
+    (clones / "named" / "venv" / "pyvenv.cfg").touch()
+    (clones / "named" / "venv" / "lib" / "gigabytes.py").write_text("what has versions")
     (clones / "named" / ".git" / "index.py").write_text("no source")
     (packages / "installed" / "__init__.py").write_text("its version says enough\n")
     assert decided(label, tmp_path) == found[-1]
@@ -132,6 +135,17 @@ def test_a_snapshot_is_shown_with_what_its_links_lead_to(tmp_path):
 def test_weights_that_cannot_be_are_one_sentence(packages, tmp_path, named, fault):
     with pytest.raises(ValueError, match=fault):
         find_method(f"feedforward[model=pi3,weights={named},python={tmp_path / 'venv' / 'bin' / 'python'}]")
+
+
+def test_what_cannot_be_read_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "model.pt").write_bytes(b"one")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(ValueError, match=r"model\.pt: it decides .* cannot be read: Permission denied"):
+        weights.digest_of((tmp_path / "model.pt",))
 
 
 def test_weights_and_sources_are_read_once_a_process_and_nothing_is_where_no_interpreter_is_named(
