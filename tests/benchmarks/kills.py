@@ -52,8 +52,13 @@ class Nodes:
         self.address: str = self.cluster.address
 
     def kill_one(self, rng: random.Random) -> None:
-        self.cluster.remove_node(rng.choice(sorted(self.cluster.worker_nodes, key=id)), allow_graceful=False)
-        self.cluster.add_node(num_cpus=1)
+        """`kill -9` of a raylet, as when its machine goes: nobody is told. Another node comes in its place."""
+        node = rng.choice(sorted(self.cluster.worker_nodes, key=lambda each: each.unique_id))
+        for raylet in node.all_processes["raylet"]:
+            psutil.Process(raylet.process.pid).kill()
+        node.kill_all_processes(check_alive=False, allow_graceful=False)  # what else a machine takes with it
+        self.cluster.worker_nodes.discard(node)
+        self.cluster.add_node(wait=False, num_cpus=1)
 
 
 def workers(roots: list[psutil.Process]) -> list[psutil.Process]:
