@@ -43,7 +43,7 @@ def shown(scene, **changes) -> Capture:
 
 def a_job(folder, log: list | None = None, **changes) -> Job:
     entries = log if log is not None else []
-    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row))
+    job = Job(seed=0, workdir=folder, threads=1, effort="smoke", sink=lambda *row: entries.append(row))
     return replace(job, **changes)
 
 

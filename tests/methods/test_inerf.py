@@ -28,7 +28,7 @@ def registered(tmp_path_factory):
     method = Inerf(CONFIG)
     capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses), masks=None)
     capture = perturbed(capture, method.traits.start, generator_of("blocks", 0))
-    job = Job(seed=0, workdir=tmp_path_factory.mktemp("inerf"), threads=2, effort="smoke")
+    job = Job(seed=0, workdir=tmp_path_factory.mktemp("inerf"), threads=1, effort="smoke")
     return scene, capture, method.fit(capture, job), method
 
 

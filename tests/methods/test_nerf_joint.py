@@ -61,7 +61,7 @@ def trained(scene, plan, folder, *, free=False, log=None, **job):
     intrinsics = Intrinsics(capture.camera, free=free)
     cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
     entries = [] if log is None else log
-    job = Job(seed=0, workdir=folder, threads=2, effort="smoke", sink=lambda *row: entries.append(row), **job)
+    job = Job(seed=0, workdir=folder, threads=1, effort="smoke", sink=lambda *row: entries.append(row), **job)
     field = train_jointly(pyramid, cameras, bounds, plan, job, "test", Deadline(job))
     return field, cameras, estimated_poses(pyramid, cameras)
 
@@ -150,7 +150,7 @@ def test_only_a_field_in_a_frustum_has_a_space_of_its_own_and_keeps_it(town, tmp
     start = torch.eye(4).repeat(len(pyramid.ids), 1, 1)
     cameras = Cameras(start, Intrinsics(town.truth.camera, free=True), pivot=torch.zeros(3), unit=1.0)
     plan = BRIEF.model_copy(update={"relief_lr": 0.05})
-    job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke")
+    job = Job(seed=0, workdir=tmp_path, threads=1, effort="smoke")
     field = train_jointly(pyramid, cameras, bounds, plan, job, "test", Deadline(job))
     assert bool(cameras.bas_relief.abs().max() > 0) == forward
     if forward:
@@ -217,7 +217,7 @@ def test_exact_poses_stay_before_a_real_background(data_root, tmp_path):
     capture = replace(scene.capture, start=scene.truth.poses, exact=frozenset(scene.truth.poses))
     budget = JointGridBudget(coarse=120, fine=120, rays_coarse=2048, rays=4096, side=112)
     config = BarfConfig(start_noise=0.0, grid=JointGridSchedule(smoke=budget, side_start=64))
-    found = Barf(config).fit(capture, Job(seed=0, workdir=tmp_path, threads=2, effort="smoke"))
+    found = Barf(config).fit(capture, Job(seed=0, workdir=tmp_path, threads=1, effort="smoke"))
     judged = judge_poses(found.poses, scene.truth).metrics
     assert judged["pose/rotation_deg_median"] < 1.4
 

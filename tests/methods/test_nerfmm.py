@@ -62,7 +62,7 @@ def stereo():
 def test_poses_come_out_of_images_alone(stereo, tmp_path):
     capture, truth = stereo
     log: list = []
-    job = Job(seed=0, workdir=tmp_path, threads=2, effort="smoke", sink=lambda *row: log.append(row))
+    job = Job(seed=0, workdir=tmp_path, threads=1, effort="smoke", sink=lambda *row: log.append(row))
     fit = Nerfmm(SHORT).fit(capture, job)
     assert fit.camera is not None
     judged = judge_poses(fit.poses, truth, fit.camera).metrics
@@ -89,6 +89,6 @@ def test_rough_poses_can_take_the_place_of_none(stereo, tmp_path):
     brief = config.model_copy(
         update={"grid": JointGridSchedule(smoke=JointGridBudget(coarse=5, fine=5, rays=256, side=16))}
     )
-    fit = Nerfmm(brief).fit(given, Job(seed=0, workdir=tmp_path, threads=2, effort="smoke"))
+    fit = Nerfmm(brief).fit(given, Job(seed=0, workdir=tmp_path, threads=1, effort="smoke"))
     assert fit.camera is None
     assert judge_poses(fit.poses, truth).metrics["pose/rotation_deg_median"] < 5
