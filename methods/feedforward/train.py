@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,10 @@ from methods.feedforward.runners import estimate
 from methods.nerf.train import train
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.hull_bounds import bounds_of
+
+LAST, WIDEST = 3, 120
+"""Lines of what an estimator said that are a failed cell's reason, and their characters; a reason has 500. All of it is
+in the cell's stderr.txt."""
 
 ANSWER, MADE = "poses.npz", "seconds.json"
 
@@ -40,7 +46,7 @@ class Estimated:
         return Camera(width=width, height=height, fx=inner[0, 0], fy=inner[1, 1], cx=inner[0, 2], cy=inner[1, 2])
 
 
-def fit(capture: Capture, config: FeedforwardConfig, job: Job, licence: str) -> Fit:
+def fit(capture: Capture, config: FeedforwardConfig, job: Job, *, weights: str, licence: str) -> Fit:
     """The estimator's poses, found once for all cells of a capture, and a field of the views. Before a known background
     it is the cube around the visual hull."""
     deadline = Deadline(job)
@@ -49,14 +55,9 @@ def fit(capture: Capture, config: FeedforwardConfig, job: Job, licence: str) -> 
     camera = capture.camera or found.camera(width, height)
     bounds = bounds_of(capture.images, found.poses, camera, None, capture.background)
     field = train(capture.images, found.poses, camera, bounds, capture.background, config.radiance, job, deadline)
-    notes = {"weights": config.weights or usual_weights(config), "weights_sha256": found.weights}
+    notes = {"weights": weights, "weights_sha256": found.weights}
     notes |= {"weights_licence": licence, **deadline.notes()}
     return Fit(poses=found.poses, field=field, camera=None if capture.camera else camera, notes=notes)
-
-
-def usual_weights(config: FeedforwardConfig) -> str:
-    """What the model takes unless others are named."""
-    return estimate.ESTIMATORS[config.model][1]
 
 
 def estimated(capture: Capture, config: FeedforwardConfig, job: Job) -> Estimated:
@@ -85,13 +86,21 @@ def write_images(capture: Capture, folder: Path) -> None:
 
 
 def run(config: FeedforwardConfig, export: Path, answer: Path, job: Job) -> None:
-    """The script, under the estimator's interpreter. What it prints is this process's. Raises RuntimeError."""
+    """The script, under the estimator's interpreter. What it prints is this process's. Raises RuntimeError with the
+    last lines of what it said."""
     if not config.python:
         raise RuntimeError(f"feedforward needs [python=...], the interpreter of {config.model}'s environment")
     command = [config.python, "-s", estimate.__file__, config.model, str(export), str(answer), "--device", job.device]
     command += ["--weights", config.weights] if config.weights else []
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, env=env, cwd=export, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
-        raise RuntimeError(f"{config.model} could not be run: {said[-1]}")
+    said: deque[str] = deque(maxlen=LAST)
+    with subprocess.Popen(
+        command, env=env, cwd=export, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:  # fmt: skip
+        assert process.stderr
+        for line in process.stderr:
+            sys.stderr.write(line)
+            said.extend([line.strip()[-WIDEST:]] if line.strip() else [])
+    if process.returncode:
+        words = f": {' / '.join(said)}" if said else ""
+        raise RuntimeError(f"{config.model} could not be run, its process ended with {process.returncode}{words}")

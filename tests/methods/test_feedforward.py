@@ -20,6 +20,9 @@ from bench.record import ROTATION
 from bench.runner.contract import examine
 from bench.runner.run import run
 from bench.runner.settings import Settings
+from methods.feedforward import train
+from methods.feedforward.config import FeedforwardConfig
+from methods.feedforward.method import Feedforward
 from methods.feedforward.runners import estimate
 from reports.analysis.entries import read, tier
 
@@ -101,7 +104,8 @@ def mast3r(monkeypatch, poses, K, size):
     focals = torch.full((len(poses),), K[0, 0] * 512 / max(size))
     scene = SimpleNamespace(get_im_poses=lambda: torch.tensor(poses), get_focals=lambda: focals)
     modules(
-        monkeypatch, dust3r__utils__image={"load_images": lambda paths, size: paths},
+        monkeypatch, mast3r={}, mast3r__utils__path_to_dust3r={},
+        dust3r__utils__image={"load_images": lambda paths, size: paths},
         mast3r__cloud_opt__sparse_ga={"sparse_global_alignment": lambda *_, **__: scene},
         mast3r__image_pairs={"make_pairs": lambda images, **_: images},
         mast3r__model={"AsymmetricMASt3R": type("AsymmetricMASt3R", (Model,), {})},
@@ -185,7 +189,7 @@ def test_a_cell_is_at_0_deg_and_says_what_it_is(tmp_path):
     assert result.metrics["nvs/aligned/psnr"] > 20
     assert result.given == ("pretrained",) and result.pretrained_on
     assert result.notes["weights_sha256"] == estimate.digest(str(python.parents[1] / "weights"))
-    assert "Apache-2.0" in result.notes["weights_licence"]
+    assert (result.notes["weights_licence"], result.pretrained_on) == ("unknown", ("unknown",))
     assert str(python) not in result.cell.method and result.provenance["method_python"] == str(python)
     (entry,) = read(suite)
     assert entry.given_poses and tier([entry]) == 1
@@ -204,7 +208,28 @@ def test_without_its_library_its_cells_are_skipped_and_say_how_to_get_it(tmp_pat
     assert "non-commercial" in lacking
     python = environment(tmp_path / "venv", "")
     label = f"feedforward[model=mast3r,python={python}]"
-    assert f"needs mast3r and dust3r, which are not installed for {python}" in find_method(label).lacking
+    assert f"needs mast3r, which is not installed for {python}" in find_method(label).lacking
+    assert "a .pth file in its site-packages that names mast3r" in find_method(label).lacking
     (planned,) = plan(Selection(scenes="blocks", methods=label, effort="smoke")).cells
     assert planned.skip == find_method(label).lacking
     assert "feedforward" not in {method.label for method in select_methods("all")[0]}
+
+
+@pytest.mark.parametrize(
+    ("weights", "licence", "seen"),
+    [("", "CC-BY-NC", "CO3Dv2"), ("yyfz233/Pi3", "CC-BY-NC", "CO3Dv2"), ("me/mine", "unknown", "unknown")],
+)
+def test_of_weights_of_ones_own_nobody_knows_the_licence_nor_what_they_saw(weights, licence, seen):
+    method = Feedforward(FeedforwardConfig(model="pi3", weights=weights))
+    assert (method.licence, method.traits.pretrained_on[0]) == (licence, seen)
+    assert method.traits.extra.endswith(f"weights: {licence}")
+
+
+def test_what_an_estimator_said_last_is_the_reason_and_all_of_it_is_kept(tmp_path, capfd):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nfor word in one two three '' four; do echo $word >&2; done; exit 3\n")
+    python.chmod(0o755)
+    job = SimpleNamespace(device="cpu")
+    with pytest.raises(RuntimeError, match=r"^pi3 could not be run, its process ended with 3: two / three / four$"):
+        train.run(FeedforwardConfig(model="pi3", python=str(python)), tmp_path, tmp_path / "a.npz", job)
+    assert capfd.readouterr().err.split() == ["one", "two", "three", "four"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
 import shlex
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.matrix.code_digest import TREE
 
-ESTIMATE = TREE / "methods" / "feedforward" / "runners" / "estimate.py"
+FEEDFORWARD = TREE / "methods" / "feedforward"
+ESTIMATE = FEEDFORWARD / "runners" / "estimate.py"
 """The script of the method `feedforward`, by its path: it is run elsewhere and imported nowhere."""
+
+KNOWN: dict[str, Any] = runpy.run_path(str(FEEDFORWARD / "estimators.py"))["ESTIMATORS"]
+"""What that method says of each estimator."""
 
 
 class Recipe(NamedTuple):
@@ -22,31 +27,15 @@ class Recipe(NamedTuple):
     note: str = ""
 
 
-def _estimated(name: str) -> str:
-    return f"python {shlex.quote(str(ESTIMATE))} {name} EXPORT ANSWER"
+def _estimated(name: str) -> Recipe:
+    known = KNOWN[name]
+    where = f'PYTHONPATH="$PWD/{known.clone}" ' if known.clone else ""
+    run = f"{where}python {shlex.quote(str(ESTIMATE))} {name} EXPORT ANSWER"
+    return Recipe(known.title, known.install, f"weights: {known.licence}", run)
 
 
 RECIPES = {
-    "vggt": Recipe(
-        "VGGT", "git clone https://github.com/facebookresearch/vggt && pip install -e vggt",
-        "weights: non-commercial (facebook/VGGT-1B-Commercial is another)", _estimated("vggt"),
-    ),
-    "da3": Recipe(
-        "Depth Anything 3", "pip install depth-anything-3        # numpy < 2, xformers",
-        "weights: BASE and SMALL Apache-2.0, larger ones CC-BY-NC", _estimated("da3"),
-    ),
-    "mapanything": Recipe(
-        "MapAnything", "git clone https://github.com/facebookresearch/map-anything && pip install -e map-anything",
-        "weights: facebook/map-anything-apache Apache-2.0, facebook/map-anything CC-BY-NC", _estimated("mapanything"),
-    ),
-    "pi3": Recipe(
-        "Pi3", "git clone https://github.com/yyfz/Pi3 && pip install -r Pi3/requirements.txt  # and run from there",
-        "weights: CC-BY-NC", _estimated("pi3"),
-    ),
-    "mast3r": Recipe(
-        "MASt3R-SfM", "git clone --recursive https://github.com/naver/mast3r           # and run from there",
-        "code and weights: CC-BY-NC-SA", _estimated("mast3r"),
-    ),
+    **{name: _estimated(name) for name in KNOWN},
     "hloc": Recipe(
         "hloc", "git clone --recursive https://github.com/cvg/Hierarchical-Localization && pip install -e "
         "Hierarchical-Localization", "SuperPoint and SuperGlue: non-commercial; ALIKED, DISK, LightGlue: free",

@@ -37,7 +37,8 @@ def vggt(images: list[Path], weights: str, device: str) -> Answer:
     from vggt.utils.pose_enc import pose_encoding_to_extri_intri
 
     model = VGGT.from_pretrained(weights).to(device)
-    shown = load_and_preprocess_images([str(path) for path in images]).to(device)
+    loaded = load_and_preprocess_images([str(path) for path in images])
+    shown = (loaded[0] if isinstance(loaded, tuple) else loaded).to(device)  # masks beside it, in later ones
     with torch.no_grad():
         answer = model(shown)
     extrinsics, inner = pose_encoding_to_extri_intri(answer["pose_enc"], shown.shape[-2:])
@@ -102,6 +103,7 @@ def _pi3(kind: Any, images: list[Path], weights: str, device: str) -> Answer:
 def mast3r(images: list[Path], weights: str, device: str) -> Answer:
     """MASt3R-SfM (Duisterhof et al., 3DV 2025): world_from_camera (N, 4, 4), OpenCV; focal lengths (N,) of images whose
     longer side is 512 px, then cropped to their middle."""
+    import mast3r.utils.path_to_dust3r  # noqa: F401 - first: by it dust3r, a clone within the clone, is found
     from dust3r.utils.image import load_images
     from mast3r.cloud_opt.sparse_ga import sparse_global_alignment
     from mast3r.image_pairs import make_pairs

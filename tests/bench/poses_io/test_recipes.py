@@ -46,7 +46,7 @@ class Shown:
     shape = (2, 3, 518, 518)
     def __init__(self, paths): self.paths = paths
     def to(self, device): return self
-def load_and_preprocess_images(paths): return Shown(paths)
+def load_and_preprocess_images(paths): return Shown(paths), "masks"
 ''',
         "vggt/utils/pose_enc.py": '''
 from answers import *
@@ -89,7 +89,12 @@ def load_images_as_tensor(folder, interval): return Images(sorted(Path(folder).g
 ''',
     },
     "mast3r": {
-        "dust3r/utils/image.py": "def load_images(paths, size): return paths",
+        "dust3r/dust3r/utils/image.py": "def load_images(paths, size): return paths",
+        "mast3r/utils/path_to_dust3r.py": """
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parents[2] / "dust3r"))
+""",
         "mast3r/image_pairs.py": "def make_pairs(images, **options): return images",
         "mast3r/model.py": '''
 from answers import *
@@ -171,6 +176,8 @@ def test_a_recipe_is_ready_to_paste(name):
     ]  # fmt: skip
     export = shlex.split(lines[0])[-1]
     assert export in lines[1]
+    assert "run from there" not in said.output
+    assert ('PYTHONPATH="$PWD/mast3r" python' in lines[1]) == (name == "mast3r")
     assert not {"EXPORT", "ANSWER"} & set(lines[1].split())
     assert subprocess.run(["bash", "-n", "-c", said.output], check=False).returncode == 0
 

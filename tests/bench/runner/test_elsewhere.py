@@ -19,7 +19,7 @@ from bench.cell import split_label
 from bench.cli import main
 from bench.matrix.again import plan_again
 from bench.matrix.code_digest import TREE
-from bench.matrix.interpreter import interpreter
+from bench.matrix.interpreter import Interpreter, interpreter
 from bench.matrix.method_config import config_of, restored, whole
 from bench.matrix.names import UnknownName
 from bench.matrix.option_docs import options
@@ -234,6 +234,17 @@ def test_an_interpreter_that_will_not_do_is_one_sentence(tmp_path, make, fault, 
     done = CliRunner().invoke(main, [*verb, "--python", make(tmp_path)])
     assert done.exit_code == 2
     assert fault in done.output and len(done.output.strip().splitlines()) == 1
+
+
+def test_an_interpreter_that_hangs_is_one_sentence(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("bench.matrix.interpreter.LIMIT", 0.2)
+    with pytest.raises(ValueError, match=r"^python .*: it did not say within 0 s whether it has torch$"):
+        Interpreter(path=str(python), version="3.12.0", places=()).absent(["torch"])
+    with pytest.raises(ValueError, match=r"^python .*: it did not answer within 0 s$"):
+        interpreter(str(python))
 
 
 def test_a_suite_file_names_it_by_method_or_for_all_that_are_paths(tmp_path, python):
