@@ -18,13 +18,3 @@ def data_root() -> Path:
         if (folder / "nerf_synthetic").is_dir():
             return folder
     pytest.skip("needs real inputs: set UNPOSED_DATA to a folder that holds nerf_synthetic/")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Nothing that a person's own runs left answers a test; one folder for all of them, for scenes take seconds."""
-    place = tmp_path_factory.getbasetemp()
-    place = place.parent if os.environ.get("PYTEST_XDIST_WORKER") else place  # of all workers
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNPOSED_CACHE", str(place / "cache"))
-        yield

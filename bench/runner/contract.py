@@ -39,8 +39,6 @@ LIMIT = 300.0
 VIEWS = 24
 """Views of the tiny scene: enough for structure from motion, few enough for seconds."""
 
-STORE = "prepared"
-"""Of what a method prepares: each examination begins with an empty one, which the second fit finds filled."""
 
 Clause = tuple[str, str | None]
 """What is demanded, and what is wrong with it, or None."""
@@ -136,10 +134,7 @@ def _request(method: ConfiguredMethod, capture: Capture, folder: Path, limit: fl
     )
     executor = LocalExecutor(threads=cpu_count())
     folder.mkdir()
-    return request_fit(
-        planned, capture, folder, executor, fit="contract", limit=limit, device="cpu", retries=0,
-        store=folder.with_name(STORE),
-    )  # fmt: skip
+    return request_fit(planned, capture, folder, executor, fit="contract", limit=limit, device="cpu", retries=0)
 
 
 def _declares(method: ConfiguredMethod) -> None:

@@ -92,10 +92,9 @@ def shown_to(planned: Planned, scene: Scene) -> Capture:
 
 def request_fit(
     planned: Planned, capture: Capture, cell: Path, executor: Executor, *, fit: str, limit: float, device: str,
-    retries: int, store: Path | None = None,
+    retries: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Run the fit of a cell to its end, or go on with one that a kill or a shorter limit cut short; keep it in `fit/`.
-    What its method prepares is shared through `store`, by default this machine's.
 
     Returns its outcome: `status`, `reason`, the CPU `threads` it had, and `seconds`, `peak_rss_mb`, `attempts` of all
     attempts together.
@@ -108,9 +107,8 @@ def request_fit(
         wind_back(scratch / "out")
     else:
         scratch = _begin(planned, capture, cell, fit)
-    shared = None
-    if planned.method.method.traits.prepares:
-        shared = (store or prepared.store()) / prepared.key(planned, scratch / "in", device)
+    shared = prepared.key(planned, scratch / "in", device) if planned.method.method.traits.prepares else None
+    if shared:
         prepared.take_over(shared, scratch)
     request = {
         "fingerprint": fit, "method": asdict(planned.method.ref), "config": planned.method.config, "limit": limit,
@@ -143,8 +141,8 @@ def request_fit(
         "peak_rss_mb": max(peak, answer.get("memory", {}).get("peak_rss_mb", 0)),
     }
     if shared:
-        prepared.keep(shared, scratch / "out", answer["seconds"])
-        answer["preparation"] = prepared.seconds_of(scratch, answer["seconds"])
+        prepared.keep(shared, scratch / "out")
+        answer["preparation"] = prepared.seconds_of(scratch)
     return keep_fit(cell, scratch, answer)
 
 

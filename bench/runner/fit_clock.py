@@ -49,9 +49,8 @@ def wind_back(out: Path) -> None:
 
 
 def _number(said: Mapping[str, Any], name: str) -> float:
-    """Seconds, none where they cannot be: a worker writes this file."""
     found = said.get(name)
-    return float(found) if isinstance(found, int | float) and 0.0 <= found < math.inf else 0.0
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else 0.0
 
 
 def _files_of(work: Path) -> list[Path]:

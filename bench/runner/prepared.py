@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
-import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -31,11 +29,9 @@ from bench.runner.method_probe import folder as caches
 from bench.runner.provenance import versions
 from bench.task import INTERFACE
 
-PREPARED, MADE, KEPT = "prepared", "seconds.json", "kept.json"
+PREPARED, MADE, DIGESTS = "prepared", "seconds.json", "sha256.json"
 TAKEN = "prepared.json"
 """In a worker's `in/`: what of its seconds another cell spent."""
-
-_log = logging.getLogger("unposed")
 
 UNUSED = 30 * 86400.0  # seconds after which nobody comes back for one
 
@@ -56,23 +52,23 @@ def key(planned: Planned, given: Path, device: str) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def take_over(kept: Path, scratch: Path) -> None:
-    """Give a fit that has not begun what is `kept` in the store, where there is something and it is whole. The clock is
-    written last: with it, all of this is done."""
-    out = scratch / "out"
+def take_over(name: str, scratch: Path) -> None:
+    """Give a fit that has not begun what is kept under this name, where there is something and it is whole. The clock
+    is written last: with it, all of this is done."""
+    kept, out = _store() / name, scratch / "out"
     target = out / "work" / PREPARED
     if (out / CLOCK).exists() or not kept.is_dir():
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         draft = out / f".{PREPARED}.tmp"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(kept, draft)
-        if (seconds := _seconds_if_whole(draft)) is None:
-            _log.warning("%s: it is not as a fit left it, or says of no possible time; it is made again", kept)
+        if read_json(draft / DIGESTS) != _digests(draft):
             shutil.rmtree(kept, ignore_errors=True)
             shutil.rmtree(draft, ignore_errors=True)
             return
-        (draft / KEPT).unlink()
+        seconds = float(read_json(draft / MADE)["seconds"])
+        (draft / DIGESTS).unlink()
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         draft.replace(target)
@@ -81,70 +77,47 @@ def take_over(kept: Path, scratch: Path) -> None:
         kept.touch()
 
 
-def keep(kept: Path, out: Path, fit_seconds: float) -> None:
-    """Keep what a fit prepared, where that is complete and nothing is kept there; refuse it where it says of more
-    seconds than the fit had."""
+def keep(name: str, out: Path) -> None:
+    """Keep what a fit prepared, where that is complete and nothing is kept under this name."""
     made = out / "work" / PREPARED
-    if kept.exists() or not (made / MADE).is_file():
+    if (_store() / name).exists() or not (made / MADE).is_file():
         return
     with contextlib.suppress(OSError, worker_io.ForeignFile):
-        if _said(worker_io.own(made / MADE), fit_seconds) is None:
-            fault = f"its {MADE} must hold {{'seconds': s}}, s from 0 to the {fit_seconds:.3g} s that the fit took"
-            _log.warning("%s: what a method prepared is not kept: %s", kept.name[:12], fault)
-            return
-        _sweep(kept.parent)
-        with replacing(kept) as draft:
+        _sweep()
+        with replacing(_store() / name) as draft:
             shutil.copytree(worker_io.own(made), draft)
-            write_json(draft / KEPT, {"sha256": _digests(draft), "fit_seconds": fit_seconds})
+            write_json(draft / DIGESTS, _digests(draft))
 
 
-def seconds_of(scratch: Path, fit_seconds: float) -> dict[str, float]:
+def seconds_of(scratch: Path) -> dict[str, float]:
     """What of a fit's seconds was spent on what it prepared: `preparation_seconds`, by its own word, and of these,
-    where they were another cell's, `preparation_shared`. Neither where it says of more than there were."""
+    where they were another cell's, `preparation_shared`."""
     made, taken = scratch / "out" / "work" / PREPARED / MADE, scratch / "in" / TAKEN
-    with contextlib.suppress(OSError, worker_io.ForeignFile):
-        found = {"preparation_seconds": _said(worker_io.own(made), fit_seconds)}
-        found |= {"preparation_shared": _said(taken, fit_seconds)} if taken.exists() else {}
-        return {name: seconds for name, seconds in found.items() if seconds is not None}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, worker_io.ForeignFile):
+        said = {"preparation_seconds": float(read_json(worker_io.own(made))["seconds"])}
+        return said | ({"preparation_shared": float(read_json(taken)["seconds"])} if taken.exists() else {})
     return {}
 
 
-def store() -> Path:
-    """Where it is kept, beside the caches of scenes."""
+def _store() -> Path:
     return caches().with_name(PREPARED)
 
 
-def _said(file: Path, most: float) -> float | None:
-    """The seconds in a file, where they are possible: from 0 to `most`. Raises OSError."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        seconds = float(read_json(file)["seconds"])
-        return seconds if 0.0 <= seconds <= most < math.inf else None
-    return None
-
-
-def _seconds_if_whole(folder: Path) -> float | None:
-    """What making it took, where it is as it was kept."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = read_json(folder / KEPT)
-        return _said(folder / MADE, float(kept["fit_seconds"])) if kept["sha256"] == _digests(folder) else None
-    return None
-
-
-def _sweep(folder: Path) -> None:
+def _sweep() -> None:
     """Make the store, and remove what has not been used for a month."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
+    _store().mkdir(parents=True, exist_ok=True)
+    for entry in _store().iterdir():
         with contextlib.suppress(OSError):
             if time.time() - entry.stat().st_mtime > UNUSED:
                 remove(entry)
 
 
 def _digests(folder: Path) -> Mapping[str, str]:
-    """sha256 of every file but the one that holds these."""
+    """sha256 of every file but that of these."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != KEPT
+        if path.is_file() and path.name != DIGESTS
     }
 
 

@@ -46,8 +46,9 @@ def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool
 def inversion_spread(model: Model) -> float:
     """Of the inversion network's answers to the images: mean distance from their mean, as a share of the prior's."""
     answers = model.inverted()[:, :3]
-    prior = model.family.encode(torch.from_numpy(model.prior.sample(np.random.default_rng(0), 256)).float())[:, :3]
-    return float(_scatter(answers) / _scatter(prior.to(answers.device)).clamp(min=1e-6))
+    drawn = torch.from_numpy(model.prior.sample(np.random.default_rng(0), 256)).float().to(answers.device)
+    prior = model.family.encode(model.family.stretched(drawn))[:, :3]
+    return float(_scatter(answers) / _scatter(prior).clamp(min=1e-6))
 
 
 def _scatter(points: torch.Tensor) -> torch.Tensor:

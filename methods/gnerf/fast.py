@@ -68,7 +68,9 @@ class Fast(CoarseToFine):
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
     held_until: Share = 0.5  # of B: poses that matched features gave rest until the field is as fine as it will be
-    focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free
+    focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
+    focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...
+    focal_until: Share = 0.8  # ... goes on at this rate for so much of B, for a field follows it slowly, and settles
 
     def least_scale(self, progress: float, side: int) -> float:
         """From 0.8 of the image down to one sample a pixel of its `side`."""
@@ -88,8 +90,12 @@ class Fast(CoarseToFine):
             return decayed(self.pose_lr_b, self.pose_decay, fine)
         return halved(self.pose_lr, number, self.pose_halving)
 
-    def focal_rate(self, fine: float | None) -> float:
-        return self.focal_lr if fine is None else decayed(self.focal_lr, self.pose_decay, fine)
+    def focal_rate(self, progress: float, fine: float | None) -> float:
+        """`progress` of A and AB, and `fine` of the fine iterations being over (None: coarse)."""
+        if fine is None:
+            return self.focal_lr if progress >= self.focal_from else 0.0
+        settling = max(0.0, fine - self.focal_until) / max(1e-6, 1 - self.focal_until)
+        return decayed(self.focal_lr, self.pose_decay, min(1.0, settling))
 
     def pixels(self, fine: float | None, budget: FastBudget) -> int:
         """How many random pixels of all views a photometric step takes."""

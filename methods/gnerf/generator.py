@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,13 @@ CLEAR = 0.06
 
 MARGIN = 1.1
 """Room around the object that the images let us see."""
+
+
+ZOOM = 4.0
+"""Between the first guess of a free focal length divided and multiplied by this, rays reach the object ..."""
+
+ZOOM_OPEN = 2.0
+"""... and before a real background, where each step towards the cameras is room for floaters, divided by this."""
 
 
 class Generator(Protocol):
@@ -170,21 +178,28 @@ def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, 
     """The prior's cube; with `shrink`, no larger than what the images show before a known background.
 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at
-    least, and from all sides together the object cannot be much larger than the largest of these.
+    least, and from all sides together the object cannot be much larger than the largest of these. With a free focal
+    length that is so at the first one, and holds for others since cameras move with it (see `Model`).
     """
     camera = None if intrinsics.free else intrinsics.camera
     bounds = Bounds.from_prior(prior, contract=sight.background is None, camera=camera)
-    if not shrink or sight.background is None or intrinsics.free or prior.look_at_std > 0:
+    if intrinsics.free:
+        nearer, farther = (ZOOM, ZOOM) if bounds.closed else (ZOOM_OPEN, 1.0)
+        bounds = replace(bounds, near=bounds.near / nearer, far=bounds.far * farther)
+    if not shrink or sight.background is None or prior.look_at_std > 0:
         return bounds
     colour = sight.images.new_tensor(sight.background)[:, None, None] * 2 - 1
     filled = ((sight.at(64) - colour).abs() > 2 * CLEAR).any(dim=1)  # (N, h, w); noise is averaged away
     height, width = filled.shape[1:]
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    off = intrinsics.directions(torch.stack([x * 2 / width - 1, y * 2 / height - 1], dim=-1).to(filled.device))
+    points = torch.stack([x * 2 / width - 1, y * 2 / height - 1], dim=-1).to(filled.device)
+    off = intrinsics.directions(points).detach()
     sine = off[..., :2].norm(dim=-1) / off.norm(dim=-1)
     seen = float((filled * sine).max()) * prior.radius[1] * MARGIN
     if not 0 < seen < bounds.half_size:
         return bounds
+    if intrinsics.free:
+        return replace(bounds, half_size=seen)
     reach = math.sqrt(3) * seen
     return Bounds(
         centre=bounds.centre, half_size=seen, near=max(bounds.near, prior.radius[0] - reach),

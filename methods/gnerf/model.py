@@ -50,7 +50,9 @@ class Model:
         if isinstance(self.preset, Published) and self.preset.elevation == "angle":
             self.prior = replace(self.prior, elevation_by="angle")
         own = self.preset.family(self.prior.family)
-        self.family = Family.of(self.prior, own if config.pose_family == "preset" else config.pose_family)
+        self.family = Family.of(
+            self.prior, own if config.pose_family == "preset" else config.pose_family, self._log_stretch
+        )  # fmt: skip
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
         self.held: Tensor | None = None  # (N,) bool: views whose poses are those of a rigid group; None: no view's
 
@@ -87,6 +89,27 @@ class Model:
         self.move_focal = torch.optim.Adam([self.intrinsics.log_zoom], lr=self.preset.focal_lr, betas=betas)
 
     @property
+    def _log_stretch(self) -> Tensor | None:
+        """A free focal length takes the cameras along: twice as long, twice as far away (a dolly zoom).
+
+        What is near the look-at point keeps its size in the images, so that the focal length feels the perspective
+        alone, and need not wait for the field to shrink. The scale of the scene is a gauge: nobody can tell it.
+        """
+        return self.intrinsics.log_zoom if self.intrinsics.free and isinstance(self.preset, Fast) else None
+
+    @property
+    def found_prior(self) -> PosePrior:
+        """The prior at the distances that cameras have by now."""
+        if self.family.log_stretch is None:
+            return self.prior
+        far = float(self.family.log_stretch.detach().exp())
+        (low, high), prior = self.prior.radius, self.prior
+        return replace(
+            prior, radius=(low * far, high * far), look_at_std=prior.look_at_std * far, near=prior.near * far,
+            far=prior.far * far,
+        )  # fmt: skip
+
+    @property
     def pulled(self) -> bool:
         """Whether pose variables are drawn to the inversion network's answers (GNeRF eq. 8)."""
         return self.preset.pull > 0 and self.config.inversion and self.config.schedule != "B"
@@ -99,13 +122,14 @@ class Model:
         """`count` poses (count, 4, 4) from the prior; once it has been learned, four in five of them from there."""
         seed = int(torch.randint(2**62, (1,), generator=rng))
         poses = torch.from_numpy(self.prior.sample(np.random.default_rng(seed), count)).float().to(self.device)
+        poses = self.family.stretched(poses).detach()
         if self.learned is None:
             return poses
         chosen = torch.randint(len(self.learned), (count,), generator=rng)
         spread = 0.1 * self.family.radius / self.family.unit
         around = self.learned[chosen] + spread * torch.randn(count, self.family.size, generator=rng).to(self.device)
         keep = (torch.rand(count, generator=rng) < 0.2).to(self.device)
-        return torch.where(keep[:, None, None], poses, self.family.decode(around))
+        return torch.where(keep[:, None, None], poses, self.family.decode(around).detach())
 
     @torch.no_grad()
     def inverted(self) -> Tensor:

@@ -31,7 +31,7 @@ def photometric_step(
     release = model.held is None or (iteration.fine or 0.0) >= model.config.grid.held_until
     model.step_poses(release=release)
     if model.intrinsics.free and release:
-        model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.fine)
+        model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.progress, iteration.fine)
         model.move_focal.step()
     model.generator.step(iteration)
     return {"loss/photometric": error}

@@ -32,9 +32,12 @@ class Family:
     radius: float  # scene units: the middle of the prior's range
     unit: float  # scene units: the length of 1 in variables, and in `reach`
     reach: tuple[float, float] | None  # of the distance from the look-at point; None: free
+    # logarithm (a scalar) of how many times farther than `unit` says; None: 0. With a free focal length it is that of
+    # the zoom: see `Model`
+    log_stretch: Tensor | None = None
 
     @staticmethod
-    def of(prior: PosePrior, name: str | None = None) -> Family:
+    def of(prior: PosePrior, name: str | None = None, log_stretch: Tensor | None = None) -> Family:
         name = name or prior.family
         low, high = prior.radius
         radius = (low + high) / 2
@@ -45,12 +48,14 @@ class Family:
             stray = 4 * prior.look_at_std if name != "sphere" else 0.0
             reach = (max(0.05, (low - stray) / radius), (high + stray) / radius)
         return Family(
-            name=name, look_at=prior.look_at, up="xyz".index(prior.up), radius=radius, unit=unit, reach=reach
+            name=name, look_at=prior.look_at, up="xyz".index(prior.up), radius=radius, unit=unit, reach=reach,
+            log_stretch=log_stretch,
         )  # fmt: skip
 
     def bounded(self, prior: PosePrior) -> Family:
         """The same poses in radii and within the prior's range: what a search moves in."""
-        return Family.of(prior, {"position": "sphere", "position+6d": "full"}.get(self.name, self.name))
+        name = {"position": "sphere", "position+6d": "full"}.get(self.name, self.name)
+        return Family.of(prior, name, self.log_stretch)
 
     @property
     def size(self) -> int:
@@ -63,7 +68,7 @@ class Family:
     def encode(self, poses: Tensor) -> Tensor:
         """The variables (N, size) of `poses` (N, 4, 4); what the family cannot say is lost."""
         centre = self._centre(poses)
-        offset = (poses[:, :3, 3] - centre) / self.unit
+        offset = (poses[:, :3, 3] - centre) / (self.unit * self._stretch)
         if self.size == 3:
             return offset
         if self.name == "position+6d":
@@ -95,7 +100,7 @@ class Family:
             c, s = variables[:, 6].cos()[:, None], variables[:, 6].sin()[:, None]
             right, down, forward = rotation.unbind(dim=2)
             rotation = torch.stack([c * right + s * down, c * down - s * right, forward], dim=2)
-        position = offset * self.unit + self._centre(variables)
+        position = offset * (self.unit * self._stretch) + self._centre(variables)
         pose = torch.cat([rotation, position[:, :, None]], dim=2)  # (N, 3, 4)
         last = pose.new_tensor([[[0.0, 0.0, 0.0, 1.0]]]).expand(len(pose), 1, 4)
         return torch.cat([pose, last], dim=1)
@@ -103,6 +108,18 @@ class Family:
     def settled(self, variables: Tensor) -> Tensor:
         """The same poses in variables of their natural size: directions of unit length, distances in range."""
         return self.encode(self.decode(variables))
+
+    def stretched(self, poses: Tensor) -> Tensor:
+        """Poses (N, 4, 4) at the prior's distances, as much farther from the look-at point as all are."""
+        if self.log_stretch is None:
+            return poses
+        centre, moved = self._centre(poses), poses.clone()
+        moved[:, :3, 3] = centre + self._stretch * (poses[:, :3, 3] - centre)
+        return moved
+
+    @property
+    def _stretch(self) -> Tensor | float:
+        return 1.0 if self.log_stretch is None else self.log_stretch.exp()
 
     def _centre(self, like: Tensor) -> Tensor:
         return like.new_tensor(self.look_at)

@@ -94,7 +94,7 @@ class Published(BaseModel):
         """Of iteration `number` of all, per unit of the pose variables."""
         return halved(self.pose_lr, number, self.pose_halving)
 
-    def focal_rate(self, fine: float | None) -> float:
+    def focal_rate(self, progress: float, fine: float | None) -> float:
         return self.focal_lr
 
     def pixels(self, fine: float | None, budget: PublishedBudget) -> None:

@@ -54,8 +54,9 @@ def settle(model: Model, bodies: Sequence[Body]) -> int:
 
     for body in bodies:
         present = model.poses().detach()[body.views]
-        moves = present @ body.poses.inverse()
-        tried = [move @ body.poses for move in moves[:: max(1, len(moves) // ANCHORS)]]
+        shape = model.family.stretched(body.poses)
+        moves = present @ shape.inverse()
+        tried = [move @ shape for move in moves[:: max(1, len(moves) // ANCHORS)]]
         errors = [misfit(poses, body.views) for poses in tried]
         best = min(range(len(tried)), key=errors.__getitem__)
         if errors[best] < AS_WELL * misfit(present, body.views):

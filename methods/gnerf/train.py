@@ -130,7 +130,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     field = GnerfField(
-        field=model.generator.field, prior=model.prior, family=model.family.name,
+        field=model.generator.field, prior=model.found_prior, family=model.family.name,
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,

@@ -122,6 +122,8 @@ class TrainingRun:
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
                 "attempt": float(self.progress.attempt),
             }  # fmt: skip
+            if model.intrinsics.free:
+                values["focal"] = model.intrinsics.estimate().fx  # px of the images as they were given
             if iteration.phase != "B" and model.config.inversion:
                 values["inversion_spread"] = inversion_spread(model)
             self.checkpoints.log(iteration.number + 1, values)

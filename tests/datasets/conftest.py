@@ -1,4 +1,4 @@
-"""A small embedded scene, and folders written in the layouts that are read."""
+"""A cache folder of the tests' own, a small embedded scene, and folders written in the layouts that are read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from written import POSES, llff, opengl, picture, projection
 
 from bench.scene import Scene
 from datasets.procedural import EmbeddedScene
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNPOSED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,27 @@ def test_poses_are_rigid_whatever_the_variables_and_carry_gradients(family):
     assert torch.autograd.gradcheck(kind.decode, variables[:2].detach().requires_grad_())
 
 
+@pytest.mark.parametrize("family", PRIORS)
+def test_a_longer_focal_length_takes_the_cameras_back_and_what_they_look_at_keeps_its_size(family):
+    """A dolly zoom: the same variables, half as far again."""
+    prior = PRIORS[family]
+    poses = torch.from_numpy(prior.sample(np.random.default_rng(0), 50))
+    kind = Family.of(prior, log_stretch=torch.tensor(1.5, dtype=torch.float64).log())
+    back = kind.stretched(poses)
+    assert torch.allclose(kind.encode(back), Family.of(prior).encode(poses), atol=1e-9)
+    assert torch.allclose(kind.decode(kind.encode(back)), back, atol=1e-9)
+    beside = torch.tensor(prior.look_at, dtype=torch.float64) + 1e-3 * back[:, :3, 0]
+
+    def width(cameras):  # of a step to the right at the look-at point, in pixels of a focal length of 1
+        seen = torch.einsum("nij,nkj->nki", cameras[:, :3, :3].transpose(1, 2), torch.stack([
+            torch.tensor(prior.look_at, dtype=torch.float64).expand(50, 3), beside
+        ], dim=1) - cameras[:, None, :3, 3])  # fmt: skip
+        points = seen[..., 0] / seen[..., 2]
+        return points[:, 1] - points[:, 0]
+
+    assert torch.allclose(1.5 * width(back), width(poses), rtol=1e-5)
+
+
 def test_distances_stay_within_the_prior():
     kind = Family.of(PRIORS["sphere"])
     far = kind.decode(torch.tensor([[0.0, 50.0, 1.0], [0.0, 0.001, 0.0]]))[:, :3, 3] - torch.tensor(kind.look_at)

@@ -17,9 +17,12 @@ from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
+from methods.gnerf.photometric import photometric_step
 from methods.gnerf.published import Published, PublishedBudget
 from methods.gnerf.reseed import reconsider, reseed
+from methods.gnerf.schedule import Iteration, Plan
 from methods.gnerf.train import fit
+from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
@@ -100,7 +103,7 @@ def posed(town, converged, **choices) -> Model:
     """A model whose field and poses are those that converged."""
     found, _ = converged
     config = GnerfConfig(**choices)
-    capture = shown(town)
+    capture = shown(town, camera=None) if config.intrinsics == "unknown" else shown(town)
     model = Model(capture, ImagePyramid.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
     model.generator.grid.training = GridTraining(found.field.field)
     poses = torch.from_numpy(answers(found)).float()
@@ -320,6 +323,22 @@ def test_where_no_time_is_left_after_a_collapse_there_is_no_answer(town, tmp_pat
     monkeypatch.setattr(training_run.TrainingRun, "check", over)
     with pytest.raises(Collapsed, match="told to, and there was no time to begin again"):
         fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path))
+
+
+def test_a_focal_length_that_is_wrong_by_a_quarter_comes_back_by_perspective_alone(town, converged, monkeypatch):
+    """In a field that has converged at the true one: cameras move along, so that the size of things says nothing."""
+    monkeypatch.setattr(Intrinsics, "guessed", lambda *_: town.truth.camera)
+    budget = FastBudget(a=0, ab=0, b=200, batch=16, rays=4000, side=64)
+    model = posed(town, converged, intrinsics="unknown", grid=Fast(smoke=budget))
+    with torch.no_grad():
+        model.intrinsics.log_zoom.fill_(math.log(1.25))
+    plan = Plan.of("B", 0, 0, 200)
+    for index in range(150):
+        step = Iteration(preset=model.preset, plan=plan, phase="B", index=index, before=0)
+        photometric_step(model, step, generator(0, index))
+    found = model.intrinsics.estimate().fx / town.truth.camera.fx
+    assert found == pytest.approx(1, abs=0.1)  # the rest is slow: the field has followed part of the way
+    assert model.found_prior.radius[0] == pytest.approx(found * town.capture.prior.radius[0])
 
 
 def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path):

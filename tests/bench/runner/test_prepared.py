@@ -1,8 +1,6 @@
 """What a method prepares once for several cells, through the real worker: shared, and paid for by each of them."""
 
 import json
-import math
-import re
 import shutil
 from pathlib import Path
 
@@ -12,17 +10,14 @@ from scripted_cells import execute
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.runner import prepared
-from bench.runner.contract import examine
-from bench.runner.fit_clock import spent
 
 PREPARING = Path(__file__).parents[2] / "plugins" / "preparing.py"
-SECONDS = 0.2  # that it says making took
 
 
 @pytest.fixture(autouse=True)
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared, "store", lambda: tmp_path / "store")
-    return tmp_path / "store"
+    monkeypatch.setenv("UNPOSED_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "prepared"
 
 
 def ran(suite, options="", seeds="0", degradations="clean", **settings):
@@ -36,11 +31,11 @@ def test_the_second_seed_takes_over_what_the_first_made_and_pays_for_it_all_the_
     first, second = ran(tmp_path / "runs", seeds="0-1")
     assert (first.notes["found"], second.notes["found"]) == (False, True)
     assert second.notes["thing"] == "1"
-    assert first.cost["preparation_seconds"] == second.cost["preparation_seconds"] == SECONDS
+    assert first.cost["preparation_seconds"] == second.cost["preparation_seconds"] == 7.0
     assert "preparation_shared" not in first.cost
-    assert second.cost["preparation_shared"] == SECONDS
-    assert second.cost["fit_seconds"] > SECONDS
-    assert second.notes["spent"] > SECONDS  # of its limit, too
+    assert second.cost["preparation_shared"] == 7.0
+    assert second.cost["fit_seconds"] > 7.0
+    assert second.notes["spent"] > 7.0  # of its limit, too
     assert len(list(store.iterdir())) == 1
 
 
@@ -74,7 +69,7 @@ def test_what_is_not_as_it_was_kept_is_made_anew(tmp_path, store, fault):
         case "lost":
             (kept / "thing.txt").unlink()
         case "undone":
-            (kept / "kept.json").unlink()
+            (kept / "sha256.json").unlink()
     (result,) = ran(tmp_path, "other=1")
     assert not result.notes["found"]
     assert result.notes["thing"] == "1"
@@ -87,16 +82,16 @@ def test_of_two_that_made_it_at_once_the_first_is_kept(tmp_path, store):
         (out / "work" / "prepared").mkdir(parents=True)
         (out / "work" / "prepared" / "thing.txt").write_text(word)
         (out / "work" / "prepared" / "seconds.json").write_text(json.dumps({"seconds": 1.0}))
-        prepared.keep(store / "name", out, 2.0)
+        prepared.keep("name", out)
     assert (store / "name" / "thing.txt").read_text() == "first"
     # and where the other one's folder comes between the look and the rename
     shutil.rmtree(store / "name")
     exists = Path.exists
     with pytest.MonkeyPatch.context() as patch:
-        prepared.keep(store / "name", out, 2.0)
+        prepared.keep("name", out)
         (out / "work" / "prepared" / "thing.txt").write_text("third")
         patch.setattr(Path, "exists", lambda path, **how: path.name != "name" and exists(path, **how))
-        prepared.keep(store / "name", out, 2.0)
+        prepared.keep("name", out)
     assert (store / "name" / "thing.txt").read_text() == "second"
     assert not list(store.glob(".*"))
 
@@ -106,57 +101,16 @@ def test_a_judge_killed_while_it_hands_over_does_it_again(tmp_path, store, momen
     kept = store / "name"
     kept.mkdir(parents=True)
     (kept / "seconds.json").write_text(json.dumps({"seconds": 3.0}))
-    (kept / "kept.json").write_text(json.dumps({"sha256": prepared._digests(kept), "fit_seconds": 4.0}))
+    (kept / "sha256.json").write_text(json.dumps(prepared._digests(kept)))
     (tmp_path / "in").mkdir()
     (tmp_path / "out" / "work").mkdir(parents=True)
     if moment != "nothing":
         (tmp_path / "out" / "work" / "prepared").mkdir()
     if moment == "told":
         (tmp_path / "in" / "prepared.json").write_text(json.dumps({"seconds": 3.0}))
-    prepared.take_over(kept, tmp_path)
+    prepared.take_over("name", tmp_path)
     assert json.loads((tmp_path / "out" / "clock.json").read_text())["seconds"] == 3.0
-    assert prepared.seconds_of(tmp_path, 5.0) == {"preparation_seconds": 3.0, "preparation_shared": 3.0}
+    assert prepared.seconds_of(tmp_path) == {"preparation_seconds": 3.0, "preparation_shared": 3.0}
     (tmp_path / "out" / "clock.json").write_text(json.dumps({"seconds": 9.0}))
-    prepared.take_over(kept, tmp_path)  # a fit that has begun is left as it is
+    prepared.take_over("name", tmp_path)  # a fit that has begun is left as it is
     assert json.loads((tmp_path / "out" / "clock.json").read_text())["seconds"] == 9.0
-
-
-@pytest.mark.parametrize("said", ["-1", "NaN", "1e9"])
-def test_seconds_that_cannot_be_are_neither_kept_nor_told(tmp_path, store, said, caplog):
-    (first,) = ran(tmp_path / "runs", f"seconds={said}")
-    assert first.status == "done" and "preparation_seconds" not in first.cost
-    assert not store.exists()
-    assert "is not kept: its seconds.json must hold {'seconds': s}, s from 0 to the" in caplog.text
-
-
-@pytest.mark.parametrize("said", [-1.0, math.nan, 1e9, "long", None])
-def test_kept_seconds_that_cannot_be_are_made_again(tmp_path, store, said, caplog):
-    """Whoever wrote them, with digests to match."""
-    ran(tmp_path)
-    (kept,) = store.iterdir()
-    state = json.loads((kept / "kept.json").read_text())
-    (kept / "seconds.json").write_text(json.dumps({"seconds": said}))
-    (kept / "kept.json").write_text(json.dumps({**state, "sha256": prepared._digests(kept)}))
-    (result,) = ran(tmp_path, "other=1")
-    assert (result.notes["found"], result.cost["preparation_seconds"]) == (False, SECONDS)
-    assert "preparation_shared" not in result.cost
-    assert SECONDS < result.cost["fit_seconds"] < 1e3
-    assert "says of no possible time; it is made again" in caplog.text
-    assert json.loads((kept / "seconds.json").read_text()) == {"seconds": SECONDS}
-
-
-@pytest.mark.parametrize("seconds", [-5.0, math.nan, -math.inf])
-def test_a_clock_that_cannot_be_is_none(tmp_path, seconds):
-    (tmp_path / "clock.json").write_text(json.dumps({"seconds": seconds}))
-    assert spent(tmp_path) == 0.0
-
-
-def test_an_examination_neither_finds_nor_leaves_what_is_prepared(tmp_path, store):
-    """What it finds is drawn anew by each, and once in each: its second fit takes over what its first made."""
-    text = PREPARING.read_text().replace("str(self.config.amount)", "__import__('os').urandom(8).hex()")
-    (tmp_path / "drawing.py").write_text(re.sub(r'"(found|spent)": \w+,? ?', "", text))
-    for _ in range(2):
-        clauses = dict(examine(str(tmp_path / "drawing.py")))
-        assert "the same seed gives the same answer" in clauses
-        assert not [fault for fault in clauses.values() if fault]
-    assert not store.exists()
