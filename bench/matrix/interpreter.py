@@ -135,8 +135,15 @@ def absolute(python: str) -> str:
     return str(without_ways_up(Path(shutil.which(python) or python)))
 
 
+def nameable(path: str) -> str:
+    """The path, where it can stand in a method's options. Raises ValueError."""
+    if set(path) & set(",[]"):
+        raise ValueError(f"{path}: a path with a comma or a bracket cannot be named here; link to it by another name")
+    return path
+
+
 def _found(python: str) -> str:
-    path = absolute(python)
+    path = nameable(absolute(python))
     if Path(path).is_dir():
         raise ValueError(
             f"python {python}: it is a folder; name the interpreter in it, as {python.rstrip('/')}/bin/python"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.cell import join_label, split_label
 from bench.degrade import CLEAN, KINDS, Degradation, parse
+from bench.matrix.interpreter import nameable
 from bench.matrix.registry import (
     BrokenMethod,
     ConfiguredMethod,
@@ -140,7 +141,7 @@ def under(python: str, labels: Sequence[str]) -> list[str]:
     """Labels of methods, those of paths with this interpreter unless they name one. Raises ValueError where none is."""
     if not any(is_path(label.partition("[")[0].strip()) for label in labels):
         raise ValueError(f"--python {python}: no method is given by its path, as path/to/method.py; others run here")
-    found = []
+    found, python = [], nameable(python)
     for label in labels:
         name, options = split_label(label)
         found.append(join_label(name, {"python": python, **options}) if is_path(name) else label)

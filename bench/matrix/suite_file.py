@@ -13,6 +13,7 @@ Every key is the option of `unposed run` of that name, and a command line that n
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,10 @@ from bench.regime import parse_regime
 NAME = "suite.toml"
 """What the file is called beside the results."""
 
+PYTHON = re.compile(r"([\[,]\s*python\s*=\s*)([^,\]]+)")
+SPECIAL = frozenset(",[]")
+"""What the grammar of methods keeps to itself."""
+
 
 def _label(effort: str) -> str:
     return parse_regime(effort).label
@@ -39,7 +44,7 @@ class SuiteFile(BaseModel):
 
     scenes: str | list[str] | None = None
     methods: str | list[str | dict[str, Any]] | None = None  # a table: a name, and options
-    python: str | None = None  # under which methods given by path run
+    python: str | None = None  # under which methods given by path run; a path is from the file's own folder
     degradations: str | list[str] | None = None
     seeds: int | str | list[int | str] | None = None
     effort: Annotated[str, BeforeValidator(str), AfterValidator(_label)] | None = None  # a label: full@800, 800
@@ -87,17 +92,36 @@ def read_suite_file(path: Path) -> dict[str, Any]:
         if key in asked:
             options[key] = ",".join(_word(path, each) for each in _listed(asked[key]))
     if "data" in asked:
-        options["data"] = [str(path.parent / each) for each in _listed(asked["data"])]
+        options["data"] = [_beside(path, each) for each in _listed(asked["data"])]
     if "lpips" in asked:
-        options["lpips"] = str(path.parent / asked["lpips"])
-    return options
+        options["lpips"] = _beside(path, asked["lpips"])
+    return _with_pythons_in_full(options, path.parent)
 
 
 def keep_suite_file(suite: Path, asked: Mapping[str, Any]) -> None:
     """Write what was asked for beside the results, as a file that asks for the same."""
+    asked = _with_pythons_in_full(asked, Path())
     lines = [f"{key} = {_toml(value)}" for key, value in asked.items() if value not in (None, (), False)]
     with replacing(suite / NAME) as draft:
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _beside(path: Path, named: str) -> str:
+    return str(path.parent / Path(named).expanduser())
+
+
+def _with_pythons_in_full(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The same options, interpreters that are paths made whole; a name on PATH stays as it is."""
+
+    def whole(python: str) -> str:
+        return str((folder / Path(python).expanduser()).absolute()) if "/" in python else python
+
+    made = dict(options)
+    if made.get("python"):
+        made["python"] = whole(made["python"])
+    if made.get("methods"):
+        made["methods"] = PYTHON.sub(lambda found: found[1] + whole(found[2]), made["methods"])
+    return made
 
 
 def _listed(value: Any) -> list[Any]:
@@ -110,6 +134,9 @@ def _word(path: Path, value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
     options = {key: each if isinstance(each, str) else json.dumps(each) for key, each in value.items()}
+    for key, each in options.items():
+        if key != "name" and SPECIAL.intersection(each):
+            raise ValueError(f"{path}: methods: {key} = {_toml(each)}: an option can hold no comma and no bracket")
     if not (name := options.pop("name", "")):
         raise ValueError(f'{path}: methods: {_toml(value)} needs a name, as {{name = "gnerf", reseed = false}}')
     return name + (f"[{','.join(f'{key}={each}' for key, each in options.items())}]" if options else "")

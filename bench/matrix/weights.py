@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from bench.matrix.interpreter import holds_home, without_ways_up
+from bench.matrix.interpreter import holds_home, nameable, without_ways_up
 
 
 def in_full(weights: str) -> str:
@@ -20,7 +20,7 @@ def in_full(weights: str) -> str:
         return weights
     if holds_home(path):
         raise ValueError(f"weights={weights}: a method would be shown your home; name a folder of weights alone")
-    return str(path)
+    return nameable(str(path))
 
 
 def shown_with(weights: str) -> tuple[str, ...]:

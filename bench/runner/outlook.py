@@ -71,6 +71,8 @@ def explain(
     rows = list(changes(earlier, parts))
     lines = [f"{path}: {_short(before)} -> {_short(after)}" for path, before, after in rows]
     spoilt = touched(runner.folder(now) / "fit")
+    if now.skip and result.status != "skipped" and not spoilt:
+        return lines, f"stays, for it cannot be run here: {now.skip}"
     if spoilt or any(path.startswith("fit") for path, *_ in rows):
         return [*lines, *([spoilt] if spoilt else [])], "will be fitted again"
     if is_broken(result):

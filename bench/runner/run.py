@@ -157,9 +157,11 @@ class Runner:
             earlier = read_result(self.folder(planned))
         except (FileNotFoundError, ValueError):  # ValueError: no result of ours, which `make_way` keeps aside
             return None
-        if is_broken(earlier) or (self.settings.retry_failed and is_rerunnable(earlier)):
+        if is_broken(earlier) or touched(self.folder(planned) / "fit"):
             return None
-        if not self.fingerprints.is_same_fit(planned, earlier) or touched(self.folder(planned) / "fit"):
+        if planned.skip and earlier.status != "skipped":
+            return earlier  # what was measured stays where it cannot be measured again
+        if self.settings.reruns(earlier) or not self.fingerprints.is_same_fit(planned, earlier):
             return None
         met_on_loading = earlier.stage == "load" and not planned.skip  # by the scene and the traits, both in the fit
         if earlier.status == "skipped" and earlier.reason != planned.skip and not met_on_loading:
@@ -203,9 +205,8 @@ class Runner:
             if outcome is None:
                 self.listen(planned, stage, None)
                 outcome = request_fit(
-                    planned, capture, folder, self.executor,
-                    fit=fit, limit=self.settings.fit_limit(planned.cell.effort), device=self.settings.device,
-                    retries=self.settings.retries,
+                    planned, capture, folder, self.executor, fit=fit, device=self.settings.device,
+                    limit=self.settings.fit_limit(planned.cell.effort), retries=self.settings.retries,
                 )  # fmt: skip
             facts = _merge(facts, _facts(planned, outcome))
             if outcome["status"] != "done":
@@ -268,11 +269,6 @@ class Runner:
         result = sealed(result)
         write_result(self.folder(planned), result)
         return result
-
-
-def is_rerunnable(result: Result) -> bool:
-    """Whether `--retry-failed` settles this cell again: one that failed, or whose renders did."""
-    return result.status in RERUNNABLE or (result.status == "done" and result.stage == "judge")
 
 
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
 from bench.runner.executors.base import Executor
 from bench.runner.executors.local import LocalExecutor
@@ -43,6 +44,11 @@ class Settings:
     def threads(self) -> int:
         """CPU threads of each worker."""
         return self.threads_asked or max(1, cpu_count() // self.workers)
+
+    def reruns(self, earlier: Result) -> bool:
+        """Whether this settled cell is settled again because it failed, or its renders did."""
+        failed = earlier.status in RERUNNABLE or (earlier.status == "done" and earlier.stage == "judge")
+        return self.retry_failed and failed
 
     def fit_limit(self, effort: str) -> float:
         """Wall seconds after which a fit is killed."""

@@ -1,12 +1,13 @@
 """A suite file asks for what a command line asks for, and is kept beside the results."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bench.cli.app import main
-from bench.matrix.suite_file import read_suite_file
+from bench.matrix.suite_file import keep_suite_file, read_suite_file
 
 METHOD = "tests/plugins/scripted.py"
 WHOLE = """
@@ -57,6 +58,7 @@ def test_the_command_line_is_heard_before_the_file(tmp_path):
         ("workers = 0", "workers = 0"),
         ("scenes = [", "this is no TOML"),
         ("methods = [{reseed = false}]", "needs a name"),
+        ('methods = [{name = "a.py", python = "/b,c/python"}]', 'python = "/b,c/python": an option can hold no comma'),
         ("[suite]\nscenes = 'blocks'", "'suite' is no key"),
     ],
 )
@@ -84,3 +86,27 @@ def test_what_was_asked_is_kept_beside_the_results_and_asks_for_the_same(tmp_pat
     assert (kept["methods"], kept["seeds"], kept["out"]) == (f"{METHOD}[seconds=0.1]", "3", str(out))
     again = CliRunner().invoke(main, ["plan", str(out / "suite.toml"), "--json"])
     assert again.output.count("finished: solved") == 1
+
+
+def test_an_interpreter_that_is_a_path_is_from_the_files_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "paper").mkdir()
+    text = """
+methods = [
+  {name = "a.py", python = "venv/bin/python", b = 1}, "c.py[ python=../d/bin/python]", "e.py[python=~/f/python]",
+]
+python = "python3"
+data = ["~/data"]
+"""
+    said = read_suite_file(Path(written(tmp_path / "paper", text).relative_to(tmp_path)))
+    folder = tmp_path / "paper"
+    assert said["methods"] == (
+        f"a.py[python={folder}/venv/bin/python,b=1],c.py[ python={folder}/../d/bin/python],"
+        f"e.py[python={tmp_path}/home/f/python]"
+    )
+    assert (said["python"], said["data"]) == ("python3", [f"{tmp_path}/home/data"])
+    assert read_suite_file(written(folder, 'python = "venv/bin/python"'))["python"] == f"{folder}/venv/bin/python"
+    keep_suite_file(folder, {"methods": "a.py[python=venv/python]", "python": "venv/python"})  # of a command line
+    kept = read_suite_file(folder / "suite.toml")
+    assert (kept["methods"], kept["python"]) == (f"a.py[python={tmp_path}/venv/python]", f"{tmp_path}/venv/python")

@@ -1,67 +1,34 @@
 """A method under another interpreter: a venv of its own, with another numpy and nothing else."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image as Picture
 from scripted_cells import execute
+from venvs import ANOTHER, ELSEWHERE, PLUGINS, SCRIPTED, cells, environment
 
 from bench.cell import split_label
 from bench.cli import main
 from bench.matrix.again import plan_again
 from bench.matrix.code_digest import TREE
 from bench.matrix.interpreter import Interpreter, interpreter
-from bench.matrix.method_config import config_of, restored, whole
 from bench.matrix.names import UnknownName
-from bench.matrix.option_docs import options
-from bench.matrix.plan import plan
-from bench.matrix.registry import find_scene
-from bench.matrix.selection import Selection, under
-from bench.regime import SIDE
-from bench.runner import method_probe
+from bench.matrix.registry import find_method
+from bench.matrix.selection import under
 from bench.runner.contract import examine
-from bench.runner.executors import isolation
 from bench.runner.executors.elsewhere import lay_out
 from bench.runner.executors.isolation import wall
 from bench.view.fitted_field import load_field
-
-PLUGINS = Path(__file__).parents[2] / "plugins"
-ELSEWHERE, SCRIPTED, SPY = (str(PLUGINS / f"{name}.py") for name in ("elsewhere", "scripted", "spy"))
-ANOTHER = "0.0.7"
-
-
-def environment(folder: Path, with_numpy: bool = True) -> str:
-    """The python of a fresh venv; its numpy is a copy of ours that says another version."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    python = folder / "bin" / "python"
-    if with_numpy:
-        home = Path(np.__file__).parent
-        (packages,) = folder.glob("lib/python*/site-packages")
-        shutil.copytree(home, packages / "numpy", ignore=shutil.ignore_patterns("tests", "__pycache__", "*.pyi", "*.a"))
-        if (libraries := home.with_name("numpy.libs")).is_dir():
-            shutil.copytree(libraries, packages / "numpy.libs")
-        (packages / "numpy" / "version.py").write_text(
-            f'version = __version__ = full_version = "{ANOTHER}"\ngit_revision = short_version = ""\nrelease = True\n'
-        )
-    return str(python)
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     return environment(tmp_path_factory.mktemp("elsewhere") / "venv")
-
-
-def cells(method, **options):
-    return plan(Selection(scenes="blocks", methods=method, effort="smoke", **options))
 
 
 def test_a_cell_is_fitted_and_rendered_there_and_its_row_says_so(tmp_path, python):
@@ -105,94 +72,6 @@ def test_the_wall_stands_round_it(tmp_path, python):
     assert (result.notes["seen"], result.notes["written"]) == (python, "")
 
 
-def install(packages):
-    """Enough of this project, at a home of packages, to have the truth in it."""
-    places = [packages / name for name in ("bench/judge/align.py", "datasets/procedural/blocks.py", "datasets/card.py")]
-    for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("truth = 1\n")
-    return places
-
-
-@pytest.fixture(params=["namespaces", "landlock"])
-def each_wall(request, monkeypatch):
-    if fault := isolation.fault_of(request.param):
-        pytest.skip(f"this machine has no {request.param}: {fault}")
-    monkeypatch.setattr(isolation, "wall", lambda: request.param)
-    method_probe._executor.cache_clear()
-    yield request.param
-    method_probe._executor.cache_clear()
-
-
-def test_the_suite_is_installed_there_too_and_what_it_knows_is_hidden(tmp_path, each_wall):
-    """Through the venv's own name, through a link to it, and through a link within it."""
-    python = environment(tmp_path / "real" / "venv")
-    (packages,) = (tmp_path / "real" / "venv").glob("lib/python*/site-packages")
-    secrets = install(packages)
-    (tmp_path / "venv").symlink_to(tmp_path / "real" / "venv")
-    named = [Path(str(place).replace("/real/", "/")) for place in secrets]
-    within = [Path(str(place).replace("/lib/python", "/lib64/python")) for place in secrets]
-    seen = packages / "numpy" / "version.py"
-    method = tmp_path / "method"
-    method.mkdir()
-    shutil.copy(ELSEWHERE, method)
-    (method / "places.txt").write_text("\n".join(map(str, [*secrets, *named, *within, seen])))
-    assert all(place.exists() for place in (*secrets, *named, *within))
-    for name, place in (("a", python), ("b", str(tmp_path / "venv" / "bin" / "python"))):
-        label = f"{method / 'elsewhere.py'}[look=true]"
-        (result,), _, _ = execute(tmp_path / name, cells(label, python=place), refine=None)
-        assert (result.notes["seen"], result.notes["written"]) == (str(seen), ""), name
-    (result,), _, _ = execute(
-        tmp_path / "c", cells(f"{method / 'elsewhere.py'}[imports=datasets]", python=python), refine=None
-    )
-    assert "a method may not import `datasets`" in result.reason
-
-
-def test_a_method_beside_a_copy_of_the_suite_does_not_see_its_scenes(tmp_path, each_wall):
-    clone = tmp_path / "clone"
-    secrets = install(clone)
-    shutil.copy(ELSEWHERE, clone / "elsewhere.py")
-    (clone / "places.txt").write_text("\n".join(map(str, secrets)))
-    (result,), _, _ = execute(tmp_path / "runs", cells(f"{clone / 'elsewhere.py'}[look=true]"), refine=None)
-    assert (result.status, result.notes["seen"]) == ("done", "")
-
-
-def written_scene(folder):
-    """The embedded scene as a folder of the Blender layout, true poses included."""
-    scene = find_scene("blocks", ()).load(SIDE["smoke"])
-    (folder / "images").mkdir(parents=True)
-    for view, image in scene.capture.images.items():
-        Picture.fromarray(image).save(folder / "images" / f"{view}.png")
-    frames = [
-        {"file_path": f"images/{view}.png", "transform_matrix": (pose @ np.diag([1.0, -1, -1, 1])).tolist()}
-        for view, pose in scene.truth.poses.items()
-        if view in scene.capture.images
-    ]
-    (folder / "transforms.json").write_text(json.dumps({"fl_x": scene.truth.camera.fx, "frames": frames}))
-    return folder / "transforms.json"
-
-
-def test_a_scene_and_earlier_suites_in_a_folder_that_the_interpreter_names_are_hidden(tmp_path, each_wall):
-    """As where a person's own project is installed where it is edited, with scenes and runs beside its modules."""
-    project, method = tmp_path / "project", tmp_path / "method"
-    venv = Path(environment(tmp_path / "venv"))
-    (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
-    (packages / "project.pth").write_text(f"{project}\n")
-    secrets = [written_scene(project / "scene"), project / "runs" / "earlier" / "poses.json"]
-    secrets[1].parent.mkdir(parents=True)
-    secrets[1].write_text("an oracle's")
-    secrets[1].with_name(".lock").touch()
-    (project / "module.py").write_text("")
-    method.mkdir()
-    shutil.copy(ELSEWHERE, method)
-    (method / "places.txt").write_text("\n".join(map(str, [*secrets, project / "module.py"])))
-    asked = Selection(
-        scenes=str(project / "scene"), methods=f"{method / 'elsewhere.py'}[look=true,python={venv}]", effort="smoke"
-    )
-    (result,), _, _ = execute(project / "runs" / "now", plan(asked), refine=None)
-    assert (result.status, result.notes.get("seen")) == ("done", str(project / "module.py")), result.reason
-
-
 def test_neither_a_home_nor_a_way_up_is_a_place_of_an_interpreter(tmp_path, monkeypatch):
     python = environment(tmp_path / "venv")
     (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
@@ -234,6 +113,22 @@ def test_an_interpreter_that_will_not_do_is_one_sentence(tmp_path, make, fault, 
     done = CliRunner().invoke(main, [*verb, "--python", make(tmp_path)])
     assert done.exit_code == 2
     assert fault in done.output and len(done.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("folder", ["a,b", "a[b]"])
+def test_a_path_that_the_grammar_cannot_hold_is_one_sentence(tmp_path, folder, monkeypatch):
+    place = tmp_path / folder
+    place.mkdir()
+    (place / "python").symlink_to(sys.executable)
+    done = CliRunner().invoke(main, ["plan", "-m", ELSEWHERE, "--python", str(place / "python")])
+    assert done.exit_code == 2 and len(done.output.strip().splitlines()) == 1
+    assert f"{place}/python: a path with a comma or a bracket cannot be named here; link to it" in done.output
+    monkeypatch.chdir(place)
+    with pytest.raises(ValueError, match="cannot be named here"):
+        interpreter("./python")
+    (place / "model.pt").touch()
+    with pytest.raises(ValueError, match="cannot be named here"):
+        find_method("feedforward[weights=model.pt]")
 
 
 def test_an_interpreter_that_hangs_is_one_sentence(tmp_path, monkeypatch):
@@ -301,37 +196,3 @@ def test_another_release_of_numpy(tmp_path):
     (result,), _, _ = execute(tmp_path / "runs", cells(ELSEWHERE, python=python), refine=None)
     assert result.status == "done"
     assert result.notes["numpy"] == interpreter(python).packages["numpy"] != np.__version__
-
-
-@dataclass(frozen=True)
-class Plain:
-    steps: int = 3  # of Adam
-    rate: float | None = None
-    mode: Literal["a", "b"] = "a"
-    fast: bool = False
-    sizes: tuple[int, ...] = field(default=(1, 2))
-
-
-class Kind:
-    Config = Plain
-
-
-def test_a_dataclass_is_a_config():
-    made = config_of(Kind, "kind", {"steps": "5", "rate": "0.5", "mode": "b", "fast": "true"})
-    assert made == Plain(steps=5, rate=0.5, mode="b", fast=True)
-    assert restored(Kind, whole(made)) == made
-    assert config_of(Kind, "kind", {"rate": "none"}) == Plain()
-    found = {option.name: option for option in options(Plain, Plain())}
-    assert (found["steps"].type, found["steps"].default, found["steps"].text) == ("int", 3, "of Adam")
-    assert found["mode"].type == "a | b"
-    for wrong in ({"steps": "many"}, {"mode": "c"}, {"fast": "perhaps"}, {"sizes": "1"}):
-        with pytest.raises(ValueError, match=f"method 'kind': {next(iter(wrong))}="):
-            config_of(Kind, "kind", wrong)
-    with pytest.raises(UnknownName, match="did you mean steps"):
-        config_of(Kind, "kind", {"step": "1"})
-
-
-def test_a_method_without_options_needs_no_config():
-    assert config_of(object, "bare", {}) is None and whole(None) == {} and not list(options(None, None))
-    with pytest.raises(UnknownName, match="method 'bare' has no option 'a'"):
-        config_of(object, "bare", {"a": "1"})

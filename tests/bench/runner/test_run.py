@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,23 @@ def test_pictures_of_another_effort_or_draw_give_way_to_those_of_the_cell_judged
     Image.new("RGB", (25, 25), "red").save(beside / "truth" / "h999.png")
     execute(tmp_path, make_plan("answer", seeds="1"))
     assert {path: path.read_bytes() for name in ("truth", "shown") for path in (beside / name).iterdir()} == right
+
+
+@pytest.mark.parametrize("behaviour", ["answer", "raise"])
+def test_what_was_measured_stays_where_it_can_be_run_no_more(tmp_path, behaviour):
+    """As where its other environment is named no longer, which changes what decides its fit as well."""
+    made = make_plan(behaviour)
+    (first,), *_ = execute(tmp_path, made)
+    stored = (tmp_path / first.cell.folder / "result.json").read_bytes()
+    (planned,) = made.cells
+    ref = replace(planned.method.ref, file=str(SCRIPTED.with_name("preparing.py")))
+    lacking = replace(planned, method=replace(planned.method, ref=ref), skip="needs torch in an environment of its own")
+    for settings in ({}, {"retry_failed": True}):
+        (second,), fitted, cached = execute(tmp_path, replace(made, cells=(lacking,)), **settings)
+        assert (second.status, fitted, cached) == (first.status, [], [first.cell.id])
+        assert (tmp_path / first.cell.folder / "result.json").read_bytes() == stored
+    (other,), *_ = execute(tmp_path / "new", replace(made, cells=(lacking,)))
+    assert (other.status, other.reason) == ("skipped", lacking.skip)
 
 
 def test_a_cell_skipped_for_what_loading_showed_stays_skipped_unread(tmp_path, monkeypatch):
