@@ -12,10 +12,10 @@ SCENES = (
     "transforms/dtu_scan24_384", "middlebury/templeRing",
     "middlebury/templeSparseRing",
 )  # fmt: skip
-LEARNED = "colmap_nerf[features=xfeat]"
+LEARNED, ALIKED = "colmap_nerf[features=xfeat]", "colmap_nerf[features=aliked]"
 WITH_FEATURES = "gnerf[features=sift]"
 METHODS = (
-    "nerf", "gnerf", WITH_FEATURES, "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, "barf", "inerf", "nerfmm",
+    "nerf", "gnerf", WITH_FEATURES, "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, ALIKED, "barf", "inerf", "nerfmm",
 )  # fmt: skip
 SEEDS = 5
 """Of clean captures."""
