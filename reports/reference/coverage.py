@@ -15,7 +15,8 @@ SCENES = (
 LEARNED, ALIKED = "colmap_nerf[features=xfeat]", "colmap_nerf[features=aliked]"
 WITH_FEATURES = "gnerf[features=sift]"
 METHODS = (
-    "nerf", "gnerf", WITH_FEATURES, "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, ALIKED, "barf", "inerf", "nerfmm",
+    "nerf", "gnerf", WITH_FEATURES, "colmap_nerf", "colmap_nerf[mapper=global]", LEARNED, ALIKED, "barf", "inerf",
+    "nerfmm",
 )  # fmt: skip
 SEEDS = 5
 """Of clean captures."""
