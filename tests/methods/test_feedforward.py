@@ -193,6 +193,9 @@ def test_a_cell_is_at_0_deg_and_says_what_it_is(tmp_path):
     assert str(python) not in result.cell.method and result.provenance["method_python"] == str(python)
     (entry,) = read(suite)
     assert entry.given_poses and tier([entry]) == 1
+    unnamed = plan(Selection(scenes="blocks", methods=label.replace(f"python={python},", ""), effort="smoke"))
+    assert unnamed.cells[0].skip
+    assert [stays.status for stays in run(unnamed, Settings(suite=suite, refine=None), lambda *_: None)] == ["done"]
 
 
 def test_inverted_poses_are_told_by_the_check(tmp_path):

@@ -104,3 +104,16 @@ def test_a_scene_and_earlier_suites_in_a_folder_that_the_interpreter_names_are_h
     )
     (result,), _, _ = execute(project / "runs" / "now", plan(asked), refine=None)
     assert (result.status, result.notes.get("seen")) == ("done", str(project / "module.py")), result.reason
+
+
+def test_a_folder_with_what_a_worker_needs_in_it_is_not_hidden(tmp_path, each_wall):
+    """Photographs beside the environment and the method, and environments that lock themselves as suites do."""
+    written_scene(tmp_path / "scene")
+    venv = Path(environment(tmp_path / "scene" / "venv"))
+    shutil.copy(ELSEWHERE, tmp_path / "scene")
+    (tmp_path / "own").symlink_to(tmp_path / "scene" / "venv")
+    (tmp_path / "own" / ".lock").touch()
+    method = f"{tmp_path / 'scene' / 'elsewhere.py'}[python={venv}]"
+    asked = Selection(scenes=str(tmp_path / "scene"), methods=method, effort="smoke")
+    (result,), _, _ = execute(tmp_path / "suite", plan(asked), refine=None)
+    assert result.status == "done", result.reason

@@ -49,17 +49,21 @@ def packages(tmp_path):
 
 
 def forgotten():
-    """As another process would find it."""
+    """What this process has asked and read."""
     for kept in (weights.digest_of, sources._places, interpreter):
         kept.cache_clear()
 
 
-def decided(label, tmp_path):
-    """All that decides a cell's fit, and the name of what it prepares."""
-    forgotten()
+def planned_and_given(label, tmp_path):
+    """A cell of this method, and the folder with its capture."""
     (planned,) = plan(Selection(scenes="blocks", methods=label, effort="smoke")).cells
-    given = tmp_path / "given"
-    worker_io.write_capture(given, shown_to(planned, planned.source.load(64)))
+    worker_io.write_capture(tmp_path / "given", shown_to(planned, planned.source.load(64)))
+    return planned, tmp_path / "given"
+
+
+def decided(planned, given):
+    """All that decides a cell's fit, and the name of what it prepares, as another process would find them."""
+    forgotten()
     return fit_ingredients(planned, "scene", "cpu"), prepared.key(planned, given, "cpu")
 
 
@@ -69,14 +73,15 @@ def test_an_edit_of_what_no_version_tells_is_another_fit(packages, tmp_path):
     label = f"{tmp_path / 'method.py'}[python={tmp_path / 'venv' / 'bin' / 'python'}]"
     clones = tmp_path / "clones"
     (clones / "named" / ".git").mkdir()
-    found = [decided(label, tmp_path)]
+    cell = planned_and_given(label, tmp_path)
+    found = [decided(*cell)]
     environment = found[0][0]["environment"]
     assert environment["installed"] == "1" and environment["numpy"] == np.__version__
     assert {name for name in environment if "(sources)" in name} == {"edited (sources)", "named (sources)"}
     for edited in (clones / "edited" / "edited" / "__init__.py", clones / "named" / "submodule" / "other.py"):
         edited.parent.mkdir(exist_ok=True)
         edited.write_text("answer = 2\n")
-        found.append(decided(label, tmp_path))
+        found.append(decided(*cell))
     assert len({str(fit["environment"]) for fit, _ in found}) == len({key for _, key in found}) == 3
     (clones / "edited" / "edited" / "notes.txt").write_text("no source")
     (clones / "named" / "venv" / "lib").mkdir(parents=True)
@@ -84,7 +89,7 @@ def test_an_edit_of_what_no_version_tells_is_another_fit(packages, tmp_path):
     (clones / "named" / "venv" / "lib" / "gigabytes.py").write_text("what has versions")
     (clones / "named" / ".git" / "index.py").write_text("no source")
     (packages / "installed" / "__init__.py").write_text("its version says enough\n")
-    assert decided(label, tmp_path) == found[-1]
+    assert decided(*cell) == found[-1]
 
 
 def test_other_weights_are_another_fit(packages, tmp_path, monkeypatch):
@@ -96,15 +101,16 @@ def test_other_weights_are_another_fit(packages, tmp_path, monkeypatch):
     label = f"feedforward[model=pi3,weights=weights,python={python}]"
     (packages / "pi3").mkdir()
     (packages / "pi3" / "a.py").write_text("")
-    first, key = decided(label, tmp_path)
+    cell = planned_and_given(label, tmp_path)
+    first, key = decided(*cell)
     assert first["config"]["weights"] == str(folder)
     assert folder in code_of(find_method(label).ref).places
     (folder / "model.safetensors").write_bytes(b"two")
-    second, other = decided(label, tmp_path)
+    second, other = decided(*cell)
     changed = {name for name in first["environment"] if first["environment"][name] != second["environment"][name]}
     assert changed == {f"{folder} (weights)"} and key != other
     (packages / "pi3" / "a.py").write_text("edited = True")
-    assert decided(label, tmp_path)[0]["environment"]["pi3 (sources)"] != second["environment"]["pi3 (sources)"]
+    assert decided(*cell)[0]["environment"]["pi3 (sources)"] != second["environment"]["pi3 (sources)"]
 
 
 def test_of_weights_by_name_the_revision_that_a_worker_sees_counts(packages, tmp_path, monkeypatch):
