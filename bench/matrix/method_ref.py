@@ -51,7 +51,8 @@ class MethodRef:
     @property
     def is_shipped(self) -> bool:
         """Whether it is one of this project's own."""
-        return self.file is None and self.source.resolve().is_relative_to(TREE / "methods")
+        named = self.file is None and self.target.startswith("methods.")  # a stranger's may have no source to be found
+        return named and self.source.resolve().is_relative_to(TREE / "methods")
 
     @property
     def uses_kernels(self) -> bool:

@@ -82,7 +82,7 @@ def find_method(label: str) -> ConfiguredMethod:
         ref = method_refs()[name]
     else:
         raise UnknownName(f"no method named {name!r}" + nearest(name, method_refs()))
-    if ref.is_shipped and WEIGHTS in options:
+    if WEIGHTS in options and ref.is_shipped:
         options[WEIGHTS] = in_full(options[WEIGHTS])
         ref = replace(ref, shown=shown_with(options[WEIGHTS]))
     asked = dict(options)

@@ -167,8 +167,9 @@ def test_a_plugin_that_cannot_be_imported_stops_only_those_who_name_it(monkeypat
     found, broken = select_methods("all")
     assert "nerf" in {method.label for method in found}
     assert "no_such_module" in broken["wreck"]
-    with pytest.raises(ValueError, match="no_such_module"):
-        select_methods("wreck")
+    for label in ("wreck", "wreck[weights=/tmp]"):
+        with pytest.raises(ValueError, match="no_such_module"):
+            select_methods(label)
 
 
 def test_dots_reach_into_a_part_of_the_config_and_leave_the_rest():
