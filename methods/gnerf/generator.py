@@ -174,19 +174,21 @@ def whole(
     return generator.patches(intrinsics, poses, points, rng)
 
 
-def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, shrink: bool) -> Bounds:
+def bounds_of(
+    prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, shrink: bool, dolly: bool = False
+) -> Bounds:  # fmt: skip
     """The prior's cube; with `shrink`, no larger than what the images show before a known background.
 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at
     least, and from all sides together the object cannot be much larger than the largest of these. With a free focal
-    length that is so at the first one, and holds for others since cameras move with it (see `Model`).
+    length that is so at the first one, and for others where cameras move with it (`dolly`, see `Model`).
     """
     camera = None if intrinsics.free else intrinsics.camera
     bounds = Bounds.from_prior(prior, contract=sight.background is None, camera=camera)
-    if intrinsics.free:
+    if dolly:
         nearer, farther = (ZOOM, ZOOM) if bounds.closed else (ZOOM_OPEN, 1.0)
         bounds = replace(bounds, near=bounds.near / nearer, far=bounds.far * farther)
-    if not shrink or sight.background is None or prior.look_at_std > 0:
+    if not shrink or sight.background is None or prior.look_at_std > 0 or (intrinsics.free and not dolly):
         return bounds
     colour = sight.images.new_tensor(sight.background)[:, None, None] * 2 - 1
     filled = ((sight.at(64) - colour).abs() > 2 * CLEAR).any(dim=1)  # (N, h, w); noise is averaged away
@@ -198,7 +200,7 @@ def bounds_of(prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, 
     seen = float((filled * sine).max()) * prior.radius[1] * MARGIN
     if not 0 < seen < bounds.half_size:
         return bounds
-    if intrinsics.free:
+    if dolly:
         return replace(bounds, half_size=seen)
     reach = math.sqrt(3) * seen
     return Bounds(

@@ -59,7 +59,10 @@ class Model:
         if isinstance(self.preset, Published) and self.preset.bounds == "prior":
             bounds = published_bounds(self.prior, self.family)
         else:
-            bounds = bounds_of(self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images")
+            bounds = bounds_of(
+                self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images",
+                dolly=self.family.log_stretch is not None,
+            )  # fmt: skip
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
         self.generator: Generator = (
