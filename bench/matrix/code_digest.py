@@ -6,8 +6,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -69,13 +70,40 @@ class _Source(NamedTuple):
     runs: tuple[tuple[str, int], ...]  # of these, those that are imported when it runs: not for types alone
 
 
+_Asked = tuple[Path, Path | None, frozenset[Path]]
+_KNOWN: dict[_Asked, tuple[dict[str, _Source], dict[Path, int]]] = {}
+"""What was found for a module, and the state of the files and folders that it was found in: following the imports of
+a method takes a tenth of a second, looking whether any has changed a hundredth of that."""
+
+
 def _sources(module: Path, root: Path | None = None, apart: Iterable[Path] = ()) -> dict[str, _Source]:
-    passed = {path.resolve() for path in apart}
-    roots = [root.resolve() if root else _home(module.resolve())]
+    asked = module.resolve(), root and root.resolve(), frozenset(path.resolve() for path in apart)
+    known = _KNOWN.get(asked)
+    if known is None or _state(known[1]) != known[1]:
+        found = _follow(*asked)
+        files = [source.path for source in found.values()]
+        known = found, _state({*files, *(file.parent for file in files)})  # a new file may be what an import now means
+        _KNOWN[asked] = known
+    return known[0]
+
+
+def _state(places: Iterable[Path]) -> dict[Path, int]:
+    """When each was changed, -1 for one that is gone."""
+    found = {}
+    for place in places:
+        try:
+            found[place] = os.stat(place).st_mtime_ns  # noqa: PTH116 - a third of the time of Path.stat
+        except OSError:
+            found[place] = -1
+    return found
+
+
+def _follow(module: Path, root: Path | None, passed: Set[Path]) -> dict[str, _Source]:
+    roots = [root or _home(module)]
     if TREE not in roots:
         roots.append(TREE)
     found: dict[str, _Source] = {}
-    pending = [module.resolve()]
+    pending = [module]
     while pending:
         path = pending.pop()
         base = next((base for base in roots if path.is_relative_to(base)), path.parent)

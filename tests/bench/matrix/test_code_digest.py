@@ -33,6 +33,15 @@ def test_an_edited_helper_changes_its_own_digest_only(method):
     assert after["method.py"] == before["method.py"]
 
 
+def test_a_file_that_an_import_comes_to_mean_is_noticed(method):
+    method.write_text("try:\n    import faster\nexcept ImportError:\n    faster = None\n")
+    assert list(code_digests(method)) == ["method.py"]
+    method.with_name("faster.py").write_text("x = 1\n")
+    assert list(code_digests(method)) == ["faster.py", "method.py"]
+    method.with_name("faster.py").unlink()
+    assert list(code_digests(method)) == ["method.py"]
+
+
 def test_relative_imports_and_imports_within_functions_are_followed(tmp_path):
     package = tmp_path / "pack"
     package.mkdir()
