@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from bench.cell import Cell
 from bench.credentials import without_credentials
 from bench.files import replacing
+from bench.per_view import PerView
 from bench.regime import effort_of
 
 if TYPE_CHECKING:
@@ -207,8 +208,7 @@ _SEED = re.compile(r"seed\d+")
 
 
 def read_suite(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
-    """Every cell's folder and result below a suite's folder, in a fixed order; without `views`, which are most of it,
-    their `per_view` is empty, so that thousands of cells take little memory.
+    """Every cell's folder and result below a suite's folder, in a fixed order; without `views`, `per_view` is empty.
 
     A `result.json` that is none of ours is left out, with one warning; so is what lies within a cell's folder, where
     methods leave files.
@@ -217,7 +217,7 @@ def read_suite(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
     for folder in cell_folders(suite):
         try:
             result = read_result(folder)
-            found.append((folder, result if views else replace(result, per_view={})))
+            found.append((folder, replace(result, per_view=PerView(result.per_view) if views else {})))
         except FileNotFoundError:
             continue
         except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ def build(suite: Path, out: Path | None = None) -> Path:
     facts = gather(suite.resolve().name, entries, breaking_points.read(suite))
     album = pictures.make(entries, out)
     written = {picture.path for picture in album.all() if picture.path}
-    for path, content in (
+    texts = (
         ("report.md", text.markdown(facts)),
         ("results.csv", text.table(entries)),
         ("robustness.csv", text.curves(facts["curves"])),
-        *pages.site(facts, album),
-    ):
+    )
+    for path, content in chain(texts, pages.site(facts, album)):
         replace(out / path, content)
         written.add(path)
     sweep(out, OURS, written)
@@ -68,7 +69,7 @@ def gather(
         "given_in_full": {method: details.given_in_full(each) for method, each in methods.items()},
         "given_poses": {method for method, each in methods.items() if each[0].given_poses},
         "verdict": verdict(entries, book, curves),
-        "boards": [(q, leaderboard.of_question(each, book)) for q, each in cells.by_question(entries).items()],
+        "boards": leaderboard.of_questions(entries, book),
         "agreements": {q: agreement.of_question(each) for q, each in cells.by_question(entries).items()},
         "across": leaderboard.across_scenes(entries, book),
         "families": robustness.by_family(curves),

@@ -9,7 +9,6 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from bench.record import ROTATION
+from reports import parallel
 from reports.analysis import entries as cells
 from reports.analysis.columns import column
 from reports.analysis.entries import IOU, PSNR, Entry
@@ -31,7 +31,6 @@ QUALITY = 92
 ERROR_FULL = 0.3
 """Mean absolute error over channels, of 1, that an error map's last colour stands for."""
 
-PREVIEWS = 8
 FILMS = (".gif", ".mp4")
 """Of `unposed render`."""
 EMPTY = 0.05
@@ -46,6 +45,7 @@ class Budget:
     common: int  # held-out views shown for every method
     worst: int  # and of each cell's own worst
     stages: tuple[str, ...] = STAGES
+    previews: int = 8  # of what a fit showed while it learnt
 
 
 def budget(cells: int) -> Budget:
@@ -55,7 +55,9 @@ def budget(cells: int) -> Budget:
         return Budget(side=200, common=5, worst=3)
     if cells <= 1000:
         return Budget(side=200, common=3, worst=2, stages=("aligned", "refined"))
-    return Budget(side=200, common=3, worst=1, stages=("aligned",))
+    if cells <= 4000:
+        return Budget(side=200, common=3, worst=1, stages=("aligned",), previews=2)
+    return Budget(side=200, common=2, worst=1, stages=("aligned",), previews=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,28 +106,28 @@ def make(entries: Sequence[Entry], site: Path) -> Album:
     """Write the pictures of all cells below `site/pictures`."""
     plan = budget(len(entries))
     side = plan.side
-    truth, shown, common, jobs = {}, {}, {}, {}
-    with ThreadPoolExecutor(2) as pool:  # decoding and encoding leave Python's lock
-        for question, each in cells.by_question(entries).items():
-            home = each[0].folder.parent.parent
-            files = pictures_of(home / "truth")
-            held = sorted(files.keys() | {name for entry in each for name in _kept(entry)})
-            common[question] = tuple(held[k] for k in spread(len(held), plan.common))
-            worst = {entry.page: _worst(entry, held, plan.worst) for entry in each}
-            wanted = sorted({name for views in worst.values() for name in views} | set(common[question]))
-            folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
-            truth[question] = {
-                name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", side)
-                for name in wanted
-            }
-            shown[question] = tuple(
-                _write(path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", side)
-                for name, path in list(pictures_of(home / "shown").items())[: plan.common]
-            )
-            for entry in each:
-                chosen = common[question], worst[entry.page], truth[question]
-                jobs[entry.page] = pool.submit(_views, entry, *chosen, site, plan)
-        made = {page: job.result() for page, job in jobs.items()}
+    truth, shown, common, worst = {}, {}, {}, {}
+    for question, held in cells.by_question(entries).items():
+        home = held[0].folder.parent.parent
+        files = pictures_of(home / "truth")
+        names = sorted(files.keys() | {name for entry in held for name in _kept(entry)})
+        common[question] = tuple(names[k] for k in spread(len(names), plan.common))
+        worst |= {entry.page: _worst(entry, names, plan.worst) for entry in held}
+        wanted = sorted({name for entry in held for name in worst[entry.page]} | set(common[question]))
+        folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
+        truth[question] = {
+            name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", side)
+            for name in wanted
+        }
+        shown[question] = tuple(
+            _write(path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", side)
+            for name, path in list(pictures_of(home / "shown").items())[: plan.common]
+        )
+
+    def views(entry: Entry) -> tuple[tuple[View, ...], tuple[Picture, ...], tuple[Picture, ...]]:
+        return _views(entry, common[entry.question], worst[entry.page], truth[entry.question], site, plan)
+
+    made = dict(zip((entry.page for entry in entries), parallel.each(views, entries), strict=True))
     return Album(
         truth=truth, shown=shown, common=common,
         views={page: views for page, (views, _, _) in made.items()},
@@ -183,7 +185,7 @@ def _views(
     kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
     previews = tuple(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
-        for path in (kept[k] for k in spread(len(kept), PREVIEWS))
+        for path in (kept[k] for k in spread(len(kept), plan.previews))
     )
     films = []
     for path in sorted(each for each in entry.folder.glob("*.*") if each.suffix in FILMS and "depth" in plan.stages):

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.record import OUTCOMES, ROTATION
+from reports import parallel
 from reports.analysis import entries as cells
 from reports.analysis import stats
 from reports.analysis.columns import COLUMNS, HEADLINE, SHORT, Column, column
 from reports.analysis.entries import IOU, PSNR, REGISTERED, TWO_FRAMES, Entry, ranges
 from reports.analysis.marks import marked, may_lead
-from reports.analysis.questions import Setting
+from reports.analysis.questions import Question, Setting
 from reports.analysis.scorebook import CHARGED, Scorebook, Scored
 from reports.analysis.table import Figure, Footnotes, Head, Number, Row, Table
 
@@ -43,11 +44,19 @@ class Board(Table):
 
 def across_scenes(entries: Sequence[Entry], book: Scorebook) -> list[Board]:
     """A leaderboard for each setting and degradation present, over scenes and seeds; clean first."""
-    return [
-        _leaderboard(held, book, HEADLINE, tuple(STATISTICS))
-        for each in cells.by_setting(entries).values()
-        for held in cells.by_degradation(each).values()
-    ]
+    groups = [held for each in cells.by_setting(entries).values() for held in cells.by_degradation(each).values()]
+
+    def board(held: Sequence[Entry]) -> Board:
+        return _leaderboard(held, book, HEADLINE, tuple(STATISTICS))
+
+    return list(parallel.each(board, groups, len(entries)))
+
+
+def of_questions(entries: Sequence[Entry], book: Scorebook) -> list[tuple[Question, Board]]:
+    """Each question's own table."""
+    questions = cells.by_question(entries)
+    boards = parallel.each(lambda held: of_question(held, book), list(questions.values()), len(entries))
+    return list(zip(questions, boards, strict=True))
 
 
 def of_question(entries: Sequence[Entry], book: Scorebook, names: Sequence[str] = HEADLINE) -> Board:

@@ -35,7 +35,7 @@ class Axis:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """(pixel, text)."""
-        return [(self.at(value), _text(value)) for value in self.marked]
+        return list(zip(self.places(np.array(self.marked, float)).tolist(), map(_text, self.marked), strict=True))
 
     def at(self, value: float) -> float:
         return float(self.places(np.array([value]))[0])
@@ -196,7 +196,12 @@ def bars(title: str, method: str, values: Sequence[float], worst: str) -> Chart:
     """One bar a view, from zero; none for what is no finite number."""
     known = [value for value in values if math.isfinite(value)]
     x, y = horizontal(f"{len(values)} views, worst first", 0, len(values), whole=True), vertical(0, max([*known, 1e-9]))
+    lefts, tops = x.places(np.arange(len(values), dtype=float)).tolist(), y.places(np.array(values, float)).tolist()
     wide = 0.75 * (x.at(1) - x.at(0))
-    drawn = [f"M{x.at(k):g} {y.start:g}V{y.at(v):g}h{wide:g}V{y.start:g}" for k, v in enumerate(values) if v in known]
+    drawn = [
+        f"M{left:g} {y.start:g}V{top:g}h{wide:g}V{y.start:g}"
+        for left, top, value in zip(lefts, tops, values, strict=True)
+        if math.isfinite(value)
+    ]
     series = Series(method=method, line="".join(drawn), says=title, filled=True)
     return Chart(title=title, x=x, y=y, series=(series,), alt=f"{title} of {x.label}: {worst}.")

@@ -8,6 +8,7 @@ from itertools import compress, islice
 from typing import Any
 
 from bench.record import read_log
+from reports import parallel
 from reports.analysis import entries as cells
 from reports.analysis import heat
 from reports.analysis.columns import COLUMNS, Column
@@ -52,14 +53,20 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     yield render("statistics", compared=compared)
     yield render("protocol")
     relatives, boards = Relatives(entries), dict(facts["boards"])
+
+    def page(entry: Entry) -> tuple[str, str, dict[str, curves.Points]]:
+        log = read_log(entry.folder)
+        series = curves.series(log)
+        path, content = render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
+        return path, content, {name: chart.thinned(points) for name, points in curves.headline(series).items()}
+
+    by_scene = cells.by_scene(entries)
+    made = parallel.each(page, [entry for held in by_scene.values() for entry in held])
     glances = []
-    for held in cells.by_scene(entries).values():
+    for held in by_scene.values():
         learnt: Learnt = {}
-        for entry in held:
-            log = read_log(entry.folder)
-            series = curves.series(log)
-            learnt[entry.page] = {name: chart.thinned(points) for name, points in curves.headline(series).items()}
-            yield render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
+        for path, content, learnt[path] in islice(made, len(held)):
+            yield path, content
         kin = cells.by_question(held)
         for k, (question, each) in enumerate(kin.items()):
             shown = _scene(question, each, boards[question], facts["book"], album, learnt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
@@ -49,6 +50,7 @@ def environment(facts: Mapping[str, Any], places: Mapping[Question, str]) -> Env
     return made
 
 
+@lru_cache(maxsize=4096)  # the same few names on every page
 def _breakable(name: str) -> Markup:
     """A long name, escaped, with places where a line may end."""
     return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[\[,=/])", name))
