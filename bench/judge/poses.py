@@ -23,7 +23,8 @@ class PoseJudgement(NamedTuple):
     """What the poses of the training views are worth."""
 
     metrics: Columns
-    per_view: Mapping[ViewId, Columns]  # pose/rotation_deg, pose/translation; an unregistered view has only the first
+    # pose/rotation_deg, pose/robust_rotation_deg, pose/translation; an unregistered view has only the first
+    per_view: Mapping[ViewId, Columns]
     flags: tuple[str, ...]
     absent: Mapping[str, str]  # column -> why it has no value
     alignment: Alignment
@@ -91,8 +92,13 @@ def judge_poses(
     else:
         values["camera/focal_relative_error"] = _focal_error(camera, truth.camera)
     per_view = {
-        view: {"pose/rotation_deg": rotation.get(view, lost)}
-        | ({"pose/translation": translation[view]} if view in translation else {})
+        view: {
+            "pose/rotation_deg": rotation[view],
+            "pose/robust_rotation_deg": robust_rotation[view],
+            "pose/translation": translation[view],
+        }
+        if view in rotation
+        else {"pose/rotation_deg": lost}
         for view in truth.poses
     }
     flags = (*alignment.flags, *_doubts(alignment, truth, values["pose/rotation_deg_median"]))

@@ -24,15 +24,16 @@ OWN = "digest"
 
 
 def read_fit(folder: Path) -> Fit:
-    """The poses, camera, notes and flags of a saved fit; its field stays where it is. Raises ValueError for poses that
-    are not those that were kept."""
+    """The poses, camera, notes, flags and margins of a saved fit; its field stays where it is. Raises ValueError for
+    poses that are not those that were kept."""
     refuse_changed(folder, POSES)
     raw = read_json(folder / POSES)
     return Fit(
         poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
         camera=Camera(**raw["camera"]) if raw["camera"] else None,
         notes=printable(raw["notes"]),
-        flags=tuple(printable(raw.get("flags", ()))),  # absent from fits of earlier versions
+        flags=tuple(printable(raw.get("flags", ()))),  # absent from fits of earlier versions, ...
+        margins={ViewId(view): float(margin) for view, margin in raw.get("margins", {}).items()},  # ... as these are
     )
 
 

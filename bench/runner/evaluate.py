@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from bench.degrade import degrade_truth
-from bench.judge import protocol
+from bench.judge import confidence, protocol
 from bench.judge.lpips import Lpips
 from bench.judge.own_frame import NO_TRUTH, judge_own_frame, starts
 from bench.judge.poses import PoseJudgement, judge_poses
@@ -30,7 +30,7 @@ from bench.runner.provenance import versions
 from bench.runner.render_client import HeldOutRenders, RenderClient, RenderError, SavedField
 from bench.scene import Scene, Truth
 from bench.submission import HELDOUT, Submission
-from bench.task import Camera, Capture, Collapsed, Fit
+from bench.task import Camera, Capture, Collapsed, Fit, ViewId
 
 SHOWN_VIEWS = 6
 """Degraded training views kept for a person to see what the method saw."""
@@ -108,14 +108,16 @@ class Judge:
             colour=colour, lpips=self.lpips, alignment=poses.alignment,
             corrections=renders.corrections if truth.poses else None, missing=renders.missing,
         )  # fmt: skip
+        said, said_per_view = confidence.stated(fit.margins, _judged(poses, truth))
+        per_view = {view: {**poses.per_view.get(view, {}), **each} for view, each in said_per_view.items()}
         _keep_renders(folder / "renders", truth, renders)
         _keep_cameras(folder / "cameras.json", fit, truth, poses, renders)
         return {
             "status": "done",
             "stage": "judge" if failed else None,
             "reason": failed,
-            "metrics": {**poses.metrics, **views.metrics},
-            "per_view": {**poses.per_view, **views.per_view},
+            "metrics": {**poses.metrics, **said, **views.metrics},
+            "per_view": {**poses.per_view, **per_view, **views.per_view},
             "flags": (*fit.flags, *poses.flags, *((f"nvs: {failed}",) if failed else ()), *views.flags),
             "absent": {**poses.absent, **views.absent},
             "notes": {**fit.notes, **_frame(poses)},
@@ -173,6 +175,11 @@ def _mean_colour(scene: Scene, truth: Truth) -> NDArray[np.float64]:
     if truth.heldout.images.shape[-1] == 1 and masks is not None:
         return mean_colour({view: mask[..., None] for view, mask in masks.items()})
     return mean_colour(scene.capture.images)
+
+
+def _judged(poses: PoseJudgement, truth: Truth) -> list[ViewId]:
+    """Registered views that the method was not told the pose of."""
+    return [view for view in poses.alignment.registered if view in poses.per_view or not truth.poses]
 
 
 def _frame(poses: PoseJudgement) -> dict[str, str]:

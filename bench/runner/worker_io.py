@@ -75,7 +75,7 @@ def _estimate(meta: Mapping[str, Any], poses: Pose) -> Estimate:
 
 
 def write_fit(folder: Path, fit: Fit) -> None:
-    """`poses.json`: poses, camera, notes and flags; the field is the method's own to save."""
+    """`poses.json`: poses, camera, notes, flags and margins; the field is the method's own to save."""
     write_json(
         folder / "poses.json",
         {
@@ -83,6 +83,7 @@ def write_fit(folder: Path, fit: Fit) -> None:
             "camera": asdict(fit.camera) if fit.camera else None,
             "notes": dict(fit.notes),
             "flags": list(fit.flags),
+            "margins": {view: float(margin) for view, margin in fit.margins.items()},
         },
     )
 

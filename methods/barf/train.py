@@ -15,6 +15,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerf.training.joint_schedule import JointGridSchedule, JointMlpSchedule
+from methods.nerf.training.pose_margins import pose_margins
 
 RESTING = 0.1
 """Share of the coarse iterations for which exact poses rest."""
@@ -35,7 +36,9 @@ def fit(capture: Capture, config: BarfConfig, job: Job) -> Fit:
     ).to(pyramid.images.device)  # fmt: skip
     schedule = fitting(config.schedule, bounds, exact=capture.exact >= set(capture.start))
     field = train_jointly(pyramid, cameras, bounds, schedule, job, "barf", deadline)
-    return Fit(poses=estimated_poses(pyramid, cameras), field=field, notes=deadline.notes())
+    poses = estimated_poses(pyramid, cameras)
+    margins = pose_margins(field, cameras.intrinsics, pyramid, poses, job, deadline, elsewhere=capture.prior)
+    return Fit(poses=poses, field=field, notes=deadline.notes(), margins=margins)
 
 
 def fitting(

@@ -91,13 +91,17 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
     return int(moves.sum())
 
 
+@torch.no_grad()
+def candidates(model: Model, rng: torch.Generator) -> Tensor:
+    """Poses (M, 4, 4) where a view may have been taken: of the prior, and what the inversion network answers."""
+    drawn = model.sample(model.config.candidates, rng)
+    return torch.cat([drawn, model.family.decode(model.inverted())]) if model.config.inversion else drawn
+
+
 def _compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:
     """The search, all images squeezed to its size, and the errors (N,) of the renders at their present poses."""
     config, field = model.config, model.generator.field
-    candidates = model.sample(config.candidates, rng)
-    if config.inversion:
-        candidates = torch.cat([candidates, model.family.decode(model.inverted())])
-    search = RenderedCandidates.of(field, model.intrinsics, candidates, config.reseed_side)
+    search = RenderedCandidates.of(field, model.intrinsics, candidates(model, rng), config.reseed_side)
     targets = model.sight.square(config.reseed_side)
     now = render_views(field, model.intrinsics, model.poses().detach(), config.reseed_side)
     return search, targets, (now - targets).square().flatten(1).mean(dim=1)

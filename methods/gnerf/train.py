@@ -16,14 +16,19 @@ from methods.gnerf.grouped import begin_from_groups, group_iterations, misfit
 from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_b
+from methods.gnerf.reseed import candidates
 from methods.gnerf.training_run import Died, Progress, TrainingRun
 from methods.nerf.backends.select import set_threads
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training.checkpointing import Checkpoints
+from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.pose_margins import pose_margins
 
 FITTED = 4.0
 """dB over their mean colour below which a short training has not fitted the views."""
+
+DOUBTING = 2**30
+"""Whose randomness comes after that of all iterations."""
 
 ENOUGH = 0.5
 """Share of its iterations after which a fit that is stopped has found poses, as a rule."""
@@ -64,11 +69,13 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         lost = progress.lost_seconds + time.monotonic() - started
         kept = {"restarts": progress.restarts, "groups": progress.groups}
         progress = Progress(attempt=progress.attempt + 1, lost_seconds=lost, **kept)
-    checkpoints.clear()
     if progress.restarts and not progress.ran:
+        checkpoints.clear()
         raise Collapsed(f"{progress.restarts[-1]}, and there was no time to begin again")
     run.model.generator.field.requires_grad_(False)
-    return _answer(run.model, progress, deadline, job)
+    answer = _answer(run.model, progress, deadline, job)
+    checkpoints.clear()
+    return answer
 
 
 def _from_groups(
@@ -135,7 +142,10 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,
     )  # fmt: skip
+    found = dict(zip(model.sight.ids, poses, strict=True))
+    elsewhere = candidates(model, generator(job.seed, DOUBTING))
+    margins = pose_margins(field.field, model.intrinsics, model.sight, found, job, deadline, elsewhere=elsewhere)
     return Fit(
-        poses=dict(zip(model.sight.ids, poses, strict=True)), field=field,
-        camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes, flags=flags,
+        poses=found, field=field, camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes,
+        flags=flags, margins=margins,
     )  # fmt: skip

@@ -10,10 +10,12 @@ from methods.inerf.config import InerfConfig
 from methods.inerf.field import InerfField
 from methods.inerf.register import register
 from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.train import train
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.hull_bounds import bounds_of
+from methods.nerf.training.pose_margins import pose_margins
 
 TRAINING = 0.7
 """Share of the time that the field may take, where time is short."""
@@ -38,7 +40,7 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     fitted = InerfField(
         field=field, known=places, unit=unit, registration=config.registration, candidates=config.candidates
     )
-    poses = dict(known)
+    poses, margins = dict(known), {}
     if sought:
         start = torch.from_numpy(np.stack([capture.start[view] for view in sought])).float().to(field.device)
         images = np.stack([capture.images[view] for view in sought])
@@ -48,6 +50,8 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
         )  # fmt: skip
         poses |= dict(zip(sought, found.double().cpu().numpy(), strict=True))
         job.log(config.registration.steps, {"registration/loss": float(errors.mean())})
+        pyramid = ImagePyramid.of(capture, masked=False, device=field.device)
+        margins = pose_margins(field, intrinsics, pyramid, poses, job, whole, elsewhere=capture.prior, views=sought)
     notes = {"views_given": len(known), "views_registered": len(sought)}
     notes |= training.notes() | whole.notes("registration_share_done")
-    return Fit(poses=poses, field=fitted, notes=notes)
+    return Fit(poses=poses, field=fitted, notes=notes, margins=margins)

@@ -14,6 +14,7 @@ from methods.nerf.field.ndc import Frustum
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
+from methods.nerf.training.pose_margins import pose_margins
 from methods.nerfmm.config import NerfmmConfig
 
 
@@ -36,9 +37,11 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     ).to(pyramid.images.device)
     field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "nerfmm", deadline)
     found = intrinsics.estimate()
+    poses = estimated_poses(pyramid, cameras)
     return Fit(
-        poses=estimated_poses(pyramid, cameras), field=field, camera=found if intrinsics.free else None,
+        poses=poses, field=field, camera=found if intrinsics.free else None,
         notes={"focal_px": round(found.fx, 2), "start": config.start, **deadline.notes()},
+        margins=pose_margins(field, cameras.intrinsics, pyramid, poses, job, deadline, elsewhere=capture.prior),
     )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ class Column:
 
 
 CAMERAS, COST = "Cameras (training views)", "Cost"
+SAYS = "What the method says of its own poses"
 STAGES = {
     "aligned": (
         "Held-out views, aligned",
@@ -184,6 +185,25 @@ _OTHER_COLUMNS = (
     Column(
         name="pose/translation", label="translation", unit="scene units", better="low", group="Training views",
         meaning="The distance between the true and the aligned estimated centre of one registered training view.",
+    ),
+    Column(
+        name="pose/robust_rotation_deg", label="rotation, robust", unit="deg", better="low", digits=2,
+        group="Training views", meaning="The same angle of one registered view under the consensus alignment.",
+    ),
+    Column(
+        name="confidence/margin_db_median", label="margin, median", unit="dB", digits=2, group=SAYS,
+        meaning="The method's own word, and no judgement: by how much a view's pose explains its image better than the "
+        "best pose that the method found to look from elsewhere (more than 20 deg apart), in the squared error; the "
+        "median over training views.",
+    ),
+    Column(
+        name="confidence/doubtful", label="doubtful", unit="%", digits=0, group=SAYS,
+        meaning="Share of the views with such a margin whose margin is below 3 dB: another pose explains the image "
+        "half as well, or better. The method's own word.",
+    ),
+    Column(
+        name="confidence/margin_db", label="margin", unit="dB", better="high", digits=2, group=SAYS,
+        meaning="The margin of one training view, as the method states it.",
     ),
     Column(
         name="nvs/mean_colour/psnr", label="mean-colour PSNR", unit="dB", digits=2, group="Reference level",

@@ -22,7 +22,7 @@ class Config(BaseModel):
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
-        "badly_registered",
+        "badly_registered", "sure", "sure_nan", "sure_strangers", "sure_list",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
 
@@ -69,6 +69,7 @@ class Scripted:
 
     def fit(self, capture: Capture, job: Job) -> Fit:
         poses = dict(capture.start)
+        margins = {}
         mean = np.mean([image.mean(axis=(0, 1)) for image in capture.images.values()], axis=0) / 255
         match self.config.behaviour:
             case "partial":
@@ -114,11 +115,21 @@ class Scripted:
                 self._steps(job, 0.05)
             case "slow_steps":
                 self._steps(job, 0.5)
+            case "sure":  # of all views but the first, which it leaves out, and the second
+                margins = {view: 4.0 + k for k, view in enumerate(poses)}
+                margins |= {list(poses)[1]: -0.5}
+                del margins[next(iter(poses))]
+            case "sure_nan":
+                margins = {next(iter(poses)): float("nan")}
+            case "sure_strangers":
+                margins = {"v999": 1.0}
+            case "sure_list":
+                margins = [1.0]
         time.sleep(self.config.seconds)
         job.log(1, {"loss": 0.5, "psnr": float("nan")}, {"mean": np.full((4, 4, 3), 99, np.uint8)})
         if self.config.behaviour == "badly_registered":
             return Fit(poses=poses, field=BadlyRegistering(mean))
-        return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour})
+        return Fit(poses=poses, field=ConstantField(mean), notes={"behaviour": self.config.behaviour}, margins=margins)
 
     def _fork(self) -> None:
         """Three children that have 400 MB in common with their parent, and nothing else."""

@@ -156,3 +156,16 @@ def _check(answer: Fit, shown: set[Any]) -> None:
     for name, note in answer.notes.items():
         if not isinstance(note, str | int | float | np.generic):
             raise TypeError(f"fit returned a note {name!r} of type {type(note).__name__}: it must be text or a number")
+    _check_margins(answer)
+
+
+def _check_margins(answer: Fit) -> None:
+    """As `_check`, of what it says of its own poses."""
+    if not isinstance(answer.margins, Mapping):
+        kind = type(answer.margins).__name__
+        raise TypeError(f"fit returned margins as {kind}: it must be a mapping of view ids to decibels")
+    if strangers := sorted(set(answer.margins) - set(answer.poses)):
+        raise ValueError(f"fit returned margins of views that have no pose: {', '.join(strangers[:3])}")
+    for view, margin in answer.margins.items():
+        if not isinstance(margin, int | float | np.integer | np.floating) or not np.isfinite(margin):
+            raise ValueError(f"fit returned a margin of {margin!r} for {view}: it must be finite, in decibels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from methods.nerf.field.render import render_whole
 
 CHUNK = 64  # renders at a time
 APART = 0.35  # radians (20 degrees) between viewing directions that count as different hypotheses
+FLANK = 1e3  # more than any error: what a neighbour beats is looked at after all that none does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,24 @@ class RenderedCandidates:
             chosen.append(torch.where(spent, first, best))
             left[near[best]] = torch.inf
         return torch.stack(chosen, dim=1)
+
+    def rivals(self, errors: Tensor, own: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The `count` best candidates (N, count) of each image that look from elsewhere than its `own` pose (N, 4, 4),
+        and from APART of each other, by `errors` (N, M); and whether there is one, (N, count).
+
+        First those that no candidate near them beats: the flank of the own pose is no hypothesis of its own.
+        """
+        forwards = self.candidates[:, :3, 2]
+        near = forwards @ forwards.T > math.cos(APART)  # (M, M)
+        left = torch.stack([each + FLANK * (torch.where(near, each, torch.inf).amin(dim=1) < each) for each in errors])
+        left[own[:, :3, 2] @ forwards.T > math.cos(APART)] = torch.inf
+        chosen, found = [], []
+        for _ in range(count):
+            best = left.argmin(dim=1)
+            chosen.append(best)
+            found.append(left.gather(1, best[:, None])[:, 0].isfinite())
+            left[near[best]] = torch.inf
+        return torch.stack(chosen, dim=1), torch.stack(found, dim=1)
 
 
 @torch.no_grad()

@@ -41,6 +41,11 @@ class Deadline:
         self.share_done = step / steps
         return True
 
+    def leaves_room(self, share: float = 0.1) -> bool:
+        """Whether a last piece of work, of `share` of the time so far, still ends before."""
+        now = time.monotonic()
+        return not self.stopped and now + share * (now - self._job.began) < self._end
+
     @property
     def stopped(self) -> bool:
         return self.share_done < 1

@@ -1,0 +1,144 @@
+"""How sure is a pose? By how much it explains its image better than the best pose that looks from elsewhere.
+
+A repeated scene looks alike from several sides, and a view that was lost to the wrong one is explained about as well
+as one in its place: no loss tells. The margin between the two hypotheses does. The field is frozen and the poses stay
+where they are: this is a measurement after the training, with a randomness of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.task import Job, Pose, PosePrior, ViewId
+from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.cameras.levenberg_marquardt import fitted
+from methods.nerf.field.base import RadianceField
+from methods.nerf.field.render import render_points
+from methods.nerf.field.render_and_compare import APART, RenderedCandidates
+from methods.nerf.images.pyramid import ImagePyramid, shrunk, shrunk_to
+from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.deadline import Deadline
+
+SIDE = 24
+"""px, of the renders by which all candidates are compared with an image."""
+
+BLURRED = 64
+"""px, longest side, of the images that hypotheses are first held against; the last steps look at the whole ones."""
+
+
+LEAST = 1e-6
+"""Mean squared error below which nothing is told apart: 60 dB."""
+
+DRAWS = 2**31
+"""Whose randomness comes after that of all steps of a training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What it may cost: about a twentieth of a fit on a grid."""
+
+    drawn: int = 1000  # candidates, where a prior tells where cameras may be
+    rivals: int = 4  # hypotheses of a view that are followed for a while; then the best of them alone
+    # steps of Levenberg-Marquardt, and pixels, for the two: a candidate is never exact, and without
+    # these steps would always lose against a pose that is
+    first: tuple[int, int] = (2, 96)
+    last: tuple[int, int] = (6, 256)
+    sorted: int = 256  # pixels, the same for all hypotheses of an image, by which the best is chosen, ...
+    checked: int = 1024  # ... and held against the pose
+
+
+SMOKE = Budget(drawn=200, rivals=2, first=(1, 48), last=(2, 96), checked=256)
+
+
+def pose_margins(
+    field: RadianceField, intrinsics: Intrinsics, pyramid: ImagePyramid, poses: Mapping[ViewId, Pose], job: Job,
+    deadline: Deadline, *, elsewhere: Tensor | PosePrior | None = None, views: Collection[ViewId] | None = None,
+) -> dict[ViewId, float]:  # fmt: skip
+    """The margin (dB) of each view of `poses`, or of `views` among them: `bench.task.Fit.margins`.
+
+    Hypotheses are the poses of all other views, which are exact places of the rig, and `elsewhere`: poses (M, 4, 4),
+    or what they are drawn from. A view with none that looks from APART of its own pose has no margin; no view has one
+    where the time is nearly over, or in a smoke test of a network, which would take longer than its training.
+    """
+    order = [view for view in pyramid.ids if view in poses and (views is None or view in views)]
+    too_dear = job.effort == "smoke" and field.config.field == "mlp"
+    if not order or too_dear or not deadline.leaves_room():
+        return {}
+    budget = SMOKE if job.effort == "smoke" else Budget()
+    if isinstance(elsewhere, PosePrior):
+        elsewhere = torch.from_numpy(elsewhere.sample(np.random.default_rng([job.seed, DRAWS]), budget.drawn))
+    own, every = _stacked(poses, order, field), _stacked(poses, list(poses), field)
+    candidates = every if elsewhere is None else torch.cat([every, elsewhere.to(every)])
+    images = pyramid.images[[pyramid.ids.index(view) for view in order]]
+    found = _Comparison(field, intrinsics, images, budget, generator(job.seed, DRAWS)).margins(own, candidates)
+    return {view: margin for view, margin in zip(order, found.tolist(), strict=True) if np.isfinite(margin)}
+
+
+def _stacked(poses: Mapping[ViewId, Pose], order: list[ViewId], field: RadianceField) -> Tensor:
+    return torch.from_numpy(np.stack([poses[view] for view in order])).float().to(field.device)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Of a frozen field with images (N, C, H, W) in [-1, 1], each from several poses."""
+
+    field: RadianceField
+    intrinsics: Intrinsics
+    images: Tensor
+    budget: Budget
+    rng: torch.Generator
+
+    @torch.no_grad()
+    def margins(self, own: Tensor, candidates: Tensor) -> Tensor:
+        """dB (N,) between the poses `own` (N, 4, 4) and the best of `candidates` (M, 4, 4); infinite without one."""
+        search = RenderedCandidates.of(self.field, self.intrinsics, candidates, SIDE)
+        squeezed = shrunk(self.images, (SIDE, SIDE))
+        chosen, found = search.rivals(search.errors(squeezed), own, self.budget.rivals)  # (N, K)
+        if not found.any():
+            return torch.full_like(own[:, 0, 0], torch.inf)
+        unit = self.field.bounds.distance_of(list(own.double().cpu().numpy())) / 4 or 1.0
+        small, starts = shrunk_to(self.images, BLURRED), candidates[chosen]
+        moved = self._followed(starts, small, unit, *self.budget.first)
+        moved = torch.where(_apart(own[:, None], moved)[..., None, None], moved, starts)
+        best = self._errors(moved, small, self.budget.sorted).masked_fill(~found, torch.inf).argmin(dim=1)
+        tried = [each[torch.arange(len(own)), best][:, None] for each in (starts, moved)]
+        moved = self._followed(tried[-1], self.images, unit, *self.budget.last)
+        errors = self._errors(torch.cat([own[:, None], *tried, moved], dim=1), self.images, self.budget.checked)
+        errors[:, 3:].masked_fill_(~_apart(own[:, None], moved), torch.inf)
+        margins = 10 * (errors[:, 1:].amin(dim=1) / errors[:, 0]).log10()
+        return margins.masked_fill(~found.any(dim=1), torch.inf)
+
+    def _followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int) -> Tensor:
+        """Poses (N, K, 4, 4), moved from `starts` to where each of K hypotheses fits its image of `images` better."""
+        count = starts.shape[1]
+        points, wanted = (part.repeat_interleave(count, dim=0) for part in self._pixels(images, pixels))
+
+        def residuals(poses: Tensor) -> Tensor:
+            return (render_points(self.field, self.intrinsics, poses, points, None) - wanted).flatten(1)
+
+        found = fitted(residuals, starts.flatten(0, 1), pivot=self.field.centre, unit=unit, steps=steps)
+        return found.unflatten(0, (-1, count))
+
+    def _errors(self, poses: Tensor, images: Tensor, pixels: int) -> Tensor:
+        """Mean squared errors (N, H) of H hypotheses (N, H, 4, 4) of each image, on the same pixels."""
+        points, wanted = self._pixels(images, pixels)
+        held = [render_points(self.field, self.intrinsics, each, points, None) for each in poses.unbind(dim=1)]
+        return torch.stack([(seen - wanted).square().mean(dim=(1, 2)) for seen in held], dim=1).clamp(min=LEAST)
+
+    def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Points (N, P, 2) in [-1, 1]^2, the same in all images, and their colours (N, P, C) in [0, 1]."""
+        height, width = images.shape[2:]
+        pixels = torch.randperm(height * width, generator=self.rng)[:count].to(images.device)
+        x, y = pixels % width, pixels // width
+        points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
+        return points.expand(len(images), -1, -1), (images[:, :, y, x].transpose(1, 2) + 1) / 2
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """Whether poses (..., 4, 4) look from elsewhere than others."""
+    return (one[..., :3, 2] * other[..., :3, 2]).sum(dim=-1) < np.cos(APART)
