@@ -11,7 +11,7 @@ from typing import Any
 from bench.record import OUTCOMES
 from bench.stress import breaking_points
 from reports import pictures, text
-from reports.analysis import agreement, heat, leaderboard, paired, robustness, tradeoff
+from reports.analysis import agreement, heat, leaderboard, paired, reliability, robustness, tradeoff
 from reports.analysis import entries as cells
 from reports.analysis.columns import COLUMNS, column
 from reports.analysis.entries import Entry, read
@@ -77,6 +77,7 @@ def gather(
         "heats": heat.heats(entries, book),
         "curves": curves,
         "costs": tradeoff.costs(entries, book),
+        "reliabilities": reliability.reliabilities(entries),
         "comparisons": paired.comparisons(entries, book),
         "shared": details.shared_provenance(entries),
         "commands": sorted({str(entry.result.provenance.get("command", "")) for entry in entries} - {""}),

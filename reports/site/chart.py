@@ -195,11 +195,12 @@ def learning(title: str, series: Mapping[str, tuple[str, NDArray[np.float64]]], 
 def bars(title: str, method: str, values: Sequence[float], worst: str) -> Chart:
     """One bar a view, from zero; none for what is no finite number."""
     known = [value for value in values if math.isfinite(value)]
-    x, y = horizontal(f"{len(values)} views, worst first", 0, len(values), whole=True), vertical(0, max([*known, 1e-9]))
+    x = horizontal(f"{len(values)} views, worst first", 0, len(values), whole=True)
+    y = vertical(min([*known, 0.0]), max([*known, 1e-9]))
     lefts, tops = x.places(np.arange(len(values), dtype=float)).tolist(), y.places(np.array(values, float)).tolist()
     wide = 0.75 * (x.at(1) - x.at(0))
     drawn = [
-        f"M{left:g} {y.start:g}V{top:g}h{wide:g}V{y.start:g}"
+        f"M{left:g} {y.at(0):g}V{top:g}h{wide:g}V{y.at(0):g}"
         for left, top, value in zip(lefts, tops, values, strict=True)
         if math.isfinite(value)
     ]

@@ -28,7 +28,7 @@ STDERR_LINES = 25
 STDERR_BYTES = 16_384
 SUBMITTED: Mapping[str, Sequence[str]] = {"poses": (), "poses+nerf": ("--train",)}
 """Rows of `unposed submit`, with the options that make them."""
-PER_VIEW = (ROTATION.removesuffix("_median"), "pose/translation", IOU, PSNR)
+PER_VIEW = (ROTATION.removesuffix("_median"), "pose/translation", "confidence/margin_db", IOU, PSNR)
 """What is drawn view by view."""
 
 Pairs = tuple[tuple[str, str], ...]

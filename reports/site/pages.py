@@ -20,7 +20,7 @@ from reports.analysis.scorebook import Scorebook
 from reports.analysis.verdict import caveats, poorly_aligned
 from reports.naming import slug
 from reports.pictures import Album, View, typical
-from reports.site import chart, curves, details, figures, template_environment
+from reports.site import chart, curves, details, figures, reliability, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
 
@@ -50,7 +50,7 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     told = sorted({cells.describe_given([entry]) for entry in entries})
     yield render("cells", told=told, shown_columns=_glance(entries))
     compared = [(each, each.ranks and figures.rank_diagram(each.ranks)) for each in facts["comparisons"]]
-    yield render("statistics", compared=compared)
+    yield render("statistics", compared=compared, honest=reliability.drawn(facts["reliabilities"]))
     yield render("protocol")
     relatives, boards = Relatives(entries), dict(facts["boards"])
 
