@@ -40,11 +40,28 @@ class PerView(Mapping[str, Mapping[str, float]]):
                 return dict(zip(columns, values[place].tolist(), strict=True))
         raise KeyError(view)
 
+    def column(self, name: str) -> dict[str, float]:
+        """View -> value of one column, of the views that have it, alike ones together."""
+        found: dict[str, float] = {}
+        for columns, views, values in self._parts:
+            if name in columns:
+                found |= zip(views, values[:, columns.index(name)].tolist(), strict=True)
+        return found
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
 
     def __len__(self) -> int:
         return len(self._order)
+
+
+def column(rows: Mapping[str, Mapping[str, float]], name: str) -> dict[str, float]:
+    """View -> value of one column, of the views that have it."""
+    return (
+        PerView.column(rows, name)
+        if isinstance(rows, PerView)
+        else {v: row[name] for v, row in rows.items() if name in row}
+    )
 
 
 @lru_cache(maxsize=1024)

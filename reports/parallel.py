@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
 import os
 import signal
@@ -38,6 +39,7 @@ def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -
             yield from threads.map(work, items)
         return
     forked = multiprocessing.get_context("fork")
+    gc.freeze()  # what is held now is shared for as long as no process writes to it, as the collector does
     with ProcessPoolExecutor(processes, mp_context=forked, initializer=_begin, initargs=(work, items)) as pool:
         ready: deque[Future[list[R]]] = deque()
         try:
@@ -52,6 +54,7 @@ def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -
             raise OSError(errno.ENOMEM, "a process was killed, as where memory is short; try again") from error
         finally:
             pool.shutdown(cancel_futures=True)
+            gc.unfreeze()
 
 
 def _begin(work: Callable[[Any], Any], items: Sequence[Any]) -> None:

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bench import per_view
 from bench.cell import Cell, split_label
 from bench.record import ROTATION
 from reports.analysis import entries as analysed
@@ -155,7 +156,7 @@ def _per_view(entry: Entry, name: str) -> tuple[Chart, str] | None:
     """One number of every view as bars, the worst first; and the worst in words, `h003 11.20, h001 12.00`."""
     shown = column(name)
     sign = 1 if shown.better == "high" else -1
-    held = [(float(row[name]), view) for view, row in entry.result.per_view.items() if name in row]
+    held = [(float(number), view) for view, number in per_view.column(entry.result.per_view, name).items()]
     if not held:
         return None
     ranked = sorted(held, key=lambda item: (not math.isnan(item[0]), sign * item[0], item[1]))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.geometry import mean_up
+from bench.per_view import column
 from bench.record import read_cameras
 from reports.analysis.entries import Entry, ended
 
@@ -44,14 +45,16 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
     def numbers(poses: Array) -> list[list[float] | None]:
         places = np.clip((poses[:, :3, 3] - middle) / reach, -50, 50)
         rows = np.concatenate([places, poses[:, :3, 0], poses[:, :3, 1]], axis=1).round(3)  # (N, 9)
-        return [row if all(map(math.isfinite, row)) else None for row in rows.tolist()]
+        finite = np.isfinite(rows).all(axis=1).tolist()
+        return [row if known else None for row, known in zip(rows.tolist(), finite, strict=True)]
 
     heldout = held.get("heldout") or {}
     camera = held.get("camera") or {}
 
     def errors(name: str) -> list[float | None]:
-        found = (entry.result.per_view.get(view, {}).get(name, np.nan) for view in views)
-        return [float(f"{v:.3g}") if np.isfinite(v) else None for v in found]
+        known = column(entry.result.per_view, name)
+        found = (known.get(view, math.nan) for view in views)
+        return [float(f"{v:.3g}") if math.isfinite(v) else None for v in found]
 
     return {
         "views": views,
