@@ -46,6 +46,7 @@ class Budget:
     worst: int  # and of each cell's own worst
     stages: tuple[str, ...] = STAGES
     previews: int = 8  # of what a fit showed while it learnt
+    drawn: bool = True  # whether each cell's page draws its cameras and the internals of its method
 
 
 def budget(cells: int) -> Budget:
@@ -57,7 +58,7 @@ def budget(cells: int) -> Budget:
         return Budget(side=200, common=3, worst=2, stages=("aligned", "refined"))
     if cells <= 4000:
         return Budget(side=200, common=3, worst=1, stages=("aligned",), previews=2)
-    return Budget(side=200, common=2, worst=1, stages=("aligned",), previews=1)
+    return Budget(side=200, common=2, worst=1, stages=("aligned",), previews=0, drawn=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,34 +106,57 @@ class Album:
 def make(entries: Sequence[Entry], site: Path) -> Album:
     """Write the pictures of all cells below `site/pictures`."""
     plan = budget(len(entries))
-    side = plan.side
-    truth, shown, common, worst = {}, {}, {}, {}
-    for question, held in cells.by_question(entries).items():
-        home = held[0].folder.parent.parent
-        files = pictures_of(home / "truth")
-        names = sorted(files.keys() | {name for entry in held for name in _kept(entry)})
-        common[question] = tuple(names[k] for k in spread(len(names), plan.common))
-        worst |= {entry.page: _worst(entry, names, plan.worst) for entry in held}
-        wanted = sorted({name for entry in held for name in worst[entry.page]} | set(common[question]))
-        folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
-        truth[question] = {
-            name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", side)
-            for name in wanted
-        }
-        shown[question] = tuple(
-            _write(path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", side)
-            for name, path in list(pictures_of(home / "shown").items())[: plan.common]
-        )
+    questions = cells.by_question(entries)
+
+    def framed(held: Sequence[Entry]) -> _Frame:
+        return _frame(held, site, plan)
+
+    frames = dict(zip(questions, parallel.each(framed, list(questions.values()), len(entries)), strict=True))
 
     def views(entry: Entry) -> tuple[tuple[View, ...], tuple[Picture, ...], tuple[Picture, ...]]:
-        return _views(entry, common[entry.question], worst[entry.page], truth[entry.question], site, plan)
+        frame = frames[entry.question]
+        return _views(entry, frame.common, frame.worst[entry.page], frame.truth, site, plan)
 
     made = dict(zip((entry.page for entry in entries), parallel.each(views, entries), strict=True))
     return Album(
-        truth=truth, shown=shown, common=common,
+        truth={question: frame.truth for question, frame in frames.items()},
+        shown={question: frame.shown for question, frame in frames.items()},
+        common={question: frame.common for question, frame in frames.items()},
         views={page: views for page, (views, _, _) in made.items()},
         previews={page: previews for page, (_, previews, _) in made.items()},
         films={page: films for page, (_, _, films) in made.items()},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """What the cells of one question share, and which views are shown of each."""
+
+    common: tuple[str, ...]
+    worst: Mapping[str, tuple[str, ...]]  # by page
+    truth: Mapping[str, Picture]
+    shown: tuple[Picture, ...]
+
+
+def _frame(held: Sequence[Entry], site: Path, plan: Budget) -> _Frame:
+    """Chooses the views of one question, and writes their truth and some of what methods saw."""
+    question, home = held[0].question, held[0].folder.parent.parent
+    files = pictures_of(home / "truth")
+    names = sorted(files.keys() | {name for entry in held for name in _kept(entry)})
+    common = tuple(names[k] for k in spread(len(names), plan.common))
+    worst = {entry.page: _worst(entry, names, plan.worst) for entry in held}
+    wanted = sorted({name for views in worst.values() for name in views} | set(common))
+    folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
+    return _Frame(
+        common=common, worst=worst,
+        truth={
+            name: _write(files.get(name), site, f"{folder}/{slug(name)}.jpg", f"truth of {name}", plan.side)
+            for name in wanted
+        },
+        shown=tuple(
+            _write(path, site, f"{folder}/shown-{slug(name)}.jpg", f"training view {name} as methods saw it", plan.side)
+            for name, path in list(pictures_of(home / "shown").items())[: plan.common]
+        ),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ at the edge of the statistical precipice".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -52,17 +53,25 @@ def interval(
         raise ValueError("interval: no scores")
     if not all(np.isfinite(scores).all() for scores in groups):
         raise ValueError("interval: scores must be finite; charge failures first (reports.analysis.scorebook)")
-    rng = np.random.default_rng(seed)
     if min(map(len, groups)) > 1 and not whole:
-        drawn = [scores[rng.integers(len(scores), size=(DRAWS, len(scores)))] for scores in groups]  # each (draws, n)
+        places = _drawn(tuple(map(len, groups)), seed)
+        drawn = [scores[chosen] for scores, chosen in zip(groups, places, strict=True)]  # each (draws, n)
         return _percentiles(statistic(np.concatenate(drawn, axis=1), axis=1), "seeds")
     if len(groups) == 1:
         return None
+    rng = np.random.default_rng(seed)
     alike: dict[int, list[Scores]] = {}  # draws by their number of scores: a call of the statistic for each number
     for chosen in rng.integers(len(groups), size=(DRAWS, len(groups))):
         row = np.concatenate([groups[k] for k in chosen])
         alike.setdefault(len(row), []).append(row)
     return _percentiles(np.concatenate([statistic(rows, axis=1) for rows in alike.values()]), "scenes")
+
+
+@lru_cache(maxsize=8)  # a table asks for the same few sizes thousands of times
+def _drawn(sizes: tuple[int, ...], seed: int) -> tuple[NDArray[np.int64], ...]:
+    """For each stratum, which of its scores are drawn, (DRAWS, n)."""
+    rng = np.random.default_rng(seed)
+    return tuple(rng.integers(n, size=(DRAWS, n)) for n in sizes)
 
 
 def _percentiles(estimates: ArrayLike, over: Literal["seeds", "scenes"]) -> Interval:

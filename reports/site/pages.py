@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import compress, islice
@@ -19,7 +20,7 @@ from reports.analysis.questions import Question
 from reports.analysis.scorebook import Scorebook
 from reports.analysis.verdict import caveats, poorly_aligned
 from reports.naming import slug
-from reports.pictures import Album, View, typical
+from reports.pictures import Album, View, budget, typical
 from reports.site import chart, curves, details, figures, reliability, template_environment
 from reports.site.orbit import orbit
 from reports.site.relatives import Relatives
@@ -53,11 +54,16 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     yield render("statistics", compared=compared, honest=reliability.drawn(facts["reliabilities"]))
     yield render("protocol")
     relatives, boards = Relatives(entries), dict(facts["boards"])
+    whole = budget(len(entries)).drawn
 
     def page(entry: Entry) -> tuple[str, str, dict[str, curves.Points]]:
         log = read_log(entry.folder)
         series = curves.series(log)
-        path, content = render("cell", path=entry.page, **_cell(entry, log, series, album, relatives))
+        alone = f"{facts['suite']}/{entry.cell.folder.parents[2].as_posix()}"
+        without = (
+            "" if whole else f"not in a report of so many cells; unposed report --out {shlex.quote(alone)} draws them"
+        )
+        path, content = render("cell", path=entry.page, **_cell(entry, log, series, album, relatives, without))
         return path, content, {name: chart.thinned(points) for name, points in curves.headline(series).items()}
 
     by_scene = cells.by_scene(entries)
@@ -148,10 +154,13 @@ def _learning(entries: Sequence[Entry], learnt: Learnt) -> list[chart.Chart]:
 
 
 def _cell(
-    entry: Entry, log: curves.Log, series: Mapping[str, curves.Points], album: Album, relatives: Relatives
-) -> Facts:
+    entry: Entry, log: curves.Log, series: Mapping[str, curves.Points], album: Album, relatives: Relatives,
+    without: str,
+) -> Facts:  # fmt: skip
+    """`without` is why its page draws neither cameras nor internals of the method; empty where it does."""
     views = album.views[entry.page]
-    drawn = [_one(entry, name, points) for name, points in islice(series.items(), CURVES)]
+    some = {name: points for name, points in series.items() if curves.kind(name) in curves.FIRST or not without}
+    drawn = [_one(entry, name, points) for name, points in islice(some.items(), CURVES)]
     is_shown = ["psnr" in each.title or "loss" in each.title for each in drawn]
     return {
         "entry": entry,
@@ -161,10 +170,11 @@ def _cell(
         "viewer": [_viewer(view) for view in views],
         "previews": album.previews[entry.page],
         "films": album.films[entry.page],
-        "orbit": orbit(entry),
+        "orbit": without or orbit(entry),
         "charts": list(compress(drawn, is_shown)),
         "internals": [each for each, shown in zip(drawn, is_shown, strict=True) if not shown],
-        "more_charts": len(series) - CURVES,
+        "more_charts": len(series) - len(drawn),
+        "without": without,
         "relatives": relatives.of(entry),
     }
 

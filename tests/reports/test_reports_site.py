@@ -20,7 +20,7 @@ from reports import naming, pictures
 from reports.analysis.columns import COLUMNS, HEADLINE, column
 from reports.analysis.entries import read
 from reports.build import build
-from reports.site import curves, details, orbit, relatives
+from reports.site import curves, details, orbit, pages, relatives
 
 
 class Page(HTMLParser):
@@ -270,6 +270,25 @@ def test_a_suite_of_thousands_keeps_fewer_and_smaller_pictures():
     small, large = pictures.budget(50), pictures.budget(2000)
     assert large.side < small.side
     assert large.common + large.worst < small.common + small.worst
+
+
+def test_a_page_of_many_thousands_leaves_its_drawings_out_and_says_where_they_are(tmp_path, monkeypatch):
+    folder = write_cell(tmp_path, done("s", "clean", "m", 0, rotation=1, psnr=30))
+    rows = [{"step": k, "seconds": k, "psnr": 10 + k, "inner/rate": 1 / (1 + k)} for k in range(5)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def charts(page: Page) -> str:
+        return "; ".join(given.get("aria-label") or "" for tag, given in page.tags if tag == "svg")
+
+    whole = Page((build(tmp_path, tmp_path / "whole").parent / "cells" / "s--clean--m--seed0.html").read_text())
+    assert "inner/rate against wall seconds" in charts(whole)
+    plan = pictures.budget(10_000)
+    monkeypatch.setattr(pages, "budget", lambda cells: plan)
+    lean = Page((build(tmp_path, tmp_path / "lean").parent / "cells" / "s--clean--m--seed0.html").read_text())
+    assert "inner/rate against wall seconds" not in charts(lean)
+    assert "psnr against wall seconds" in charts(lean)
+    assert f"unposed report --out {tmp_path.name}/s draws them" in lean.said
+    assert build(tmp_path / "s").parent == tmp_path / "s" / "report"  # which is what it says to type
 
 
 def test_a_cell_shows_the_common_views_and_its_own_worst(tmp_path):
