@@ -45,8 +45,8 @@ def orbit(entry: Entry) -> dict[str, Any] | str:
     def numbers(poses: Array) -> list[list[float] | None]:
         places = np.clip((poses[:, :3, 3] - middle) / reach, -50, 50)
         rows = np.concatenate([places, poses[:, :3, 0], poses[:, :3, 1]], axis=1).round(3)  # (N, 9)
-        finite = np.isfinite(rows).all(axis=1).tolist()
-        return [row if known else None for row, known in zip(rows.tolist(), finite, strict=True)]
+        rows[~np.isfinite(rows).all(axis=1)] = np.nan
+        return [None if math.isnan(row[0]) else row for row in rows.tolist()]
 
     heldout = held.get("heldout") or {}
     camera = held.get("camera") or {}
