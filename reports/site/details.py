@@ -99,10 +99,10 @@ def submission(cell: Cell) -> str | None:
     return shlex.join(words) + " FILE_OR_FOLDER"
 
 
-def _numbers(entry: Entry) -> list[tuple[str, list[tuple[Column, str, str]]]]:
+def _numbers(entry: Entry) -> list[tuple[str, list[tuple[Column, str, str, str]]]]:
     """Every column, but those of the stages, that the result has or says it lacks, in the order of the definitions.
 
-    By group: the column, its value, and what is to be remarked.
+    By group: the column, its value, what flags say of it, and why it is missing.
     """
     result = entry.result
     names = {*result.metrics, *(f"cost/{key}" for key in result.cost), *result.absent}
@@ -111,8 +111,10 @@ def _numbers(entry: Entry) -> list[tuple[str, list[tuple[Column, str, str]]]]:
         if _stage(name):
             continue
         number = analysed.value(result, name)
-        remark = "; ".join(analysed.flags_of(result, name)) if number is not None else analysed.absence(result, name)
-        rows.append((column(name), "—" if number is None else column(name).show(number), remark))
+        if number is None:
+            rows.append((column(name), "—", "", analysed.absence(result, name)))
+        else:
+            rows.append((column(name), column(name).show(number), "; ".join(analysed.flags_of(result, name)), ""))
     return [(group, list(each)) for group, each in groupby(rows, key=lambda row: row[0].group)]
 
 
