@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import errno
 import gc
 import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,7 +30,8 @@ _task: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
 
 
 def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -> Iterator[R]:
-    """`work(item)` of each, in order. Raises what `work` raises, and OSError where a process is killed.
+    """`work(item)` of each, in order. Raises what `work` raises (as a RuntimeError with its text where it cannot be
+    sent from one process to another), and OSError where a process is killed.
 
     Where the items stand for many `cells` (one each, if nothing is said), processes forked from this one do it: `work`
     and `items` reach them as they stand, only what is returned is copied. Of few, and where nothing can be forked
@@ -40,7 +44,9 @@ def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -
         return
     forked = multiprocessing.get_context("fork")
     gc.freeze()  # what is held now is shared for as long as no process writes to it, as the collector does
-    with ProcessPoolExecutor(processes, mp_context=forked, initializer=_begin, initargs=(work, items)) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=forked, initializer=_begin, initargs=(work, items, os.getpid())
+    ) as pool:
         ready: deque[Future[list[R]]] = deque()
         try:
             size = max(1, min(CHUNK, len(items) // (4 * processes)))
@@ -57,13 +63,35 @@ def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -
             gc.unfreeze()
 
 
-def _begin(work: Callable[[Any], Any], items: Sequence[Any]) -> None:
+def _begin(work: Callable[[Any], Any], items: Sequence[Any], parent: int) -> None:
     global _task
     _task = work, items
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says that it was interrupted
+    _end_with(parent)
+
+
+def _end_with(parent: int) -> None:
+    """Be killed when `parent` is: nobody would ever ask for another item."""
+    death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None, use_errno=True).prctl(death_signal, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was gone before this was asked for
+        os._exit(1)
 
 
 def _some(first: int, end: int) -> list[Any]:
     assert _task is not None
     work, items = _task
-    return [work(item) for item in items[first:end]]
+    try:
+        return [work(item) for item in items[first:end]]
+    except Exception as error:
+        if _travels(error):
+            raise
+        raise RuntimeError("".join(traceback.format_exception_only(error)).strip()) from None
+
+
+def _travels(error: Exception) -> bool:
+    try:
+        copy.copy(error)  # made of its class and its arguments, as it is where it arrives
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return False
+    return True

@@ -80,10 +80,7 @@ def _sources(module: Path, root: Path | None = None, apart: Iterable[Path] = ())
     asked = module.resolve(), root and root.resolve(), frozenset(path.resolve() for path in apart)
     known = _KNOWN.get(asked)
     if known is None or _state(known[1]) != known[1]:
-        found = _follow(*asked)
-        files = [source.path for source in found.values()]
-        known = found, _state({*files, *(file.parent for file in files)})  # a new file may be what an import now means
-        _KNOWN[asked] = known
+        known = _KNOWN[asked] = _follow(*asked)
     return known[0]
 
 
@@ -98,11 +95,14 @@ def _state(places: Iterable[Path]) -> dict[Path, int]:
     return found
 
 
-def _follow(module: Path, root: Path | None, passed: Set[Path]) -> dict[str, _Source]:
+def _follow(module: Path, root: Path | None, passed: Set[Path]) -> tuple[dict[str, _Source], dict[Path, int]]:
+    """The sources by name, and the state of every file that was read and every folder that was looked into: it is
+    noted before the look, so that what changes in between is found to have changed."""
     roots = [root or _home(module)]
     if TREE not in roots:
         roots.append(TREE)
     found: dict[str, _Source] = {}
+    seen: dict[Path, int] = {}
     pending = [module]
     while pending:
         path = pending.pop()
@@ -110,9 +110,11 @@ def _follow(module: Path, root: Path | None, passed: Set[Path]) -> dict[str, _So
         name = path.relative_to(base).as_posix()
         if name in found:
             continue
+        seen |= _state([path])
         found[name] = source = _parse(path, path.stat().st_mtime_ns)
-        pending += [file for names in source.imports for file in _resolve(names, path, roots) if file not in passed]
-    return found
+        places = [file for names in source.imports for file in _resolve(names, path, roots, seen)]
+        pending += [file for file in places if file not in passed]
+    return found, seen
 
 
 def module_path(name: str) -> Path:
@@ -160,7 +162,9 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _resolve(name: tuple[str, int], importer: Path, roots: list[Path]) -> list[Path]:
+def _resolve(name: tuple[str, int], importer: Path, roots: list[Path], seen: dict[Path, int]) -> list[Path]:
+    """The file that an import means, and those of the packages that it lies in; the folders that were looked into,
+    where another file would change its meaning, are added to `seen`."""
     dotted, level = name
     if not level and dotted.partition(".")[0] == PUBLIC:
         dotted = "bench.task"
@@ -173,6 +177,11 @@ def _resolve(name: tuple[str, int], importer: Path, roots: list[Path]) -> list[P
         bases = roots
     for base in bases:
         stem = base.joinpath(*dotted.split(".")) if dotted else base
+        for folder in (stem, *stem.parents):
+            if folder not in seen:
+                seen |= _state([folder])
+            if folder == base:
+                break
         for candidate in (stem.with_suffix(".py"), stem / "__init__.py"):
             if candidate.is_file() and (level or base != TREE or dotted.split(".")[0] in PACKAGES):
                 packages = [parent / "__init__.py" for parent in candidate.parents if parent.is_relative_to(base)]

@@ -32,8 +32,8 @@ def read_fit(folder: Path) -> Fit:
         poses={ViewId(view): np.array(pose, dtype=np.float64) for view, pose in raw["poses"].items()},
         camera=Camera(**raw["camera"]) if raw["camera"] else None,
         notes=printable(raw["notes"]),
-        flags=tuple(printable(raw.get("flags", ()))),  # absent from fits of earlier versions, ...
-        margins={ViewId(view): float(margin) for view, margin in raw.get("margins", {}).items()},  # ... as these are
+        flags=tuple(printable(raw.get("flags", ()))),  # absent from fits of earlier versions, as margins are
+        margins={ViewId(view): float(margin) for view, margin in (raw.get("margins") or {}).items()},
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import compress, islice
+from pathlib import Path
 from typing import Any
 
 from bench.record import read_log
@@ -59,10 +59,8 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
     def page(entry: Entry) -> tuple[str, str, dict[str, curves.Points]]:
         log = read_log(entry.folder)
         series = curves.series(log)
-        alone = f"{facts['suite']}/{entry.cell.folder.parents[2].as_posix()}"
-        without = (
-            "" if whole else f"not in a report of so many cells; unposed report --out {shlex.quote(alone)} draws them"
-        )
+        place = Path(facts["suite"], *entry.cell.folder.parts[:1])
+        without = "" if whole else f"not in a report of so many cells; one of the folder {place} alone draws them"
         path, content = render("cell", path=entry.page, **_cell(entry, log, series, album, relatives, without))
         return path, content, {name: chart.thinned(points) for name, points in curves.headline(series).items()}
 

@@ -22,7 +22,7 @@ class Config(BaseModel):
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
-        "badly_registered", "sure", "sure_nan", "sure_strangers", "sure_list",
+        "badly_registered", "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
 
@@ -121,6 +121,10 @@ class Scripted:
                 del margins[next(iter(poses))]
             case "sure_nan":
                 margins = {next(iter(poses)): float("nan")}
+            case "sure_true":
+                margins = {next(iter(poses)): True}
+            case "sure_vast":
+                margins = {next(iter(poses)): 10**400}
             case "sure_strangers":
                 margins = {"v999": 1.0}
             case "sure_list":

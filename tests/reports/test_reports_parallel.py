@@ -1,8 +1,11 @@
 """Many items done by processes are what few done here are."""
 
 import os
+import signal
+import subprocess
 import sys
 
+import psutil
 import pytest
 
 from reports import parallel
@@ -41,3 +44,44 @@ def test_a_process_that_is_killed_ends_the_work_with_an_error():
         pytest.skip("needs two CPUs to fork for")
     with pytest.raises(OSError, match="killed"):
         list(parallel.each(work, range(parallel.FEW)))
+
+
+class OddError(Exception):
+    """One that is made of two words, and so is not made again of the one that it says."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} {other}")
+
+
+def test_an_exception_that_cannot_be_sent_is_told_by_its_text():
+    def work(k):
+        if k == 3:
+            raise OddError("the", "fourth")
+        return k
+
+    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two CPUs to fork for")
+    with pytest.raises(RuntimeError, match="OddError: the fourth"):
+        list(parallel.each(work, range(parallel.FEW)))
+    with pytest.raises(OddError, match="the fourth"):
+        list(parallel.each(work, range(parallel.FEW), cells=4))
+
+
+ENDLESS = """
+import time
+from reports import parallel
+for _ in parallel.each(lambda k: time.sleep(0.05), range(100 * parallel.FEW)):
+    print("one", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs to fork for")
+def test_processes_end_with_a_parent_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        children = psutil.Process(parent.pid).children(recursive=True)
+        parent.send_signal(signal.SIGKILL)
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive

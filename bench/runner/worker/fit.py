@@ -24,6 +24,9 @@ from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, Regi
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 PROGRESS_SECONDS = 1.0  # and of progress.json
 
+LOUDEST = 1e3
+"""dB, of a margin: images of 8 bits tell less than 50 apart."""
+
 
 def fit(folder: Path) -> dict[str, Any]:
     """Run `method.fit` and save what it returns. A fit that was killed goes on in the same `out/work`."""
@@ -167,5 +170,9 @@ def _check_margins(answer: Fit) -> None:
     if strangers := sorted(set(answer.margins) - set(answer.poses)):
         raise ValueError(f"fit returned margins of views that have no pose: {', '.join(strangers[:3])}")
     for view, margin in answer.margins.items():
-        if not isinstance(margin, int | float | np.integer | np.floating) or not np.isfinite(margin):
-            raise ValueError(f"fit returned a margin of {margin!r} for {view}: it must be finite, in decibels")
+        number = isinstance(margin, int | float | np.integer | np.floating) and not isinstance(margin, bool)
+        if not number or not abs(margin) <= LOUDEST:
+            said = f"{margin!r}"[:40]
+            raise ValueError(
+                f"fit returned a margin of {said} for {view}: it must be a number of decibels, at most {LOUDEST:g}"
+            )

@@ -122,7 +122,6 @@ def train_jointly(
         field.bounds = replace(field.bounds, frustum=frustum)
     if not deadline.stopped:
         job.log(joint.iterations, {}, preview(field, cameras.poses()[:1], cameras.intrinsics.estimate()))
-    checkpoints.clear()
     return field
 
 

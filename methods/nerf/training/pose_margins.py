@@ -30,6 +30,8 @@ SIDE = 24
 BLURRED = 64
 """px, longest side, of the images that hypotheses are first held against; the last steps look at the whole ones."""
 
+RAYS = 8192
+"""At once: a network's activations of all images and hypotheses would take gigabytes."""
 
 LEAST = 1e-6
 """Mean squared error below which nothing is told apart: 60 dB."""
@@ -52,7 +54,8 @@ class Budget:
     checked: int = 1024  # ... and held against the pose
 
 
-SMOKE = Budget(drawn=200, rivals=2, first=(1, 48), last=(2, 96), checked=256)
+SMALL = Budget(drawn=200, rivals=2, first=(1, 48), last=(2, 96), checked=256)
+"""For smoke tests, and for networks, whose rays cost a hundred times those of a grid."""
 
 
 def pose_margins(
@@ -65,11 +68,13 @@ def pose_margins(
     or what they are drawn from. A view with none that looks from APART of its own pose has no margin; no view has one
     where the time is nearly over, or in a smoke test of a network, which would take longer than its training.
     """
+    poses = {view: pose for view, pose in poses.items() if np.isfinite(pose).all()}
     order = [view for view in pyramid.ids if view in poses and (views is None or view in views)]
-    too_dear = job.effort == "smoke" and field.config.field == "mlp"
+    network = field.config.field == "mlp"
+    too_dear = job.effort == "smoke" and network
     if not order or too_dear or not deadline.leaves_room():
         return {}
-    budget = SMOKE if job.effort == "smoke" else Budget()
+    budget = SMALL if job.effort == "smoke" or network else Budget()
     if isinstance(elsewhere, PosePrior):
         elsewhere = torch.from_numpy(elsewhere.sample(np.random.default_rng([job.seed, DRAWS]), budget.drawn))
     own, every = _stacked(poses, order, field), _stacked(poses, list(poses), field)
@@ -119,7 +124,7 @@ class _Comparison:
         points, wanted = (part.repeat_interleave(count, dim=0) for part in self._pixels(images, pixels))
 
         def residuals(poses: Tensor) -> Tensor:
-            return (render_points(self.field, self.intrinsics, poses, points, None) - wanted).flatten(1)
+            return (self._seen(poses, points) - wanted).flatten(1)
 
         found = fitted(residuals, starts.flatten(0, 1), pivot=self.field.centre, unit=unit, steps=steps)
         return found.unflatten(0, (-1, count))
@@ -127,8 +132,14 @@ class _Comparison:
     def _errors(self, poses: Tensor, images: Tensor, pixels: int) -> Tensor:
         """Mean squared errors (N, H) of H hypotheses (N, H, 4, 4) of each image, on the same pixels."""
         points, wanted = self._pixels(images, pixels)
-        held = [render_points(self.field, self.intrinsics, each, points, None) for each in poses.unbind(dim=1)]
+        held = [self._seen(each, points) for each in poses.unbind(dim=1)]
         return torch.stack([(seen - wanted).square().mean(dim=(1, 2)) for seen in held], dim=1).clamp(min=LEAST)
+
+    def _seen(self, poses: Tensor, points: Tensor) -> Tensor:
+        """Colours (N, P, C) of points (N, P, 2) from poses (N, 4, 4), RAYS or one image's at a time."""
+        size = max(1, RAYS // points.shape[1])
+        parts = zip(poses.split(size), points.split(size), strict=True)
+        return torch.cat([render_points(self.field, self.intrinsics, *part, None) for part in parts])
 
     def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Points (N, P, 2) in [-1, 1]^2, the same in all images, and their colours (N, P, C) in [0, 1]."""

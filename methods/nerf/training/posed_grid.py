@@ -66,7 +66,6 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     refresh(training.field)
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
-    checkpoints.clear()
     return training.finish()
 
 

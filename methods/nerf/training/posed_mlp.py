@@ -47,7 +47,6 @@ def train_mlp(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job,
             checkpoints.save(step + 1, {}, _state(field, adam))
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
-    checkpoints.clear()
     return field.requires_grad_(False)
 
 

@@ -42,6 +42,28 @@ def test_a_file_that_an_import_comes_to_mean_is_noticed(method):
     assert list(code_digests(method)) == ["method.py"]
 
 
+def test_a_folder_that_an_import_comes_to_mean_is_noticed_and_so_is_a_link_that_is_moved(method):
+    method.write_text("import faster\n")
+    assert list(code_digests(method)) == ["method.py"]
+    package = method.with_name("faster")
+    package.mkdir()
+    assert list(code_digests(method)) == ["method.py"]
+    (package / "__init__.py").write_text("x = 1\n")  # changes that folder and not the one that it lies in
+    assert list(code_digests(method)) == ["faster/__init__.py", "method.py"]
+    (package / "__init__.py").unlink()
+    package.rmdir()
+    elsewhere = method.with_name("elsewhere")
+    elsewhere.mkdir()
+    for name in ("one.py", "two.py"):
+        (elsewhere / name).write_text(f"x = '{name}'\n")
+    link = method.with_name("faster.py")
+    link.symlink_to(elsewhere / "one.py")
+    assert list(code_digests(method)) == ["elsewhere/one.py", "method.py"]
+    link.unlink()
+    link.symlink_to(elsewhere / "two.py")
+    assert list(code_digests(method)) == ["elsewhere/two.py", "method.py"]
+
+
 def test_relative_imports_and_imports_within_functions_are_followed(tmp_path):
     package = tmp_path / "pack"
     package.mkdir()
