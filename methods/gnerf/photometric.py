@@ -25,6 +25,8 @@ def photometric_step(
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
     origins, directions = view_rays(model.intrinsics, model.poses()[views], points)
+    if model.intrinsics.free:
+        origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
     model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
@@ -35,6 +37,18 @@ def photometric_step(
         model.move_focal.step()
     model.generator.step(iteration)
     return {"loss/photometric": error}
+
+
+def across(origins: Tensor, directions: Tensor) -> Tensor:
+    """The same origins (R, 3), whose gradient along their unit `directions` (R, 3) is left out.
+
+    What a ray shows stays the same when its origin slides along it: only where the samples fall changes, and what that
+    does to a colour is chance. A longer focal length moves every camera back by many voxels, mostly along its rays, so
+    that this noise was ten times what perspective says (`Model` has the dolly zoom).
+    """
+    along = directions.detach()
+    slid = ((origins - origins.detach()) * along).sum(dim=-1, keepdim=True)  # 0, but not its gradient
+    return origins - slid * along
 
 
 def _drawn(
