@@ -70,6 +70,9 @@ class Fast(CoarseToFine):
     held_until: Share = 0.5  # of B: poses that matched features gave rest until the field is as fine as it will be
     focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
     focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...
+    # at the start of B it goes on by this share of the way that it has come: a field that took shape on that way holds
+    # it back
+    focal_lead: float = Field(default=0.5, ge=0)
     focal_until: Share = 0.8  # ... goes on at this rate for so much of B, for a field follows it slowly, and settles
 
     def least_scale(self, progress: float, side: int) -> float:

@@ -164,6 +164,17 @@ class Model:
             self.variables.copy_(self.family.settled(self.variables))
         self.move_poses.state.clear()
 
+    @torch.no_grad()
+    def lead_focal(self) -> None:
+        """A free focal length goes on by a share of the way it has come since the first guess, the cameras with it.
+
+        The field has taken its shape on that way and gives the perspective up slowly, so that it is short of the
+        optimum by a part of the way; from a little beyond, it comes back sooner than it would have got there. Where
+        matched features told it, it has not come that way.
+        """
+        if self.family.log_stretch is not None and self.held is None:
+            self.intrinsics.log_zoom.mul_(1 + self.config.grid.focal_lead)
+
     def learn_prior(self) -> None:
         """From now on poses are drawn from where the views have been found to be."""
         self.learned = self.variables.detach().clone()

@@ -86,6 +86,8 @@ def phase_b(run: TrainingRun) -> None:
         due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
         if due and first:
             moved = reseed(model, rng)
+        if first:
+            model.lead_focal()
         _refine_field(model, iteration)
         if due and not first:
             moved = reconsider(model, rng)
