@@ -148,11 +148,16 @@ def test_hypotheses_look_from_different_sides():
     assert (cosines[:, [0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
 
 
-@pytest.mark.parametrize("phase", ["A", "AB", "B"])
-def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp_path, monkeypatch, phase):
+@pytest.mark.parametrize(
+    ("phase", "intrinsics"), [("A", "given"), ("AB", "given"), ("B", "given"), ("AB", "unknown"), ("B", "unknown")]
+)
+def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(
+    town, tmp_path, monkeypatch, phase, intrinsics
+):  # fmt: skip
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
-    config = GnerfConfig(**QUICK)
-    whole = fit(shown(town), config, a_job(tmp_path / "whole"))
+    config = GnerfConfig(**QUICK, intrinsics=intrinsics)
+    capture = shown(town) if intrinsics == "given" else shown(town, camera=None)
+    whole = fit(capture, config, a_job(tmp_path / "whole"))
     name, at = {"A": ("adversarial_step", 5), "AB": ("photometric_step", 5), "B": ("photometric_step", 11)}[phase]
     step, calls = getattr(phases, name), []
 
@@ -167,13 +172,13 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(town, tmp
         # A checkpoint every time it is due: so the last one is of the iteration before.
         context.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
         with pytest.raises(KeyboardInterrupt):
-            fit(shown(town), config, a_job(tmp_path / "broken"))
+            fit(capture, config, a_job(tmp_path / "broken"))
     assert list((tmp_path / "broken" / "checkpoints").glob("*.safetensors"))
     log: list = []
-    again = fit(shown(town), config, a_job(tmp_path / "broken", log))
+    again = fit(capture, config, a_job(tmp_path / "broken", log))
     assert log[0][0] > 1  # it did not start again
     assert np.array_equal(answers(again), answers(whole))
-    assert again.notes == whole.notes
+    assert again.notes == whole.notes and again.camera == whole.camera
 
 
 BRIEF = Published(smoke=PublishedBudget(a=2, ab=1, b=1, batch=2, inversion_render=8), inversion_side=16)
@@ -341,8 +346,10 @@ def test_a_focal_length_that_is_wrong_by_a_quarter_comes_back_by_perspective_alo
     assert model.found_prior.radius[0] == pytest.approx(found * town.capture.prior.radius[0])
 
 
-def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path):
-    found = fit(shown(town, camera=None), GnerfConfig(**QUICK, intrinsics="unknown"), a_job(tmp_path))
+@pytest.mark.parametrize("before", ["known", "real"])
+def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path, before):
+    capture = shown(town, camera=None, **({"background": None} if before == "real" else {}))
+    found = fit(capture, GnerfConfig(**QUICK, intrinsics="unknown"), a_job(tmp_path))
     assert found.camera is not None and found.camera.fx != 64.0
     assert found.camera.fx / found.camera.fy == pytest.approx(1)
     assert Gnerf(GnerfConfig(intrinsics="unknown")).traits.lack(frozenset({"prior"})) is None
