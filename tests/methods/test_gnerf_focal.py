@@ -21,13 +21,12 @@ from methods.nerf.training.checkpointing import generator
 BUDGET = FastBudget(a=0, ab=0, b=120, batch=4, rays=2000, side=40)
 
 
-def model_of(scene, camera) -> Model:
+def model_of(scene, camera, focal_lr: float = 1e-9, **changes) -> Model:
     """Of the `fast` preset, at the true poses; a free focal length (`camera` None) begins at the true one."""
-    capture = replace(scene.capture, start=None, masks=None, camera=camera)
+    capture = replace(scene.capture, start=None, masks=None, camera=camera, **changes)
     sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
-    config = GnerfConfig(
-        grid=Fast(smoke=BUDGET, focal_lr=1e-9), intrinsics="given" if camera else "unknown", schedule="B"
-    )  # fmt: skip
+    grid = Fast(smoke=BUDGET, focal_lr=focal_lr)
+    config = GnerfConfig(grid=grid, intrinsics="given" if camera else "unknown", schedule="B")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Intrinsics, "guessed", lambda *_: scene.truth.camera)
         model = Model(capture, sight, config, "smoke", 0)
@@ -112,6 +111,17 @@ def test_a_focal_length_that_was_right_from_the_start_or_told_by_features_has_no
     model.held = torch.zeros(len(model.sight.ids), dtype=torch.bool)
     model.lead_focal()
     assert model.intrinsics.log_zoom.item() == pytest.approx(0.2)
+
+
+def test_before_a_real_background_too_it_moves_and_stays_finite(blocks):
+    """In squeezed space, where samples grow sparser with distance."""
+    model = model_of(blocks, None, 2e-2, background=None)
+    with torch.no_grad():
+        model.intrinsics.log_zoom.fill_(0.1)
+    model.lead_focal()
+    steps(model, 0, 20)
+    assert model.intrinsics.log_zoom.item() != pytest.approx(0.15, abs=1e-4)
+    assert torch.isfinite(model.poses()).all() and math.isfinite(model.intrinsics.estimate().fx)
 
 
 def test_a_camera_that_is_given_is_left_alone(blocks, monkeypatch):
