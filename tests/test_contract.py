@@ -49,7 +49,7 @@ def test_our_methods_hold_to_it(name, monkeypatch):
         ((POSES, f"{POSES}\n        poses['v999'] = np.eye(4)"), ANSWERS, "views that it was not shown: v999"),
         (("field=ConstantField(mean)", "field=mean"), ANSWERS, "a field of type ndarray, which has no render"),
         (('{"behaviour": self.config.behaviour}', '{"where": job.workdir}'), ANSWERS, "a note 'where' of type Posix"),
-        (("margins = {}", "margins = {'v000': np.inf}"), ANSWERS, "a margin of inf for v000: it must be finite"),
+        (("margins = {}", "margins = {'v000': np.inf}"), ANSWERS, "a margin of inf for v000: it must be a number"),
         ((POSES, "poses = {}"), "its poses are rigid", "no pose at all: raise bench.task.Collapsed"),
         ((POSES, "poses = {v: np.linalg.inv(p) for v, p in capture.start.items()}"), AXES, "read as camera_from_world"),
         ((SAVE, "return"), "what it saves", "save wrote nothing"),

@@ -29,9 +29,11 @@ SOLVED = "solved"
 """The share of the cells that are, held as a column beside FLOORS: less than the reference's is worse, whatever n."""
 
 ALSO = (
-    "pose/rotation_deg_mean", "pose/translation_mean", "nvs/registered/psnr", "nvs/mean_colour/psnr",
+    "pose/rotation_deg_mean", "pose/translation_mean", "camera/focal_relative_error", "confidence/doubtful",
+    "nvs/registered/psnr", "nvs/mean_colour/psnr",
 )  # fmt: skip
-"""Columns that are kept beside: what others have published is in these, and what a failure is charged."""
+"""Columns that are kept beside: what others have published is in these, what a failure is charged, and what a
+method is to find or says besides."""
 
 Cells = list[tuple[str, Mapping[str, float]]]
 """How each ended, and its columns."""

@@ -98,5 +98,9 @@ def share(value: float, middle: float) -> str:
     return f"{100 * value:.0f}"
 
 
+def percent(value: float, middle: float) -> str:
+    return f"{100 * value:.1f}"
+
+
 def rotation(line: Line) -> str:
     return line.said(ROTATION, angle, "°")

@@ -10,7 +10,7 @@ from bench.record import ROTATION
 from bench.regime import parse_regime
 from reports.analysis.questions import degradation_order
 from reports.reference import coverage
-from reports.reference.lines import Line, Row, angle, decimals, lines, method_order, rotation, share
+from reports.reference.lines import Line, Row, angle, decimals, lines, method_order, percent, rotation, share
 from reports.reference.published import beside
 
 Wanted = Mapping[str, Sequence[str]]
@@ -21,6 +21,7 @@ COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "registered": lambda line: line.said(REGISTERED, share, " %"),
     "rotation, median": rotation,
     "rotation, mean": lambda line: line.said("pose/rotation_deg_mean", angle, "°"),
+    "focal length off by": lambda line: line.said("camera/focal_relative_error", percent, " %"),
     "aligned IoU": lambda line: line.said(IOU, decimals(3)),
     "aligned PSNR": lambda line: line.said(PSNR, unit=" dB"),
     "refined PSNR": lambda line: line.said(REFINED, unit=" dB"),

@@ -11,6 +11,7 @@ from reports.reference import __main__ as command
 from reports.reference.lines import lines
 from reports.reference.pages import MARKED, pages, updated, written
 from reports.reference.site import results, write_site
+from reports.reference.tables import KINDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,14 @@ def row(seed, rotation, psnr, outcome="solved", **more):
 
 
 THREE = [row(0, "0.061", "30.0"), row(1, "0.058", "33.0"), row(2, "0.070", "31.0")]
+
+
+def test_a_focal_length_that_was_found_has_a_column_of_its_own_and_no_table_else():
+    assert "focal" not in "\n".join(KINDS["rows"](lines(THREE)))
+    found = [row(0, "0.1", "30.0", **{"camera/focal_relative_error": "0.0386"}), THREE[1]]
+    head, _, body, *_ = KINDS["rows"](lines(found))
+    values = dict(zip(head.split(" | "), body.split(" | "), strict=True))
+    assert values["focal length off by"] == "3.9 % (1 of 2)"
 
 
 def outside(text):
