@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from bench.record import Result
     from bench.task import (
+        Accelerator,
         Camera,
         Capture,
         Collapsed,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         Method,
         Pose,
         PosePrior,
+        RasterisedField,
         RegisteringField,
         Rendering,
         Traits,
@@ -54,9 +56,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Camera", "Cameras", "Capture", "Collapsed", "DifferentiableField", "Effort", "Estimate", "Field", "Fit", "Image",
-    "InitialPoses", "Input", "Job", "Method", "Pose", "PosePrior", "RecordedCell", "RegisteringField", "Rendering",
-    "Suite", "Traits", "ViewId", "load", "look_at", "run",
+    "Accelerator", "Camera", "Cameras", "Capture", "Collapsed", "DifferentiableField", "Effort", "Estimate", "Field",
+    "Fit", "Image", "InitialPoses", "Input", "Job", "Method", "Pose", "PosePrior", "RasterisedField", "RecordedCell",
+    "RegisteringField", "Rendering", "Suite", "Traits", "ViewId", "load", "look_at", "run",
 ]  # fmt: skip
 
 Rendered = Literal["aligned", "refined", "registered", "truth"]

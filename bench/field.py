@@ -43,6 +43,16 @@ class DifferentiableField(Field, Protocol):
 
 
 @runtime_checkable
+class RasterisedField(Field, Protocol):
+    """A field that knows images and no rays, and whose pixels carry gradients to the pose: for refinement, too."""
+
+    def render_pixels(self, poses: torch.Tensor, camera: Camera, pixels: torch.Tensor) -> torch.Tensor:
+        """Colours (N, R, C) in [0, 1] of `pixels` (N, R), numbered row by row (y * width + x), of the images that
+        `camera` takes from `poses` (N, 4, 4), on its device. A field may draw the whole images and pick them out."""
+        ...
+
+
+@runtime_checkable
 class RegisteringField(Field, Protocol):
     """A field that finds out by itself where a new image of its scene was taken."""
 

@@ -11,7 +11,6 @@ Frames and units, everywhere in Unposed:
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, Literal, NewType, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.accelerator import Accelerator, lack_of
 from bench.camera import Camera, InitialPoses, PosePrior
-from bench.field import DifferentiableField, Field, RegisteringField, Rendering
+from bench.field import DifferentiableField, Field, RasterisedField, RegisteringField, Rendering
 from bench.geometry import Pose, look_at
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INTERFACE",
     "METHOD_NAME",
+    "Accelerator",
     "Camera",
     "Capture",
     "Collapsed",
@@ -48,6 +49,7 @@ __all__ = [
     "Place",
     "Pose",
     "PosePrior",
+    "RasterisedField",
     "RegisteringField",
     "Rendering",
     "Sink",
@@ -158,6 +160,7 @@ class Traits:
     pretrained_on: tuple[str, ...] = ()  # data that its weights had seen before the fit
     packages: tuple[str, ...] = ()  # importable names that it cannot run without, beside those of the suite ...
     extra: str = ""  # ... and the extra of Unposed that brings them, if one does
+    accelerator: Accelerator | None = None  # a device that it cannot run without
     prepares: tuple[str, ...] = ()
     """Options that, with the capture, decide what it leaves in `job.prepared`: cells that agree in them share it."""
 
@@ -173,9 +176,8 @@ class Traits:
 
     def lack(self, inputs: frozenset[Input]) -> str | None:
         """What is missing where only `inputs` can be given, or None."""
-        if absent := [name for name in self.packages if importlib.util.find_spec(name) is None]:
-            how = f"pip install 'unposed[{self.extra}]'" if self.extra else f"pip install {' '.join(absent)}"
-            return f"needs {' and '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed: {how}"
+        if lacking := lack_of(self.packages, self.extra):
+            return lacking
         names = {
             "camera": "intrinsics", "prior": "a pose prior", "start": "start poses", "masks": "masks",
             "estimate": "poses that `unposed submit` brought under this name",

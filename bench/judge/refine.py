@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.geometry_torch import exp_se3, homogeneous
-from bench.task import Camera, DifferentiableField, Pose
+from bench.task import Camera, DifferentiableField, Pose, RasterisedField
 
 SETTLING = 0.2
 """Share of the steps, at the end, over which the rate falls to 0."""
@@ -25,7 +25,7 @@ CHUNK = 4096
 
 
 def refine(
-    field: DifferentiableField,
+    field: DifferentiableField | RasterisedField,
     poses: Pose,
     camera: Camera,
     targets: NDArray[np.uint8],
@@ -46,6 +46,8 @@ def refine(
     step means the same whatever the scale of E, and moves the image about as much by v as by omega when `unit` is about
     the distance to the scene (the protocol gives the RMS radius of the true cameras). Pixels are drawn on the CPU from
     `seed`: from the whole image, or from its left half (columns below W // 2) alone.
+
+    A field of rays is asked for the rays of these pixels; one that is rasterised (`RasterisedField`), for the pixels.
 
     A view whose loss or pose stops being finite keeps the pose it came with.
     Cost: steps * N * rays rays forward and back, against N * H * W forward for the renders themselves.
@@ -71,7 +73,11 @@ def refine(
             gradient = torch.zeros_like(twists)
             for views in _groups(len(poses), max(1, CHUNK // rays)):
                 world = start[views] @ homogeneous(exp_se3(twists[views], unit))
-                shown = _render(field, world, directions[pixels[views]])  # (n, rays, C)
+                if isinstance(field, DifferentiableField):
+                    shown = _render(field, world, directions[pixels[views]])  # (n, rays, C)
+                else:
+                    inside = pixels[views] // width * camera.width + pixels[views] % width  # of the whole image
+                    shown = field.render_pixels(world.float(), camera, inside)
                 wanted = torch.gather(colours[views], 1, pixels[views, :, None].expand(-1, -1, colours.shape[-1]))
                 loss = (shown - wanted.to(shown.dtype) / 255).square().mean(dim=(1, 2)).sum()
                 gradient += torch.autograd.grad(loss, twists)[0]  # to the twists alone: the field stays frozen

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import TREE, code_digests, code_files, libraries
-from bench.task import InitialPoses, Traits
+from bench.task import Accelerator, InitialPoses, Traits
 
 KERNELS = "methods/nerf/backends/numba_cpu/jit.py"
 
@@ -105,6 +105,8 @@ def described(raw: Mapping[str, Any]) -> MethodDescription:
     for name in ("tuned_on", "pretrained_on", "packages", "prepares"):
         traits[name] = tuple(traits.get(name, ()))
     traits["start"] = InitialPoses(**traits["start"])
+    if device := traits.get("accelerator"):
+        traits["accelerator"] = Accelerator(**{**device, "packages": tuple(device["packages"])})
     lists = {name: tuple(raw.get(name, ())) for name in ("options", "weights")}
     return MethodDescription(**{**raw, "traits": Traits(**traits), **lists})
 

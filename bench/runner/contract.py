@@ -33,6 +33,9 @@ from bench.runner.worker.clauses import demand, fault_of
 from bench.scene import Scene
 from bench.task import METHOD_NAME, Capture, Estimate, Fit
 
+DEVICE = "cpu"
+"""Where it is tried."""
+
 LIMIT = 300.0
 """Wall seconds in which a worker answers for a class or a field."""
 
@@ -58,8 +61,10 @@ def examine(label: str, *, scene: str = "blocks", limit: float = 120.0, python: 
             interpreter(python)  # whose fault is none of the method's
         yield "it can be found, imported and configured", str(error)
         return
-    yield "it can be found, imported and configured", method.lacking
-    if method.lacking:
+    needed = method.method.traits.accelerator
+    lacking = method.lacking or (needed and needed.lack(DEVICE))
+    yield "it can be found, imported and configured", lacking
+    if lacking:
         return
     yield "it declares name, version, summary and traits", fault_of(lambda: _declares(method))
     with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +139,7 @@ def _request(method: ConfiguredMethod, capture: Capture, folder: Path, limit: fl
     )
     executor = LocalExecutor(threads=cpu_count())
     folder.mkdir()
-    return request_fit(planned, capture, folder, executor, fit="contract", limit=limit, device="cpu", retries=0)
+    return request_fit(planned, capture, folder, executor, fit="contract", limit=limit, device=DEVICE, retries=0)
 
 
 def _declares(method: ConfiguredMethod) -> None:

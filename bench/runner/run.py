@@ -138,7 +138,11 @@ class Runner:
         return self.settings.suite.resolve() / planned.cell.folder  # workers have a folder of their own to stand in
 
     def resolved(self, planned: Planned) -> Planned:
-        """With what was submitted for this cell before, where its method lives on an estimate made elsewhere."""
+        """With what was submitted for this cell before, where its method lives on an estimate made elsewhere; skipped
+        where its method cannot run on this device."""
+        needed = planned.method.method.traits.accelerator
+        if needed and (lacking := needed.lack(self.settings.device)):
+            return replace(planned, skip=lacking)
         if planned.submission or "estimate" not in planned.method.method.traits.needs:
             return planned
         submission = kept(self.folder(planned))

@@ -10,7 +10,7 @@ from bench.matrix.code_digest import TREE
 WORKER = "unposed"
 """What the folder is called, beside a worker's `in` and `out`: run as a program, it is the worker."""
 
-TASK = ("task", "camera", "field", "geometry", "files")
+TASK = ("task", "accelerator", "camera", "field", "geometry", "files")
 RUNS = (
     "cell", "credentials", "per_view", "record", "regime", "stated_prior", "geometry_torch", "judge/refine",
     "matrix/code_digest", "matrix/method_class", "matrix/method_config", "matrix/method_ref", "matrix/names",

@@ -16,7 +16,7 @@ from bench.files import read_arrays
 from bench.matrix.method_class import made
 from bench.matrix.method_config import is_model, option_names, restored, whole, with_config
 from bench.runner import worker_io
-from bench.task import Camera, DifferentiableField, Field, Method, RegisteringField, Rendering
+from bench.task import Camera, DifferentiableField, Field, Method, RasterisedField, RegisteringField, Rendering
 
 HEAVY = ("torch", "numba", "mlflow")
 
@@ -70,6 +70,9 @@ def examine_field(folder: Path) -> dict[str, Any]:
             said.append(
                 ("its colours carry gradients to the rays", fault_of(lambda field=field: _gradients(field, poses[0])))
             )
+        elif isinstance(field, RasterisedField):
+            fault = fault_of(lambda field=field: _pose_gradients(field, poses, camera, images.shape[3]))
+            said.append(("its pixels carry gradients to the poses", fault))
         if isinstance(field, RegisteringField):
             said.append(("it registers new images", fault_of(lambda field=field: _registers(field, images, camera))))
     return {"status": "done", "clauses": said}
@@ -165,3 +168,19 @@ def _gradients(field: DifferentiableField, pose: np.ndarray) -> None:
     for name, leaf in (("origins", origins), ("directions", directions)):
         demand(leaf.grad is not None and bool(torch.isfinite(leaf.grad).all()), f"no finite gradient reaches {name}")
         demand(leaf.grad is not None and float(leaf.grad.abs().sum()) > 0, f"the gradient to {name} is zero")
+
+
+def _pose_gradients(field: RasterisedField, poses: np.ndarray, camera: Camera, channels: int) -> None:
+    import torch
+
+    leaf = torch.tensor(poses, dtype=torch.float32).requires_grad_()
+    pixels = torch.linspace(0, camera.width * camera.height - 1, 64).long().expand(len(poses), -1)
+    seen = field.render_pixels(leaf, camera, pixels)
+    shape = (*pixels.shape, channels)
+    demand(seen.shape == shape, f"render_pixels returned shape {tuple(seen.shape)}, must be {shape}")
+    seen.square().sum().backward()
+    demand(leaf.grad is not None and bool(torch.isfinite(leaf.grad).all()), "no finite gradient reaches the poses")
+    demand(leaf.grad is not None and float(leaf.grad.abs().sum()) > 0, "the gradient to the poses is zero")
+    drawn = field.render(poses, camera).rgb.reshape(len(poses), -1, channels)
+    off = float(np.abs(drawn[np.arange(len(poses))[:, None], pixels.numpy()] - seen.detach().cpu().numpy()).max())
+    demand(off < 1e-2, f"render_pixels and render differ by up to {off:.2g}")

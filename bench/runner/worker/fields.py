@@ -10,7 +10,7 @@ import numpy as np
 from bench.files import read_arrays, write_arrays
 from bench.matrix.method_class import made
 from bench.runner import worker_io
-from bench.task import Camera, DifferentiableField, Field, RegisteringField
+from bench.task import Camera, DifferentiableField, Field, RasterisedField, RegisteringField
 
 NO_FIELD = "the method saved no field"
 
@@ -42,7 +42,7 @@ def refine(folder: Path) -> dict[str, Any]:
     field = _field(folder, request)
     if field is None:
         return {"status": "done", "absent": NO_FIELD}
-    if not isinstance(field, DifferentiableField):
+    if not isinstance(field, DifferentiableField | RasterisedField):
         return {"status": "done", "absent": "the field carries no gradient to the pose"}
     from bench.judge.refine import refine as refined
 
@@ -78,7 +78,7 @@ def find(folder: Path) -> dict[str, Any]:
         return stacks[nearest([field.render(poses, camera).rgb for poses in stacks], images), np.arange(len(images))]
 
     poses = best(views["starts"])
-    if isinstance(field, DifferentiableField):
+    if isinstance(field, DifferentiableField | RasterisedField):
         constants = request["refine"]
         moved = refined(field, poses, camera, images, columns="left", device=request["device"], **constants)
         poses = best(np.stack([poses, moved]))

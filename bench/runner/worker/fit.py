@@ -19,7 +19,7 @@ from bench.matrix.method_class import made
 from bench.record import write_json
 from bench.runner import worker_io
 from bench.runner.worker.usage import Usage
-from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RegisteringField
+from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RasterisedField, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 PROGRESS_SECONDS = 1.0  # and of progress.json
@@ -60,7 +60,7 @@ def fit(folder: Path) -> dict[str, Any]:
         "sessions": clock.sessions,
         "progress": place.written > 0,
         "field": answer.field is not None,
-        "differentiable": isinstance(answer.field, DifferentiableField),
+        "differentiable": isinstance(answer.field, DifferentiableField | RasterisedField),
         "registers": isinstance(answer.field, RegisteringField),
     }
 
