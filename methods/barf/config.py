@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import FieldConfig, RayField
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
 PUBLISHED = JointMlpSchedule(
@@ -21,7 +19,7 @@ PUBLISHED = JointMlpSchedule(
 class BarfConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    field: Literal["grid", "mlp"] = "grid"
+    field: RayField = "grid"
     start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
     grid: JointGridSchedule = JointGridSchedule(
         quick=JointGridBudget(coarse=900, fine=1000),

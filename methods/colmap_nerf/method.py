@@ -33,14 +33,14 @@ class ColmapNerf:
         uses: set[Input] = {"masks"} if self.config.masks else set()
         if known:
             uses.add("camera")
-        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
-        if self.config.field == "mlp":  # that of `nerf`, to which structure from motion adds nothing
-            seconds = {"smoke": 20.0, "quick": 2e4, "full": 8e6}
+        grid: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
+        mlp: dict[Effort, float] = {"smoke": 20.0, "quick": 2e4, "full": 8e6}  # of `nerf`: COLMAP adds nothing to it
         return Traits(
-            uses=frozenset(uses), estimates_camera=not known, seconds=seconds,
+            uses=frozenset(uses), estimates_camera=not known, seconds=self.config.seconds(grid, mlp),
             packages=PACKAGES[self.config.features], extra="features", pretrained_on=SEEN[self.config.features],
             prepares=LEARNED_OPTIONS if self.config.is_learned else (),
-            tuned_on=("nerf_synthetic/chair", "blocks-plain", *self.config.radiance.tuned_on),
+            tuned_on=("nerf_synthetic/chair", "blocks-plain", *self.config.tuned_on),
+            accelerator=self.config.accelerator,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

@@ -30,8 +30,10 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
         job.log(0, {"sfm/registered": len(found.poses) / len(capture.images), "sfm/points": len(found.points)})
     contract = capture.background is None
     bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract, camera=found.camera)
-    images, radiance = capture.images, config.radiance
-    field = train(images, found.poses, found.camera, bounds, capture.background, radiance, job, deadline)
+    field = train(
+        capture.images, found.poses, found.camera, bounds, capture.background, config.radiance, job, deadline,
+        points=found.points,
+    )  # fmt: skip
     estimated = found.camera if config.intrinsics == "unknown" or capture.camera is None else None
     return Fit(poses=found.poses, field=field, camera=estimated, notes={**found.notes, **deadline.notes()})
 

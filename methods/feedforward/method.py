@@ -35,15 +35,15 @@ class Feedforward:
         """`extra` says how the estimator gets into its environment, which is not this one."""
         known, estimator = self.config.intrinsics == "given", ESTIMATORS[self.config.model]
         uses: set[Input] = {"camera"} if known else set()
-        seconds: dict[Effort, float] = {"smoke": 30.0, "quick": 120.0, "full": 700.0}
-        if self.config.field == "mlp":
-            seconds = {"smoke": 30.0, "quick": 2e4, "full": 8e6}
+        grid: dict[Effort, float] = {"smoke": 30.0, "quick": 120.0, "full": 700.0}
+        mlp: dict[Effort, float] = {"smoke": 30.0, "quick": 2e4, "full": 8e6}
         told = f", and a .pth file in its site-packages that names {estimator.clone}" if estimator.clone else ""
         return Traits(
-            uses=frozenset(uses), estimates_camera=True, seconds=seconds, packages=estimator.packages,
+            uses=frozenset(uses), estimates_camera=True, seconds=self.config.seconds(grid, mlp),
+            packages=estimator.packages,
             extra=f"{estimator.install}{told}; weights: {self.licence}",
             pretrained_on=estimator.seen if self.has_usual_weights else (UNKNOWN,),
-            prepares=("model", "weights"), tuned_on=self.config.radiance.tuned_on,
+            prepares=("model", "weights"), tuned_on=self.config.tuned_on, accelerator=self.config.accelerator,
         )  # fmt: skip
 
     @property

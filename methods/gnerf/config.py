@@ -10,6 +10,7 @@ from bench.task import Effort
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.published import Published, PublishedBudget
 from methods.gnerf.schedule import Plan
+from methods.nerf.config import RayField
 from methods.nerf.training.joint_schedule import Count, Share
 
 Preset = Fast | Published
@@ -22,7 +23,7 @@ class GnerfConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Literal["fast", "published"] = "fast"
-    field: Literal["grid", "mlp"] | None = None  # another name of the presets: `mlp` is the published one
+    field: RayField | None = None  # another name of the presets: `mlp` is the published one
 
     # what it is given
     prior: Literal["given", "learned"] = "given"  # learned: from AB on, drawn from the poses found so far

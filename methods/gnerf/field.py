@@ -19,7 +19,7 @@ from methods.gnerf.poses import Family
 from methods.gnerf.register import locate
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.base import RadianceField
-from methods.nerf.field.storage import load, save, write_tensors
+from methods.nerf.field.storage import load_rays, save, write_tensors
 from methods.nerf.images.pyramid import shrunk
 from methods.nerf.training.checkpointing import generator
 
@@ -81,7 +81,7 @@ class GnerfField:
     @staticmethod
     def load(folder: Path, device: str) -> GnerfField:
         """Read back what `save` wrote. Raises ValueError where that is not what is there."""
-        field = load(folder, device)
+        field = load_rays(folder, device)
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
             parts: dict[str, Any] = {

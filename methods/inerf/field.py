@@ -17,7 +17,7 @@ from methods.inerf.config import Registration
 from methods.inerf.register import locate
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.base import RadianceField
-from methods.nerf.field.storage import load, save
+from methods.nerf.field.storage import load_rays, save
 from methods.nerf.training.checkpointing import generator
 
 DESCRIPTION = "inerf.json"
@@ -61,7 +61,7 @@ class InerfField:
     @staticmethod
     def load(folder: Path, device: str) -> InerfField:
         """Read back what `save` wrote. Raises ValueError where that is not what is there."""
-        field = load(folder, device)
+        field = load_rays(folder, device)
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
             return InerfField(

@@ -11,7 +11,7 @@ from methods.inerf.field import InerfField
 from methods.inerf.register import register
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.train import train
+from methods.nerf.train import train_rays
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.hull_bounds import bounds_of
@@ -34,7 +34,7 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     whole = Deadline(job, before=config.radiance.budget(job.effort).steps)
     bounds = bounds_of(capture.images, known, capture.camera, capture.prior, capture.background)
     images, radiance = capture.images, config.radiance
-    field = train(images, known, capture.camera, bounds, capture.background, radiance, job, training)
+    field = train_rays(images, known, capture.camera, bounds, capture.background, radiance, job, training)
     places = torch.from_numpy(np.stack(list(known.values()))).float().to(field.device)
     unit = bounds.distance_of(list(known.values())) / 4
     fitted = InerfField(

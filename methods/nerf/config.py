@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from bench.task import Effort
+from bench.task import Accelerator, Effort
 
 Backend = Literal["auto", "numba", "torch", "triton"]
 """Who marches rays through a grid: `auto` is numba on the CPU and torch on any other device; `triton`, on CUDA."""
+
+
+def _of_rays(field: Any) -> Any:
+    if field == "gaussians":
+        why = "Gaussians need poses that stay as they are: nerf, colmap_nerf, poses+nerf and feedforward have them"
+        raise PydanticCustomError("field", why)
+    return field
+
+
+RayField = Annotated[Literal["grid", "mlp"], BeforeValidator(_of_rays)]
+"""The shared field of methods that look for poses: a ray is all that they ask of it."""
 
 
 class Budget(BaseModel):
@@ -28,7 +41,7 @@ class FieldConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    field: Literal["grid", "mlp"] = "grid"
+    field: RayField = "grid"
     steps: int | None = Field(default=None, gt=0)  # instead of the effort's own number
 
     # field=grid
@@ -102,3 +115,82 @@ class FieldConfig(BaseModel):
         if self.field == "grid" or effort != "smoke":
             return self
         return self.model_copy(update={"width": 64, "samples": 16, "fine_samples": 16})
+
+
+class GaussianBudget(BaseModel):
+    """What an effort pays for, of Gaussians: an image a step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(gt=0)
+    start: int = Field(gt=3)  # Gaussians that are drawn in the bounds, where no points are known
+    most: int = Field(gt=3)  # Gaussians that there may be in the end
+    pace: float = Field(default=1.0, gt=0)  # times the published learning rates, where steps are few
+
+
+class GaussianConfig(BaseModel):
+    """`field=gaussians`: 3D Gaussian splatting (Kerbl et al. 2023), their number kept up by Markov chain Monte Carlo
+    (Kheradmand et al. 2024). Rates and weights are those of the two papers' code; shares are of its 30,000 steps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Literal["gsplat", "torch"] = "gsplat"  # on CUDA, which no field of ours was trained on; anywhere, slowly
+    smoke: GaussianBudget = GaussianBudget(steps=150, start=800, most=1_200, pace=10.0)
+    quick: GaussianBudget = GaussianBudget(steps=7_000, start=100_000, most=300_000)
+    full: GaussianBudget = GaussianBudget(steps=30_000, start=100_000, most=1_000_000)
+    sh_degree: Literal[0, 1, 2, 3] = 3  # of the colours in the end
+    sh_every: float = Field(default=1 / 30, gt=0)  # share of the steps after which they have one degree more
+    start_opacity: float = Field(default=0.5, gt=0, lt=1)
+    start_scale: float = Field(default=0.1, gt=0)  # standard deviation, in mean distances of the 3 nearest neighbours
+    # Adam; of the means in radii of the cameras, of the harmonics but the first a twentieth of colour_lr
+    mean_lr: float = Field(default=1.6e-4, gt=0)
+    mean_lr_decay: float = Field(default=0.01, gt=0, le=1)  # what is left of it in the end
+    scale_lr: float = Field(default=5e-3, gt=0)
+    rotation_lr: float = Field(default=1e-3, gt=0)
+    opacity_lr: float = Field(default=5e-2, gt=0)
+    colour_lr: float = Field(default=2.5e-3, gt=0)
+    ssim: float = Field(default=0.2, ge=0, le=1)  # weight of 1 - SSIM; the rest is that of the absolute error
+    opacity_weight: float = Field(default=0.01, ge=0)  # of the mean opacity, and ...
+    scale_weight: float = Field(default=0.01, ge=0)  # ... of the mean scale, in quarters of the cameras' distance
+    noise: float = Field(default=5e5, ge=0)  # of the means, times their learning rate and their covariance
+    dead: float = Field(default=0.005, gt=0, lt=1)  # a Gaussian of less opacity is moved to where one is seen, ...
+    move_every: int = Field(default=100, gt=0)  # ... all so many steps, ...
+    move_from: float = Field(default=1 / 60, ge=0, le=1)  # ... from this share of the steps ...
+    move_until: float = Field(default=5 / 6, ge=0, le=1)  # ... to that one
+    growth: float = Field(default=1.05, ge=1)  # times as many Gaussians after each of these
+
+
+class PosedFieldConfig(FieldConfig):
+    """The shared field where poses are known or believed, and stay as they are: Gaussians, too."""
+
+    field: Literal["grid", "mlp", "gaussians"] = "grid"  # type: ignore[assignment]  # wider than that of rays
+    gaussians: GaussianConfig = GaussianConfig()
+
+    @property
+    def rays(self) -> FieldConfig:
+        """The choices of a field of rays, without those of Gaussians."""
+        return FieldConfig.model_validate(self.model_dump(include=set(FieldConfig.model_fields)))
+
+    @property
+    def radiance(self) -> PosedFieldConfig:
+        """The shared field's part of a method's own config."""
+        return PosedFieldConfig.model_validate(self.model_dump(include=set(PosedFieldConfig.model_fields)))
+
+    def gaussian_budget(self, effort: Effort) -> GaussianBudget:
+        """Steps and numbers of Gaussians at an effort."""
+        budget: GaussianBudget = getattr(self.gaussians, effort)
+        return budget if self.steps is None else budget.model_copy(update={"steps": self.steps})
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """What this field cannot be trained without."""
+        if self.field != "gaussians" or self.gaussians.backend == "torch":
+            return None
+        why = "Gaussians are rasterised on CUDA; gaussians.backend=torch runs slowly anywhere"
+        return Accelerator(why=why, packages=("gsplat",), extra="gsplat")
+
+    def seconds(self, grid: Mapping[Effort, float], mlp: Mapping[Effort, float]) -> Mapping[Effort, float]:
+        """A usual fit of this field, of what a method says of the two others. Of Gaussians beyond smoke it is what
+        others report of one GPU: nobody has waited for it here."""
+        gaussians: dict[Effort, float] = {"smoke": 60.0, "quick": 180.0, "full": 1800.0}
+        return {"grid": grid, "mlp": mlp, "gaussians": gaussians}[self.field]

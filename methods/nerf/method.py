@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench.task import Capture, Effort, Field, Fit, Job, Traits
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import PosedFieldConfig
 
 
-class NerfConfig(FieldConfig):
+class NerfConfig(PosedFieldConfig):
     """The shared field has all the choices there are."""
 
 
@@ -31,12 +31,11 @@ class Nerf:
 
     @property
     def traits(self) -> Traits:
-        seconds: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
-        if self.config.field == "mlp":  # beyond smoke by arithmetic: nobody has waited for it
-            seconds = {"smoke": 10.0, "quick": 2e4, "full": 8e6}
+        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
+        mlp: dict[Effort, float] = {"smoke": 10.0, "quick": 2e4, "full": 8e6}  # beyond smoke by arithmetic
         return Traits(
-            needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True, seconds=seconds,
-            tuned_on=self.config.tuned_on,
+            needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True,
+            seconds=self.config.seconds(grid, mlp), tuned_on=self.config.tuned_on, accelerator=self.config.accelerator,
         )  # fmt: skip
 
     def fit(self, capture: Capture, job: Job) -> Fit:

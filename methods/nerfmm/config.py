@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.nerf.config import Budget, FieldConfig
+from methods.nerf.config import Budget, FieldConfig, RayField
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
 PUBLISHED = JointMlpSchedule(
@@ -22,7 +22,7 @@ every 10 epochs and for the cameras 0.9 every 100: after 10,000 epochs 0.01 and 
 class NerfmmConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    field: Literal["grid", "mlp"] = "grid"
+    field: RayField = "grid"
     start: Literal["identity", "given"] = "identity"  # given: from rough poses, as BARF, to see what they are worth
     start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on them
     intrinsics: Literal["unknown", "given"] = "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import PosedFieldConfig
 
 
 class PosesConfig(BaseModel):
@@ -15,10 +15,5 @@ class PosesConfig(BaseModel):
     name: str = Field(default="unnamed", min_length=1)
 
 
-class PosesNerfConfig(PosesConfig, FieldConfig):
+class PosesNerfConfig(PosesConfig, PosedFieldConfig):
     """The submission, and the choices of the shared field."""
-
-    @property
-    def radiance(self) -> FieldConfig:
-        """The shared field's part."""
-        return FieldConfig.model_validate(self.model_dump(include=set(FieldConfig.model_fields)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench.task import Capture, Effort, Estimate, Field, Fit, Job, Traits
+from bench.task import Accelerator, Capture, Effort, Estimate, Field, Fit, Job, Traits
 from methods.poses_nerf.config import PosesConfig, PosesNerfConfig
 
 
@@ -18,11 +18,13 @@ def submitted(capture: Capture) -> Estimate:
     return capture.estimate
 
 
-def _traits(seconds: Mapping[Effort, float], tuned_on: tuple[str, ...] = ()) -> Traits:
+def _traits(
+    seconds: Mapping[Effort, float], tuned_on: tuple[str, ...] = (), accelerator: Accelerator | None = None
+) -> Traits:
     """Intrinsics are the scene's where the submission brought none."""
     return Traits(
         needs=frozenset({"estimate"}), uses=frozenset({"camera"}), estimates_camera=True, silhouettes=True,
-        seconds=seconds, tuned_on=tuned_on,
+        seconds=seconds, tuned_on=tuned_on, accelerator=accelerator,
     )  # fmt: skip
 
 
@@ -74,10 +76,9 @@ class PosesNerf:
 
     @property
     def traits(self) -> Traits:
-        seconds: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
-        if self.config.field == "mlp":  # as of `nerf`
-            seconds = {"smoke": 10.0, "quick": 2e4, "full": 8e6}
-        return _traits(seconds, self.config.radiance.tuned_on)
+        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
+        mlp: dict[Effort, float] = {"smoke": 10.0, "quick": 2e4, "full": 8e6}  # as of `nerf`
+        return _traits(self.config.seconds(grid, mlp), self.config.tuned_on, self.config.accelerator)
 
     def fit(self, capture: Capture, job: Job) -> Fit:
         """Train on the submitted poses; they are also the answer."""

@@ -1,4 +1,4 @@
-"""The field that every method renders: rays in, colours out, gradients back to the rays."""
+"""The field that every method renders, and fields of rays: rays in, colours out, gradients back to the rays."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ class Shade:
         return self.colour + (1 - self.opacity)[:, None] * background
 
 
-class RadianceField(nn.Module, ABC):
-    """What grid and network share. Positions are in the frame of the poses it was trained with, in scene units.
-
-    A subclass says what rays see in `shade`; it is differentiable in its parameters, the origins and the directions.
-    """
+class SharedField(nn.Module, ABC):
+    """What grid, network and Gaussians share. Positions are in the frame of the poses it was trained with, in scene
+    units."""
 
     bounds: Bounds
     config: FieldConfig
@@ -45,6 +43,20 @@ class RadianceField(nn.Module, ABC):
         self.bounds, self.config, self.channels = bounds, config, len(background)
         self.register_buffer("background", background.to(torch.float32))
         self.register_buffer("centre", torch.tensor(bounds.centre, dtype=torch.float32), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.background.device
+
+    @abstractmethod
+    def render(self, poses: Pose, camera: Camera) -> Rendering:
+        """Images from `poses` (N, 4, 4)."""
+
+
+class RadianceField(SharedField):
+    """What grid and network share. A subclass says what rays see in `shade`; it is differentiable in its parameters,
+    the origins and the directions.
+    """
 
     @abstractmethod
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
@@ -65,10 +77,6 @@ class RadianceField(nn.Module, ABC):
         if self.bounds.frustum is not None:
             return self.bounds.frustum.distance(travelled, origins, directions)
         return travelled * self.bounds.half_size
-
-    @property
-    def device(self) -> torch.device:
-        return self.background.device
 
     @torch.no_grad()
     def render(self, poses: Pose, camera: Camera, rays: int = 8192) -> Rendering:

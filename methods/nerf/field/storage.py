@@ -13,9 +13,10 @@ from torch import Tensor
 
 from bench.files import replacing
 from bench.task import Fit
-from methods.nerf.config import FieldConfig
-from methods.nerf.field.base import RadianceField
+from methods.nerf.config import FieldConfig, PosedFieldConfig
+from methods.nerf.field.base import RadianceField, SharedField
 from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.gaussians import GaussianField
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.ndc import Frustum
@@ -27,7 +28,7 @@ RENAMED = {"away": "camera_distance", "relief": "bas_relief", "fused": "numba"}
 """What fields saved by earlier versions call things."""
 
 
-def save(field: RadianceField, folder: Path) -> None:
+def save(field: SharedField, folder: Path) -> None:
     """Write `field` into `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / VALUES, _pack(field))
@@ -35,7 +36,7 @@ def save(field: RadianceField, folder: Path) -> None:
         draft.write_text(json.dumps(describe(field), indent=1) + "\n")
 
 
-def load(folder: Path, device: str = "cpu") -> RadianceField:
+def load(folder: Path, device: str = "cpu") -> SharedField:
     """Read back what `save` wrote. Raises ValueError where that is not what is there."""
     try:
         field = build(json.loads((folder / DESCRIPTION).read_text()))
@@ -45,18 +46,26 @@ def load(folder: Path, device: str = "cpu") -> RadianceField:
     return field.requires_grad_(False).to(device)
 
 
+def load_rays(folder: Path, device: str = "cpu") -> RadianceField:
+    """The same, of a field of rays."""
+    field = load(folder, device)
+    if not isinstance(field, RadianceField):
+        raise ValueError(f"{folder}: a field of Gaussians, where one of rays was saved")
+    return field
+
+
 def save_fit(fit: Fit, folder: Path) -> None:
     """Write the field of a fit, if it is one of ours: what a method's `save` does."""
-    if isinstance(fit.field, RadianceField):
+    if isinstance(fit.field, SharedField):
         save(fit.field, folder)
 
 
-def load_saved(folder: Path, device: str) -> RadianceField | None:
+def load_saved(folder: Path, device: str) -> SharedField | None:
     """What `save_fit` wrote; None where there was no field."""
     return load(folder, device) if (folder / DESCRIPTION).exists() else None
 
 
-def _pack(field: RadianceField) -> dict[str, Tensor]:
+def _pack(field: SharedField) -> dict[str, Tensor]:
     """All values; of a grid only those that some ray can ask for, a tenth of them as a rule."""
     values = field.state_dict()
     if isinstance(field, GridField):
@@ -65,7 +74,7 @@ def _pack(field: RadianceField) -> dict[str, Tensor]:
     return values
 
 
-def _unpack(field: RadianceField, values: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unpack(field: SharedField, values: dict[str, Tensor]) -> dict[str, Tensor]:
     """What `_pack` left out is empty."""
     if isinstance(field, GridField):
         field.clearance.copy_(values["clearance"])
@@ -77,7 +86,7 @@ def _unpack(field: RadianceField, values: dict[str, Tensor]) -> dict[str, Tensor
     return values
 
 
-def describe(field: RadianceField) -> dict[str, object]:
+def describe(field: SharedField) -> dict[str, object]:
     """All that is needed to `build` a field of the same kind and size, as JSON."""
     common = {
         "bounds": asdict(field.bounds),
@@ -86,17 +95,21 @@ def describe(field: RadianceField) -> dict[str, object]:
     }
     if isinstance(field, GridField):
         return {**common, "shape": field.shape, "low": field.low, "voxel": field.voxel}
+    if isinstance(field, GaussianField):
+        return {**common, "count": len(field), "unit": field.unit}
     return common
 
 
-def build(description: dict) -> RadianceField:
+def build(description: dict) -> SharedField:
     """A field of this description, its values yet to be filled in."""
     said = _under_new_names(description["bounds"])
     box = said["frustum"] and Frustum(**_under_new_names(said["frustum"]))
     bounds = Bounds(**{**said, "frustum": box})
-    choices = description["config"]
+    choices, background = description["config"], torch.zeros(description["channels"])
+    if choices["field"] == "gaussians":
+        posed, count = PosedFieldConfig.model_validate(choices), description["count"]
+        return GaussianField(bounds, background, posed, count=count, unit=description["unit"])
     config = FieldConfig.model_validate({**choices, "backend": RENAMED.get(choices["backend"], choices["backend"])})
-    background = torch.zeros(description["channels"])
     if config.field == "mlp":
         return MlpField(bounds, background, config)
     return GridField(

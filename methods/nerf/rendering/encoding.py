@@ -40,4 +40,10 @@ def harmonics(direction: Tensor, degree: int) -> Tensor:
             15**0.5 * x * y, 15**0.5 * y * z, 5**0.5 / 2 * (3 * z * z - 1), 15**0.5 * x * z,
             15**0.5 / 2 * (x * x - y * y),
         ]  # fmt: skip
+    if degree >= 3:
+        terms += [
+            (35 / 8) ** 0.5 * y * (3 * x * x - y * y), 105**0.5 * x * y * z, (21 / 8) ** 0.5 * y * (5 * z * z - 1),
+            7**0.5 / 2 * z * (5 * z * z - 3), (21 / 8) ** 0.5 * x * (5 * z * z - 1),
+            105**0.5 / 2 * z * (x * x - y * y), (35 / 8) ** 0.5 * x * (x * x - 3 * y * y),
+        ]  # fmt: skip
     return torch.stack(terms, dim=-1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.files import replacing
 from bench.task import Camera, Image, Job
-from methods.nerf.field.base import RadianceField
+from methods.nerf.field.base import SharedField
 
 CHECKPOINT_SECONDS = 20.0
 LOG_SECONDS = 1.0
@@ -128,7 +128,7 @@ def psnr(mse: float) -> float:
     return float(-10 * np.log10(max(mse, 1e-12)))
 
 
-def preview(field: RadianceField, pose: Tensor, camera: Camera, side: int = 100) -> dict[str, Image]:
+def preview(field: SharedField, pose: Tensor, camera: Camera, side: int = 100) -> dict[str, Image]:
     """What the field looks like from a pose (1, 4, 4), for the log."""
     scale = side / max(camera.width, camera.height)
     small = camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))

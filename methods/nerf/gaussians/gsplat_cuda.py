@@ -1,0 +1,32 @@
+"""The back end for CUDA: gsplat (Ye et al. 2024), whose kernels are compiled at first use.
+
+Colours are handed to it as each view sees them, one set a view, and the background is laid under afterwards: so that
+images of any number of channels are drawn, and no convention of harmonics is shared.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bench.task import Camera
+from methods.nerf.gaussians.splats import LOW_PASS, NEAREST, Drawing, Splats, inverse
+
+
+def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pixels: Tensor | None) -> Drawing:
+    """As `methods.nerf.gaussians.rasterise`. Raises ImportError with what to do where gsplat is not installed."""
+    try:
+        from gsplat import rasterization  # type: ignore[import-not-found]  # an extra
+    except ImportError as error:
+        raise ImportError(f"field=gaussians needs gsplat: pip install 'unposed[gsplat]' ({error})") from error
+    inner = torch.tensor(camera.matrix, dtype=torch.float32, device=poses.device).expand(len(poses), 3, 3)
+    seen, opacity, _ = rasterization(
+        splats.means, splats.rotations, splats.scales, splats.opacities, colours, inverse(poses), inner.contiguous(),
+        camera.width, camera.height, near_plane=NEAREST, eps2d=LOW_PASS, sh_degree=None, packed=False,
+        render_mode="RGB+ED",
+    )  # fmt: skip
+    flat, opaque = seen.flatten(1, 2), opacity.flatten(1, 2).squeeze(-1)  # (V, H * W, C + 1), (V, H * W)
+    if pixels is not None:
+        flat = torch.gather(flat, 1, pixels[..., None].expand(-1, -1, flat.shape[-1]))
+        opaque = torch.gather(opaque, 1, pixels)
+    return Drawing(flat[..., :-1], flat[..., -1], opaque)
