@@ -13,6 +13,9 @@ SCRIPTED = Path(__file__).parent / "plugins" / "scripted.py"
 
 POSES = "poses = dict(capture.start)"
 SAVE = 'np.save(folder / "colour.npy", fit.field.colour)'
+RENDER = "    def render("
+PIXELS = "    def render_pixels(self, poses, camera, pixels):\n        "
+CARRY = "its pixels carry gradients to the poses"
 FOUND, ANSWERS, AXES = "it can be found", "it answers on a tiny scene", "its poses are world_from_camera"
 
 
@@ -58,6 +61,9 @@ def test_our_methods_hold_to_it(name, monkeypatch):
         (("return Rendering(rgb=rgb, ", "return dict(rgb=rgb, "), "its renders have", "render returned dict"),
         (("    def render(", "    def register(self, *_):\n        return np.eye(4)\n\n    def render("),
          "it registers new images", "shape (4, 4) for 2 images"),
+        ((RENDER, f"{PIXELS}return poses[:, :3, 3]\n\n{RENDER}"), CARRY, "shape (2, 3), must be (2, 64, 3)"),
+        ((RENDER, f"{PIXELS}return 0 * poses[:, :1, :3].repeat(1, 64, 1)\n\n{RENDER}"), CARRY, "the poses is zero"),
+        ((RENDER, f"{PIXELS}return poses[:, :1, :3].repeat(1, 64, 1)\n\n{RENDER}"), CARRY, "and render differ by"),
     ],
 )  # fmt: skip
 def test_a_broken_method_is_told_what_to_mend(tmp_path, edit, clause, fault):

@@ -31,7 +31,7 @@ from bench.task import INTERFACE, Capture
 PICTURES = frozenset({"numpy", "scipy", "PIL"})
 """What images are read, resampled and degraded with."""
 
-CARRIERS = frozenset({"pydantic", "safetensors"})
+CARRIERS = frozenset({"pydantic", "pydantic_core", "safetensors"})
 """What checks and stores numbers, and makes none."""
 
 
@@ -41,7 +41,8 @@ def fit_ingredients(planned: Planned, digest: str, device: str) -> dict[str, Any
     Of the device its kind counts, not which of several it is.
     """
     method, traits = planned.method, planned.method.method.traits
-    start, libraries = traits.start, method.ref.libraries() | set(traits.packages)
+    there = traits.accelerator.packages if traits.accelerator else ()
+    start, libraries = traits.start, method.ref.libraries() | {*traits.packages, *there}
     initial = module_path("bench.degrade.initial_poses")
     moved = {} if start.is_exact else {"start": asdict(start), "start_code": code_digests(initial)}
     elsewhere = {"environment": method.environment()} if method.ref.python else {}

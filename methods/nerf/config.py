@@ -16,7 +16,7 @@ Backend = Literal["auto", "numba", "torch", "triton"]
 
 def _of_rays(field: Any) -> Any:
     if field == "gaussians":
-        why = "Gaussians need poses that stay as they are: nerf, colmap_nerf, poses+nerf and feedforward have them"
+        why = "it needs poses that stay as they are, as nerf, colmap_nerf, poses+nerf and feedforward have them"
         raise PydanticCustomError("field", why)
     return field
 

@@ -6,6 +6,9 @@ images of any number of channels are drawn, and no convention of harmonics is sh
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,12 +18,8 @@ from methods.nerf.gaussians.splats import LOW_PASS, NEAREST, Drawing, Splats, in
 
 def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pixels: Tensor | None) -> Drawing:
     """As `methods.nerf.gaussians.rasterise`. Raises ImportError with what to do where gsplat is not installed."""
-    try:
-        from gsplat import rasterization  # type: ignore[import-not-found]  # an extra
-    except ImportError as error:
-        raise ImportError(f"field=gaussians needs gsplat: pip install 'unposed[gsplat]' ({error})") from error
     inner = torch.tensor(camera.matrix, dtype=torch.float32, device=poses.device).expand(len(poses), 3, 3)
-    seen, opacity, _ = rasterization(
+    seen, opacity, _ = _gsplat().rasterization(
         splats.means, splats.rotations, splats.scales, splats.opacities, colours, inverse(poses), inner.contiguous(),
         camera.width, camera.height, near_plane=NEAREST, eps2d=LOW_PASS, sh_degree=None, packed=False,
         render_mode="RGB+ED",
@@ -30,3 +29,11 @@ def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pi
         flat = torch.gather(flat, 1, pixels[..., None].expand(-1, -1, flat.shape[-1]))
         opaque = torch.gather(opaque, 1, pixels)
     return Drawing(flat[..., :-1], flat[..., -1], opaque)
+
+
+def _gsplat() -> Any:
+    """The package, by name: that Gaussians alone depend on it is what `Accelerator.packages` says."""
+    try:
+        return importlib.import_module("gsplat")
+    except ImportError as error:
+        raise ImportError(f"Gaussians on CUDA need gsplat: pip install 'unposed[gsplat]' ({error})") from error

@@ -14,16 +14,17 @@ def image_loss(image: Tensor, target: Tensor, weight: float) -> Tensor:
     """(1 - weight) * mean absolute error + weight * (1 - SSIM) of images (H, W, C) in [0, 1] (Kerbl et al. 2023, eq. 7,
     as in the authors' code, where the second term is not halved)."""
     error = functional.l1_loss(image, target)
-    return error if weight == 0 else (1 - weight) * error + weight * (1 - ssim(image, target))
+    return error if weight == 0 else (1 - weight) * error + weight * (1 - similarity(image, target).mean())
 
 
-def ssim(image: Tensor, target: Tensor) -> Tensor:
-    """Mean structural similarity of images (H, W, C), Gaussian windows, zeros around the image (Wang et al. 2004)."""
+def similarity(image: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (C, H, W) of images (H, W, C), Gaussian windows, zeros around the images (Wang et al.
+    2004)."""
     pair = torch.stack([image, target]).permute(0, 3, 1, 2)  # (2, C, H, W)
     stack = torch.cat([pair, pair.square(), pair[:1] * pair[1:]])
     (x, y, xx, yy, xy) = _blurred(stack)
     similar = (2 * x * y + C1) * (2 * (xy - x * y) + C2)
-    return (similar / ((x * x + y * y + C1) * (xx - x * x + yy - y * y + C2))).mean()
+    return similar / ((x * x + y * y + C1) * (xx - x * x + yy - y * y + C2))
 
 
 def _blurred(stack: Tensor) -> Tensor:

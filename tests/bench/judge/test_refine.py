@@ -7,7 +7,7 @@ import torch
 from bench.geometry_torch import exp_se3, homogeneous
 from bench.judge.metrics import psnr, rotation_errors, translation_errors
 from bench.judge.refine import refine
-from bench.task import Camera, DifferentiableField, Rendering, look_at
+from bench.task import Camera, DifferentiableField, RasterisedField, Rendering, look_at
 
 CAMERA = Camera(width=48, height=36, fx=60, fy=60, cx=24, cy=18)
 RULES = {"steps": 100, "rate": 1e-3, "rays": 64, "seed": 0, "unit": 4.0}
@@ -38,6 +38,23 @@ class Ball:
             stack.append(image.reshape(camera.height, camera.width, 3).detach().numpy())
         plane = np.zeros((len(poses), camera.height, camera.width), np.float32)
         return Rendering(rgb=np.stack(stack), depth=plane, opacity=plane)
+
+
+class DrawnBall:
+    """The same ball, of which whole images can be had and no rays."""
+
+    def __init__(self) -> None:
+        self.ball, self.asked = Ball(), []
+
+    def render(self, poses: np.ndarray, camera: Camera) -> Rendering:
+        return self.ball.render(poses, camera)
+
+    def render_pixels(self, poses: torch.Tensor, camera: Camera, pixels: torch.Tensor) -> torch.Tensor:
+        self.asked.append((camera, pixels))
+        directions = torch.from_numpy(camera.directions().reshape(-1, 3)).float()
+        rays = torch.nn.functional.normalize(directions @ poses[:, :3, :3].transpose(1, 2), dim=-1)  # (N, H * W, 3)
+        image = self.ball.render_rays(poses[:, None, :3, 3].expand_as(rays).reshape(-1, 3), rays.reshape(-1, 3))
+        return torch.gather(image.reshape(*rays.shape), 1, pixels[..., None].expand(-1, -1, 3))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,6 +100,20 @@ def test_a_known_disturbance_is_taken_back(truth, columns):
     assert quality(found, images).min() > 31  # 100 steps, the last 20 of them slowing down
     assert rotation_errors(found, poses).mean() < 0.75 * rotation_errors(start, poses).mean()
     assert translation_errors(found, poses).mean() < 0.75 * translation_errors(start, poses).mean()
+
+
+@pytest.mark.parametrize("columns", ["all", "left"])
+def test_a_field_without_rays_is_refined_by_the_same_pixels(truth, columns):
+    poses, images = truth
+    start, rules, drawn = disturbed(poses), RULES | {"steps": 30}, DrawnBall()
+    assert isinstance(drawn, RasterisedField) and not isinstance(drawn, DifferentiableField)
+    found = refine(drawn, start, CAMERA, images, columns=columns, **rules)
+    by_rays = refine(Ball(), start, CAMERA, images, columns=columns, **rules)
+    np.testing.assert_allclose(found, by_rays, atol=1e-3)  # single precision, through 30 steps of Adam
+    assert np.abs(found - start).max() > 0.02
+    for camera, pixels in drawn.asked:
+        assert camera == CAMERA and pixels.shape == (3, 64)
+        assert columns == "all" or (pixels % CAMERA.width < CAMERA.width // 2).all()
 
 
 def test_a_right_pose_stays(truth):

@@ -1,0 +1,243 @@
+"""Training Gaussians: they learn, repeat, go on after a kill, are moved and grow in number."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from bench.task import Camera, Capture, Job, PosePrior, ViewId
+from methods.nerf.config import PosedFieldConfig
+from methods.nerf.field.bounds import Bounds
+from methods.nerf.field.gaussians import GaussianField
+from methods.nerf.images.posed_images import PosedImages
+from methods.nerf.method import Nerf, NerfConfig
+from methods.nerf.train import train
+from methods.nerf.training import checkpointing
+from methods.nerf.training.gaussian_training import GaussianTraining
+from methods.nerf.training.image_loss import image_loss, similarity
+from methods.nerf.training.initial_gaussians import drawn_points, initial_gaussians, seen_colours
+
+SIDE = 24
+CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
+POSES = {ViewId(f"v{i:03d}"): pose for i, pose in enumerate(PosePrior().sample(np.random.default_rng(0), 16))}
+BOUNDS = Bounds.from_prior(PosePrior())
+WHITE = (1.0, 1.0, 1.0)
+FEW = {"steps": 80, "start": 200, "most": 260, "pace": 10.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tensors this small only wait for a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[ViewId, np.ndarray]:
+    """A ball of radius 1 on white, red above and blue below."""
+    directions = CAMERA.directions()
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    found = {}
+    for view, pose in POSES.items():
+        rays, centre = directions @ pose[:3, :3].T, pose[:3, 3]
+        along = -(rays @ centre)
+        inside = along**2 - centre @ centre + 1
+        height = centre[2] + (along - np.sqrt(np.maximum(inside, 0))) * rays[..., 2]
+        colour = np.where(height[..., None] > 0, [0.8, 0.2, 0.1], [0.1, 0.3, 0.9])
+        found[view] = (255 * np.where(inside[..., None] > 0, colour, 1.0)).astype(np.uint8)
+    return found
+
+
+def a_job(folder, log: list | None = None, **changes) -> Job:
+    job = Job(
+        seed=3, workdir=folder, threads=1, effort="smoke",
+        sink=lambda *row: (log if log is not None else []).append(row),
+    )  # fmt: skip
+    return replace(job, **changes)
+
+
+def a_config(**choices) -> PosedFieldConfig:
+    gaussians = {"backend": "torch", "smoke": FEW, "move_every": 10, "start_scale": 0.5, **choices}
+    return PosedFieldConfig.model_validate({"field": "gaussians", "gaussians": gaussians})
+
+
+def fit(images, job, points=None, background=WHITE, bounds=BOUNDS, **choices):
+    return train(images, POSES, CAMERA, bounds, background, a_config(**choices), job, points=points)
+
+
+def error(field, images, views) -> float:
+    rgb = field.render(np.stack([POSES[view] for view in views]), CAMERA).rgb
+    return float(np.mean((rgb - np.stack([images[view] for view in views]) / 255) ** 2))
+
+
+def test_gaussians_learn_views_that_they_were_not_shown(images, tmp_path):
+    log: list = []
+    hidden, shown = list(images)[:3], dict(list(images.items())[3:])
+    field = fit(shown, a_job(tmp_path, log))
+    mean = np.stack(list(shown.values())).mean(axis=(0, 1, 2)) / 255
+    level = np.mean((mean - np.stack([images[view] for view in hidden]) / 255) ** 2)
+    assert checkpointing.psnr(error(field, images, hidden)) > checkpointing.psnr(float(level)) + 6
+    curves = [values for _, values, _ in log if "loss" in values]
+    assert {"loss", "psnr", "seconds", "gaussians"} <= curves[-1].keys()
+    assert curves[-1]["gaussians"] == len(field) == 260  # it has grown
+    assert any("preview" in pictures for *_, pictures in log)
+    assert not any(value.requires_grad for value in field.parameters())
+
+
+def test_a_seed_repeats_a_fit_and_another_one_does_not(images, tmp_path):
+    few = FEW | {"steps": 12}
+    one, again, other = (
+        fit(images, a_job(tmp_path / str(k), seed=seed), smoke=few).state_dict() for k, seed in enumerate((3, 3, 4))
+    )
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["means"], other["means"])
+
+
+def test_a_killed_fit_goes_on_and_ends_the_same(images, tmp_path, monkeypatch):
+    class KilledError(Exception):
+        pass
+
+    whole = fit(images, a_job(tmp_path / "whole"))
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpointing, "LOG_SECONDS", 0.0)
+
+    def kill(step, values, pictures):
+        if step == 45:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit(images, a_job(tmp_path / "broken", sink=kill))
+    log: list = []
+    again = fit(images, a_job(tmp_path / "broken", log)).state_dict()
+    assert 10 < log[0][0] <= 45  # a checkpoint was used, after Gaussians were moved and added
+    assert all(torch.equal(again[name], value) for name, value in whole.state_dict().items())
+
+
+def test_silhouettes_and_real_backgrounds_are_learned_too(images, tmp_path):
+    few = FEW | {"steps": 25}
+    masks = {view: (255 * (image.min(axis=2, keepdims=True) < 250)).astype(np.uint8) for view, image in images.items()}
+    field = fit(masks, a_job(tmp_path / "masks"), background=(0.0, 0.0, 0.0), smoke=few)
+    rgb = field.render(POSES[ViewId("v000")][None], CAMERA).rgb[0]
+    assert rgb.shape == (SIDE, SIDE, 1) and rgb[12, 12, 0] > 0.5 > rgb[0, 0, 0]
+    bounds = Bounds.around(list(POSES.values()), None, contract=True, camera=CAMERA)
+    opened = fit(images, a_job(tmp_path / "open"), background=None, bounds=bounds, smoke=few)
+    # nothing is behind: without Gaussians out there, the corners would keep the colours that were drawn for them
+    assert opened.render(POSES[ViewId("v000")][None], CAMERA).opacity[0].mean() > 0.3
+    assert opened.means.norm(dim=-1).max() * opened.unit > 2 * bounds.half_size
+
+
+def test_points_that_are_known_are_where_gaussians_begin(images):
+    views = PosedImages.of(images, POSES, CAMERA, WHITE, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((400, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    begin = {"start": 90, "most": 1000, "generator": torch.Generator().manual_seed(0)}
+    field = initial_gaussians(views, BOUNDS, a_config(), points, **begin)
+    at = field.centre + field.unit * field.means
+    assert np.allclose(at.detach().numpy(), points, atol=1e-5)
+    assert torch.allclose(field.opacities.sigmoid(), torch.tensor(0.5))
+    assert float(field.unit * field.scales.detach().exp().median()) == pytest.approx(
+        0.5 * 0.09, rel=0.5
+    )  # half of their distance
+    assert len(initial_gaussians(views, BOUNDS, a_config(), points, **begin | {"most": 70})) == 70
+    for few in (None, points[:9], np.full((400, 3), np.nan)):
+        assert len(initial_gaussians(views, BOUNDS, a_config(), few, **begin)) == 90
+
+
+def test_gaussians_begin_in_the_colours_that_are_seen_there(images):
+    views = PosedImages.of(images, POSES, CAMERA, WHITE, torch.device("cpu"))
+    top, behind = seen_colours(torch.tensor([[0.0, 0.0, 0.9], [0.0, 0.0, 1000.0]]), views)
+    assert torch.allclose(top, torch.tensor([0.8, 0.2, 0.1]), atol=0.01)
+    assert torch.equal(behind, torch.full((3,), 0.5))
+
+
+def test_points_are_drawn_in_the_cube_and_before_a_real_background_around_it():
+    rng = torch.Generator().manual_seed(0)
+    inside = (drawn_points(BOUNDS, 500, rng) - torch.tensor(BOUNDS.centre)).abs().amax(dim=1) / BOUNDS.half_size
+    assert inside.max() <= 1 and inside.median() > 0.6
+    opened = Bounds.around(list(POSES.values()), None, contract=True, camera=CAMERA)
+    far = (drawn_points(opened, 500, rng) - torch.tensor(opened.centre)).abs().amax(dim=1) / opened.half_size
+    assert 0.4 < (far > 1).float().mean() < 0.6 and 5 < far.max() <= 10.001
+
+
+def a_training(count=30) -> GaussianTraining:
+    field = GaussianField(BOUNDS, torch.ones(3), a_config(), count=count, unit=1.0)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        field.means.copy_(torch.randn(count, 3, generator=rng) * 0.4)
+        field.scales.fill_(-1.6)
+        field.opacities.fill_(-1.0)
+        field.opacities[::3] = -9.0  # dead
+        field.colours.copy_(torch.randn(count, 1, 3, generator=rng))
+    training = GaussianTraining(field, 4.0, 1.0)
+    target = torch.rand(SIDE, SIDE, 3, generator=rng)
+    training.learn(target, torch.from_numpy(POSES[ViewId("v000")])[None].float(), CAMERA, torch.ones(3), 3)
+    training.adam.step()
+    return training
+
+
+def test_moving_the_dead_changes_hardly_what_is_seen():
+    training = a_training()
+    pose = POSES[ViewId("v000")][None]
+    before = training.field.render(pose, CAMERA).rgb
+    assert training.move_dead(torch.Generator().manual_seed(0)) == 10
+    after = training.field.render(pose, CAMERA).rgb
+    assert np.abs(before - after).mean() < 0.01 < before.std()
+    assert (training.field.opacities.sigmoid() > training.choices.dead).all()
+    assert len(training.field.means.unique(dim=0)) == 20  # each of the dead lies on one of the living
+    moments = training.adam.state[training.field.means]["exp_avg"]
+    assert (moments[::3] == 0).all() and (moments != 0).any()
+    assert training.move_dead(torch.Generator()) == 0
+
+
+def test_growing_changes_hardly_what_is_seen_and_adam_goes_on():
+    training = a_training()
+    pose = POSES[ViewId("v000")][None]
+    before = training.field.render(pose, CAMERA).rgb
+    assert training.grow(31, torch.Generator().manual_seed(0)) == 1
+    assert training.grow(31, torch.Generator().manual_seed(0)) == 0
+    assert np.abs(before - training.field.render(pose, CAMERA).rgb).mean() < 0.01
+    for group in training.adam.param_groups:
+        (value,) = group["params"]
+        assert value is getattr(training.field, group["name"]) and len(value) == 31
+        assert training.adam.state[value]["exp_avg"].shape == value.shape
+    old = training.field.means.detach().clone()
+    pose_tensor = torch.from_numpy(pose).float()
+    training.learn(torch.zeros(SIDE, SIDE, 3), pose_tensor, CAMERA, torch.ones(3), 0)
+    training.step(0.5)
+    assert (training.field.means - old).abs().max() > 0
+
+
+def test_noise_moves_what_is_nearly_transparent_and_nothing_else():
+    training = a_training()
+    before = training.field.means.detach().clone()
+    training.shake(0.0, torch.Generator().manual_seed(0))
+    moved = (training.field.means - before).norm(dim=-1)
+    assert moved[::3].min() > 1e-3
+    assert torch.cat([moved[1::3], moved[2::3]]).max() < 1e-6
+
+
+def test_similarity_is_that_of_skimage_away_from_the_border():
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, 40, 40, 3))
+    _, whole = structural_similarity(
+        one, other, data_range=1.0, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        full=True,
+    )  # fmt: skip
+    found = similarity(torch.from_numpy(one), torch.from_numpy(other)).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(found[5:-5, 5:-5], whole[5:-5, 5:-5], atol=1e-6)
+    assert float(similarity(torch.from_numpy(one), torch.from_numpy(one)).mean()) == pytest.approx(1)
+    assert 0.1 < float(image_loss(torch.ones(20, 20, 3), torch.zeros(20, 20, 3), 0.2)) == pytest.approx(1, abs=0.01)
+
+
+def test_a_fit_that_has_no_time_stops_with_what_it_has(images, tmp_path):
+    answer = Nerf(NerfConfig.model_validate(a_config().model_dump())).fit(
+        Capture(images=images, camera=CAMERA, prior=PosePrior(), start=POSES, background=WHITE),
+        a_job(tmp_path, seconds=0.001),
+    )
+    assert answer.notes["stopped_early"] and answer.field is not None
+    assert np.isfinite(answer.field.render(POSES[ViewId("v000")][None], CAMERA).rgb).all()
