@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--renders", type=click.Path(path_type=Path), metavar="DIR",
               help="h000.png, ...: renders at the cameras of heldout.transforms.json.")  # fmt: skip
 @click.option("--train", is_flag=True, help="Train the shared field on the poses: a full row, poses+nerf[name=NAME].")
+@click.option("--options", default="", metavar="NAME=VALUE,...", help="With --train: of the field, as field=gaussians.")
 @seeds_option
 @data_option
 @suite_options
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @track_options
 def submit(
     answer: Path | None, scene: str, name: str | None, recipe: str | None, degradation: str, renders: Path | None,
-    train: bool, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None,
+    train: bool, options: str, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None,
     tracked: TrackOptions,
 ) -> None:  # fmt: skip
     """Judge poses that were found elsewhere.
@@ -62,7 +63,7 @@ def submit(
 
     made = plan_submission(
         answer, scene=scene, name=name, degradation=degradation, seeds=seeds, effort=suite.effort, renders=renders,
-        train=train, roots=data, suite=suite.folder,
+        train=train, options=options, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
     results = settle(made, Settings(suite=suite.folder, device=device, lpips=backbone, retry_failed=True), tracked)

@@ -23,9 +23,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def plan_submission(
     path: Path, *, scene: str, name: str, degradation: str, seeds: str, effort: str, renders: Path | None,
-    train: bool, roots: Sequence[Path], suite: Path | None = None,
+    train: bool, options: str = "", roots: Sequence[Path], suite: Path | None = None,
 ) -> Plan:  # fmt: skip
-    """Cells that judge the estimate in `path` as an answer to one scene and degradation.
+    """Cells that judge the estimate in `path` as an answer to one scene and degradation; with `train`, of a field with
+    these `options`.
 
     Raises ValueError, before anything is written, for whatever does not fit.
     """
@@ -33,8 +34,10 @@ def plan_submission(
         raise ValueError(f"--name {name!r}: a name is letters, digits, dots, hyphens and underscores")
     if train and renders:
         raise ValueError("--train renders with the field that it trains; leave out --renders, or --train")
-    method = TRAINED if train else JUDGED
-    made = plan(Selection(scenes=scene, methods=f"{method}[name={name}]", degradations=degradation,
+    if options and not train:
+        raise ValueError(f"--options {options}: these are of a field, which --train asks for")
+    method, chosen = TRAINED if train else JUDGED, ",".join(filter(None, [f"name={name}", options]))
+    made = plan(Selection(scenes=scene, methods=f"{method}[{chosen}]", degradations=degradation,
         seeds=seeds, effort=effort, roots=tuple(roots), suite=suite))  # fmt: skip
     first = made.cells[0]
     if any(each.cell.scene != first.cell.scene or each.degradation != first.degradation for each in made.cells):

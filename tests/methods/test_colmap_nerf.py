@@ -8,7 +8,7 @@ from bench.task import Camera, Capture, Job, ViewId
 from methods.colmap_nerf import train as colmap_train
 from methods.colmap_nerf.config import ColmapNerfConfig
 from methods.colmap_nerf.method import ColmapNerf
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import PosedFieldConfig
 from methods.sfm.reconstruct import Reconstruction
 
 CAMERA = Camera(width=24, height=24, fx=30.0, fy=30.0, cx=12.0, cy=12.0)
@@ -40,7 +40,7 @@ def found():
 
 def test_options_of_the_poses_and_of_the_field_stand_side_by_side():
     config = ColmapNerfConfig.model_validate({"mapper": "global", "field": "mlp"})
-    assert config.radiance == FieldConfig(field="mlp")
+    assert config.radiance == PosedFieldConfig(field="mlp")
     with pytest.raises(ValidationError, match="mapper"):
         ColmapNerfConfig.model_validate({"mapper": "hybrid"})
     with pytest.raises(ValidationError, match="matcher"):

@@ -67,6 +67,19 @@ def planned(path, name="mine", **change):
     return plan_submission(path, name=name, **arguments)
 
 
+def test_a_field_of_choice_is_trained_on_what_was_brought(suite, exported):
+    answer = exported / "poses.tum"
+    (cell,) = planned(answer, train=True, options="field=gaussians,gaussians.backend=torch").cells
+    assert cell.cell.method == "poses+nerf[field=gaussians,gaussians.backend=torch,name=mine]"
+    assert cell.submission is not None and cell.skip is None
+    (result,) = run(
+        planned(answer, "gpu", train=True, options="field=gaussians"), Settings(suite=suite), lambda *_: None
+    )
+    assert result.status == "skipped" and str(result.reason).startswith("needs --device cuda: Gaussians are rasterised")
+    with pytest.raises(ValueError, match="--options field=mlp: these are of a field, which --train asks for"):
+        planned(answer, options="field=mlp")
+
+
 def submit(path, suite, name="mine", **change):
     (result,) = run(planned(path, name, **change), Settings(suite=suite), lambda *_: None)
     assert result.status == "done", result.reason
