@@ -31,6 +31,12 @@ def test_our_methods_hold_to_it(name, monkeypatch):
     assert not faults
 
 
+def test_a_field_without_rays_holds_to_it(monkeypatch):
+    monkeypatch.setattr(contract, "cpu_count", lambda: 1)
+    clauses = dict(examine("nerf[field=gaussians,gaussians.backend=torch,steps=20]", limit=800.0))
+    assert CARRY in clauses and not any(clauses.values()), clauses
+
+
 @pytest.mark.parametrize(
     ("edit", "clause", "fault"),
     [

@@ -134,7 +134,7 @@ class GaussianConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["gsplat", "torch"] = "gsplat"  # on CUDA, which no field of ours was trained on; anywhere, slowly
+    backend: Literal["gsplat", "torch"] = "gsplat"  # on CUDA, where we have not run it; torch: anywhere, slowly
     smoke: GaussianBudget = GaussianBudget(steps=150, start=800, most=1_200, pace=10.0)
     quick: GaussianBudget = GaussianBudget(steps=7_000, start=100_000, most=300_000)
     full: GaussianBudget = GaussianBudget(steps=30_000, start=100_000, most=1_000_000)
@@ -163,7 +163,9 @@ class GaussianConfig(BaseModel):
 class PosedFieldConfig(FieldConfig):
     """The shared field where poses are known or believed, and stay as they are: Gaussians, too."""
 
-    field: Literal["grid", "mlp", "gaussians"] = "grid"  # type: ignore[assignment]  # wider than that of rays
+    field: Literal["grid", "mlp", "gaussians"] = Field(  # type: ignore[assignment]
+        default="grid", description="gaussians: on CUDA, by gsplat, or slowly with gaussians.backend=torch"
+    )
     gaussians: GaussianConfig = GaussianConfig()
 
     @property

@@ -82,9 +82,9 @@ def spelled_out(splats: Splats, colours: np.ndarray, pose: np.ndarray, camera: C
     return image
 
 
-@pytest.mark.parametrize("dense", [0, 2**30])
-def test_the_reference_draws_what_its_formulas_say(dense, monkeypatch):
-    monkeypatch.setattr(torch_reference, "DENSE", dense)  # in tiles, and all at once
+@pytest.mark.parametrize("square", [5, 16, 100])
+def test_the_reference_draws_what_its_formulas_say(square, monkeypatch):
+    monkeypatch.setattr(torch_reference, "SQUARE", square)  # in many pieces, and all at once
     splats, colours = some_splats(25)
     seen = rasterise(splats, colours, torch.from_numpy(POSE), CAMERA, backend="torch")
     found = torch.cat([seen.colour[0], seen.depth[0, :, None], seen.opacity[0, :, None]], dim=-1)

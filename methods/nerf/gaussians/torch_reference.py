@@ -30,9 +30,9 @@ REACH = 3.33
 BEYOND = 0.3
 """How far beside the image a Gaussian may lie before the Jacobian is taken at the border, in half images."""
 
-TILE = 16  # px
-DENSE = 2**16
-"""Pairs of a pixel and a Gaussian that are looked at all at once, without tiles."""
+SQUARE, TOGETHER = 16, 64
+"""Pixels that are drawn at once: those of a square of the image with this side, px, and with about so many pixels in it
+where not all are drawn. In smaller squares, calls cost more than what they compute."""
 
 
 class Projected(NamedTuple):
@@ -49,7 +49,7 @@ class Projected(NamedTuple):
 def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pixels: Tensor) -> Drawing:
     """As `methods.nerf.gaussians.rasterise`, one view after the other."""
     views = [
-        _composited(projected(splats, shades, pose, camera), chosen, camera.width)
+        _composited(projected(splats, shades, pose, camera), chosen, camera)
         for shades, pose, chosen in zip(colours, poses, pixels, strict=True)
     ]
     colour, depth, opacity = (torch.stack(part) for part in zip(*views, strict=True))
@@ -97,28 +97,33 @@ def _covariances(
     )  # fmt: skip
 
 
-def _composited(seen: Projected, pixels: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour (R, C), depth and opacity (R,) of `pixels` (R,) of an image so wide."""
-    points = torch.stack([pixels % width, pixels // width], dim=-1) + 0.5
-    if len(points) * len(seen.means) <= DENSE:
-        return _blended(seen, points)
+def _composited(seen: Projected, pixels: Tensor, camera: Camera) -> tuple[Tensor, Tensor, Tensor]:
+    """Colour (R, C), depth and opacity (R,) of `pixels` (R,) of an image, square by square."""
+    points = torch.stack([pixels % camera.width, pixels // camera.width], dim=-1) + 0.5
+    packed = torch.cat([seen.means, seen.conics, seen.depths[:, None], seen.opacities[:, None], seen.colours], dim=1)
+    with torch.no_grad():
+        nearest, farthest = seen.means - seen.reach, seen.means + seen.reach
     parts, places = [], []
-    for place in _tiles(points):
+    for place in _squares(points, camera):
         low, high = points[place].amin(dim=0), points[place].amax(dim=0)
-        touched = (
-            ((seen.means + seen.reach >= low) & (seen.means - seen.reach <= high)).all(dim=-1).nonzero().squeeze(1)
-        )
-        parts.append(_blended(Projected(*(each[touched] for each in seen)), points[place]))
+        touched = ((farthest >= low) & (nearest <= high)).all(dim=-1).nonzero().squeeze(1)
+        parts.append(_blended(_unpacked(packed[touched], seen.reach[touched]), points[place]))
         places.append(place)
     back = torch.cat(places).argsort()
     colour, depth, opacity = (torch.cat(part)[back] for part in zip(*parts, strict=True))
     return colour, depth, opacity
 
 
-def _tiles(points: Tensor) -> Iterator[Tensor]:
-    """Which of the points (R, 2) share a square of TILE px, square by square."""
-    x, y = points.div(TILE, rounding_mode="floor").long().unbind(-1)
-    square = y * (int(x.max()) + 1) + x
+def _unpacked(packed: Tensor, reach: Tensor) -> Projected:
+    means, conics, depths, opacities, colours = packed.split([2, 3, 1, 1, packed.shape[1] - 7], dim=1)
+    return Projected(means, conics, depths.squeeze(1), opacities.squeeze(1), colours, reach)
+
+
+def _squares(points: Tensor, camera: Camera) -> Iterator[Tensor]:
+    """Which of the points (R, 2) share a square of the image, square by square."""
+    side = max(SQUARE, (TOGETHER * camera.width * camera.height / max(1, len(points))) ** 0.5)
+    x, y = points.div(side, rounding_mode="floor").long().unbind(-1)
+    square = y * (camera.width + 1) + x
     order = square.argsort(stable=True)
     yield from order.split(square[order].unique_consecutive(return_counts=True)[1].tolist())
 
