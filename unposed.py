@@ -220,9 +220,8 @@ def load(suite: str | Path) -> Suite:
     """The suite in a folder, `runs/quick`. Raises ValueError where there are no results, or none of this version."""
     from bench.record import cells_of
 
-    folder = Path(suite)
-    found = cells_of(folder)
-    return Suite(folder=folder, cells=tuple(RecordedCell(folder=path, result=result) for path, result in found))
+    cells = (RecordedCell(folder=path, result=result) for path, result in cells_of(Path(suite)))
+    return Suite(folder=Path(suite), cells=tuple(cells))
 
 
 def run(
@@ -253,8 +252,7 @@ def run(
     names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
     `out` is the suite's folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is
     told of each cell once it has its result, from the thread that ran it. A cell that fails is a row of the suite, not
-    an exception. Nothing is sent to MLflow: `unposed track --replay` does that afterwards. Raises ValueError for what
-    it cannot read.
+    an exception. `unposed track --replay` sends it to MLflow afterwards. Raises ValueError for what it cannot read.
     """
     from bench.judge.lpips import backbone_below
     from bench.matrix.plan import plan

@@ -77,9 +77,9 @@ def option_names(config: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(config)) if config is not None else ()
 
 
-def known(method: str, options: Iterable[str], names: Iterable[str]) -> None:
-    """Raises UnknownName for an option that is none of `names`."""
-    names = tuple(names)
+def known(method: str, options: Iterable[str], names: Iterable[str], inside: str = "") -> None:
+    """Raises UnknownName for an option that is none of `names`, all of them `inside` a nested model (`grid.quick.`)."""
+    names, options = tuple(inside + name for name in names), [inside + option for option in options]
     for option in options:
         if option not in names:
             raise UnknownName(f"method {method!r} has no option {option!r}" + nearest(option, names))
@@ -123,13 +123,15 @@ def _model_of(config: Any, name: str, options: Mapping[str, str]) -> Any:
         for option in sorted(set(options) - set(flat)):
             model, place = made, data
             *path, leaf = option.split(".")
+            inside = ""
             for part in path:
-                known(name, {part: ""}, type(model).model_fields)
+                known(name, [part], type(model).model_fields, inside)
+                inside += f"{part}."
                 inner = getattr(model, part)
                 if not isinstance(inner, BaseModel):
                     raise UnknownName(f"method {name!r}: option {part!r} has no parts, so {option!r} means nothing")
                 model, place = inner, place[part]
-            known(name, {leaf: ""}, type(model).model_fields)
+            known(name, [leaf], type(model).model_fields, inside)
             field = type(model).model_fields[leaf]
             alone: Any = create_model("Alone", **{leaf: (field.annotation, field)})  # type: ignore[call-overload]  # named at run time
             place[leaf] = getattr(alone.model_validate({leaf: _entries(options[option], field.annotation)}), leaf)
@@ -137,8 +139,11 @@ def _model_of(config: Any, name: str, options: Mapping[str, str]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise ValueError(f"method {name!r}: {where}={first['input']!r}: {message}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        value = (
+            "" if isinstance(first["input"], Mapping) else f"={first['input']!r}"
+        )  # of many options, none is at fault
+        raise ValueError(f"method {name!r}: {where}{value}: {message[0].lower()}{message[1:]}") from error
 
 
 def _entries(text: str, annotation: Any) -> Any:

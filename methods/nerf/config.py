@@ -127,6 +127,12 @@ class GaussianBudget(BaseModel):
     most: int = Field(gt=3)  # Gaussians that there may be in the end
     pace: float = Field(default=1.0, gt=0)  # times the published learning rates, where steps are few
 
+    @model_validator(mode="after")
+    def _most_is_enough(self) -> GaussianBudget:
+        if self.most < self.start:
+            raise ValueError(f"most={self.most} Gaussians are fewer than start={self.start}, with which they begin")
+        return self
+
 
 class GaussianConfig(BaseModel):
     """`field=gaussians`: 3D Gaussian splatting (Kerbl et al. 2023), their number kept up by Markov chain Monte Carlo

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def environment(
 ) -> dict[str, str]:
     """A worker's: what it inherits, its share of CPU threads, where this project's modules are, and its own places.
 
-    Under another interpreter, `python`, nothing says where modules are, and its programs come before all others.
+    Programs beside the interpreter come before all others: torch calls `ninja` by name, which an environment that was
+    never activated has and PATH has not. Under another interpreter, `python`, nothing says where modules are.
     """
     shares = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
     given = [str(path) for path in python_path()]
@@ -62,10 +64,11 @@ def environment(
     modules = {"PYTHONPATH": os.pathsep.join([str(TREE), *given]), "PYTHONUNBUFFERED": "1"}
     named = {"USER": USER, "LOGNAME": USER}
     made = {"GOMP_SPINCOUNT": SPINS} | inherited(os.environ) | shares | named | places
+    programs = str(Path(python or sys.executable).parent)
+    path = os.pathsep.join(filter(None, [programs, made.get("PATH", "")]))
     if python is None:
-        return made | modules
+        return made | modules | {"PATH": path}
     own = {name: value for name, value in made.items() if not name.startswith("PYTHON") and name not in OF_THIS}
-    path = os.pathsep.join(filter(None, [str(Path(python).parent), own.get("PATH", "")]))
     return own | {"PYTHONUNBUFFERED": "1", "PATH": path}
 
 

@@ -1,4 +1,4 @@
-"""A field of 3D Gaussians (Kerbl et al. 2023): it knows images, and no rays."""
+"""A field of 3D Gaussians (Kerbl et al. 2023, arXiv 2308.04079): it knows images, and no rays."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ class GaussianField(SharedField):
         return rasterise(self.splats, colours, local, camera, pixels, self.choices.backend)
 
     def render_pixels(self, poses: Tensor, camera: Camera, pixels: Tensor) -> Tensor:
-        """Colours (N, R, C) in [0, 1], on the background, of `pixels` (N, R) of the images from `poses` (N, 4, 4)."""
+        """Colours (N, R, C) in [0, 1], on the background, of `pixels` (N, R) of the images from `poses` (N, 4, 4).
+
+        Sums of harmonics may be brighter than white. As in `render`, they are shown white, and have no gradient: where
+        the photograph is white, too, a pose is not to be moved for them. None is below 0.
+        """
         return self.draw(poses, camera, pixels).over(self.background).clamp(max=1)
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ images of any number of channels are drawn, and no convention of harmonics is sh
 from __future__ import annotations
 
 import importlib
+import subprocess
 from typing import Any
 
 import torch
@@ -15,9 +16,13 @@ from torch import Tensor
 from bench.task import Camera
 from methods.nerf.gaussians.splats import LOW_PASS, NEAREST, Drawing, Splats, inverse
 
+WARM_UP = "TORCH_EXTENSIONS_DIR=... python -c 'from gsplat.cuda._backend import _C; assert _C'"
+"""Compiles the kernels into a folder that workers share, once: two that compile at once remove each other's."""
+
 
 def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pixels: Tensor | None) -> Drawing:
-    """As `methods.nerf.gaussians.rasterise`. Raises ImportError with what to do where gsplat is not installed."""
+    """As `methods.nerf.gaussians.rasterise`. Raises ImportError or RuntimeError with what to do where gsplat or
+    its kernels are not there."""
     inner = torch.tensor(camera.matrix, dtype=torch.float32, device=poses.device).expand(len(poses), 3, 3)
     seen, opacity, _ = _gsplat().rasterization(
         splats.means, splats.rotations, splats.scales, splats.opacities, colours, inverse(poses), inner.contiguous(),
@@ -32,8 +37,20 @@ def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pi
 
 
 def _gsplat() -> Any:
-    """The package, by name: that Gaussians alone depend on it is what `Accelerator.packages` says."""
+    """The package, by name: that Gaussians alone depend on it is what `Accelerator.packages` says. Its kernels are
+    asked for here, for without them it fails later, in its own words. Raises ImportError or RuntimeError."""
     try:
-        return importlib.import_module("gsplat")
+        package = importlib.import_module("gsplat")
     except ImportError as error:
         raise ImportError(f"Gaussians on CUDA need gsplat: pip install 'unposed[gsplat]' ({error})") from error
+    try:
+        kernels = importlib.import_module("gsplat.cuda._backend")._C
+    except (ImportError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError(_told(str(error).strip().partition("\n")[0])) from error
+    if kernels is None:
+        raise RuntimeError(_told("it found no CUDA toolkit"))
+    return package
+
+
+def _told(why: str) -> str:
+    return f"gsplat's kernels could not be compiled or loaded ({why}); try alone, before the run: {WARM_UP}"

@@ -1,4 +1,5 @@
-"""Dead Gaussians moved to where others are, so that what is seen stays the same (Kheradmand et al. 2024, sec. 3.3)."""
+"""Dead Gaussians moved to where others are, so that what is seen stays the same (Kheradmand et al. 2024, arXiv
+2404.09591, sec. 3.3)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Gaussians drawn in plain torch: slow, on any device, differentiable throughout, and what gsplat is held to.
 
 Each Gaussian is projected to a Gaussian on the image by the camera's Jacobian at its mean (EWA splatting, Zwicker et
-al. 2001), and blended front to back (Kerbl et al. 2023, eq. 1 to 6).
+al. 2001), and blended front to back (Kerbl et al. 2023, arXiv 2308.04079, eq. 1 to 6).
 """
 
 from __future__ import annotations

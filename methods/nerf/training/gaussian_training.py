@@ -1,4 +1,5 @@
-"""What a training of Gaussians does in a step: learn from an image, shake, move the dead, become more."""
+"""What a training of Gaussians does in a step: learn from an image, shake, move the dead, become more (Kheradmand et
+al. 2024, arXiv 2404.09591, whose equations are meant)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def image_loss(image: Tensor, target: Tensor, weight: float) -> Tensor:
-    """(1 - weight) * mean absolute error + weight * (1 - SSIM) of images (H, W, C) in [0, 1] (Kerbl et al. 2023, eq. 7,
-    as in the authors' code, where the second term is not halved)."""
+    """(1 - weight) * mean absolute error + weight * (1 - SSIM) of images (H, W, C) in [0, 1] (Kerbl et al. 2023, arXiv
+    2308.04079, eq. 7, as in the authors' code, where the second term is not halved)."""
     error = functional.l1_loss(image, target)
     return error if weight == 0 else (1 - weight) * error + weight * (1 - similarity(image, target).mean())
 
