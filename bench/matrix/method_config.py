@@ -79,10 +79,10 @@ def option_names(config: Any) -> tuple[str, ...]:
 
 def known(method: str, options: Iterable[str], names: Iterable[str], inside: str = "") -> None:
     """Raises UnknownName for an option that is none of `names`, all of them `inside` a nested model (`grid.quick.`)."""
-    names, options = tuple(inside + name for name in names), [inside + option for option in options]
+    names = tuple(names)
     for option in options:
         if option not in names:
-            raise UnknownName(f"method {method!r} has no option {option!r}" + nearest(option, names))
+            raise UnknownName(f"method {method!r} has no option {inside + option!r}" + nearest(option, names, inside))
 
 
 def _read(method: str, option: str, annotation: Any, text: str) -> Any:

@@ -32,7 +32,7 @@ def fit(capture: Capture, config: ColmapNerfConfig, job: Job) -> Fit:
     bounds = Bounds.from_points(found.points, list(found.poses.values()), contract=contract, camera=found.camera)
     field = train(
         capture.images, found.poses, found.camera, bounds, capture.background, config.radiance, job, deadline,
-        found.points,
+        points=found.points,
     )  # fmt: skip
     estimated = found.camera if config.intrinsics == "unknown" or capture.camera is None else None
     return Fit(poses=found.poses, field=field, camera=estimated, notes={**found.notes, **deadline.notes()})

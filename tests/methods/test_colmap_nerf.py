@@ -81,7 +81,7 @@ def test_a_fit_killed_after_its_poses_were_found_does_not_look_for_them_again(ca
         searches.append(arguments)
         return found
 
-    def killed(*arguments):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     job = Job(seed=0, workdir=tmp_path, effort="smoke")
@@ -110,6 +110,22 @@ def test_the_field_trains_on_registered_views_and_survives_saving(capture, found
     assert answer.field is not None and again is not None
     pose = found.poses[VIEWS[0]][None]
     assert np.array_equal(again.render(pose, CAMERA).rgb, answer.field.render(pose, CAMERA).rgb)
+
+
+@pytest.mark.parametrize("field", ["grid", "gaussians"])
+def test_the_points_that_colmap_found_are_handed_to_the_training(field, capture, found, tmp_path, monkeypatch):
+    given = []
+
+    def spy(*arguments, points=None):
+        given.append(points)
+        raise KeyboardInterrupt
+
+    colmap_train.write(found, tmp_path)
+    monkeypatch.setattr(colmap_train, "train", spy)
+    with pytest.raises(KeyboardInterrupt):
+        ColmapNerf(ColmapNerfConfig(field=field)).fit(capture, Job(seed=0, workdir=tmp_path, effort="smoke"))
+    (points,) = given
+    assert np.array_equal(points, found.points)
 
 
 def test_listing_the_method_imports_neither_torch_nor_colmap():

@@ -1,22 +1,20 @@
-"""Training Gaussians: they learn, repeat, go on after a kill, are moved and grow in number."""
+"""Training Gaussians: they learn, repeat, go on after a kill, and begin where something is."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from bench.task import Camera, Capture, Job, PosePrior, ViewId
 from methods.nerf.config import PosedFieldConfig
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.gaussians import GaussianField
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.method import Nerf, NerfConfig
 from methods.nerf.train import train
 from methods.nerf.training import checkpointing
 from methods.nerf.training.gaussian_training import GaussianTraining
-from methods.nerf.training.image_loss import image_loss, similarity
 from methods.nerf.training.initial_gaussians import drawn_points, initial_gaussians, seen_colours
 
 SIDE = 24
@@ -164,76 +162,6 @@ def test_points_are_drawn_in_the_cube_and_before_a_real_background_around_it():
     assert 0.4 < (far > 1).float().mean() < 0.6 and 5 < far.max() <= 10.001
 
 
-def a_training(count=30) -> GaussianTraining:
-    field = GaussianField(BOUNDS, torch.ones(3), a_config(), count=count, unit=1.0)
-    rng = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        field.means.copy_(torch.randn(count, 3, generator=rng) * 0.4)
-        field.scales.fill_(-1.6)
-        field.opacities.fill_(-1.0)
-        field.opacities[::3] = -9.0  # dead
-        field.colours.copy_(torch.randn(count, 1, 3, generator=rng))
-    training = GaussianTraining(field, 4.0, 1.0)
-    target = torch.rand(SIDE, SIDE, 3, generator=rng)
-    training.learn(target, torch.from_numpy(POSES[ViewId("v000")])[None].float(), CAMERA, torch.ones(3), 3)
-    training.adam.step()
-    return training
-
-
-def test_moving_the_dead_changes_hardly_what_is_seen():
-    training = a_training()
-    pose = POSES[ViewId("v000")][None]
-    before = training.field.render(pose, CAMERA).rgb
-    assert training.move_dead(torch.Generator().manual_seed(0)) == 10
-    after = training.field.render(pose, CAMERA).rgb
-    assert np.abs(before - after).mean() < 0.01 < before.std()
-    assert (training.field.opacities.sigmoid() > training.choices.dead).all()
-    assert len(training.field.means.unique(dim=0)) == 20  # each of the dead lies on one of the living
-    moments = training.adam.state[training.field.means]["exp_avg"]
-    assert (moments[::3] == 0).all() and (moments != 0).any()
-    assert training.move_dead(torch.Generator()) == 0
-
-
-def test_growing_changes_hardly_what_is_seen_and_adam_goes_on():
-    training = a_training()
-    pose = POSES[ViewId("v000")][None]
-    before = training.field.render(pose, CAMERA).rgb
-    assert training.grow(31, torch.Generator().manual_seed(0)) == 1
-    assert training.grow(31, torch.Generator().manual_seed(0)) == 0
-    assert np.abs(before - training.field.render(pose, CAMERA).rgb).mean() < 0.01
-    for group in training.adam.param_groups:
-        (value,) = group["params"]
-        assert value is getattr(training.field, group["name"]) and len(value) == 31
-        assert training.adam.state[value]["exp_avg"].shape == value.shape
-    old = training.field.means.detach().clone()
-    pose_tensor = torch.from_numpy(pose).float()
-    training.learn(torch.zeros(SIDE, SIDE, 3), pose_tensor, CAMERA, torch.ones(3), 0)
-    training.step(0.5)
-    assert (training.field.means - old).abs().max() > 0
-
-
-def test_noise_moves_what_is_nearly_transparent_and_nothing_else():
-    training = a_training()
-    before = training.field.means.detach().clone()
-    training.shake(0.0, torch.Generator().manual_seed(0))
-    moved = (training.field.means - before).norm(dim=-1)
-    assert moved[::3].min() > 1e-3
-    assert torch.cat([moved[1::3], moved[2::3]]).max() < 1e-6
-
-
-def test_similarity_is_that_of_skimage_away_from_the_border():
-    rng = np.random.default_rng(0)
-    one, other = rng.random((2, 40, 40, 3))
-    _, whole = structural_similarity(
-        one, other, data_range=1.0, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        full=True,
-    )  # fmt: skip
-    found = similarity(torch.from_numpy(one), torch.from_numpy(other)).permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(found[5:-5, 5:-5], whole[5:-5, 5:-5], atol=1e-6)
-    assert float(similarity(torch.from_numpy(one), torch.from_numpy(one)).mean()) == pytest.approx(1)
-    assert 0.1 < float(image_loss(torch.ones(20, 20, 3), torch.zeros(20, 20, 3), 0.2)) == pytest.approx(1, abs=0.01)
-
-
 def test_a_fit_that_has_no_time_stops_with_what_it_has(images, tmp_path):
     answer = Nerf(NerfConfig.model_validate(a_config().model_dump())).fit(
         Capture(images=images, camera=CAMERA, prior=PosePrior(), start=POSES, background=WHITE),
@@ -241,3 +169,34 @@ def test_a_fit_that_has_no_time_stops_with_what_it_has(images, tmp_path):
     )
     assert answer.notes["stopped_early"] and answer.field is not None
     assert np.isfinite(answer.field.render(POSES[ViewId("v000")][None], CAMERA).rgb).all()
+
+
+@pytest.mark.parametrize("background", [WHITE, None])
+def test_a_fit_raises_degrees_lets_rates_fall_and_draws_colours_behind_what_is_real(
+    background, images, tmp_path, monkeypatch
+):
+    behind, degrees, rates = [], [], []
+    learn, step = GaussianTraining.learn, GaussianTraining.step
+
+    def learning(self, target, pose, camera, background, degree):
+        behind.append(background)
+        degrees.append(degree)
+        return learn(self, target, pose, camera, background, degree)
+
+    def stepping(self, share):
+        step(self, share)
+        rates.append(self.adam.param_groups[0]["lr"])
+
+    monkeypatch.setattr(GaussianTraining, "learn", learning)
+    monkeypatch.setattr(GaussianTraining, "step", stepping)
+    bounds = BOUNDS if background else Bounds.around(list(POSES.values()), None, contract=True, camera=CAMERA)
+    choices = {"smoke": FEW | {"steps": 12}, "sh_every": 0.25, "mean_lr_decay": 0.01}
+    fit(images, a_job(tmp_path), background=background, bounds=bounds, **choices)
+    assert degrees == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert all(after < before for before, after in pairwise(rates))
+    assert rates[-1] / rates[0] == pytest.approx(0.01 ** (11 / 12))
+    colours = torch.stack(behind)
+    if background:
+        assert (colours == 1).all()
+    else:  # a colour of its own for each step, all over the cube of colours
+        assert len(colours.unique(dim=0)) == 12 and colours.min() < 0.25 < 0.75 < colours.max()

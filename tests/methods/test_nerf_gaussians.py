@@ -1,9 +1,7 @@
 """Gaussians as they are drawn: where, how deep, with which gradients; and as they are kept, moved and refused."""
 
-import importlib
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -14,9 +12,9 @@ from bench.matrix.registry import find_method
 from bench.task import Camera, DifferentiableField, PosePrior, RasterisedField, look_at
 from methods.nerf.config import PosedFieldConfig
 from methods.nerf.field.bounds import Bounds
-from methods.nerf.field.gaussians import CONSTANT, GaussianField
+from methods.nerf.field.gaussians import GaussianField
 from methods.nerf.field.storage import load, load_rays, save
-from methods.nerf.gaussians import gsplat_cuda, torch_reference
+from methods.nerf.gaussians import torch_reference
 from methods.nerf.gaussians.rasterise import rasterise
 from methods.nerf.gaussians.relocation import MOST, drawn, shared_out
 from methods.nerf.gaussians.splats import Splats, inverse, rotation_matrices
@@ -91,86 +89,6 @@ def test_the_reference_draws_what_its_formulas_say(square, monkeypatch):
     true = spelled_out(splats, colours[0].numpy(), POSE[0], CAMERA)
     assert true[..., 4].max() > 0.9
     np.testing.assert_allclose(found.reshape(true.shape).numpy(), true, atol=1e-9)
-
-
-def test_the_reference_projects_as_gsplat_does():
-    own = pytest.importorskip("gsplat.cuda._torch_impl", reason="needs gsplat: pip install 'unposed[gsplat]'")
-    splats, colours = some_splats(200, dtype=torch.float32)
-    splats = splats._replace(means=2.5 * splats.means)  # some beside the image, some behind the camera
-    pose = torch.from_numpy(POSE).float()
-    covariances, _ = own._quat_scale_to_covar_preci(splats.rotations, splats.scales, compute_preci=False)
-    radii, means, depths, conics, _ = own._fully_fused_projection(
-        splats.means, covariances, inverse(pose), torch.tensor(CAMERA.matrix).float()[None], CAMERA.width,
-        CAMERA.height,
-    )  # fmt: skip
-    kept = (radii[0] > 0).all(dim=-1)
-    seen = torch_reference.projected(splats, colours[0], pose[0], CAMERA)
-    assert 50 < len(seen.means) <= int(kept.sum()) < 200  # it rounds its reach up to whole pixels
-    places = (depths[0, :, None] - seen.depths).abs().argmin(dim=0)
-    assert kept[places].all()
-    for ours, theirs in ((seen.means, means), (seen.depths, depths), (seen.conics, conics)):
-        torch.testing.assert_close(ours, theirs[0, places], rtol=1e-3, atol=1e-4)
-
-
-def test_gsplat_is_called_as_its_own_code_wants_it(monkeypatch):
-    """Its own function, from its checks of shapes to expected depths; instead of kernels, its code in torch and our
-    blending."""
-    own = pytest.importorskip("gsplat.cuda._torch_impl", reason="needs gsplat: pip install 'unposed[gsplat]'")
-    rendering = importlib.import_module("gsplat.rendering")
-
-    def fully_fused_projection(means, covars, quats, scales, viewmats, Ks, width, height, **given):
-        assert covars is None and not given["packed"]
-        covariances, _ = own._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
-        rest = given["eps2d"], given["near_plane"], given["far_plane"]
-        return own._fully_fused_projection(means, covariances, viewmats, Ks, width, height, *rest)
-
-    def rasterize_to_pixels(means, conics, colors, opacities, width, height, *_, backgrounds, **__):
-        assert backgrounds is None and all(value.dtype == torch.float32 for value in (means, conics, colors, opacities))
-        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-        points, drawn = torch.stack([x, y], dim=-1).reshape(-1, 2), []
-        for view in range(len(means)):
-            order = colors[view, :, -1].argsort()  # the last channel is the depth
-            order = order[colors[view, order, -1] > 0.01]
-            parts = (means, conics, colors[..., -1], opacities, colors, torch.zeros_like(means))
-            seen = torch_reference.Projected(*(part[view, order] for part in parts))
-            colour, _, opacity = torch_reference._blended(seen, points)
-            drawn.append(torch.cat([colour, opacity[:, None]], dim=1).reshape(height, width, -1))
-        whole = torch.stack(drawn)
-        return whole[..., :-1], whole[..., -1:]
-
-    monkeypatch.setattr(rendering, "fully_fused_projection", fully_fused_projection)
-    monkeypatch.setattr(rendering, "rasterize_to_pixels", rasterize_to_pixels)
-    monkeypatch.setattr(rendering, "isect_tiles", lambda *_, **__: (None, None, None))
-    monkeypatch.setattr(rendering, "isect_offset_encode", lambda ids, n, wide, high: torch.zeros(n * wide * high))
-    splats, colours = some_splats(80, dtype=torch.float32)
-    poses = np.concatenate([POSE, look_at(np.array([[0.0, 3.5, 1.0]]), np.zeros(3), UP)])
-    poses = torch.from_numpy(poses).float().requires_grad_()
-    pixels = torch.arange(3, 1200, 7).expand(2, -1)
-    for channels in (3, 1):
-        shades = colours[..., :channels].expand(2, -1, -1)
-        for chosen in (None, pixels):
-            theirs = gsplat_cuda.rasterise(splats, shades, poses, CAMERA, chosen)
-            ours = rasterise(splats, shades, poses, CAMERA, chosen, backend="torch")
-            for found, true in zip(theirs, ours, strict=True):
-                torch.testing.assert_close(found, true, rtol=1e-3, atol=1e-4)
-            (gradient,) = torch.autograd.grad(theirs.colour.square().sum(), poses)
-            (expected,) = torch.autograd.grad(ours.colour.square().sum(), poses)
-            torch.testing.assert_close(gradient, expected, rtol=1e-2, atol=1e-2)
-
-
-def test_without_gsplat_cuda_is_told_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gsplat", None)
-    splats, colours = some_splats(3, dtype=torch.float32)
-    with pytest.raises(ImportError, match=r"Gaussians on CUDA need gsplat: pip install 'unposed\[gsplat\]'"):
-        gsplat_cuda.rasterise(splats, colours, torch.from_numpy(POSE).float(), CAMERA, None)
-
-
-def test_harmonics_are_those_that_gsplat_has_but_for_their_signs_and_the_first():
-    own = pytest.importorskip("gsplat.cuda._torch_impl", reason="needs gsplat: pip install 'unposed[gsplat]'")
-    rng = torch.Generator().manual_seed(0)
-    directions = torch.nn.functional.normalize(torch.randn(50, 3, generator=rng), dim=-1)
-    theirs = own._eval_sh_bases_fast(16, directions)
-    torch.testing.assert_close((CONSTANT * harmonics(directions, 3)).abs(), theirs.abs(), rtol=1e-4, atol=1e-5)
 
 
 def test_harmonics_are_orthonormal_up_to_the_third_degree():
@@ -346,3 +264,20 @@ def test_the_choices_of_gaussians_are_no_part_of_a_field_of_rays():
     assert "gaussians" not in config.rays.model_dump() and config.rays.sh_degree == 2
     assert config.gaussian_budget("full").most == 1_000_000
     assert PosedFieldConfig(steps=7).gaussian_budget("quick").steps == 7
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("gaussians.quick.start=400000", "gaussians.quick: most=300000 Gaussians are fewer than start=400000"),
+        ("gaussians.smoke.most=100", "gaussians.smoke: most=100 Gaussians are fewer than start=800"),
+        ("gaussians.degree=2", "no option 'gaussians.degree'; did you mean gaussians.sh_degree"),
+        ("gaussians.quick.stepz=2", "no option 'gaussians.quick.stepz'; did you mean gaussians.quick.steps"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_in_a_sentence(option, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        find_method(f"nerf[field=gaussians,{option}]")
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 250
+    both = find_method("nerf[field=gaussians,gaussians.quick.start=400000,gaussians.quick.most=500000]")
+    assert both.method.config["gaussians"]["quick"]["most"] == 500_000

@@ -178,7 +178,7 @@ def test_dots_reach_into_a_part_of_the_config_and_leave_the_rest():
     quick, unchanged = config["grid"]["quick"], default["grid"]["quick"]
     assert (config["schedule"], quick["b"], quick["a"]) == ("A-B", 7, unchanged["a"])
     assert config["grid"]["side_ab"] == default["grid"]["side_ab"]
-    with pytest.raises(UnknownName, match="no option 'quik'; did you mean quick"):
+    with pytest.raises(UnknownName, match=r"no option 'grid\.quik'; did you mean grid\.quick\?"):
         find_method("gnerf[grid.quik.b=7]")
     with pytest.raises(UnknownName, match="'field' has no parts"):
         find_method("gnerf[field.b=7]")
