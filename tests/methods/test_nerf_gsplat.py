@@ -144,6 +144,7 @@ def a_gsplat(monkeypatch, kernels: object) -> None:
             RuntimeError("Ninja is required to load C++ extensions\nand more"),
             "Ninja is required to load C++ extensions",
         ),
+        (RuntimeError(f"Error building extension {'nvcc -O3 ' * 99}"), "Error building extension nvcc"),
         (FileNotFoundError(2, "No such file or directory", "build"), "No such file or directory: 'build'"),
         (subprocess.CalledProcessError(1, ["nvcc"]), "returned non-zero exit status 1"),
         (ImportError("undefined symbol"), "undefined symbol"),
@@ -155,7 +156,7 @@ def test_kernels_that_are_not_there_are_said_in_a_sentence_with_what_to_try(kern
     with pytest.raises(RuntimeError, match="gsplat's kernels could not be compiled or loaded") as refused:
         gsplat_cuda.rasterise(splats, colours, torch.from_numpy(POSE).float(), CAMERA, None)
     said = str(refused.value)
-    assert why in said and said.endswith(gsplat_cuda.WARM_UP) and "\n" not in said
+    assert why in said and said.endswith(gsplat_cuda.WARM_UP) and "\n" not in said and len(said) < 400
 
 
 def test_with_kernels_the_package_is_what_is_called(monkeypatch):

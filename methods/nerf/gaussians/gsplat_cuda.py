@@ -19,6 +19,9 @@ from methods.nerf.gaussians.splats import LOW_PASS, NEAREST, Drawing, Splats, in
 WARM_UP = "TORCH_EXTENSIONS_DIR=... python -c 'from gsplat.cuda._backend import _C; assert _C'"
 """Compiles the kernels into a folder that workers share, once: two that compile at once remove each other's."""
 
+WIDEST = 200
+"""Characters that are kept of what a compiler said, so that what to do about it fits into a row, too."""
+
 
 def rasterise(splats: Splats, colours: Tensor, poses: Tensor, camera: Camera, pixels: Tensor | None) -> Drawing:
     """As `methods.nerf.gaussians.rasterise`. Raises ImportError or RuntimeError with what to do where gsplat or
@@ -46,7 +49,7 @@ def _gsplat() -> Any:
     try:
         kernels = importlib.import_module("gsplat.cuda._backend")._C
     except (ImportError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        raise RuntimeError(_told(str(error).strip().partition("\n")[0])) from error
+        raise RuntimeError(_told(str(error).strip().partition("\n")[0][:WIDEST])) from error
     if kernels is None:
         raise RuntimeError(_told("it found no CUDA toolkit"))
     return package
