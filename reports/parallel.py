@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import errno
 import gc
@@ -15,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,7 +31,8 @@ _task: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
 
 def each(work: Callable[[T], R], items: Sequence[T], cells: int | None = None) -> Iterator[R]:
     """`work(item)` of each, in order. Raises what `work` raises (as a RuntimeError with its text where it cannot be
-    sent from one process to another), and OSError where a process is killed.
+    sent from one process to another), and OSError where a process is killed. The thread that asks for the first item
+    has to live until the last: the processes end with it.
 
     Where the items stand for many `cells` (one each, if nothing is said), processes forked from this one do it: `work`
     and `items` reach them as they stand, only what is returned is copied. Of few, and where nothing can be forked
@@ -91,7 +92,7 @@ def _some(first: int, end: int) -> list[Any]:
 
 def _travels(error: Exception) -> bool:
     try:
-        copy.copy(error)  # made of its class and its arguments, as it is where it arrives
+        ForkingPickler.loads(ForkingPickler.dumps(error))  # as it goes from this process to the parent
     except Exception:  # noqa: BLE001 - whatever its class does
         return False
     return True

@@ -25,7 +25,7 @@ def photometric_step(
     for optimiser in (model.move_poses, model.move_focal):
         optimiser.zero_grad(set_to_none=True)
     origins, directions = view_rays(model.intrinsics, model.poses()[views], points)
-    if model.intrinsics.free:
+    if model.family.log_stretch is not None:
         origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
@@ -43,8 +43,8 @@ def across(origins: Tensor, directions: Tensor) -> Tensor:
     """The same origins (R, 3), whose gradient along their unit `directions` (R, 3) is left out.
 
     What a ray shows stays the same when its origin slides along it: only where the samples fall changes, and what that
-    does to a colour is chance. A longer focal length moves every camera back by many voxels, mostly along its rays, so
-    that this noise was ten times what perspective says (`Model` has the dolly zoom).
+    does to a colour is chance. A longer focal length moves every camera back by many voxels, mostly along its rays, and
+    that noise drowned what perspective says (`Model` has the dolly zoom; the README its size).
     """
     along = directions.detach()
     slid = ((origins - origins.detach()) * along).sum(dim=-1, keepdim=True)  # 0, but not its gradient

@@ -54,15 +54,23 @@ class OddError(Exception):
 
 
 def test_an_exception_that_cannot_be_sent_is_told_by_its_text():
+    class LocalError(Exception):
+        """One that no other process knows."""
+
     def work(k):
         if k == 3:
             raise OddError("the", "fourth")
         return k
 
+    def other(k):
+        raise LocalError("the first")
+
     if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two CPUs to fork for")
     with pytest.raises(RuntimeError, match="OddError: the fourth"):
         list(parallel.each(work, range(parallel.FEW)))
+    with pytest.raises(RuntimeError, match="LocalError: the first"):
+        list(parallel.each(other, range(parallel.FEW)))
     with pytest.raises(OddError, match="the fourth"):
         list(parallel.each(work, range(parallel.FEW), cells=4))
 
