@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import errno
 import gc
@@ -92,7 +93,8 @@ def _some(first: int, end: int) -> list[Any]:
 
 def _travels(error: Exception) -> bool:
     try:
-        ForkingPickler.loads(ForkingPickler.dumps(error))  # as it goes from this process to the parent
+        ForkingPickler.dumps(error)  # as it goes to the parent, ...
+        copy.copy(error)  # ... where it is made again of its class and its arguments
     except Exception:  # noqa: BLE001 - whatever its class does
         return False
     return True
