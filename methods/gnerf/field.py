@@ -32,7 +32,8 @@ class GnerfField:
 
     field: RadianceField
     prior: PosePrior
-    family: str
+    family: str  # of the poses that are looked for ...
+    answers: str  # ... and of what the network says
     inversion: Cnn | Vit | None  # None: it was not trained
     inversion_kind: str
     candidates: int
@@ -51,12 +52,11 @@ class GnerfField:
         device = self.field.device
         stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         drawn = self.prior.sample(np.random.default_rng(seed), self.candidates)
-        family = Family.of(self.prior, self.family)
-        search, answers = family.bounded(self.prior), None
+        search, answers = Family.of(self.prior, self.family).bounded(self.prior), None
         if self.inversion is not None:
             with torch.no_grad():
                 answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
-                answers = family.recoded(answers, search)
+                answers = Family.of(self.prior, self.answers).recoded(answers, search)
         found = locate(
             self.field, Intrinsics(camera, free=False).to(device), search, stack,
             torch.from_numpy(drawn).float().to(device), answers, generator(seed, 0),
@@ -70,7 +70,8 @@ class GnerfField:
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
         described: dict[str, Any] = {
-            "prior": self.prior.plain(), "family": self.family, "inversion_kind": self.inversion_kind,
+            "prior": self.prior.plain(), "family": self.family, "answers": self.answers,
+            "inversion_kind": self.inversion_kind,
             "side": self.side, "candidates": self.candidates, "hypotheses": self.hypotheses,
             "inversion_side": self.inversion.side if self.inversion is not None else None,
         }  # fmt: skip
@@ -88,9 +89,9 @@ class GnerfField:
                 key: tuple(value) if isinstance(value, list) else value for key, value in said["prior"].items()
             }
             prior = PosePrior(**parts)
-            network = None
+            network, answers = None, said.get("answers", said["family"])  # absent from fields of earlier versions
             if said["inversion_side"] is not None:
-                size = Family.of(prior, said["family"]).size
+                size = Family.of(prior, answers).size
                 blank = torch.Generator()  # its draws are overwritten
                 network = inversion_network(
                     said["inversion_kind"], field.channels, said["inversion_side"], size, blank
@@ -98,7 +99,7 @@ class GnerfField:
                 network.load_state_dict(load_file(folder / NETWORK))
                 network = network.requires_grad_(False).to(device)
             return GnerfField(
-                field=field, prior=prior, family=said["family"], inversion=network,
+                field=field, prior=prior, family=said["family"], answers=answers, inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
                 side=said["side"],
             )  # fmt: skip

@@ -1,8 +1,10 @@
 """Another beginning, where features matched: the largest rigid group is believed, and all other views find to it.
 
 A field is trained from the poses of the largest group alone. The views that are in none are then placed by render and
-compare, as in phase AB; smaller groups as one body. The phases A and AB go their own way, from nothing; whichever of
-the two explains all images better goes on to phase B. So matches that mislead cost time and nothing else.
+compare, as in phase AB; smaller groups as one body. Poses are free there, since those of a group are better known than
+a prior's family says, which may keep cameras upright and looking at one point. The phases A and AB go their own way,
+from nothing; whichever of the two explains all images better goes on to phase B. So matches that mislead cost time and
+nothing else.
 """
 
 from __future__ import annotations

@@ -35,7 +35,12 @@ class Body:
 class Model:
     """One attempt at one capture. The randomness of its beginning comes from `seed` alone."""
 
-    def __init__(self, capture: Capture, sight: ImagePyramid, config: GnerfConfig, effort: Effort, seed: int) -> None:
+    def __init__(
+        self, capture: Capture, sight: ImagePyramid, config: GnerfConfig, effort: Effort, seed: int, *,
+        freed: bool = False,
+    ) -> None:  # fmt: skip
+        """`freed`: poses have all six degrees of freedom, as a rigid group's have, whatever the prior's family says;
+        unless an option names theirs, and not in the published preset, whose rates are of its own variables."""
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
         self.config, self.sight = config, sight
@@ -50,9 +55,11 @@ class Model:
         if isinstance(self.preset, Published) and self.preset.elevation == "angle":
             self.prior = replace(self.prior, elevation_by="angle")
         own = self.preset.family(self.prior.family)
-        self.family = Family.of(
-            self.prior, own if config.pose_family == "preset" else config.pose_family, self._log_stretch
-        )  # fmt: skip
+        named = own if config.pose_family == "preset" else config.pose_family
+        self.answers = Family.of(self.prior, named, self._log_stretch)  # what the inversion network says
+        self.family = self.answers
+        if freed and config.pose_family == "preset" and isinstance(self.preset, Fast):
+            self.family = Family.of(self.prior, "full", self._log_stretch)
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
         self.held: Tensor | None = None  # (N,) bool: views whose poses are those of a rigid group; None: no view's
 
@@ -73,7 +80,7 @@ class Model:
         channels = sight.channels
         self.discriminator = Discriminator(channels, self.preset.discriminator, rng).to(self.device)
         self.inversion = inversion_network(
-            self.preset.inversion, channels, self.preset.inversion_side, self.family.size, rng
+            self.preset.inversion, channels, self.preset.inversion_side, self.answers.size, rng
         ).to(self.device)  # fmt: skip
         # The published embeddings all start at one point, from which they are pulled to the network's answers; spread
         # over the prior they are no worse, and schedules without a pull have something to start from.
@@ -136,7 +143,7 @@ class Model:
 
     @torch.no_grad()
     def inverted(self) -> Tensor:
-        """The inversion network's answers (N, D) to all training images."""
+        """The inversion network's answers (N, D) to all training images, variables of `answers`."""
         return torch.cat([self.inversion(part) for part in self.sight.square(self.preset.inversion_side).split(64)])
 
     @torch.no_grad()

@@ -124,7 +124,8 @@ def _adversarial(
 
 
 def _place_as_inverted(model: Model) -> None:
-    model.place(torch.arange(len(model.sight.ids), device=model.device), model.inverted())
+    found = model.answers.recoded(model.inverted(), model.family)
+    model.place(torch.arange(len(model.sight.ids), device=model.device), found)
 
 
 def _without_photometric(model: Model) -> None:

@@ -48,7 +48,8 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     rival: Model | None = None
     while True:
         seed = int(np.random.SeedSequence([job.seed, progress.attempt]).generate_state(1)[0])
-        model = Model(capture, sight, config, job.effort, seed)
+        from_groups = found is not None and "held" in found[1]
+        model = Model(capture, sight, config, job.effort, seed, freed=from_groups)
         if found is not None:
             model.restore(*found)
             found = None
@@ -88,7 +89,7 @@ def _from_groups(
     if not groups:
         return None
     seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
-    model = Model(capture, sight, config, job.effort, seed)
+    model = Model(capture, sight, config, job.effort, seed, freed=True)
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
 
 
@@ -137,7 +138,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     field = GnerfField(
-        field=model.generator.field, prior=model.found_prior, family=model.family.name,
+        field=model.generator.field, prior=model.found_prior, family=model.family.name, answers=model.answers.name,
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,
