@@ -75,8 +75,9 @@ ui: setup  ## MLflow's pages on 127.0.0.1:5000
 test: setup-dev  ## the tests: TESTS=tests/bench for a part, JOBS= files side by side
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
 
-fuzz: setup-dev  ## the readers of scenes on 1,000 mutated inputs a layout: FUZZ=1000
-	@UNPOSED_FUZZ=$(or $(FUZZ),1000) $(BIN)/python -m pytest -q tests/datasets/test_datasets_fuzz.py $(ARGS)
+fuzz: setup-dev  ## mutated scenes, answers, results and selections, 1,000 of each kind: FUZZ=10000
+	@UNPOSED_FUZZ=$(or $(FUZZ),1000) $(BIN)/python -m pytest -q tests/datasets/test_datasets_fuzz.py \
+	  tests/bench/poses_io/test_poses_fuzz.py tests/bench/test_fuzz.py $(ARGS)
 
 captures: setup-dev  ## what is quoted of real captures, again: templeRing's oracle, fox from photographs alone: DATA=
 	@UNPOSED_CAPTURES=1 $(BIN)/python -m pytest -q -s tests/test_captures.py $(ARGS)
