@@ -148,8 +148,13 @@ def card_for(name: str, folder: Path) -> Card:
 
 
 def named_by_card(folder: Path) -> str:
-    """The name of a folder given by its path: the longest tail of it that a card knows, or the last part alone."""
+    """The name of a folder given by its path: the longest tail of it that a card knows, or the last part alone.
+
+    Raises SceneError for the root of all folders, which has none.
+    """
     parts = folder.resolve().parts[1:]
+    if not parts:
+        raise SceneError(f"{folder} is the root of all folders and no scene: name the folder of one capture")
     tails = ["/".join(parts[-n:]) for n in (3, 2, 1) if n <= len(parts)]
     return next((tail for tail in tails if any(card.fits(tail) for card in cards())), tails[-1])
 

@@ -18,3 +18,14 @@ def data_root() -> Path:
         if (folder / "nerf_synthetic").is_dir():
             return folder
     pytest.skip("needs real inputs: set UNPOSED_DATA to a folder that holds nerf_synthetic/")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Tensors of a few hundred numbers only wait for a second thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

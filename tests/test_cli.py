@@ -113,6 +113,8 @@ def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
         (["run", "--seeds", "x"], "neither a number nor a range"),
         (["run", "-m", "nerf[field=cube]"], "field='cube'"),
         (["run", "-s", "../blocks"], "'..' is not allowed"),
+        (["plan", "-s", "/"], "/ is the root of all folders and no scene"),
+        (["data", "verify", "/"], "name the folder of one capture"),
         (["run", "-m", "nowhere/method.py"], "there is no file"),
         (["plan", "--effort", "huge"], "huge"),
         (["report", "-o", "nowhere"], "holds no results yet"),

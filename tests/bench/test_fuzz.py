@@ -64,7 +64,7 @@ def test_what_is_typed_names_something_or_is_refused_in_a_sentence(kind, tmp_pat
         read += not refused_in_a_sentence(lambda: GRAMMAR[kind](text))
 
     attempt()
-    for text in ("0-2", "gaussian_noise@1-3", "quick+views=20", "blocks", "nerf[field=grid]", "noise"):
+    for text in ("0-2", "gaussian_noise@1-3", "quick+views=20", "blocks", "nerf[field=grid]", "noise", "/"):
         read += not refused_in_a_sentence(lambda text=text: GRAMMAR[kind](text))
     assert read  # or nothing but refusals was tried
 

@@ -13,18 +13,11 @@ from methods.nerf.gaussians.splats import rotation_matrices
 from methods.nerf.training.gaussian_training import GaussianTraining
 from methods.nerf.training.image_loss import image_loss, similarity
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 24
 CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
 POSE = PosePrior().sample(np.random.default_rng(0), 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def a_training(count=30) -> GaussianTraining:

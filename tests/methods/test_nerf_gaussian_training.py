@@ -17,21 +17,14 @@ from methods.nerf.training import checkpointing
 from methods.nerf.training.gaussian_training import GaussianTraining
 from methods.nerf.training.initial_gaussians import drawn_points, initial_gaussians, seen_colours
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 24
 CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
 POSES = {ViewId(f"v{i:03d}"): pose for i, pose in enumerate(PosePrior().sample(np.random.default_rng(0), 16))}
 BOUNDS = Bounds.from_prior(PosePrior())
 WHITE = (1.0, 1.0, 1.0)
 FEW = {"steps": 80, "start": 200, "most": 260, "pace": 10.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

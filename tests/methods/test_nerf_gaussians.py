@@ -20,19 +20,12 @@ from methods.nerf.gaussians.relocation import MOST, drawn, shared_out
 from methods.nerf.gaussians.splats import Splats, inverse, rotation_matrices
 from methods.nerf.rendering.encoding import harmonics
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CAMERA = Camera(width=40, height=30, fx=45.0, fy=48.0, cx=19.0, cy=16.0)
 UP = np.array([0.0, 0.0, 1.0])
 POSE = look_at(np.array([[3.0, -2.0, 1.5]]), np.zeros(3), UP)
 BOUNDS = Bounds.from_prior(PosePrior())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def some_splats(count=60, seed=0, dtype=torch.float64) -> tuple[Splats, torch.Tensor]:

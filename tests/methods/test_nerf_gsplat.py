@@ -9,34 +9,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from test_nerf_gaussians import CAMERA, POSE, UP, some_splats
 
-from bench.task import Camera, look_at
+from bench.task import look_at
 from methods.nerf.field.gaussians import CONSTANT
 from methods.nerf.gaussians import gsplat_cuda, torch_reference
 from methods.nerf.gaussians.rasterise import rasterise
-from methods.nerf.gaussians.splats import Splats, inverse
+from methods.nerf.gaussians.splats import inverse
 from methods.nerf.rendering.encoding import harmonics
 
-CAMERA = Camera(width=40, height=30, fx=45.0, fy=48.0, cx=19.0, cy=16.0)
-UP = np.array([0.0, 0.0, 1.0])
-POSE = look_at(np.array([[3.0, -2.0, 1.5]]), np.zeros(3), UP)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def some_splats(count=60, seed=0, dtype=torch.float64) -> tuple[Splats, torch.Tensor]:
-    rng = torch.Generator().manual_seed(seed)
-    means, rotations, scales, opacities, colours = (
-        torch.rand(count, k, generator=rng, dtype=dtype) for k in (3, 4, 3, 1, 3)
-    )
-    return Splats(1.6 * means - 0.8, rotations - 0.5, 0.02 + 0.2 * scales, opacities[:, 0]), colours[None]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_reference_projects_as_gsplat_does():

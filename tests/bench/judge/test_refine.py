@@ -9,6 +9,8 @@ from bench.judge.metrics import psnr, rotation_errors, translation_errors
 from bench.judge.refine import refine
 from bench.task import Camera, DifferentiableField, RasterisedField, Rendering, look_at
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CAMERA = Camera(width=48, height=36, fx=60, fy=60, cx=24, cy=18)
 RULES = {"steps": 100, "rate": 1e-3, "rays": 64, "seed": 0, "unit": 4.0}
 
@@ -55,15 +57,6 @@ class DrawnBall:
         rays = torch.nn.functional.normalize(directions @ poses[:, :3, :3].transpose(1, 2), dim=-1)  # (N, H * W, 3)
         image = self.ball.render_rays(poses[:, None, :3, 3].expand_as(rays).reshape(-1, 3), rays.reshape(-1, 3))
         return torch.gather(image.reshape(*rays.shape), 1, pixels[..., None].expand(-1, -1, 3))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tensors this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def cameras(count=3):
