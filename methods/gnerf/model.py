@@ -39,8 +39,7 @@ class Model:
         self, capture: Capture, sight: ImagePyramid, config: GnerfConfig, effort: Effort, seed: int, *,
         freed: bool = False,
     ) -> None:  # fmt: skip
-        """`freed`: poses have all six degrees of freedom, as a rigid group's have, whatever the prior's family says;
-        unless an option names theirs, and not in the published preset, whose rates are of its own variables."""
+        """`freed`: poses have all six degrees of freedom, whatever the prior's family says."""
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
         self.config, self.sight = config, sight
@@ -57,9 +56,8 @@ class Model:
         own = self.preset.family(self.prior.family)
         named = own if config.pose_family == "preset" else config.pose_family
         self.answers = Family.of(self.prior, named, self._log_stretch)  # what the inversion network says
-        self.family = self.answers
-        if freed and config.pose_family == "preset" and isinstance(self.preset, Fast):
-            self.family = Family.of(self.prior, "full", self._log_stretch)
+        self.family = Family.of(self.prior, "full", self._log_stretch) if freed else self.answers
+        self.freed = freed
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
         self.held: Tensor | None = None  # (N,) bool: views whose poses are those of a rigid group; None: no view's
 

@@ -12,7 +12,7 @@ from bench.task import Capture, Collapsed, Fit, Job
 from methods.gnerf.collapse import USELESS, decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
-from methods.gnerf.grouped import begin_from_groups, group_iterations, misfit
+from methods.gnerf.grouped import begin_from_groups, group_iterations, is_unheard_of, misfit
 from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_b
@@ -48,8 +48,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     rival: Model | None = None
     while True:
         seed = int(np.random.SeedSequence([job.seed, progress.attempt]).generate_state(1)[0])
-        from_groups = found is not None and "held" in found[1]
-        model = Model(capture, sight, config, job.effort, seed, freed=from_groups)
+        model = Model(capture, sight, config, job.effort, seed, freed=progress.freed)
         if found is not None:
             model.restore(*found)
             found = None
@@ -89,7 +88,9 @@ def _from_groups(
     if not groups:
         return None
     seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
-    model = Model(capture, sight, config, job.effort, seed, freed=True)
+    assert capture.prior is not None
+    freed = is_unheard_of(groups[0], capture.prior, config)
+    model = Model(capture, sight, config, job.effort, seed, freed=freed)
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
 
 

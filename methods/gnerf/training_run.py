@@ -33,6 +33,7 @@ class Progress:
     unsettled: bool = False  # AB ended while re-seeding still moved views
     reseeded: int = 0  # views moved so far
     decided: bool = False  # which beginning goes on to phase B
+    freed: bool = False  # its poses are free of the prior's family: see `Model`
     groups: list[int] = field(default_factory=list)  # views of each rigid group
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
     restarts: list[str] = field(default_factory=list)  # why
@@ -98,6 +99,7 @@ class TrainingRun:
         with torch.no_grad():  # it learnt from poses all over the prior, and the rival's from next to nothing
             model.inversion.load_state_dict(self.model.inversion.state_dict())
         self.model, self.progress.decided, self.progress.unsettled = model, True, False
+        self.progress.freed = model.freed
         if because is not None:
             self.progress.restarts.append(because)
             self.progress.ran |= {name: length for name, length in self.plan.phases.items() if name != "B"}
