@@ -6,16 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_gnerf_train import QUICK, a_job, shown
 
 from bench.matrix.registry import find_scene
-from methods.gnerf import photometric
+from methods.gnerf import phases, photometric
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
 from methods.gnerf.photometric import across, photometric_step
 from methods.gnerf.schedule import Iteration, Plan
+from methods.gnerf.train import fit
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
 
 BUDGET = FastBudget(a=0, ab=0, b=120, batch=4, rays=2000, side=40)
@@ -135,3 +139,34 @@ def test_a_camera_that_is_given_is_left_alone(blocks, monkeypatch):
     model.lead_focal()
     steps(model, 0, 2)
     assert model.intrinsics.estimate() == blocks.truth.camera
+
+
+def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(blocks, tmp_path):
+    found = fit(shown(blocks, camera=None), GnerfConfig(**QUICK, intrinsics="unknown"), a_job(tmp_path))
+    assert found.camera is not None and found.camera.fx != 64.0
+    assert found.camera.fx / found.camera.fy == pytest.approx(1)
+    assert Gnerf(GnerfConfig(intrinsics="unknown")).traits.lack(frozenset({"prior"})) is None
+    assert Gnerf().traits.lack(frozenset({"prior"})) == "needs intrinsics"
+
+
+def test_a_free_focal_length_leads_once_where_b_begins_and_a_fit_that_was_killed_then_leads_no_more(
+    blocks, tmp_path, monkeypatch
+):
+    led: list[int] = []
+    lead = Model.lead_focal
+    monkeypatch.setattr(Model, "lead_focal", lambda model: (led.append(1), lead(model)))
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
+    config, stepped = GnerfConfig(**QUICK, intrinsics="unknown"), phases.photometric_step
+
+    def killed(model, iteration, *rest):
+        if iteration.phase == "B" and iteration.index == 4:
+            raise KeyboardInterrupt
+        return stepped(model, iteration, *rest)
+
+    with monkeypatch.context() as context:
+        context.setattr(phases, "photometric_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(shown(blocks, camera=None), config, a_job(tmp_path))
+    assert len(led) == 1
+    fit(shown(blocks, camera=None), config, a_job(tmp_path))
+    assert len(led) == 1

@@ -346,37 +346,6 @@ def test_a_focal_length_that_is_wrong_by_a_quarter_comes_back_by_perspective_alo
     assert model.found_prior.radius[0] == pytest.approx(found * town.capture.prior.radius[0])
 
 
-def test_an_unknown_focal_length_is_found_with_the_poses_and_reported(town, tmp_path):
-    found = fit(shown(town, camera=None), GnerfConfig(**QUICK, intrinsics="unknown"), a_job(tmp_path))
-    assert found.camera is not None and found.camera.fx != 64.0
-    assert found.camera.fx / found.camera.fy == pytest.approx(1)
-    assert Gnerf(GnerfConfig(intrinsics="unknown")).traits.lack(frozenset({"prior"})) is None
-    assert Gnerf().traits.lack(frozenset({"prior"})) == "needs intrinsics"
-
-
-def test_a_free_focal_length_leads_once_where_b_begins_and_a_fit_that_was_killed_then_leads_no_more(
-    town, tmp_path, monkeypatch
-):
-    led: list[int] = []
-    lead = Model.lead_focal
-    monkeypatch.setattr(Model, "lead_focal", lambda model: (led.append(1), lead(model)))
-    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
-    config, stepped = GnerfConfig(**QUICK, intrinsics="unknown"), phases.photometric_step
-
-    def killed(model, iteration, *rest):
-        if iteration.phase == "B" and iteration.index == 4:
-            raise KeyboardInterrupt
-        return stepped(model, iteration, *rest)
-
-    with monkeypatch.context() as context:
-        context.setattr(phases, "photometric_step", killed)
-        with pytest.raises(KeyboardInterrupt):
-            fit(shown(town, camera=None), config, a_job(tmp_path))
-    assert len(led) == 1
-    fit(shown(town, camera=None), config, a_job(tmp_path))
-    assert len(led) == 1
-
-
 def test_silhouettes_are_one_channel_throughout(town, tmp_path):
     masks = {view: mask[..., None] for view, mask in town.capture.masks.items()}
     found = fit(shown(town, images=masks, background=(0.0, 0.0, 0.0)), GnerfConfig(**QUICK), a_job(tmp_path))
