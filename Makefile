@@ -19,8 +19,8 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-faults lint docs release setup \
-  setup-dev clean help
+.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-faults lint audit lock docs release \
+  setup setup-dev setup-locked clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -89,8 +89,21 @@ benchmark-faults: setup-dev  ## kill -9 at random: 200 cells must be those of an
 	@$(BIN)/python tests/benchmarks/kills.py '$(if $(filter runs/quick,$(OUT)),runs/benchmark-faults,$(OUT))' \
 	  --cells $(or $(CELLS),200) --minutes $(or $(MINUTES),10) --executor $(or $(EXECUTOR),local) $(ARGS)
 
-lint: setup-dev  ## style, types, and who may import whom
+lint: setup-dev audit  ## style, types, who may import whom, and advisories on what is pinned
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
+
+audit: setup-dev  ## known vulnerabilities of the pinned versions, where advisories can be asked
+	@$(BIN)/python .ci/audit.py
+
+# Of the networks' requirements, those that are never loaded stay away; pip, of pip-audit, is the environment's own
+NOT_LOCKED := opencv-python opencv-python-headless gdown pysocks poselib pip
+
+lock: setup-dev  ## .ci/requirements.txt anew: what CI installs, each file by its hash
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip compile --quiet --no-config --python $(BIN)/python --find-links '$(PIP_FIND_LINKS)' \
+	  --index-strategy unsafe-best-match -c constraints.txt --extra dev --extra docs \
+	  $(addprefix --no-emit-package ,$(NOT_LOCKED)) --generate-hashes --no-annotate --no-header \
+	  pyproject.toml .ci/requirements.in -o .ci/requirements.txt
 
 docs: $(VENV)/.installed-docs  ## the pages of docs/, with their API and the record as a site, into build/docs
 	@$(BIN)/python -m reports.reference --check
@@ -119,6 +132,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 $(VENV)/.installed-docs: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
+
+setup-locked:  ## the environment of CI: each file by its hash (.ci/requirements.txt), nothing resolved
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .ci/requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-docs
 
 clean:  ## remove the environment and caches; runs/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
