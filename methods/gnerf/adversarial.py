@@ -50,7 +50,7 @@ def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> 
     with torch.no_grad(), model.generator.noisy(iteration.noise, rng):
         side = preset.inversion_size(model.budget.inversion_render, iteration.side(model.sight.side))
         seen = whole(model.generator, model.intrinsics, poses, side, rng)
-    known = model.answers.encode(poses).repeat(len(seen) // len(poses), 1)
+    known = model.answer_family.encode(poses).repeat(len(seen) // len(poses), 1)
     loss = functional.mse_loss(model.inversion(enlarged(seen, preset.inversion_side)), known)
     model.teach_inversion.param_groups[0]["lr"] = iteration.halved(preset.inversion_lr, preset.pose_halving)
     model.teach_inversion.zero_grad(set_to_none=True)
@@ -82,8 +82,8 @@ def pull_loss(model: Model, views: Tensor, images: Tensor) -> Tensor:
     (B, C, S, S), at the size that it takes."""
     with torch.no_grad():
         answers = model.inversion(images)
-    embedded = model.family.recoded(model.variables[views], model.answers)
-    return functional.mse_loss(model.answers.settled(embedded), answers)
+    embedded = model.family.recoded(model.variables[views], model.answer_family)
+    return functional.mse_loss(model.answer_family.settled(embedded), answers)
 
 
 def enlarged(images: Tensor, side: int) -> Tensor:

@@ -47,7 +47,7 @@ def inversion_spread(model: Model) -> float:
     """Of the inversion network's answers to the images: mean distance from their mean, as a share of the prior's."""
     answers = model.inverted()[:, :3]
     drawn = torch.from_numpy(model.prior.sample(np.random.default_rng(0), 256)).float().to(answers.device)
-    prior = model.answers.encode(model.answers.stretched(drawn))[:, :3]
+    prior = model.answer_family.encode(model.answer_family.stretched(drawn))[:, :3]
     return float(_scatter(answers) / _scatter(prior).clamp(min=1e-6))
 
 

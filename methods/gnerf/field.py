@@ -33,7 +33,7 @@ class GnerfField:
     field: RadianceField
     prior: PosePrior
     family: str  # of the poses that are looked for ...
-    answers: str  # ... and of what the network says
+    answer_family: str  # ... and of what the network says
     inversion: Cnn | Vit | None  # None: it was not trained
     inversion_kind: str
     candidates: int
@@ -56,7 +56,7 @@ class GnerfField:
         if self.inversion is not None:
             with torch.no_grad():
                 answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
-                answers = Family.of(self.prior, self.answers).recoded(answers, search)
+                answers = Family.of(self.prior, self.answer_family).recoded(answers, search)
         found = locate(
             self.field, Intrinsics(camera, free=False).to(device), search, stack,
             torch.from_numpy(drawn).float().to(device), answers, generator(seed, 0),
@@ -70,7 +70,7 @@ class GnerfField:
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
         described: dict[str, Any] = {
-            "prior": self.prior.plain(), "family": self.family, "answers": self.answers,
+            "prior": self.prior.plain(), "family": self.family, "answer_family": self.answer_family,
             "inversion_kind": self.inversion_kind,
             "side": self.side, "candidates": self.candidates, "hypotheses": self.hypotheses,
             "inversion_side": self.inversion.side if self.inversion is not None else None,
@@ -89,9 +89,10 @@ class GnerfField:
                 key: tuple(value) if isinstance(value, list) else value for key, value in said["prior"].items()
             }
             prior = PosePrior(**parts)
-            network, answers = None, said.get("answers", said["family"])  # absent from fields of earlier versions
+            answer_family = said.get("answer_family", said["family"])  # absent from fields of earlier versions
+            network = None
             if said["inversion_side"] is not None:
-                size = Family.of(prior, answers).size
+                size = Family.of(prior, answer_family).size
                 blank = torch.Generator()  # its draws are overwritten
                 network = inversion_network(
                     said["inversion_kind"], field.channels, said["inversion_side"], size, blank
@@ -99,7 +100,7 @@ class GnerfField:
                 network.load_state_dict(load_file(folder / NETWORK))
                 network = network.requires_grad_(False).to(device)
             return GnerfField(
-                field=field, prior=prior, family=said["family"], answers=answers, inversion=network,
+                field=field, prior=prior, family=said["family"], answer_family=answer_family, inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
                 side=said["side"],
             )  # fmt: skip

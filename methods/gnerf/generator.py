@@ -42,6 +42,9 @@ ZOOM = 4.0
 ZOOM_OPEN = 2.0
 """... and before a real background, where each step towards the cameras is room for floaters, divided by this."""
 
+ROAM = 4.0
+"""Cameras that are free of the prior reach the object from this many times nearer or farther than its ends."""
+
 
 class Generator(Protocol):
     """A field and its optimiser. `backward` through the field leaves gradients, `step` spends them."""
@@ -175,20 +178,25 @@ def whole(
 
 
 def bounds_of(
-    prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, shrink: bool, dolly: bool = False
+    prior: PosePrior, sight: ImagePyramid, intrinsics: Intrinsics, *, shrink: bool, dolly: bool = False,
+    freed: bool = False,
 ) -> Bounds:  # fmt: skip
     """The prior's cube; with `shrink`, no larger than what the images show before a known background.
 
     All cameras of a prior look at one point: a pixel at an angle a from there has seen something of radius r sin(a) at
     least, and from all sides together the object cannot be much larger than the largest of these. With a free focal
-    length that is so at the first one, and for others where cameras move with it (`dolly`, see `Model`).
+    length that is so at the first one, and for others where cameras move with it (`dolly`, see `Model`). Cameras that
+    are `freed` of the prior may be nearer and farther than it says, and look past its point.
     """
     camera = None if intrinsics.free else intrinsics.camera
     bounds = Bounds.from_prior(prior, contract=sight.background is None, camera=camera)
     if dolly:
         nearer, farther = (ZOOM, ZOOM) if bounds.closed else (ZOOM_OPEN, 1.0)
         bounds = replace(bounds, near=bounds.near / nearer, far=bounds.far * farther)
-    if not shrink or sight.background is None or prior.look_at_std > 0 or (intrinsics.free and not dolly):
+    if freed and bounds.closed:
+        bounds = replace(bounds, near=bounds.near / ROAM, far=bounds.far * ROAM)
+    at_one_point = prior.look_at_std == 0 and not freed
+    if not shrink or sight.background is None or not at_one_point or (intrinsics.free and not dolly):
         return bounds
     colour = sight.images.new_tensor(sight.background)[:, None, None] * 2 - 1
     filled = ((sight.at(64) - colour).abs() > 2 * CLEAR).any(dim=1)  # (N, h, w); noise is averaged away

@@ -55,8 +55,8 @@ class Model:
             self.prior = replace(self.prior, elevation_by="angle")
         own = self.preset.family(self.prior.family)
         named = own if config.pose_family == "preset" else config.pose_family
-        self.answers = Family.of(self.prior, named, self._log_stretch)  # what the inversion network says
-        self.family = Family.of(self.prior, "full", self._log_stretch) if freed else self.answers
+        self.answer_family = Family.of(self.prior, named, self._log_stretch)  # what the inversion network says
+        self.family = Family.of(self.prior, "full", self._log_stretch) if freed else self.answer_family
         self.freed = freed
         self.learned: Tensor | None = None  # pose variables (N, D) that the prior was learned from
         self.held: Tensor | None = None  # (N,) bool: views whose poses are those of a rigid group; None: no view's
@@ -66,7 +66,7 @@ class Model:
         else:
             bounds = bounds_of(
                 self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images",
-                dolly=self.family.log_stretch is not None,
+                dolly=self.family.log_stretch is not None, freed=freed,
             )  # fmt: skip
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
@@ -78,7 +78,7 @@ class Model:
         channels = sight.channels
         self.discriminator = Discriminator(channels, self.preset.discriminator, rng).to(self.device)
         self.inversion = inversion_network(
-            self.preset.inversion, channels, self.preset.inversion_side, self.answers.size, rng
+            self.preset.inversion, channels, self.preset.inversion_side, self.answer_family.size, rng
         ).to(self.device)  # fmt: skip
         # The published embeddings all start at one point, from which they are pulled to the network's answers; spread
         # over the prior they are no worse, and schedules without a pull have something to start from.
@@ -141,7 +141,7 @@ class Model:
 
     @torch.no_grad()
     def inverted(self) -> Tensor:
-        """The inversion network's answers (N, D) to all training images, variables of `answers`."""
+        """The inversion network's answers (N, D) to all training images, variables of `answer_family`."""
         return torch.cat([self.inversion(part) for part in self.sight.square(self.preset.inversion_side).split(64)])
 
     @torch.no_grad()

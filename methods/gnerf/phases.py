@@ -124,7 +124,7 @@ def _adversarial(
 
 
 def _place_as_inverted(model: Model) -> None:
-    found = model.answers.recoded(model.inverted(), model.family)
+    found = model.answer_family.recoded(model.inverted(), model.family)
     model.place(torch.arange(len(model.sight.ids), device=model.device), found)
 
 

@@ -95,7 +95,7 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
 def candidates(model: Model, rng: torch.Generator) -> Tensor:
     """Poses (M, 4, 4) where a view may have been taken: of the prior, and what the inversion network answers."""
     drawn = model.sample(model.config.candidates, rng)
-    return torch.cat([drawn, model.answers.decode(model.inverted())]) if model.config.inversion else drawn
+    return torch.cat([drawn, model.answer_family.decode(model.inverted())]) if model.config.inversion else drawn
 
 
 def _compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:

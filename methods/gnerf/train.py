@@ -12,7 +12,7 @@ from bench.task import Capture, Collapsed, Fit, Job
 from methods.gnerf.collapse import USELESS, decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
-from methods.gnerf.grouped import begin_from_groups, group_iterations, is_unheard_of, misfit
+from methods.gnerf.grouped import begin_from_groups, beyond_family, group_iterations, misfit
 from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_b
@@ -89,7 +89,7 @@ def _from_groups(
         return None
     seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
     assert capture.prior is not None
-    freed = is_unheard_of(groups[0], capture.prior, config)
+    freed = beyond_family(groups, capture.prior, config)
     model = Model(capture, sight, config, job.effort, seed, freed=freed)
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
 
@@ -139,7 +139,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     field = GnerfField(
-        field=model.generator.field, prior=model.found_prior, family=model.family.name, answers=model.answers.name,
+        field=model.generator.field, prior=model.found_prior, family=model.family.name,
+        answer_family=model.answer_family.name,
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,

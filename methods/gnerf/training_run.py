@@ -33,7 +33,7 @@ class Progress:
     unsettled: bool = False  # AB ended while re-seeding still moved views
     reseeded: int = 0  # views moved so far
     decided: bool = False  # which beginning goes on to phase B
-    freed: bool = False  # its poses are free of the prior's family: see `Model`
+    freed: bool = False  # the model that goes on has poses free of the prior's family: see `Model`
     groups: list[int] = field(default_factory=list)  # views of each rigid group
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
     restarts: list[str] = field(default_factory=list)  # why

@@ -9,20 +9,24 @@ from test_gnerf_train import QUICK, a_job, answers, shown
 
 from bench.judge.metrics import rotation_errors
 from bench.matrix.registry import find_scene
-from bench.task import PosePrior
+from bench.task import Camera, PosePrior, look_at
 from methods.gnerf import groups, train, training_run
 from methods.gnerf.collapse import USELESS
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.field import GnerfField
-from methods.gnerf.grouped import is_unheard_of
+from methods.gnerf.grouped import beyond_family
 from methods.gnerf.groups import in_frame_of
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
+from methods.nerf.cameras.rays import view_rays
+from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 
 SIFT = GnerfConfig(**QUICK, features="sift")
+CPU = torch.device("cpu")
+CAMERA = Camera(width=64, height=64, fx=64.0, fy=64.0, cx=32.0, cy=32.0)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +118,7 @@ def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it
 
 @pytest.mark.parametrize(("phase", "freed"), [("A", False), ("AB", False), ("B", False), ("B", True)])
 def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(town, tmp_path, monkeypatch, phase, freed):
-    monkeypatch.setattr(train, "is_unheard_of", lambda *_: freed)
+    monkeypatch.setattr(train, "beyond_family", lambda *_: freed)
     if freed:  # and surely gone on from
         monkeypatch.setattr(train, "misfit", lambda model: 1.0 - model.freed)
         monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
@@ -137,10 +141,15 @@ def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(town, tmp
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes["began_from"] == whole.notes["began_from"]
     assert again.notes["pose_family"] == whole.notes["pose_family"] == ("full" if freed else "sphere")
+    (tmp_path / "saved").mkdir()
+    again.field.save(tmp_path / "saved")
+    loaded = GnerfField.load(tmp_path / "saved", "cpu")
+    images = np.stack(list(town.capture.images.values())[:1])
+    assert np.array_equal(loaded.register(images, CAMERA, 0), again.field.register(images, CAMERA, 0))
 
 
 def test_poses_of_a_group_may_be_rolled_and_look_elsewhere_where_the_network_still_answers_in_the_priors_family(town):
-    sight = ImagePyramid.of(shown(town), masked=False, device=torch.device("cpu"))
+    sight = ImagePyramid.of(shown(town), masked=False, device=CPU)
     by_hand = np.stack(list(town.truth.poses.values()))
     by_hand[:, :3, :3] = by_hand[:, :3, :3] @ Rotation.from_rotvec([0.1, -0.2, 0.4]).as_matrix()
     poses = torch.from_numpy(by_hand).float()
@@ -152,36 +161,113 @@ def test_poses_of_a_group_may_be_rolled_and_look_elsewhere_where_the_network_sti
 
     free, error = placed(SIFT, freed=True)
     assert error < 0.01
-    assert free.inverted().shape == (len(poses), 3) and free.answers.name == "sphere"
+    assert free.inverted().shape == (len(poses), 3) and free.answer_family.name == "sphere"
     assert placed(SIFT)[1] > 10
-    group, prior = groups.RigidGroup(views=list(town.truth.poses), poses=by_hand, camera=town.truth.camera), PosePrior()
-    assert is_unheard_of(group, prior, SIFT)
-    assert not is_unheard_of(group, prior, SIFT.model_copy(update={"pose_family": "sphere"}))  # an option is kept to
-    upright = prior.sample(np.random.default_rng(0), 5)
-    assert not is_unheard_of(
-        groups.RigidGroup(views=list("abcde"), poses=upright, camera=town.truth.camera), prior, SIFT
-    )
     again = Model(shown(town), sight, SIFT, "smoke", 1, freed=True)
     again.restore(*free.state())
     assert torch.equal(again.poses(), free.poses())
 
 
+def group_of(poses):
+    return groups.RigidGroup(views=tuple(map(str, range(len(poses)))), poses=poses, camera=CAMERA)
+
+
+def turned(poses, degrees):
+    """Each camera turned about its own axis of view, so much."""
+    poses = poses.copy()
+    poses[:, :3, :3] = poses[:, :3, :3] @ Rotation.from_rotvec([0, 0, degrees], degrees=True).as_matrix()
+    return poses
+
+
+def farther(poses, factors):
+    poses = poses.copy()
+    poses[:, :3, 3] *= np.asarray(factors)[:, None]
+    return poses
+
+
+UPRIGHT = PosePrior(elevation=(20, 50)).sample(np.random.default_rng(0), 20)
+
+
+@pytest.mark.parametrize(
+    ("found", "beyond"),
+    [
+        ([UPRIGHT], False),
+        ([turned(UPRIGHT, 0.7)], False),
+        ([turned(UPRIGHT, 1.5)], True),
+        ([np.concatenate([turned(UPRIGHT[:9], 5), UPRIGHT[9:]])], False),  # most are as the family says
+        ([np.concatenate([turned(UPRIGHT[:11], 5), UPRIGHT[11:]])], True),
+        ([farther(UPRIGHT, np.linspace(0.9, 1.1, 20))], False),
+        ([farther(UPRIGHT, np.linspace(0.6, 1.6, 20))], True),  # upright and centred, but on no one sphere
+        ([UPRIGHT[:11], turned(UPRIGHT[11:], 5)], False),
+        ([turned(UPRIGHT[:11], 5), UPRIGHT[11:]], True),
+        ([UPRIGHT[:6], turned(UPRIGHT[6:13], 5), turned(UPRIGHT[13:], 5)], True),  # all groups count
+        ([turned(UPRIGHT[:4], 5)], False),  # too few to tell
+    ],
+)
+def test_poses_are_beyond_a_family_where_most_of_them_are_turned_or_moved_from_all_that_it_says(found, beyond):
+    assert beyond_family([group_of(poses) for poses in found], PosePrior(), SIFT) is beyond
+
+
+def test_what_is_beyond_a_family_depends_on_the_family_and_an_option_that_names_one_is_kept_to():
+    by_hand = [group_of(turned(UPRIGHT, 20))]
+    assert beyond_family(by_hand, PosePrior(), SIFT)
+    assert not beyond_family(by_hand, PosePrior(family="sphere+jitter", roll_std=20, look_at_std=0.1), SIFT)
+    assert not beyond_family(by_hand, PosePrior(), SIFT.model_copy(update={"pose_family": "sphere"}))
+    above = np.tile(np.diag([1.0, -1, -1, 1]), (6, 1, 1))  # exactly above, where upright means nothing
+    above[:, 2, 3] = 4
+    assert beyond_family([group_of(above)], PosePrior(), SIFT)
+
+
+def opacity(model, distance):
+    """In the middle of an image that is taken at so many of the prior's distances, of a field that fills its cube."""
+    model.generator.field.density.data.fill_(20.0)
+    place = np.array([[1.0, 0.0, 0.5]]) / np.sqrt(1.25) * distance * np.mean(model.prior.radius)
+    pose = torch.from_numpy(look_at(place, np.zeros((1, 3)), np.array([0, 0, 1.0]))).float()
+    rays = view_rays(model.intrinsics, pose, torch.zeros(1, 1, 2))
+    return float(model.generator.field.shade(*rays).opacity.detach().mean())
+
+
+def test_cameras_that_are_freed_see_the_object_from_nearer_and_farther_than_the_prior_says(town):
+    small = {view: np.full_like(image, 255) for view, image in town.capture.images.items()}
+    for view, image in town.capture.images.items():  # the object seen small: the field closes round it
+        small[view][16:48, 16:48] = image[::2, ::2]
+    capture = shown(town, images=small, prior=PosePrior())
+    sight = ImagePyramid.of(capture, masked=False, device=CPU)
+    held, freed = (Model(capture, sight, SIFT, "smoke", 0, freed=freed) for freed in (False, True))
+    assert opacity(held, 1.0) > 0.99 and opacity(held, 0.4) < 0.01
+    for distance in (0.4, 1.0, 2.5):
+        assert opacity(freed, distance) > 0.99
+    assert freed.generator.field.bounds.half_size == Bounds.from_prior(PosePrior()).half_size
+
+
+def test_cameras_that_are_freed_go_farther_away_with_a_free_focal_length_as_all_do(town):
+    config = SIFT.model_copy(update={"intrinsics": "unknown"})
+    sight = ImagePyramid.of(shown(town, camera=None), masked=False, device=CPU)
+    model = Model(shown(town, camera=None), sight, config, "smoke", 0, freed=True)
+    before = model.poses().detach()
+    with torch.no_grad():
+        model.intrinsics.log_zoom.fill_(0.5)
+    centre = before.new_tensor(model.prior.look_at)
+    expected = np.exp(0.5) * (before[:, :3, 3] - centre)
+    assert torch.allclose(model.poses()[:, :3, 3] - centre, expected, atol=1e-5)
+
+
 def test_a_field_registers_in_the_family_of_its_poses_and_hears_the_network_in_its_own(town, tmp_path):
     model = Model(
         shown(town),
-        ImagePyramid.of(shown(town), masked=False, device=torch.device("cpu")),
+        ImagePyramid.of(shown(town), masked=False, device=CPU),
         SIFT,
         "smoke",
         0,
         freed=True,
     )
     field = GnerfField(
-        field=model.generator.field, prior=model.prior, family="full", answers="sphere", inversion=model.inversion,
-        inversion_kind="cnn", candidates=20, hypotheses=2, side=16,
+        field=model.generator.field, prior=model.prior, family="full", answer_family="sphere",
+        inversion=model.inversion, inversion_kind="cnn", candidates=20, hypotheses=2, side=16,
     )  # fmt: skip
     field.save(tmp_path)
     again = GnerfField.load(tmp_path, "cpu")
-    assert (again.family, again.answers) == ("full", "sphere")
+    assert (again.family, again.answer_family) == ("full", "sphere")
     images = np.stack(list(town.capture.images.values())[:2])
     assert np.array_equal(again.register(images, town.truth.camera, 0), field.register(images, town.truth.camera, 0))
 
