@@ -78,8 +78,8 @@ def test_a_group_comes_to_where_its_prior_has_such_cameras(name):
 
 def test_without_matches_it_is_gnerf_to_the_last_bit(town, tmp_path, monkeypatch):
     matched(monkeypatch)
-    plain = fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path / "plain"))
-    found = fit(shown(town), SIFT, a_job(tmp_path / "sift"))
+    plain = fit(shown(town, 24), GnerfConfig(**QUICK), a_job(tmp_path / "plain"))
+    found = fit(shown(town, 24), SIFT, a_job(tmp_path / "sift"))
     assert np.array_equal(answers(plain), answers(found))
     assert found.notes["began_from"] == "nothing" and found.notes["groups"] == 0
 
@@ -88,9 +88,10 @@ def test_matches_that_mislead_are_not_believed(town, tmp_path, monkeypatch):
     """Each view is where another one is: a model as COLMAP makes it of repeated structure."""
     budget = FastBudget(a=60, ab=90, b=10, batch=16, rays=2048, side=32)
     config = GnerfConfig(grid=Fast(smoke=budget), reseed_every=15, features="sift")
-    views = list(town.truth.poses)
-    matched(monkeypatch, dict(zip(views, [town.truth.poses[view] for view in views[50:] + views[:50]], strict=True)))
-    assert fit(shown(town), config, a_job(tmp_path)).notes["began_from"] == "nothing"
+    capture = shown(town, 50)
+    views = list(capture.images)
+    matched(monkeypatch, dict(zip(views, [town.truth.poses[view] for view in views[25:] + views[:25]], strict=True)))
+    assert fit(capture, config, a_job(tmp_path)).notes["began_from"] == "nothing"
 
 
 def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it(town, tmp_path, monkeypatch):
@@ -116,14 +117,25 @@ def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it
     assert np.median(errors[1:]) < 10
 
 
+@pytest.fixture(scope="module")
+def unbroken():
+    """Fits that nobody killed, by whether their poses are free of the family."""
+    return {}
+
+
 @pytest.mark.parametrize(("phase", "freed"), [("A", False), ("AB", False), ("B", False), ("B", True)])
-def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(town, tmp_path, monkeypatch, phase, freed):
+def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(
+    town, unbroken, tmp_path, monkeypatch, phase, freed
+):
     monkeypatch.setattr(train, "beyond_family", lambda *_: freed)
     if freed:  # and surely gone on from
         monkeypatch.setattr(train, "misfit", lambda model: 1.0 - model.freed)
         monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
-    matched(monkeypatch, elsewhere(dict(list(town.truth.poses.items())[:60])))
-    whole = fit(shown(town), SIFT, a_job(tmp_path / "whole"))
+    capture = shown(town, 24)
+    matched(monkeypatch, elsewhere({view: town.truth.poses[view] for view in list(capture.images)[:16]}))
+    if freed not in unbroken:
+        unbroken[freed] = fit(capture, SIFT, a_job(tmp_path / "whole"))
+    whole = unbroken[freed]
 
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     plain = training_run.TrainingRun.log
@@ -135,16 +147,16 @@ def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(town, tmp
 
     monkeypatch.setattr(training_run.TrainingRun, "log", dying)
     with pytest.raises(KeyboardInterrupt):
-        fit(shown(town), SIFT, a_job(tmp_path / "killed"))
+        fit(capture, SIFT, a_job(tmp_path / "killed"))
     monkeypatch.setattr(training_run.TrainingRun, "log", plain)
-    again = fit(shown(town), SIFT, a_job(tmp_path / "killed"))
+    again = fit(capture, SIFT, a_job(tmp_path / "killed"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes["began_from"] == whole.notes["began_from"]
     assert again.notes["pose_family"] == whole.notes["pose_family"] == ("full" if freed else "sphere")
     (tmp_path / "saved").mkdir()
     again.field.save(tmp_path / "saved")
     loaded = GnerfField.load(tmp_path / "saved", "cpu")
-    images = np.stack(list(town.capture.images.values())[:1])
+    images = np.stack(list(capture.images.values())[:1])
     assert np.array_equal(loaded.register(images, CAMERA, 0), again.field.register(images, CAMERA, 0))
 
 

@@ -40,8 +40,16 @@ def town():
     return find_scene("blocks", ()).load(64)
 
 
-def shown(scene, **changes) -> Capture:
-    return replace(scene.capture, **{"start": None, "masks": None, **changes})
+@pytest.fixture(scope="module")
+def hamlet():
+    """The same at 16 px, for networks, whose rays are dear."""
+    return find_scene("blocks", ()).load(16)
+
+
+def shown(scene, views: int | None = None, **changes) -> Capture:
+    """What GNeRF sees of a scene, or of its first `views`: where nothing has to converge, a dozen are enough."""
+    capture = replace(scene.capture, **{"start": None, "masks": None, **changes})
+    return replace(capture, images=dict(list(capture.images.items())[:views]))
 
 
 def a_job(folder, log: list | None = None, **changes) -> Job:
@@ -148,16 +156,24 @@ def test_hypotheses_look_from_different_sides():
     assert (cosines[:, [0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
 
 
+@pytest.fixture(scope="module")
+def unbroken(town, tmp_path_factory):
+    """Captures, configs and fits that nobody killed, with the intrinsics given and unknown."""
+    made = {}
+    for intrinsics, changes in (("given", {}), ("unknown", {"camera": None})):
+        capture, config = shown(town, 24, **changes), GnerfConfig(**QUICK, intrinsics=intrinsics)
+        made[intrinsics] = capture, config, fit(capture, config, a_job(tmp_path_factory.mktemp(intrinsics)))
+    return made
+
+
 @pytest.mark.parametrize(
     ("phase", "intrinsics"), [("A", "given"), ("AB", "given"), ("B", "given"), ("AB", "unknown"), ("B", "unknown")]
 )
 def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(
-    town, tmp_path, monkeypatch, phase, intrinsics
+    unbroken, tmp_path, monkeypatch, phase, intrinsics
 ):  # fmt: skip
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
-    config = GnerfConfig(**QUICK, intrinsics=intrinsics)
-    capture = shown(town) if intrinsics == "given" else shown(town, camera=None)
-    whole = fit(capture, config, a_job(tmp_path / "whole"))
+    capture, config, whole = unbroken[intrinsics]
     name, at = {"A": ("adversarial_step", 5), "AB": ("photometric_step", 5), "B": ("photometric_step", 11)}[phase]
     step, calls = getattr(phases, name), []
 
@@ -187,8 +203,8 @@ BRIEF = Published(smoke=PublishedBudget(a=2, ab=1, b=1, batch=2, inversion_rende
 @pytest.mark.parametrize(
     "config", [GnerfConfig(**QUICK), GnerfConfig(preset="published", mlp=BRIEF)], ids=["fast", "published"]
 )
-def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path, monkeypatch, config):
-    capture = shown(town, images=dict(list(town.capture.images.items())[:12]))
+def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, hamlet, tmp_path, monkeypatch, config):
+    capture = shown(hamlet if config.preset == "published" else town, 12)
     looks = iter([None, "told to"])
     monkeypatch.setattr(training_run, "symptom", lambda *a, **k: next(looks, None))
     found = fit(capture, config, a_job(tmp_path / "once"))
@@ -201,7 +217,7 @@ def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, tmp_path,
 
 
 def test_a_fit_that_breaks_in_its_last_phase_is_seen_there_and_begun_again(town, tmp_path, monkeypatch):
-    capture = shown(town, images=dict(list(town.capture.images.items())[:12]))
+    capture = shown(town, 12)
     looked, step = [], phases.photometric_step
 
     def breaks(model, iteration, *rest):
@@ -225,7 +241,7 @@ def test_a_fit_that_breaks_in_its_last_phase_is_seen_there_and_begun_again(town,
 @pytest.fixture(params=["fast", "published"])
 def untrained(request, town) -> Model:
     """With a field in which something is to be seen."""
-    capture = shown(town, images=dict(list(town.capture.images.items())[:12]))
+    capture = shown(town, 12)
     sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
     model = Model(capture, sight, GnerfConfig(preset=request.param), "smoke", 0)
     field = model.generator.field
@@ -283,8 +299,8 @@ def test_values_that_are_not_finite_are_noticed(untrained):
     ids=lambda choices: next(f"{name}={value}" for name, value in choices.items()),
 )  # fmt: skip
 def test_every_ablation_runs_to_its_end(town, tmp_path, choices):
-    found = fit(shown(town), GnerfConfig(**QUICK, restarts=0, **choices), a_job(tmp_path))
-    assert np.isfinite(answers(found)).all() and len(found.poses) == len(town.capture.images)
+    found = fit(shown(town, 24), GnerfConfig(**QUICK, restarts=0, **choices), a_job(tmp_path))
+    assert np.isfinite(answers(found)).all() and len(found.poses) == 24
     ran = {name.split("/")[1] for name in found.notes if name.startswith("iterations/")}
     assert ran == set(GnerfConfig(**choices).plan("smoke").phases)
     assert sum(found.notes[f"iterations/{phase}"] for phase in ran) == TINY.smoke.a + TINY.smoke.ab + TINY.smoke.b
@@ -294,12 +310,11 @@ def test_every_ablation_runs_to_its_end(town, tmp_path, choices):
 @pytest.mark.parametrize("phase", ["a", "ab", "b"])
 def test_a_fit_stops_in_time_in_any_phase_and_says_that_it_was_too_short(town, tmp_path, phase):
     budget = TINY.smoke.model_copy(update={"a": 1, "ab": 1, "b": 4, phase: 10**6})
-    views = dict(list(town.capture.images.items())[:12])
     config = GnerfConfig(**{**QUICK, "grid": Fast(smoke=budget)})
-    found = fit(shown(town, images=views), config, a_job(tmp_path, seconds=8.0))
+    found = fit(shown(town, 12), config, a_job(tmp_path, seconds=8.0))
     assert found.notes["stopped_early"] is True and 0 < found.notes["share_done"] < 0.01
     assert [name for name in found.notes if name.startswith("iterations/")][-1] == f"iterations/{phase.upper()}"
-    assert found.poses.keys() == views.keys() and np.isfinite(answers(found)).all()
+    assert len(found.poses) == 12 and np.isfinite(answers(found)).all()
     assert found.flags[0].startswith("too short to converge")
     Gnerf(config).save(found, tmp_path / "saved")
     assert Gnerf(config).load(tmp_path / "saved", "cpu") is not None
@@ -307,9 +322,8 @@ def test_a_fit_stops_in_time_in_any_phase_and_says_that_it_was_too_short(town, t
 
 def test_a_smoke_fit_that_was_still_reseeding_says_that_it_was_too_short(town, tmp_path):
     """One re-seeding cannot have found nothing to do three times in a row."""
-    views = dict(list(town.capture.images.items())[:12])
     config = GnerfConfig(**{**QUICK, "reseed_every": 100})
-    found = fit(shown(town, images=views), config, a_job(tmp_path))
+    found = fit(shown(town, 12), config, a_job(tmp_path))
     assert found.flags == ("too short to converge: phase AB ended while re-seeding still moved views",)
 
 
@@ -327,7 +341,7 @@ def test_where_no_time_is_left_after_a_collapse_there_is_no_answer(town, tmp_pat
 
     monkeypatch.setattr(training_run.TrainingRun, "check", over)
     with pytest.raises(Collapsed, match="told to, and there was no time to begin again"):
-        fit(shown(town), GnerfConfig(**QUICK), a_job(tmp_path))
+        fit(shown(town, 12), GnerfConfig(**QUICK), a_job(tmp_path))
 
 
 def test_a_focal_length_that_is_wrong_by_a_quarter_comes_back_by_perspective_alone(town, converged, monkeypatch):
@@ -348,7 +362,7 @@ def test_a_focal_length_that_is_wrong_by_a_quarter_comes_back_by_perspective_alo
 
 def test_silhouettes_are_one_channel_throughout(town, tmp_path):
     masks = {view: mask[..., None] for view, mask in town.capture.masks.items()}
-    found = fit(shown(town, images=masks, background=(0.0, 0.0, 0.0)), GnerfConfig(**QUICK), a_job(tmp_path))
+    found = fit(shown(town, 12, images=masks, background=(0.0, 0.0, 0.0)), GnerfConfig(**QUICK), a_job(tmp_path))
     assert found.field.render(answers(found)[:1], town.capture.camera).rgb.shape == (1, 64, 64, 1)
 
 
@@ -377,19 +391,17 @@ def test_a_learned_prior_draws_from_where_views_were_found(town):
     assert 0.75 < near.float().mean() < 0.9
 
 
-@pytest.mark.timeout(600)
-def test_the_published_preset_runs_all_its_phases(town, tmp_path):
+def test_the_published_preset_runs_all_its_phases(hamlet, tmp_path):
     short = Published(
         smoke=PublishedBudget(a=3, ab=2, b=3, batch=2, inversion_render=12), inversion_side=16
     )  # fmt: skip
     config = GnerfConfig(preset="published", mlp=short)
-    views = dict(list(town.capture.images.items())[:6])
     log: list = []
-    found = fit(shown(town, images=views), config, a_job(tmp_path, log))
+    found = fit(shown(hamlet, 6), config, a_job(tmp_path, log))
     assert found.notes["pose_family"] == "position" and found.notes["reseeded_views"] == 0
     assert [found.notes[f"iterations/{phase}"] for phase in ("A", "AB", "B")] == [3, 2, 3]
     assert {"loss/generator", "loss/inversion", "loss/pull", "loss/photometric"} <= set().union(*(v for _, v, _ in log))
     Gnerf(config).save(found, tmp_path / "saved")
     scene = Gnerf(config).load(tmp_path / "saved", "cpu")
-    camera = town.capture.camera.resized(8, 8)
+    camera = hamlet.capture.camera.resized(8, 8)
     assert np.allclose(scene.render(answers(found)[:1], camera).rgb, found.field.render(answers(found)[:1], camera).rgb)
