@@ -250,7 +250,8 @@ def run(
     is a sequence of its parts. `effort` is what a fit may cost, with another longest side as `"full@800"`; `views`,
     `heldout` (the first of every so many frames), `background` and `prior` are what `unposed run` has under these
     names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
-    `out` is the suite's folder (None: `runs/EFFORT`); `limit` is in wall seconds a fit (None: by effort). `listen` is
+    `out` is the suite's folder (None: `runs/EFFORT`); `device` is what `--device` is, `auto` and `all` too,
+    and `workers` cells run side by side on each; `limit` is in wall seconds a fit (None: by effort). `listen` is
     told of each cell once it has its result, from the thread that ran it. A cell that fails is a row of the suite, not
     an exception. `unposed track --replay` sends it to MLflow afterwards. Raises ValueError for what it cannot read.
     """
@@ -258,6 +259,7 @@ def run(
     from bench.matrix.plan import plan
     from bench.matrix.selection import Selection
     from bench.regime import parse_regime
+    from bench.runner.devices import Devices
     from bench.runner.run import run as settle
     from bench.runner.settings import Settings
 
@@ -272,7 +274,7 @@ def run(
         _log.warning("not here: %s", line)
     suite = Path(out or Path("runs") / regime)
     settings = Settings(
-        suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, device=device,
+        suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, devices=Devices.of(device),
         lpips=Path(backbone) if backbone else backbone_below(roots), data=roots,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import TrackOptions, data_option, device_option, lpips_option, track_options
+from bench.cli.options import TrackOptions, data_option, devices_option, lpips_option, track_options
 
 
 @click.command()
@@ -14,9 +14,11 @@ from bench.cli.options import TrackOptions, data_option, device_option, lpips_op
 @click.option("-m", "--method", metavar="PATH", help="The method's file, where it lies elsewhere now.")
 @click.option("--no-refine", is_flag=True, help="Without refined poses, which take most of the time: no nvs/refined.")
 @click.option("--render-limit", type=click.FloatRange(1), help="Seconds the renders of a cell.  [default: as a fit]")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side, on each device."
+)
 @data_option
-@device_option
+@devices_option
 @lpips_option
 @track_options
 def judge(
@@ -32,12 +34,13 @@ def judge(
     from bench.judge.lpips import backbone_below
     from bench.matrix.plan import Plan
     from bench.record import cells_of
+    from bench.runner.devices import Devices
     from bench.runner.rejudge import judgeable, rejudge
     from bench.runner.settings import Settings
 
     settings = Settings(
-        suite=suite, workers=workers, device=device, lpips=lpips or backbone_below(data), refine=not no_refine,
-        render_limit=render_limit, data=data,
+        suite=suite, workers=workers, devices=Devices.of(device), lpips=lpips or backbone_below(data),
+        refine=not no_refine, render_limit=render_limit, data=data,
     )  # fmt: skip
     cells, left_out = judgeable(cells_of(suite), settings, data, method)
     if not cells:

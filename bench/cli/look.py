@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import SuiteOptions, device_option, suite_options
+from bench.cli.options import SuiteOptions, device_option, one_device, suite_options
 
 if TYPE_CHECKING:
     from bench.view.camera_path import Kind
@@ -34,20 +34,21 @@ def render(
     from rich.console import Console
     from rich.progress import Progress
 
+    from bench.runner.executors.gpu import OnDevice, as_seen
     from bench.runner.executors.local import LocalExecutor
     from bench.runner.provenance import cpu_count
-    from bench.runner.refusals import check_device
     from bench.view import camera_path
     from bench.view.fitted_field import find_fitted_cell
 
-    check_device(device)
+    device = one_device(device)
     folder = find_fitted_cell(suite.folder, cell)
     file = film or folder / f"{kind}{camera_path.default_suffix()}"
     camera_path.check_film(file)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"{cell} {kind}", total=frames)
         seen = camera_path.render(
-            folder, kind, frames=frames, side=side, device=device, executor=LocalExecutor(threads=cpu_count()),
+            folder, kind, frames=frames, side=side, device=as_seen(device),
+            executor=OnDevice(LocalExecutor(threads=cpu_count()), device),
             progress=lambda count: bar.update(task, completed=count),
         )  # fmt: skip
         camera_path.write_film(seen, file, fps)
@@ -65,10 +66,9 @@ def view(cell: str, suite: SuiteOptions, port: int, device: str) -> None:
     Cameras of truth and estimate, and the field rendered from where you stand, on 127.0.0.1 (needs viser).
     """
     from bench.record import find_cell
-    from bench.runner.refusals import check_device
     from bench.view.viewer import Viewer
 
-    check_device(device)
+    device = one_device(device)
     shown = Viewer(find_cell(suite.folder, cell)[0], cell, port=port, device=device)
     click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):

@@ -50,7 +50,17 @@ lpips_option = click.option(
     "--lpips", envvar="UNPOSED_LPIPS_BACKBONE", type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="AlexNet state dict for LPIPS; else DATA/lpips/alexnet*.pth or torchvision's cache.",
 )  # fmt: skip
-device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1; auto: the first GPU where there is one."
+)
+devices_option = click.option(
+    "--device", default="cpu", show_default=True, metavar="NAMES",
+    help="cpu, cuda, cuda:1; auto: the first GPU where there is one; all, or a list as cuda:0,cuda:1: cells are dealt "
+    "to these GPUs.",
+)  # fmt: skip
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side, on each device."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 degradation_option = click.option("-d", "--degradation", default="clean", show_default=True, help="As jpeg@3.")
 degradations_option = click.option(
@@ -65,6 +75,17 @@ kinds_option = click.option(
     "-d", "--degradations", required=True, metavar="KINDS", help="As low_texture,noise: kinds or families alone."
 )
 seeds_option = click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7.")
+
+
+def one_device(asked: str) -> str:
+    """The device that a verb works on, by torch's name; which one `auto` is, is said. Raises ValueError."""
+    from bench.runner.devices import AUTO
+    from bench.runner.devices import one_device as found
+
+    devices = found(asked)
+    if asked == AUTO:
+        click.echo(devices.opening(), err=True)
+    return devices.first
 
 
 def suite_file_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,10 +180,11 @@ class MatrixOptions:
     def settings(self, running: RunOptions | None = None) -> Settings:
         """The conditions of a run; without `running` its defaults, which is all that a plan needs."""
         from bench.judge.lpips import backbone_below
+        from bench.runner.devices import Devices
         from bench.runner.settings import Settings
 
         base = Settings(
-            suite=suite_folder(self.out, self.regime), workers=self.workers, device=self.device,
+            suite=suite_folder(self.out, self.regime), workers=self.workers, devices=Devices.of(self.device),
             threads_asked=self.threads,
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
@@ -232,8 +254,8 @@ def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
         background_option,
         click.option("--prior", metavar="FAMILY",
                      help="orbit, dome, ring or forward: a prior of nothing but this takes the place of the scene's."),
-        data_option, out_option, device_option,
-        click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side."),
+        data_option, out_option, devices_option,
+        workers_option,
         click.option("--threads", type=click.IntRange(1), help="CPU threads of each.  [default: a fair share]"),
         lpips_option,
     ])  # fmt: skip

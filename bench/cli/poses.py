@@ -14,6 +14,7 @@ from bench.cli.options import (
     degradation_option,
     device_option,
     lpips_option,
+    one_device,
     seeds_option,
     suite_options,
     track_options,
@@ -59,6 +60,7 @@ def submit(
     from bench.cli.run import finish, settle
     from bench.judge.lpips import backbone_below
     from bench.poses_io.submit import plan_submission, remarks
+    from bench.runner.devices import one_device as found
     from bench.runner.settings import Settings
 
     made = plan_submission(
@@ -66,7 +68,8 @@ def submit(
         train=train, options=options, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
-    results = settle(made, Settings(suite=suite.folder, device=device, lpips=backbone, retry_failed=True), tracked)
+    settings = Settings(suite=suite.folder, devices=found(device), lpips=backbone, retry_failed=True)
+    results = settle(made, settings, tracked)
     for line in remarks(made, suite.folder, results):
         click.echo(line)
     finish(results)
@@ -97,10 +100,9 @@ def export(
     from bench.poses_io import FORMS
     from bench.poses_io.export import export as write
     from bench.record import cells_of, find_cell
-    from bench.runner.refusals import check_device
 
     if mesh or points:
-        check_device(device)
+        device = one_device(device)
     cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
     forms = list(FORMS) if form == "all" else [form]
     for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data, full_size=full_size):
@@ -121,6 +123,7 @@ def _surface(
     from rich.console import Console
     from rich.progress import Progress
 
+    from bench.runner.executors.gpu import OnDevice, as_seen
     from bench.runner.executors.local import LocalExecutor
     from bench.runner.provenance import cpu_count
     from bench.view.surface import MOST_VIEWS, extract
@@ -129,8 +132,9 @@ def _surface(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(name, total=MOST_VIEWS)
             yield from map(str, extract(
-                folder, place, points=points, surface=mesh, aligned=aligned, device=device,
-                executor=LocalExecutor(threads=cpu_count()), progress=lambda count: bar.update(task, completed=count),
+                folder, place, points=points, surface=mesh, aligned=aligned, device=as_seen(device),
+                executor=OnDevice(LocalExecutor(threads=cpu_count()), device),
+                progress=lambda count: bar.update(task, completed=count),
             ))  # fmt: skip
     except ValueError as error:
         yield f"{name}: without geometry: {error}"

@@ -54,13 +54,16 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     rows = outlook(made, settings)
     if slurm:
         click.echo(sbatch(
-            without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.workers,
-            seconds=sum(row.seconds or 0.0 for row in rows), gpu=settings.device.startswith("cuda"),
+            without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.slots,
+            seconds=sum(row.seconds or 0.0 for row in rows),
+            gpus=len(settings.devices.names) if settings.devices.kind == "cuda" else 0,
         ))  # fmt: skip
         return
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=1))
         return
+    if settings.opening:
+        click.echo(settings.opening)
     click.echo(f"{summary(rows, settings)}; suite {settings.suite}\n")
     for row in rows:
         click.echo(f"{row.cell:<60} {row.state}" + (f"  ~{row.seconds:.0f} s" if row.seconds else ""))
@@ -105,7 +108,6 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     """
     from bench.matrix.plan import plan as read
     from bench.runner.progress import counted
-    from bench.runner.refusals import check_device
     from bench.runner.run import run as settle_all
     from bench.stress.breaking_points import keep, table_lines, undone
     from bench.stress.search import parse_kinds
@@ -113,8 +115,8 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
 
     kinds = parse_kinds(matrix.degradations)
     clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
-    check_device(settings.device)
-    console = console_of_run(clean)
+    settings.devices.check()
+    console = console_of_run(clean, settings)
     most: list[int] = []  # cells of later rounds, by the round
     with tracking(settings.suite, tracked, console) as store:
 
@@ -147,10 +149,9 @@ def watched(
 ) -> list[Result]:
     """The results of `work` on a plan, which a person watches and MLflow is sent; and how it went."""
     from bench.runner.progress import closing
-    from bench.runner.refusals import check_device
 
-    check_device(settings.device)
-    console = console_of_run(made)
+    settings.devices.check()
+    console = console_of_run(made, settings)
     with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)
     *methods, total = closing(results)
@@ -171,11 +172,13 @@ def finish(results: Sequence[Result]) -> None:
         sys.exit(1)
 
 
-def console_of_run(made: Plan) -> Console:
-    """The console of a run, which says what was asked for and cannot be had."""
+def console_of_run(made: Plan, settings: Settings) -> Console:
+    """The console of a run, which says on what it runs, and what was asked for and cannot be had."""
     from rich.console import Console
 
     console = Console(highlight=False)
+    if settings.opening:
+        console.print(settings.opening, soft_wrap=True, markup=False)
     for line in made.absent:
         console.print(f"left out: {line}", style="dim", soft_wrap=True, markup=False)
     for line in made.assumed:

@@ -54,8 +54,8 @@ class SuiteFile(BaseModel):
     prior: str | None = None
     data: str | list[str] | None = None  # folders of real scenes; from the file's own folder, where not absolute
     out: str | None = None  # by default runs/NAME
-    device: str | None = None
-    workers: int | None = Field(default=None, ge=1)
+    device: str | list[str] | None = None  # as --device, or a list of GPUs
+    workers: int | None = Field(default=None, ge=1)  # on each device
     threads: int | None = Field(default=None, ge=1)  # of each
     executor: Literal["local", "ray"] | None = None
     address: str | None = None
@@ -91,6 +91,8 @@ def read_suite_file(path: Path) -> dict[str, Any]:
     for key in ("scenes", "methods", "degradations", "seeds"):
         if key in asked:
             options[key] = ",".join(_word(path, each) for each in _listed(asked[key]))
+    if "device" in asked:
+        options["device"] = ",".join(_listed(asked["device"]))
     if "data" in asked:
         options["data"] = [_beside(path, each) for each in _listed(asked["data"])]
     if "lpips" in asked:

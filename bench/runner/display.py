@@ -139,7 +139,8 @@ def details(watch: Watch, work: AtWork) -> list[str]:
     step = f"step {seen.step} of {seen.steps}" if seen.steps else f"step {seen.step}" if seen.step else ""
     losses = [f"{' '.join(reversed(name.split('/')))} {value:.3g}" for name, value in seen.losses.items()]
     quality = "" if seen.psnr is None else f"PSNR {seen.psnr:.1f} dB"
-    means = "" if settings.device == "cpu" else f"{settings.device} and "
+    devices = settings.devices
+    means = "" if devices.kind == "cpu" else f"{devices.first if len(devices.names) == 1 else devices.kind} and "
     means = f"on {means}{counted(settings.threads, 'thread')}"
     return [part for part in (seen.phase, step, *losses, quality, means) if part]
 

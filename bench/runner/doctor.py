@@ -16,6 +16,8 @@ from typing import Literal
 import psutil
 
 from bench.matrix.registry import find_method, method_refs, scene_sources
+from bench.runner import device_steps
+from bench.runner.devices import CUDA
 from bench.runner.executors import isolation
 from bench.runner.provenance import cpu_count
 
@@ -30,7 +32,7 @@ class Finding:
 def examine(*, roots: Sequence[Path], out: Path, lpips: Path | None) -> Iterator[Finding]:
     """All checks, each on its own: one that breaks is itself a finding."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        _python, _isolation, _torch, _names, lambda: _lpips(lpips), _methods, lambda: _scenes(roots),
+        _python, _isolation, _torch, _devices, _names, lambda: _lpips(lpips), _methods, lambda: _scenes(roots),
         lambda: _disk(out),
     ]  # fmt: skip
     for check in checks:
@@ -58,11 +60,13 @@ def _torch() -> Iterator[Finding]:
     import torch
 
     yield Finding(level="ok", subject="torch", text=f"{torch.__version__}, {torch.get_num_threads()} threads")
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))
-        yield Finding(level="ok", subject="cuda", text=f"{names}; use it with --device cuda")
-    else:
-        yield Finding(level="note", subject="cuda", text="none: cells run on the CPU")
+
+
+def _devices() -> Iterator[Finding]:
+    for seen in device_steps.look():
+        is_none = seen.fine and seen.device == CUDA
+        level = "note" if is_none else "ok" if seen.fine else "problem"
+        yield Finding(level=level, subject=seen.device, text=seen.text)
 
 
 def _names() -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     if unknown:
         parts.append(f"of them {unknown} of unknown length")
     if total:
-        length = f"about {span(total / settings.workers)} of fitting on {counted(settings.threads, 'thread')}"
+        length = f"about {span(total / settings.slots)} of fitting on {counted(settings.threads, 'thread')}"
         parts.append(f"the others {length}" if unknown else length)
     return ", ".join(parts)
 

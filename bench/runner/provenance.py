@@ -24,8 +24,8 @@ DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-
 """What is installed under another name than it is imported by."""
 
 
-def provenance(*, threads: int, device: str, isolation: str) -> dict[str, Any]:
-    """Everything but the data and the config, which the fingerprints hold."""
+def provenance(*, threads: int, device: str, isolation: str, card: str = "") -> dict[str, Any]:
+    """Everything but the data and the config, which the fingerprints hold; `card` is the name of a GPU."""
     return {
         "git": git_revision(),
         "versions": {"python": platform.python_version(), **versions()},
@@ -33,6 +33,7 @@ def provenance(*, threads: int, device: str, isolation: str) -> dict[str, Any]:
         "processor": processor(),
         "threads": threads,
         "device": device,
+        **({"card": card} if card else {}),
         "isolation": isolation,
         "command": " ".join(["unposed", *map(without_credentials, sys.argv[1:])]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

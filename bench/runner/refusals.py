@@ -1,4 +1,4 @@
-"""What is refused before a cell is touched: a device or a folder that cannot be had, a name that two scenes have."""
+"""What is refused before a cell is touched: a folder that cannot be had, a name that two scenes have."""
 
 from __future__ import annotations
 
@@ -16,28 +16,6 @@ from bench.scene import SceneError
 
 class Unwritable(ValueError):  # noqa: N818 - reads as what it says
     """A folder where nothing can be written."""
-
-
-def check_device(name: str) -> None:
-    """Raises ValueError where torch has no such device here."""
-    if name == "cpu":
-        return
-    import torch  # takes seconds: only who asks for an accelerator pays
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device {name}: torch knows no such device; write cpu, cuda or cuda:1") from error
-    if device.type == "cuda":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= found:
-            have = f"torch sees {found} CUDA device{'s' if found > 1 else ''}" if found else "torch sees no CUDA device"
-            raise ValueError(f"--device {name}: {have} here; `unposed doctor` says more, --device cpu runs without")
-    elif device.type != "cpu":
-        try:
-            torch.zeros(1, device=device)
-        except (RuntimeError, NotImplementedError, AssertionError) as error:
-            raise ValueError(f"--device {name}: torch cannot use it here; --device cpu runs without") from error
 
 
 def check_place(suite: Path) -> None:

@@ -12,15 +12,16 @@ from bench.matrix.plan import Planned
 from bench.record import Result, read_result, read_suite
 from bench.results_table import write_tables
 from bench.runner.fit_client import finished_fit, spoilt_fit
-from bench.runner.refusals import check_device, make_suite
-from bench.runner.run import Listener, Runner, hold
+from bench.runner.refusals import make_suite
+from bench.runner.run import Listener, Runner
 from bench.runner.settings import Settings
+from bench.runner.suite_lock import hold
 
 
 def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> list[Result]:
     """Judge the fits of these cells anew, whatever stands, and rewrite the suite's tables. Nothing is fitted.
 
-    Of the settings `lpips`, `refine`, `render_limit`, `device` and `workers` count; `bench.matrix.again.plan_again`
+    Of the settings `lpips`, `refine`, `render_limit`, `devices` and `workers` count; `bench.matrix.again.plan_again`
     makes the plan of a recorded cell. Raises ValueError before anything is judged where a cell has no fit, or one that
     was made by other code, another configuration or on another device than it would be now; SceneError, SuiteBusy.
     """
@@ -29,7 +30,7 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
     for planned in cells:
         if refusal := why_not(runner, planned):
             raise ValueError(f"{planned.cell.id} cannot be judged again: {refusal}")
-    check_device(settings.device)
+    settings.devices.check()
     runner.read_scenes(cells)
     make_suite(settings.suite)
     results: dict[Cell, Result] = {}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.cell import Cell
-from bench.files import printable, sweep_drafts
+from bench.files import printable
 from bench.matrix.again import places
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
@@ -21,18 +19,21 @@ from bench.poses_io.saved_fit import touched
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import PRETRAINED, RERUNNABLE, Result, read_result, read_suite, write_result
 from bench.results_table import write_tables
+from bench.runner.devices import Slots
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
+from bench.runner.executors.gpu import OnDevice, as_seen
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
 from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.out_of_reach import out_of_reach
 from bench.runner.provenance import provenance
-from bench.runner.refusals import check_device, check_place, check_scenes, make_suite
+from bench.runner.refusals import check_place, check_scenes, make_suite
 from bench.runner.seal import is_broken, sealed
 from bench.runner.settings import Settings
 from bench.runner.shards import claimed
+from bench.runner.suite_lock import hold
 from bench.runner.time_left import Durations, longest_first
 
 REWRITTEN = "rewritten.json"
@@ -43,10 +44,6 @@ Listener = Callable[[Planned, Stage, Result | None], None]
 """Told of each cell's progress, from several threads; `ended` and `cached` come with the result."""
 
 
-class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
-    """Another run is at work in this suite."""
-
-
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     """Settle every cell of the plan, in its order, several side by side the longest first, and rewrite the suite's
     tables. Of several runs at once each settles what the others have not begun, and `collect` writes the tables.
@@ -55,7 +52,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
-    check_device(settings.device)
+    settings.devices.check()
     runner = Runner(settings, listen, plan.cells)
     check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]
@@ -72,33 +69,13 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
                     results[planned.cell] = result
                     listen(planned, "cached", result)
             work = [planned for planned in cells if planned.cell not in results]
-            if settings.workers > 1:
+            if settings.slots > 1:
                 work = longest_first(work, Durations(settings))
             runner.run_cells(settings.shard.order(work) if settings.shard else work, results)
         finally:
             if settings.shard is None:
                 write_tables(settings.suite, [result for _, result in read_suite(settings.suite, views=False)])
     return [results[planned.cell] for planned in cells if planned.cell in results]
-
-
-@contextlib.contextmanager
-def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
-    """One run at a time in a suite, or several that share it; the lock dies with its process. Raises SuiteBusy,
-    ValueError where the folder is deleted meanwhile."""
-    with (suite / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            hint = "" if shared else " (those with --shard share it)"
-            raise SuiteBusy(f"{suite} is in use by another run{hint}: wait for it, or choose another --out") from error
-        if not shared:
-            sweep_drafts(suite)
-        try:
-            yield
-        except OSError as error:
-            if os.fstat(lock.fileno()).st_nlink:  # of which a deleted file has none
-                raise
-            raise ValueError(f"{suite} was deleted under this run: the same command begins anew") from error
 
 
 class Runner:
@@ -108,13 +85,22 @@ class Runner:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
         self.executor: Executor = settings.make_executor(out_of_reach(settings, cells))
-        self.judge = Judge(executor=self.executor, lpips=settings.lpips, device=settings.device, refine=settings.refine)
+        self.judges = {name: self._judge_on(name) for name in settings.devices.names}
+        self.judge = self.judges[settings.devices.first]
         self.scenes = LoadedScenes()
-        self.fingerprints = Fingerprints(self.judge, settings.device)
+        self.fingerprints = Fingerprints(self.judge, settings.devices.kind)
+
+    def _judge_on(self, device: str) -> Judge:
+        """With workers that all have this device."""
+        executor, settings = OnDevice(self.executor, device), self.settings
+        return Judge(executor=executor, lpips=settings.lpips, device=as_seen(device), refine=settings.refine)
 
     def run_cells(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
-        with ThreadPoolExecutor(max_workers=self.settings.workers) as pool:
-            waiting: dict[Future[Result | None], Planned] = {pool.submit(self.settle, each): each for each in cells}
+        deal = Slots(self.settings.devices.names).deal
+        with ThreadPoolExecutor(max_workers=self.settings.slots) as pool:
+            waiting: dict[Future[Result | None], Planned] = {
+                pool.submit(deal, self.settle, each): each for each in cells
+            }
             try:
                 while waiting:
                     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -141,7 +127,7 @@ class Runner:
         """With what was submitted for this cell before, where its method lives on an estimate made elsewhere; skipped
         where its method cannot run on this device."""
         needed = planned.method.method.traits.accelerator
-        if needed and (lacking := needed.lack(self.settings.device)):
+        if needed and (lacking := needed.lack(self.settings.devices.kind)):
             return replace(planned, skip=lacking)
         if planned.submission or "estimate" not in planned.method.method.traits.needs:
             return planned
@@ -173,35 +159,35 @@ class Runner:
         judgement = self.fingerprints.of(planned)["judgement"]  # that of a failure is its level, and its protocol
         return earlier if earlier.fingerprints["judgement"] == judgement else None
 
-    def settle(self, planned: Planned) -> Result | None:
+    def settle(self, planned: Planned, device: str) -> Result | None:
         """The result of a cell, be it that of another of several runs; None while another one is at it."""
         if self.settings.shard is None:
-            return self.run_cell(planned)
+            return self.run_cell(planned, device)
         self.folder(planned).mkdir(parents=True, exist_ok=True)
         with claimed(self.folder(planned)) as ours:
-            return (self.standing(planned) or self.run_cell(planned)) if ours else None
+            return (self.standing(planned) or self.run_cell(planned, device)) if ours else None
 
-    def run_cell(self, planned: Planned) -> Result:
-        """Bring one cell to a result, whatever happens, and write it."""
-        folder = self.folder(planned)
+    def run_cell(self, planned: Planned, device: str) -> Result:
+        """Bring one cell to a result on this device, whatever happens, and write it."""
+        folder, record, judge = self.folder(planned), partial(self.record, planned, device), self.judges[device]
         folder.mkdir(parents=True, exist_ok=True)
         stage: Stage = "load"
         facts: dict[str, Any] = {}
         try:
             if planned.skip:
-                return self.record(planned, status="skipped", reason=planned.skip)
+                return record(status="skipped", reason=planned.skip)
             self.listen(planned, stage, None)
             scene = self.scenes.get(planned.source, planned.cell.effort)
             capture = shown_to(planned, scene)
             if unmet := planned.method.method.traits.unmet_by(capture):
-                return self.record(planned, status="skipped", stage=stage, reason=unmet)
+                return record(status="skipped", stage=stage, reason=unmet)
             traits = planned.method.method.traits
             facts = {
                 "given": (*capture.given, *((PRETRAINED,) if planned.method.method.pretrained_poses else ())),
                 "given_in_full": given_in_full(capture, scene),
                 "tuned_on": traits.tuned_on, "pretrained_on": traits.pretrained_on, "notes": assumed(scene),
             }  # fmt: skip
-            facts["metrics"] = self.judge.level(planned, scene)
+            facts["metrics"] = judge.level(planned, scene)
             stage = "fit"
             fit = self.fingerprints.of(planned)["fit"]
             self.make_way(planned, fit)
@@ -209,18 +195,18 @@ class Runner:
             if outcome is None:
                 self.listen(planned, stage, None)
                 outcome = request_fit(
-                    planned, capture, folder, self.executor, fit=fit, device=self.settings.device,
+                    planned, capture, folder, judge.executor, fit=fit, device=judge.device,
                     limit=self.settings.fit_limit(planned.cell.effort), retries=self.settings.retries,
                 )  # fmt: skip
             facts = _merge(facts, _facts(planned, outcome))
             if outcome["status"] != "done":
-                return self.record(planned, status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
+                return record(status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"
             self.listen(planned, stage, None)
-            verdict = self.judge(
+            verdict = judge(
                 planned, scene, capture, folder, outcome, limit=self.settings.judge_limit(planned.cell.effort)
             )
-            return self.record(planned, **_merge(facts, verdict))
+            return record(**_merge(facts, verdict))
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
@@ -229,7 +215,7 @@ class Runner:
             with (folder / "stderr.txt").open("a", errors="backslashreplace") as log:
                 traceback.print_exc(file=log)
             reason = printable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
-            return self.record(planned, status="failed", stage=stage, reason=reason, **facts)
+            return record(status="failed", stage=stage, reason=reason, **facts)
 
     def make_way(self, planned: Planned, fit: str) -> None:
         """Before a refit: an older answer to another question is kept aside, a failed one is forgotten."""
@@ -254,7 +240,7 @@ class Runner:
                 keep_aside(folder, aside)
             rename(folder, earlier.fingerprints["fit"], fit)
 
-    def record(self, planned: Planned, **facts: Any) -> Result:
+    def record(self, planned: Planned, device: str, **facts: Any) -> Result:
         result = Result(
             cell=planned.cell,
             config=planned.method.config,
@@ -263,7 +249,10 @@ class Runner:
             fingerprints=self.fingerprints.of(planned),
             ingredients=self.fingerprints.ingredients(planned),
             provenance=provenance(
-                threads=self.settings.threads, device=self.settings.device, isolation=self.executor.isolation
+                threads=self.settings.threads,
+                device=device,
+                card=self.settings.card(device),
+                isolation=self.executor.isolation,
             )
             | places(planned.source, planned.method),
             **facts,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
+from bench.runner.devices import CPU_ALONE, Devices, card_of
 from bench.runner.executors.base import Executor
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.provenance import cpu_count
@@ -22,7 +23,7 @@ LIMIT: Mapping[Effort, float] = {"smoke": 120.0, "quick": 900.0, "full": 7200.0}
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     suite: Path
-    workers: int = 1
+    workers: int = 1  # cells side by side on each device
     limit: float | None = None  # seconds a fit; None: by effort
     render_limit: float | None = None  # seconds the renders of a fit; None: as the fit's own
     refine: bool = True  # held-out poses are refined too, which takes most of a judgement
@@ -30,7 +31,7 @@ class Settings:
     disk: float | None = None  # MB of files that it may write
     retries: int = 1  # of a worker that was killed by a signal
     retry_failed: bool = False
-    device: str = "cpu"
+    devices: Devices = CPU_ALONE
     threads_asked: int | None = None  # CPU threads of each worker; None: a fair share of this machine
     executor: Literal["local", "ray"] = "local"
     address: str | None = None  # of a Ray cluster
@@ -41,9 +42,23 @@ class Settings:
     asked: Mapping[str, Any] | None = None  # of a suite file: its keys, which are kept beside the results
 
     @property
+    def slots(self) -> int:
+        """Cells side by side, on all devices together."""
+        return self.workers * len(self.devices.names)
+
+    @property
     def threads(self) -> int:
         """CPU threads of each worker."""
-        return self.threads_asked or max(1, cpu_count() // self.workers)
+        return self.threads_asked or max(1, cpu_count() // self.slots)
+
+    @property
+    def opening(self) -> str:
+        """The first line of a run: see Devices.opening."""
+        return self.devices.opening(self.workers, cards=self.executor == "local")
+
+    def card(self, device: str) -> str:
+        """The name of the GPU that a cell had; empty for a CPU, and for a node of a cluster, whose GPUs nobody asks."""
+        return card_of(device) if self.executor == "local" else ""
 
     def reruns(self, earlier: Result) -> bool:
         """Whether this settled cell is settled again because it failed, or its renders did."""
@@ -60,9 +75,13 @@ class Settings:
             return LocalExecutor(
                 threads=self.threads, secrets=hidden, memory_mb=self.memory, disk_mb=self.disk
             )  # fmt: skip
+        if self.devices.asked not in ("cpu", "cuda", "cuda:0"):
+            raise ValueError(
+                f"--device {self.devices.asked}: with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"
+            )
         from bench.runner.executors.ray_executor import RayExecutor, Share
 
-        gpus = self.gpus if self.device.startswith("cuda") else 0.0
+        gpus = self.gpus if self.devices.kind == "cuda" else 0.0
         share = Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
         return RayExecutor(share, address=self.address, hidden=hidden)
 

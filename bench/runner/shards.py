@@ -76,7 +76,7 @@ def without(arguments: Sequence[str], option: str) -> list[str]:
     return kept
 
 
-def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpu: bool) -> str:
+def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpus: int) -> str:
     """The line that submits `unposed run ARGUMENTS` to SLURM as an array of `count` jobs.
 
     `seconds` is what all fits together are expected to take on `threads` CPU threads; each job may take twice its share
@@ -84,5 +84,10 @@ def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float
     """
     run = shlex.join(["unposed", "run", *arguments]) + f" --shard $SLURM_ARRAY_TASK_ID/{count}"
     minutes = round(2 * seconds / count / 60) + 30
-    wanted = [f"--array=1-{count}", f"--cpus-per-task={threads}", f"--time={minutes}", *(["--gpus=1"] if gpu else [])]
+    wanted = [
+        f"--array=1-{count}",
+        f"--cpus-per-task={threads}",
+        f"--time={minutes}",
+        *([f"--gpus={gpus}"] if gpus else []),
+    ]
     return f"sbatch --job-name=unposed {' '.join(wanted)} --wrap={shlex.quote(run)}"

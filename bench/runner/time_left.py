@@ -36,7 +36,7 @@ class Durations:
         time."""
         device = str(result.provenance.get("device", "cpu"))
         is_like = result.threads == self.settings.threads
-        if is_like and device.partition(":")[0] == self.settings.device.partition(":")[0]:
+        if is_like and device.partition(":")[0] == self.settings.devices.kind:
             for name, into in (("fit_seconds", self.fits), ("judge_seconds", self.judgements)):
                 if name in result.cost:
                     into.append((result.cell.method, result.cell.effort, result.cost[name]))

@@ -104,7 +104,7 @@ class Watch:
             guesses.append(None if fit is None else fit + self.durations.judgement(planned))
         known = [guess for guess in guesses if guess is not None]
         runs = self.settings.shard.count if self.settings.shard else 1
-        busy = min(self.settings.workers * runs, max(1, len(known)))
+        busy = min(self.settings.slots * runs, max(1, len(known)))
         return Left(max([sum(known) / busy, *known], default=0.0), len(guesses) - len(known))
 
     def _snapshot(self) -> list[tuple[Cell, AtWork]]:

@@ -96,8 +96,10 @@ class Entry:
 
     @property
     def machine(self) -> tuple[Any, Any]:
-        """What times of fits depend on: kind of device, CPU threads."""
-        return self.result.provenance.get("device"), self.result.threads
+        """What times of fits depend on: kind of device, or the GPU's own name, and CPU threads."""
+        made = self.result.provenance
+        device = made.get("card") or made.get("device")
+        return device and device.partition(":")[0], self.result.threads
 
     @cached_property
     def question(self) -> Question:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from bench.matrix.interpreter import Interpreter
 
-Verb = Literal["describe", "fit", "render", "refine", "find", "register", "path", "examine", "examine_field"]
+Verb = Literal["describe", "fit", "render", "refine", "find", "register", "path", "examine", "examine_field", "step"]
 """What a worker is asked to do (see bench.runner.worker)."""
 
 
@@ -38,6 +38,7 @@ class Request:
     code: Code
     limit: float  # wall seconds, after which it is killed
     inputs: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # folders that it reads as in/NAME
+    device: str = "cpu"  # of this machine; of several GPUs it sees this one alone (bench.runner.executors.gpu)
 
 
 @dataclass(frozen=True, kw_only=True)

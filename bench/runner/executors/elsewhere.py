@@ -15,7 +15,8 @@ RUNS = (
     "cell", "credentials", "per_view", "record", "regime", "stated_prior", "geometry_torch", "judge/refine",
     "matrix/code_digest", "matrix/method_class", "matrix/method_config", "matrix/method_ref", "matrix/names",
     "matrix/option_docs", "runner/worker_io", "runner/worker/__main__", "runner/worker/clauses",
-    "runner/worker/describe", "runner/worker/fields", "runner/worker/fit", "runner/worker/usage",
+    "runner/worker/describe", "runner/worker/fields", "runner/worker/fit", "runner/worker/memory", "runner/worker/step",
+    "runner/worker/usage",
 )  # fmt: skip
 
 MAIN = """import sys

@@ -22,6 +22,7 @@ from bench.runner.executors import isolation, linux
 from bench.runner.executors.base import Request, Stopped, WorkerEnd
 from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
+from bench.runner.executors.gpu import sight
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
 from bench.runner.executors.memory import limit_mb, oom_kills, tree_memory_mb, written_mb
 from bench.runner.executors.supervisor import children
@@ -111,6 +112,7 @@ class LocalExecutor:
             else:
                 shutil.copytree(source, folder / "in" / name, dirs_exist_ok=True)
         env = environment(self.threads, home=home, temporary=temporary, python=other and other.path)
+        env |= sight(request.device, os.environ)
         for shared in shared_folders():
             shared.mkdir(parents=True, exist_ok=True)
             shown.append((str(shared.resolve()), str(shared.resolve()), True))

@@ -10,6 +10,7 @@ It ends by writing `out/outcome.json` whole; without that file, the way in which
     render    in/{request.json, views.npz, field/}     ->  renders.npz: poses in, images out
     path      in/{request.json, views.npz, field/}     ->  frames/00000.npz, ...
     examine, examine_field                             ->  outcome.json: clauses of the contract, and their faults
+    step      in/request.json                          ->  outcome.json: how long a step takes on a device
 
 Images of held-out views and their renders are never in one process: what has seen them answers with poses alone, and
 what renders is shown none.
@@ -27,13 +28,13 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from bench.record import write_json
-from bench.runner.worker import clauses, describe, fields, fit
+from bench.runner.worker import clauses, describe, fields, fit, memory, step
 from bench.task import Collapsed
 
 VERBS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "describe": describe.describe, "fit": fit.fit, "refine": fields.refine, "find": fields.find,
     "register": fields.register, "render": fields.render, "path": fields.path,
-    "examine": clauses.examine, "examine_field": clauses.examine_field,
+    "examine": clauses.examine, "examine_field": clauses.examine_field, "step": step.step,
 }  # fmt: skip
 
 
@@ -64,24 +65,6 @@ class _TaskAlone(importlib.abc.MetaPathFinder):
             raise ImportError(f"`{fullname}` is not in the method's own environment: of Unposed, only bench.task is")
 
 
-def _memory() -> dict[str, float]:
-    import resource
-
-    cost = {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        cost["peak_vram_mb"] = torch.cuda.max_memory_allocated() / 2**20
-    return cost
-
-
-def _is_memory(error: BaseException) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
-
-
 def main(verb: str, folder: Path) -> NoReturn:
     sys.meta_path.insert(0, _NoTruth())
     if ELSEWHERE:
@@ -92,10 +75,10 @@ def main(verb: str, folder: Path) -> NoReturn:
         outcome = {"status": "collapsed", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row
         traceback.print_exc()
-        status = "out_of_memory" if _is_memory(error) else "failed"
+        status = "out_of_memory" if memory.is_lack(error) else "failed"
         text = " ".join(str(error).split())
-        outcome = {"status": status, "reason": f"{type(error).__name__}: {text}"[:500]}
-    write_json(folder / "out" / "outcome.json", outcome | {"memory": _memory()})
+        outcome = {"status": status, "reason": memory.lack_of_gpu(error) or f"{type(error).__name__}: {text}"[:500]}
+    write_json(folder / "out" / "outcome.json", outcome | {"memory": memory.used()})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # native libraries may hang or crash in their exit handlers; all is written

@@ -1,0 +1,171 @@
+"""The devices that cells run on: what `--device` asks for, made out once, and dealt to the cells as these begin.
+
+    cpu              the default
+    cuda, cuda:1     one GPU, by torch's name
+    auto             the first GPU where there is one, else the CPU
+    all              every GPU that is visible
+    cuda:0,cuda:1    these GPUs
+
+What a fit depends on is the kind of its device, so that several are of one kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+CPU, CUDA, AUTO, ALL = "cpu", "cuda", "auto", "all"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """One or more devices of one kind by torch's names, and how a person asked for them."""
+
+    names: tuple[str, ...] = (CPU,)
+    asked: str = CPU
+
+    @staticmethod
+    def of(asked: str) -> Devices:
+        """What these words mean. `auto` and `all` look at this machine; whether any other device is here is for `check`
+        to say, for a plan may be made elsewhere. Raises ValueError."""
+        if asked == AUTO:
+            return Devices((CUDA if visible() else CPU,), asked)
+        if asked == ALL:
+            if not (count := visible()):
+                raise ValueError(f"--device {ALL}: {_seen(0)}; {_HELP}")
+            return Devices(tuple(f"{CUDA}:{k}" for k in range(count)), asked)
+        names = tuple(name.strip() for name in asked.split(","))
+        if len(names) == 1:
+            return Devices(names, asked)
+        for name in names:
+            if _kind(name) != CUDA:
+                raise ValueError(f"--device {asked}: a list names GPUs alone, as cuda:0,cuda:1, and {name!r} is none")
+        names = tuple(f"{CUDA}:0" if name == CUDA else name for name in names)
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"--device {asked}: {twice[0]} is named twice; --workers says how many cells each has")
+        return Devices(names, asked)
+
+    @property
+    def first(self) -> str:
+        return self.names[0]
+
+    @property
+    def kind(self) -> str:
+        """`cpu`, `cuda`: all of a device that a fit depends on."""
+        return _kind(self.first)
+
+    def check(self) -> None:
+        """Raises ValueError where torch has not each of them here."""
+        for name in self.names:
+            _check(name, self.asked)
+
+    def opening(self, each: int = 1, *, cards: bool = True) -> str:
+        """The first line of a run, with the GPUs' own names; empty where nothing but the default was asked for. `each`
+        is how many cells a device has at once."""
+        if self.asked == CPU:
+            return ""
+        if self.names == (CPU,):
+            return f"--device {self.asked}: on the CPU" + (f", for {_seen(0)}" if self.asked == AUTO else "")
+        told = [f"{name} ({card})" if cards and (card := card_of(name)) else name for name in self.names]
+        at_once = f", {each} cells at once on each" if each > 1 and len(told) > 1 else ""
+        return f"--device {self.asked}: on {', '.join(told)}{at_once}"
+
+
+CPU_ALONE = Devices()
+
+
+class Slots:
+    """Devices, dealt to whoever begins: each has the one with the fewest at work, of equals the first."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._at_work = dict.fromkeys(names, 0)
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[str]:
+        with self._lock:
+            name = min(self._at_work, key=lambda each: self._at_work[each])
+            self._at_work[name] += 1
+        try:
+            yield name
+        finally:
+            with self._lock:
+                self._at_work[name] -= 1
+
+    def deal(self, work: Callable[[T, str], R], what: T) -> R:
+        """`work(what, device)`."""
+        with self.one() as name:
+            return work(what, name)
+
+
+def one_device(asked: str) -> Devices:
+    """For what works on one device, which must be here. Raises ValueError."""
+    if asked == ALL or "," in asked:
+        raise ValueError(f"--device {asked}: this works on one device: write auto, cpu, cuda or cuda:1")
+    devices = Devices.of(asked)
+    devices.check()
+    return devices
+
+
+def visible() -> int:
+    """How many GPUs torch sees here: CUDA_VISIBLE_DEVICES may hide some."""
+    import torch  # takes seconds: only who asks for an accelerator pays
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def card_of(name: str) -> str:
+    """A GPU's own name; empty for what is no GPU, or is not here."""
+    if _kind(name) != CUDA:
+        return ""
+    import torch
+
+    index = int(name.partition(":")[2] or 0)
+    return torch.cuda.get_device_name(index) if index < visible() else ""
+
+
+_HELP = "`unposed doctor` says more, --device cpu runs without"
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _seen(count: int) -> str:
+    """What torch sees here, and what hides the others."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    why = "" if hidden is None else f" (CUDA_VISIBLE_DEVICES is {hidden!r})"
+    return f"torch sees {count or 'no'} CUDA device{'s' if count > 1 else ''} here{why}"
+
+
+def _check(name: str, asked: str) -> None:
+    if name == CPU:
+        return
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"--device {asked}: torch knows no such device{_which(name, asked)}; write cpu, cuda, cuda:1, auto or all"
+        ) from error
+    if device.type == CUDA:
+        if (device.index or 0) >= (found := visible()):
+            raise ValueError(f"--device {asked}: {_seen(found)}{_which(name, asked) if found else ''}; {_HELP}")
+    elif device.type != CPU:
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, NotImplementedError, AssertionError) as error:
+            raise ValueError(f"--device {asked}: torch cannot use it here; --device cpu runs without") from error
+
+
+def _which(name: str, asked: str) -> str:
+    return "" if name == asked else f", and no {name}"

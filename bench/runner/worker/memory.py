@@ -1,0 +1,66 @@
+"""What memory a worker took, and why it had not enough: of the machine, and of its GPU."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+MB = 2**20
+SIZE = r"([\d.]+ [KMGT]?i?B)"
+OF_A_GPU = ("CUDA out of memory", "HIP out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""In the messages of torch, of the driver below it, and of a library that asks for its own."""
+
+
+def used() -> dict[str, float]:
+    """The most that this process had of the machine's memory, and that torch had of its GPU's, MB of 2^20 bytes."""
+    import resource
+
+    cost = {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        cost["peak_vram_mb"] = torch.cuda.max_memory_allocated() / MB
+    return cost
+
+
+def is_lack(error: BaseException) -> bool:
+    """Whether it says that memory was lacking."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (
+            isinstance(error, RuntimeError) and any(word in str(error) for word in ("can't allocate memory", *OF_A_GPU))
+        )
+    )
+
+
+def lack_of_gpu(error: BaseException) -> str | None:
+    """Of a GPU whose memory is full: how much was asked for and what there was, as torch has it; None of any other
+    error."""
+    said = " ".join(str(error).split())
+    if not is_lack(error) or not any(word in said for word in OF_A_GPU):
+        return None
+    asked = _amount(rf"Tried to allocate {SIZE}", said)
+    total = _amount(rf"total capacity of {SIZE}", said) or _amount(rf"{SIZE} total capacity", said)
+    free = _amount(rf"of which {SIZE} is free", said) or _amount(rf"{SIZE} free", said)
+    own = _amount(rf"this process has {SIZE} memory in use", said) or _amount(rf"{SIZE} already allocated", said)
+    parts = [
+        f"{asked} asked for" if asked else "",
+        f"{free} of {total} free" if free and total else "",
+        f"{own} held by this cell" if own else _held(),
+    ]
+    told = ", ".join(filter(None, parts))
+    return f"out of GPU memory: {told or said.partition('. ')[0]}"
+
+
+def _amount(pattern: str, said: str) -> str:
+    found = re.search(pattern, said)
+    return found[1] if found else ""
+
+
+def _held() -> str:
+    """By torch's own count, where it has used a GPU."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return ""
+    return f"{torch.cuda.max_memory_reserved() / 2**30:.2f} GiB held by this cell at most"
