@@ -22,9 +22,23 @@ class Config(BaseModel):
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
-        "badly_registered", "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
+        "badly_registered", "full_gpu", "load_full_gpu",
+        "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
     ] = "answer"  # fmt: skip
     seconds: float = 0.0
+
+
+def _full_gpu() -> None:
+    """What torch says of an H100 that has no more to give."""
+    import torch
+
+    raise torch.cuda.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB is "
+        "free. Including non-PyTorch memory, this process has 78.04 GiB memory in use. Of the allocated memory 77.00 "
+        "GiB is allocated by PyTorch, and 500.00 MiB is reserved by PyTorch but unallocated. If reserved but "
+        "unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True to avoid "
+        "fragmentation.  See documentation for Memory Management"
+    )
 
 
 def _die_once_there_is(path: Path) -> None:
@@ -92,6 +106,8 @@ class Scripted:
                 poses["v999"] = np.eye(4)
             case "memory":
                 raise MemoryError
+            case "full_gpu":
+                _full_gpu()
             case "hang":
                 time.sleep(3600)
             case "die":
@@ -173,6 +189,8 @@ class Scripted:
         match self.config.behaviour:
             case "load_raises":
                 raise RuntimeError("told\nto")
+            case "load_full_gpu":
+                _full_gpu()
             case "load_hangs":
                 time.sleep(3600)
             case "wrong_size":

@@ -7,6 +7,7 @@ from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.record import read_result
 from bench.runner.contract import examine
+from bench.runner.devices import Devices
 from bench.runner.outlook import outlook
 from bench.runner.run import Runner, run
 from bench.runner.settings import Settings
@@ -47,9 +48,9 @@ def test_what_is_missing_is_said_device_first():
     ],
 )
 def test_its_cells_are_skipped_rows(tmp_path, monkeypatch, device, package, reason):
-    monkeypatch.setattr("bench.runner.run.check_device", lambda name: None)  # as on a machine that has one
+    monkeypatch.setattr(Devices, "check", lambda self: None)  # as on a machine that has one
     made = planned_needing(tmp_path, package)
-    settings = Settings(suite=tmp_path / "suite", device=device)
+    settings = Settings(suite=tmp_path / "suite", devices=Devices.of(device))
     (row,) = outlook(made, settings)
     assert row.state == f"skip: {reason}"
     (result,) = run(made, settings, lambda *_: None)
@@ -59,7 +60,7 @@ def test_its_cells_are_skipped_rows(tmp_path, monkeypatch, device, package, reas
 
 def test_on_its_device_it_runs_and_the_packages_there_decide_the_fit(tmp_path):
     made = planned_needing(tmp_path, "numpy")
-    runner = Runner(Settings(suite=tmp_path / "suite", device="cuda"), lambda *_: None)
+    runner = Runner(Settings(suite=tmp_path / "suite", devices=Devices.of("cuda")), lambda *_: None)
     assert runner.resolved(made.cells[0]).skip is None
     assert "numpy" in runner.fingerprints.ingredients(made.cells[0])["fit"]["libraries"]
 

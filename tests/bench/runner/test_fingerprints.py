@@ -10,6 +10,7 @@ from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
 from bench.record import read_result
 from bench.runner import fit_client
+from bench.runner.devices import Devices
 from bench.runner.outlook import explain
 from bench.runner.run import Runner, run
 from bench.runner.settings import Settings
@@ -41,8 +42,10 @@ def to_old_form(folder, **provenance):
 
 def test_a_result_of_the_cpu_is_not_served_for_another_device(tmp_path):
     planned = planned_of(str(SCRIPTED))
-    assert fit_of(planned, tmp_path) != fit_of(planned, tmp_path, device="cuda")
-    assert fit_of(planned, tmp_path, device="cuda:1") == fit_of(planned, tmp_path, device="cuda")
+    assert fit_of(planned, tmp_path) != fit_of(planned, tmp_path, devices=Devices.of("cuda"))
+    assert fit_of(planned, tmp_path, devices=Devices.of("cuda:1")) == fit_of(
+        planned, tmp_path, devices=Devices.of("cuda")
+    )
 
 
 def test_an_upgraded_library_refits_the_methods_that_use_it_and_no_others(tmp_path, monkeypatch):

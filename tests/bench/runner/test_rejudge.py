@@ -8,6 +8,7 @@ from scripted_cells import SCRIPTED, execute, make_plan
 from bench.judge import protocol
 from bench.matrix.again import plan_again
 from bench.record import cells_of, read_result
+from bench.runner.devices import Devices
 from bench.runner.rejudge import judgeable, rejudge
 from bench.runner.settings import Settings
 
@@ -60,4 +61,4 @@ def test_a_cell_without_a_fit_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="cannot be judged again: it was never run"):
         again(tmp_path / "two", results)
     with pytest.raises(ValueError, match="what decides its fit has changed"):
-        again(tmp_path / "one", results, device="cuda")
+        again(tmp_path / "one", results, devices=Devices.of("cuda"))

@@ -106,7 +106,7 @@ def test_a_run_that_shares_and_one_that_does_not_exclude_each_other(tmp_path):
 def test_the_sbatch_line_says_the_same_command():
     asked = without(["-s", "a b", "-m", "gnerf", "--slurm", "8"], "--slurm")
     assert asked == without(["-s", "a b", "-m", "gnerf", "--slurm=8"], "--slurm") == ["-s", "a b", "-m", "gnerf"]
-    line = sbatch(asked, 8, threads=4, seconds=28_800, gpu=True)
+    line = sbatch(asked, 8, threads=4, seconds=28_800, gpus=1)
     words = shlex.split(line)
     assert words[:-1] == [
         "sbatch", "--job-name=unposed", "--array=1-8", "--cpus-per-task=4", "--time=150", "--gpus=1",
