@@ -11,6 +11,7 @@ DEGRADATIONS ?= clean
 SEEDS        ?= 0
 EFFORT       ?= quick
 WORKERS      ?= 1
+DEVICE       ?= cpu
 DATA         := $(or $(DATA),$(UNPOSED_DATA))
 OUT          ?= runs/$(EFFORT)
 ARGS         ?=
@@ -26,9 +27,10 @@ export UNPOSED_DATA := $(DATA)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHODS= DEGRADATIONS= SEEDS= EFFORT= DATA= WORKERS= OUT=
+bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHODS= DEGRADATIONS= SEEDS= EFFORT= DATA= WORKERS= DEVICE= OUT=
 	@status=0; $(BIN)/unposed run --scenes '$(SCENES)' --methods '$(METHODS)' --degradations '$(DEGRADATIONS)' \
-	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --out '$(OUT)' $(ARGS) || status=$$?; \
+	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --device '$(DEVICE)' \
+	  --out '$(OUT)' $(ARGS) || status=$$?; \
 	  if [ $$status -le 1 ]; then $(BIN)/unposed report --out '$(OUT)' || status=$$?; fi; exit $$status
 
 # GNeRF's ablations (paper, sec. 4.3) of the fast or the published preset, each a configuration: schedules, what each

@@ -277,6 +277,8 @@ def run(
         suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, devices=Devices.of(device),
         lpips=Path(backbone) if backbone else backbone_below(roots), data=roots,
     )  # fmt: skip
+    if settings.opening:
+        _log.info(settings.opening)
 
     def told(planned: Any, stage: str, result: Result | None) -> None:
         if listen is not None and result is not None:

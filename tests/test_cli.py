@@ -232,6 +232,7 @@ def test_doctor_names_what_it_looked_at(unposed, tmp_path):
     assert code == 0, text
     for subject in ("python", "torch", "lpips", "names", "nerf", "scenes", "disk"):
         assert subject in text
+    assert "a step of a small grid by numba_cpu took" in text
 
 
 def a_blender_scene(folder):

@@ -86,6 +86,57 @@ def test_a_device_that_is_not_here_is_refused_before_a_cell_is_shown(unposed, ve
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_auto_without_a_gpu_runs_on_the_cpu_and_says_so_first(unposed):
+    """Of a suite that was run there it changes nothing."""
+    asked = ["-m", SCRIPTED, "--effort", "smoke", "-o", "s"]
+    assert unposed("run", *asked, "--no-track")[0] == 0
+    first = "--device auto: on the CPU, for torch sees no CUDA device here"
+    for verb in (["run", *asked, "--no-track"], ["plan", *asked], ["judge", "s", "--no-track"]):
+        code, text = unposed(*verb, "--device", "auto")
+        assert (code, text.splitlines()[0].partition(" (CUDA_VISIBLE_DEVICES")[0]) == (0, first)
+        if verb[0] != "judge":
+            assert "(cached)" in text or "finished: solved" in text
+    code, text = unposed("plan", *asked, "--device", "auto", "--json")
+    assert json.loads(text)[0]["state"] == "finished: solved"
+    ((_, result),) = cells_of(Path("s"))
+    assert result.provenance["device"] == "cpu"
+    assert "card" not in result.provenance
+
+
+@pytest.mark.parametrize("asked", ["all", "cuda:0,cuda:1"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["render", "x"], ["view", "x"], ["export", "--mesh", "--to", "out"],
+        ["submit", "one.tum", "-s", "blocks", "--name", "x"],
+    ],
+    ids=lambda verb: verb[0],
+)  # fmt: skip
+def test_what_works_on_one_device_refuses_a_list_in_a_sentence(unposed, verb, asked):
+    Path("one.tum").write_text("".join(f"{k} {k} {k % 3} 0 0 0 0 1\n" for k in range(9)))
+    code, text = unposed(*verb, "-o", "s", "--device", asked)
+    said = f"--device {asked}: this works on one device: write auto, cpu, cuda or cuda:1"
+    assert (code, text) == (2, f"unposed: {said}\n")
+    assert not Path("s").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_suite_file_names_devices_as_the_command_line_does(unposed):
+    Path("two.toml").write_text(f'methods = "{SCRIPTED}"\neffort = "smoke"\ndevice = ["cuda:0", "cuda:1"]\n')
+    code, text = unposed("plan", "two.toml")
+    assert (code, text.splitlines()[0]) == (0, "--device cuda:0,cuda:1: on cuda:0, cuda:1")
+    assert "--gpus=2" in unposed("plan", "two.toml", "--slurm", 4)[1]
+    code, text = unposed("run", "two.toml", "--no-track")
+    assert (code, text.count("\n")) == (2, 1)
+    assert "torch sees no CUDA device here" in text
+    code, text = unposed("run", "two.toml", "--executor", "ray")
+    assert (code, text.count("\n"), Path("runs").exists()) == (2, 1, False)
+    assert "with --executor ray, Ray chooses each fit's GPU: write cpu or cuda" in text
+    assert unposed("run", "two.toml", "--no-track", "--device", "auto")[0] == 0
+    assert 'device = "auto"' in Path("runs/two/suite.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("error", "verb", "code", "text"),
     [

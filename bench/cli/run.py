@@ -115,7 +115,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
 
     kinds = parse_kinds(matrix.degradations)
     clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
-    settings.devices.check()
+    settings.check_devices()
     console = console_of_run(clean, settings)
     most: list[int] = []  # cells of later rounds, by the round
     with tracking(settings.suite, tracked, console) as store:
@@ -150,7 +150,7 @@ def watched(
     """The results of `work` on a plan, which a person watches and MLflow is sent; and how it went."""
     from bench.runner.progress import closing
 
-    settings.devices.check()
+    settings.check_devices()
     console = console_of_run(made, settings)
     with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)

@@ -30,7 +30,7 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
     for planned in cells:
         if refusal := why_not(runner, planned):
             raise ValueError(f"{planned.cell.id} cannot be judged again: {refusal}")
-    settings.devices.check()
+    settings.check_devices()
     runner.read_scenes(cells)
     make_suite(settings.suite)
     results: dict[Cell, Result] = {}

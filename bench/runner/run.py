@@ -52,7 +52,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
-    settings.devices.check()
+    settings.check_devices()
     runner = Runner(settings, listen, plan.cells)
     check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]

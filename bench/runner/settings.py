@@ -56,6 +56,14 @@ class Settings:
         """The first line of a run: see Devices.opening."""
         return self.devices.opening(self.workers, cards=self.executor == "local")
 
+    def check_devices(self) -> None:
+        """Raises ValueError where not all of them are here, or where it is for Ray to choose one."""
+        if self.executor == "ray" and self.devices.asked not in ("cpu", "cuda", "cuda:0"):
+            raise ValueError(
+                f"--device {self.devices.asked}: with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"
+            )
+        self.devices.check()
+
     def card(self, device: str) -> str:
         """The name of the GPU that a cell had; empty for a CPU, and for a node of a cluster, whose GPUs nobody asks."""
         return card_of(device) if self.executor == "local" else ""
@@ -75,10 +83,6 @@ class Settings:
             return LocalExecutor(
                 threads=self.threads, secrets=hidden, memory_mb=self.memory, disk_mb=self.disk
             )  # fmt: skip
-        if self.devices.asked not in ("cpu", "cuda", "cuda:0"):
-            raise ValueError(
-                f"--device {self.devices.asked}: with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"
-            )
         from bench.runner.executors.ray_executor import RayExecutor, Share
 
         gpus = self.gpus if self.devices.kind == "cuda" else 0.0

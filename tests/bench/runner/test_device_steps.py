@@ -93,7 +93,5 @@ def test_a_device_that_fails_is_a_problem_of_the_doctor(monkeypatch, tmp_path):
 def test_a_step_that_comes_to_another_result_than_plain_torch_is_a_failure(monkeypatch):
     steps = iter([(0.5, 0.1, 0.1, "triton_cuda"), (0.4, 0.1, 0.1, "torch_reference")])
     monkeypatch.setattr(one_step, "_steps", lambda device, config: next(steps))
-    with pytest.raises(
-        RuntimeError, match=r"of triton_cuda came to an error of 0\.5, that of torch on the CPU to 0\.4"
-    ):
+    with pytest.raises(RuntimeError, match=r"triton_cuda came to an error of 0\.5, that of torch .* 0\.4"):
         one_step.one_step("cpu")

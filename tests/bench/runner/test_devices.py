@@ -113,7 +113,7 @@ def test_on_a_cluster_ray_chooses_the_gpu(gpus, tmp_path, asked):
     gpus(2)
     settings = Settings(suite=tmp_path, devices=Devices.of(asked), executor="ray")
     with pytest.raises(ValueError, match="with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"):
-        settings.make_executor(())
+        settings.check_devices()
 
 
 def test_the_cards_of_a_clusters_nodes_are_not_those_of_this_machine(gpus, tmp_path):
