@@ -55,8 +55,8 @@ device_option = click.option(
 )
 devices_option = click.option(
     "--device", default="cpu", show_default=True, metavar="NAMES",
-    help="cpu, cuda, cuda:1; auto: the first GPU where there is one; all, or a list as cuda:0,cuda:1: cells are dealt "
-    "to these GPUs.",
+    help="cpu, until a card has run the kernels; cuda, cuda:1; auto: the first GPU where there is one, else the CPU; "
+    "all, or a list as cuda:0,cuda:1: cells are dealt to these GPUs.",
 )  # fmt: skip
 workers_option = click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side, on each device."

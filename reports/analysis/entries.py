@@ -98,8 +98,8 @@ class Entry:
     def machine(self) -> tuple[Any, Any]:
         """What times of fits depend on: kind of device, or the GPU's own name, and CPU threads."""
         made = self.result.provenance
-        device = made.get("card") or made.get("device")
-        return device and device.partition(":")[0], self.result.threads
+        kind = str(made.get("device") or "").partition(":")[0] or None
+        return made.get("card") or kind, self.result.threads
 
     @cached_property
     def question(self) -> Question:

@@ -499,6 +499,16 @@ def test_times_of_fits_on_different_machines_are_not_ranked_together(tmp_path):
     assert numbers(board_of(entries_of(tmp_path, alike), "s"), "fast")["cost/fit_seconds"].shown.mark == "best"
 
 
+def test_two_gpus_of_one_name_are_alike_and_two_of_other_names_are_not(tmp_path):
+    cards = {"cuda:0": "NVIDIA H100", "cuda:1": "NVIDIA H100", "cuda:2": "NVIDIA L4", "cuda": None, "cpu": None}
+    results = [
+        replace(done("s", "clean", "m", k, rotation=1, psnr=25), provenance={"device": device, "card": card})
+        for k, (device, card) in enumerate(cards.items())
+    ]
+    machines = [entry.machine[0] for entry in entries_of(tmp_path, results)]
+    assert machines == ["NVIDIA H100", "NVIDIA H100", "NVIDIA L4", "cuda", "cpu"]
+
+
 def test_the_scene_that_a_method_was_tuned_on_bears_a_dagger(tmp_path):
     result = replace(done("s", "clean", "m", 0, rotation=1, psnr=25), tuned_on=("s",))
     entries = entries_of(tmp_path, [result, replace(result, cell=replace(result.cell, scene="other"))])

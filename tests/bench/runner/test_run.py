@@ -13,8 +13,8 @@ from scripted_cells import SCRIPTED, execute, make_plan
 from bench.judge import protocol
 from bench.record import read_json, read_log, read_result
 from bench.runner import fit_client, scratch
-from bench.runner.run import SuiteBusy, hold
 from bench.runner.settings import Settings
+from bench.runner.suite_lock import SuiteBusy, hold
 
 
 @pytest.mark.parametrize(
