@@ -20,8 +20,8 @@ JOBS         ?= 2
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-faults lint audit lock docs release \
-  setup setup-dev setup-locked clean help
+.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-report \
+  benchmark-faults lint audit lock docs release setup setup-dev setup-locked clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -86,6 +86,9 @@ captures: setup-dev  ## what is quoted of real captures, again: templeRing's ora
 
 benchmark: setup-dev  ## what the harness costs a cell, and how long verbs take to start; on a machine that is idle: CELLS=10
 	@$(BIN)/python -W ignore tests/benchmarks/overhead.py $(or $(CELLS),10)
+
+benchmark-report: setup-dev  ## what the report of a large suite costs: seconds, memory, disk; on a machine that is idle: CELLS=10000
+	@$(BIN)/python tests/benchmarks/report.py $(or $(CELLS),10000)
 
 benchmark-faults: setup-dev  ## kill -9 at random: 200 cells must be those of an undisturbed run: CELLS= MINUTES= EXECUTOR=local|ray OUT=
 	@$(BIN)/python tests/benchmarks/kills.py '$(if $(filter runs/quick,$(OUT)),runs/benchmark-faults,$(OUT))' \

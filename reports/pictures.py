@@ -114,8 +114,7 @@ def make(entries: Sequence[Entry], site: Path) -> Album:
     frames = dict(zip(questions, parallel.each(framed, list(questions.values()), len(entries)), strict=True))
 
     def views(entry: Entry) -> tuple[tuple[View, ...], tuple[Picture, ...], tuple[Picture, ...]]:
-        frame = frames[entry.question]
-        return _views(entry, frame.common, frame.worst[entry.page], frame.truth, site, plan)
+        return _views(entry, frames[entry.question], site, plan)
 
     made = dict(zip((entry.page for entry in entries), parallel.each(views, entries), strict=True))
     return Album(
@@ -133,7 +132,7 @@ class _Frame:
     """What the cells of one question share, and which views are shown of each."""
 
     common: tuple[str, ...]
-    worst: Mapping[str, tuple[str, ...]]  # by page
+    worst: Mapping[str, tuple[str, ...]]  # by page, of those cells that rendered any
     truth: Mapping[str, Picture]
     shown: tuple[Picture, ...]
 
@@ -142,9 +141,10 @@ def _frame(held: Sequence[Entry], site: Path, plan: Budget) -> _Frame:
     """Chooses the views of one question, and writes their truth and some of what methods saw."""
     question, home = held[0].question, held[0].folder.parent.parent
     files = pictures_of(home / "truth")
-    names = sorted(files.keys() | {name for entry in held for name in _kept(entry)})
+    kept = {entry.page: _kept(entry) for entry in held}
+    names = sorted(files.keys() | {name for each in kept.values() for name in each})
     common = tuple(names[k] for k in spread(len(names), plan.common))
-    worst = {entry.page: _worst(entry, names, plan.worst) for entry in held}
+    worst = {entry.page: _worst(entry, names, plan.worst) for entry in held if kept[entry.page]}
     wanted = sorted({name for views in worst.values() for name in views} | set(common))
     folder = f"pictures/{slug(f'{question.scene}/{question.degradation}')}"
     return _Frame(
@@ -181,17 +181,17 @@ def _worst(entry: Entry, held: Sequence[str], most: int) -> tuple[str, ...]:
         found = view_quality(entry.result.per_view.get(name, {}), _main(entry))
         if found is not None:
             scored.append((-math.inf if math.isnan(found[1]) else found[1], name))
-    return tuple(name for _, name in sorted(scored)[:most]) if _kept(entry) else ()
+    return tuple(name for _, name in sorted(scored)[:most])
 
 
 def _views(
-    entry: Entry, common: Sequence[str], worst: Sequence[str], truth: Mapping[str, Picture], site: Path, plan: Budget
+    entry: Entry, frame: _Frame, site: Path, plan: Budget
 ) -> tuple[tuple[View, ...], tuple[Picture, ...], tuple[Picture, ...]]:
     """The common views and this cell's worst, where it rendered any; what its fit showed while it learnt; films."""
     folder = f"pictures/{entry.slug}"
     label = f"{entry.cell.method}, seed {entry.cell.seed}"
-    views, main = [], _main(entry)
-    for name in dict.fromkeys([*common, *worst]) if entry.done and _kept(entry) else ():
+    views, main, worst = [], _main(entry), frame.worst.get(entry.page, ())
+    for name in dict.fromkeys([*frame.common, *worst]) if entry.done and entry.page in frame.worst else ():
         row = entry.result.per_view.get(name, {})
         stages, words = {}, {}
         for stage in dict.fromkeys([main, *(stage for stage in plan.stages if stage != "aligned")]):
@@ -202,10 +202,12 @@ def _views(
             alt = f"{label}: {name} {stage}" + (f", {words[stage]}" if words[stage] else "")
             found = path if path.exists() else None
             stages[stage] = _write(found, site, f"{folder}/{slug(name)}.{stage}.jpg", alt, plan.side)
-        shared, bad = name in common, name in worst
         views.append(
-            View(name=name, truth=truth[name], stages=stages, scores=words, common=shared, worst=bad, main=main)
-        )
+            View(
+                name=name, truth=frame.truth[name], stages=stages, scores=words, main=main,
+                common=name in frame.common, worst=name in worst,
+            )
+        )  # fmt: skip
     kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
     previews = tuple(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)

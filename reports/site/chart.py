@@ -198,9 +198,9 @@ def bars(title: str, method: str, values: Sequence[float], worst: str) -> Chart:
     x = horizontal(f"{len(values)} views, worst first", 0, len(values), whole=True)
     y = vertical(min([*known, 0.0]), max([*known, 1e-9]))
     lefts, tops = x.places(np.arange(len(values), dtype=float)).tolist(), y.places(np.array(values, float)).tolist()
-    wide = 0.75 * (x.at(1) - x.at(0))
+    wide, foot = 0.75 * (x.at(1) - x.at(0)), y.at(0)
     drawn = [
-        f"M{left:g} {y.at(0):g}V{top:g}h{wide:g}V{y.at(0):g}"
+        f"M{left:g} {foot:g}V{top:g}h{wide:g}V{foot:g}"
         for left, top, value in zip(lefts, tops, values, strict=True)
         if math.isfinite(value)
     ]

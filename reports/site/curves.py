@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 FIRST = ("psnr", "loss")
 """What is drawn before all else, whatever stands before it in its name: `train/psnr` is a `psnr`."""
 
+NUMBER = (int, float)
+
 Log = Sequence[Mapping[str, Any]]
 """Rows of log.jsonl."""
 
@@ -19,11 +21,12 @@ Points = NDArray[np.float64]
 
 def series(rows: Log) -> dict[str, Points]:
     """Name -> (n, 2) of seconds and value, finite, in order of time; PSNR and loss first, constants left out."""
-    pairs: dict[str, list[tuple[Any, Any]]] = {}
+    pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         seconds = row.get("seconds")
-        for name, value in row.items():
-            pairs.setdefault(name, []).append((seconds, value))
+        for name, value in row.items():  # what is no number, as of a line torn by a kill, is left out
+            if isinstance(value, NUMBER) and isinstance(seconds, NUMBER):
+                pairs.setdefault(name, []).append((seconds, value))
     found = {name: _points(each) for name, each in pairs.items() if name not in ("step", "seconds")}
     moving = [
         name for name, points in found.items() if len(points) > 1 and (kind(name) in FIRST or np.ptp(points[:, 1]) > 0)
@@ -31,10 +34,9 @@ def series(rows: Log) -> dict[str, Points]:
     return {name: found[name] for name in sorted(moving, key=_place)}
 
 
-def _points(pairs: Sequence[tuple[Any, Any]]) -> Points:
-    """Finite pairs in order of time; what is no number, as of a line torn by a kill, is left out."""
-    kept = [pair for pair in pairs if all(isinstance(value, int | float) for value in pair)]
-    points = np.array(kept, dtype=float).reshape(-1, 2)
+def _points(pairs: Sequence[tuple[float, float]]) -> Points:
+    """Finite pairs in order of time."""
+    points = np.array(pairs, dtype=float)  # (n, 2)
     points = points[np.isfinite(points).all(axis=1)]
     return points[np.argsort(points[:, 0], kind="stable")]
 

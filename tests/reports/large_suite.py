@@ -1,4 +1,4 @@
-"""A suite of thousands of cells, to time its report: `python tests/reports/large_suite.py FOLDER [CELLS]`.
+"""A suite of thousands of cells, to time what is made of it: `python tests/reports/large_suite.py FOLDER [CELLS]`.
 
 Cells are as large as those of a real run at `quick`: 100 training and 25 held-out views of 200 px, three pictures of
 each held-out view, 300 lines of log. Pictures are hard links to a few, so that the suite takes little disk.
@@ -8,7 +8,6 @@ import json
 import math
 import os
 import sys
-import time
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
@@ -16,84 +15,93 @@ from pathlib import Path
 import numpy as np
 from synthetic_suite import done, ended, picture, ring
 
-from bench.record import Result, write_json, write_result
+from bench.record import Result, encoded, write_result
+from reports import parallel
 
 TRAINING = tuple(f"v{k:03d}" for k in range(100))
 HELD_OUT = tuple(f"h{k:03d}" for k in range(25))
+SCENES = tuple(f"scene{k:02d}" for k in range(20))
+DEGRADATIONS = ("clean", *(f"gaussian_noise@{k}" for k in range(1, 6)), *(f"low_texture@{k}" for k in (1, 2, 3, 5)))
 METHODS = ("nerf", *(f"m{k}" for k in range(7)), "m7[field=mlp]", "m7[field=grid]")
-DEGRADATIONS = ("clean", *(f"gaussian_noise@{k}" for k in range(1, 5)), *(f"low_texture@{k}" for k in (1, 3, 5)))
+SEEDS = range(5)
 
 
-def results(cells: int) -> list[Result]:
-    """5 scenes x 8 degradations x 10 methods x seeds; one in 17 fails."""
-    found = []
-    matrix = product(range(-(-cells // 400)), range(5), DEGRADATIONS, enumerate(METHODS))
-    for n, (seed, scene, degradation, (m, method)) in enumerate(islice(matrix, cells)):
-        rng = np.random.default_rng(n)
-        given = ("camera", "start") if method == "nerf" else ("camera",)
-        if n % 17 == 5:
-            found.append(ended(f"scene{scene}", degradation, method, seed, "failed", f"ValueError: {n % 3} images"))
-            continue
-        rotation = 0.0 if method == "nerf" else float(rng.exponential(0.5 + m))
-        base = done(
-            f"scene{scene}", degradation, method, seed, rotation=rotation, psnr=30 - m + rng.normal(), given=given
-        )
-        per_view = {view: {"pose/rotation_deg": rng.exponential(2.0), "pose/translation": rng.exponential(0.1)}
-                    for view in TRAINING}  # fmt: skip
-        for view in HELD_OUT:
-            per_view[view] = {f"nvs/{stage}/{name}": 20 + rng.normal()
-                              for stage in ("aligned", "refined", "half") for name in ("psnr", "ssim")}  # fmt: skip
-        found.append(replace(base, per_view=per_view))
-    return found
+def cells(count: int) -> list[tuple[int, tuple[str, str, str, int]]]:
+    """The first of 10,000, by number: scene after scene, 500 cells each."""
+    return list(enumerate(islice(product(SCENES, DEGRADATIONS, METHODS, SEEDS), count)))
 
 
-def write(suite: Path, cells: int) -> None:
+def result(n: int, scene: str, degradation: str, method: str, seed: int) -> Result:
+    """One in 17 fails; the others are the worse the later their method."""
+    rng, m = np.random.default_rng(n), METHODS.index(method)
+    given = ("camera", "start") if method == "nerf" else ("camera",)
+    if n % 17 == 5:
+        return ended(scene, degradation, method, seed, "failed", f"ValueError: {n % 3} images")
+    rotation = 0.0 if method == "nerf" else float(rng.exponential(0.5 + m))
+    base = done(scene, degradation, method, seed, rotation=rotation, psnr=30 - m + rng.normal(), given=given)
+    posed = zip(TRAINING, rng.exponential((2.0, 0.1), (len(TRAINING), 2)).tolist(), strict=True)
+    per_view = {view: {"pose/rotation_deg": far, "pose/translation": off} for view, (far, off) in posed}
+    names = [f"nvs/{stage}/{name}" for stage in ("aligned", "refined", "half") for name in ("psnr", "ssim")]
+    for view, numbers in zip(HELD_OUT, rng.normal(20, 1, (len(HELD_OUT), len(names))).tolist(), strict=True):
+        per_view[view] = dict(zip(names, numbers, strict=True))
+    return replace(base, per_view=per_view)
+
+
+def log() -> str:
+    rows = (
+        {"step": k, "seconds": k / 3, "loss/photometric": math.exp(-k / 90), "psnr": 10 + k / 20,
+         "loss/generator": 1 / (1 + k), "side": 16.0 + k}
+        for k in range(300)
+    )  # fmt: skip
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def cameras(seed: int) -> str:
+    truth = ring(len(TRAINING))
+    estimate = truth.copy()
+    estimate[:, :3, 3] += np.random.default_rng(seed).normal(scale=0.1, size=(len(truth), 3))
+    return json.dumps(encoded({
+        "camera": {"width": 200, "height": 200, "fx": 277.0, "fy": 277.0},
+        "truth": dict(zip(TRAINING, truth, strict=True)),
+        "estimate": dict(zip(TRAINING, estimate, strict=True)), "heldout": {},
+    }), indent=1)  # fmt: skip
+
+
+def write(suite: Path, count: int) -> None:
+    """By all CPUs: a suite of 10,000 cells holds 750,000 pictures by name."""
     pool = suite / ".pictures"
     pool.mkdir(parents=True)
     for k, view in enumerate(HELD_OUT):
         for stage, noise in (("truth", 0.0), ("aligned", 0.05), ("refined", 0.03), ("depth", 0.0)):
             made = picture(k % 5, noise, side=200)
             (made.convert("L") if stage == "depth" else made).save(pool / f"{view}.{stage}.png")
-    truth = ring(len(TRAINING))
-    log = "".join(json.dumps({"step": k, "seconds": k / 3, "loss/photometric": math.exp(-k / 90), "psnr": 10 + k / 20,
-                              "loss/generator": 1 / (1 + k), "side": 16.0 + k}) + "\n" for k in range(300))  # fmt: skip
-    for result in results(cells):
-        folder = suite / result.cell.folder
-        write_result(folder, result)
-        for name in ("truth", "shown"):
-            home = folder.parent.parent / name
-            home.mkdir(exist_ok=True)
-            for view in HELD_OUT if name == "truth" else HELD_OUT[:6]:
-                target = home / f"{view.replace('h', 'v') if name == 'shown' else view}.png"
-                if not target.exists():
-                    os.link(pool / f"{view}.truth.png", target)
-        if result.status != "done":
-            continue
-        (folder / "renders").mkdir()
-        for view in HELD_OUT:
-            for stage in ("aligned", "refined", "depth"):
-                os.link(pool / f"{view}.{stage}.png", folder / "renders" / f"{view}.{stage}.png")
-        estimate = truth.copy()
-        estimate[:, :3, 3] += np.random.default_rng(result.cell.seed).normal(scale=0.1, size=(len(truth), 3))
-        write_json(folder / "cameras.json", {
-            "camera": {"width": 200, "height": 200, "fx": 277.0, "fy": 277.0},
-            "truth": dict(zip(TRAINING, truth, strict=True)),
-            "estimate": dict(zip(TRAINING, estimate, strict=True)), "heldout": {},
-        })  # fmt: skip
-        (folder / "log.jsonl").write_text(log)
+    learnt, posed = log(), [cameras(seed) for seed in SEEDS]
 
+    def captured(home: Path) -> None:
+        for name, views in (("truth", HELD_OUT), ("shown", HELD_OUT[:6])):
+            (home / name).mkdir(parents=True)
+            for view in views:
+                shown = view if name == "truth" else view.replace("h", "v")
+                os.link(pool / f"{view}.truth.png", home / name / f"{shown}.png")
 
-def main(suite: Path, cells: int) -> None:
-    from reports.build import build
+    def fitted(numbered: tuple[int, tuple[str, str, str, int]]) -> None:
+        made = result(numbered[0], *numbered[1])
+        folder = suite / made.cell.folder
+        write_result(folder, made)
+        if made.status == "done":
+            (folder / "renders").mkdir()
+            for view in HELD_OUT:
+                for stage in ("aligned", "refined", "depth"):
+                    os.link(pool / f"{view}.{stage}.png", folder / "renders" / f"{view}.{stage}.png")
+            (folder / "cameras.json").write_text(posed[made.cell.seed])
+            (folder / "log.jsonl").write_text(learnt)
 
-    if not suite.exists():
-        write(suite, cells)
-    start, used = time.perf_counter(), time.process_time()
-    index = build(suite)
-    seconds, used = time.perf_counter() - start, time.process_time() - used
-    size = sum(path.stat().st_size for path in index.parent.rglob("*") if path.is_file())
-    sys.stdout.write(f"{index}\n{seconds:.1f} s, of which {used:.1f} s of CPU; {size / 2**20:.0f} MB\n")
+    asked = cells(count)
+    homes = sorted({suite / scene / degradation for _, (scene, degradation, _, _) in asked})
+    for work, items in ((captured, homes), (fitted, asked)):
+        for _ in parallel.each(work, items):
+            pass
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
+    write(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
