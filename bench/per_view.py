@@ -48,6 +48,10 @@ class PerView(Mapping[str, Mapping[str, float]]):
                 found |= zip(views, values[:, columns.index(name)].tolist(), strict=True)
         return found
 
+    def columns(self) -> set[str]:
+        """Names of all that any view has."""
+        return {name for columns, _, _ in self._parts for name in columns}
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
 
@@ -62,6 +66,11 @@ def column(rows: Mapping[str, Mapping[str, float]], name: str) -> dict[str, floa
         if isinstance(rows, PerView)
         else {v: row[name] for v, row in rows.items() if name in row}
     )
+
+
+def columns(rows: Mapping[str, Mapping[str, float]]) -> set[str]:
+    """Names of all that any view has."""
+    return rows.columns() if isinstance(rows, PerView) else {name for row in rows.values() for name in row}
 
 
 @lru_cache(maxsize=1024)

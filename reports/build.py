@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bench import per_view
 from bench.record import OUTCOMES
 from bench.stress import breaking_points
 from reports import pictures, text
@@ -96,7 +97,7 @@ def _definitions(entries: Sequence[Entry]) -> list[Any]:
     held: set[str] = set()
     for entry in entries:
         held |= {*entry.result.metrics, *entry.result.absent, *(f"cost/{key}" for key in entry.result.cost)}
-        held |= {name for row in entry.result.per_view.values() for name in row}
+        held |= per_view.columns(entry.result.per_view)
     stages = {name for name in held if any(each.startswith(name + "/") for each in COLUMNS)}  # absent as a whole
     return [COLUMNS[name] for name in COLUMNS if name in held] + [
         column(name) for name in sorted(held - COLUMNS.keys() - stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Set
 from pathlib import Path
@@ -29,8 +30,11 @@ def replace(path: Path, content: str | bytes) -> None:
 def sweep(root: Path, folders: Iterable[str], written: Set[str]) -> None:
     """Remove what these folders below `root` hold that was not written this time; `written` are paths from `root`."""
     for folder in folders:
-        for path in sorted((root / folder).rglob("*"), reverse=True):
-            if path.is_file() and path.relative_to(root).as_posix() not in written:
-                path.unlink()
-            elif path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+        for place, _, names in os.walk(root / folder, topdown=False):
+            here = Path(place)
+            within = here.relative_to(root).as_posix()
+            for name in names:
+                if f"{within}/{name}" not in written:
+                    (here / name).unlink()
+            if within != folder and not any(here.iterdir()):
+                here.rmdir()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bench import per_view
 from reports.analysis import entries as cells
 from reports.analysis.entries import Entry
 from reports.analysis.questions import Setting
@@ -73,5 +74,5 @@ def binned(views: Sequence[tuple[float, float]]) -> tuple[Bin, ...]:
 
 
 def _views(entry: Entry) -> list[tuple[float, float]]:
-    rows = entry.result.per_view.values()
-    return [(row[MARGIN], row[ERROR]) for row in rows if MARGIN in row and ERROR in row]
+    margins, errors = (per_view.column(entry.result.per_view, name) for name in (MARGIN, ERROR))
+    return [(margin, errors[view]) for view, margin in margins.items() if view in errors]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import per_view
 from bench.per_view import PerView
 
 ROWS = {
@@ -28,5 +29,13 @@ def test_a_view_that_is_not_there_is_not_there():
         held["v003"]
 
 
+@pytest.mark.parametrize("held", [ROWS, PerView(ROWS)])
+def test_columns_are_those_that_any_view_has(held):
+    assert per_view.columns(held) == {"pose/rotation_deg", "pose/translation", "nvs/aligned/psnr"}
+    assert per_view.column(held, "pose/translation") == {"v000": 2.0, "v001": 1e-12}
+    assert per_view.column(held, "nvs/aligned/ssim") == {}
+
+
 def test_no_view_at_all_is_none():
     assert dict(PerView({})) == {}
+    assert per_view.columns(PerView({})) == set()
