@@ -31,7 +31,7 @@ Facts = dict[str, Any]
 """What a template is told."""
 
 Learnt = dict[str, dict[str, curves.Points]]
-"""PSNR and loss of each fit of a scene, by the page of its cell."""
+"""PSNR and loss of each fit, by the page of its cell."""
 
 ASSETS = ("theme.js", "site.js", "cell.js", "orbit.js", "style.css")
 
@@ -64,22 +64,22 @@ def site(facts: Facts, album: Album) -> Iterator[tuple[str, str]]:
         path, content = render("cell", path=entry.page, **_cell(entry, log, series, album, relatives, without))
         return path, content, {name: chart.thinned(points) for name, points in curves.headline(series).items()}
 
-    by_scene = cells.by_scene(entries)
-    made = parallel.each(page, [entry for held in by_scene.values() for entry in held])
-    glances = []
-    for held in by_scene.values():
-        learnt: Learnt = {}
-        for path, content, learnt[path] in islice(made, len(held)):
-            yield path, content
-        kin = cells.by_question(held)
-        for k, (question, each) in enumerate(kin.items()):
-            shown = _scene(question, each, boards[question], facts["book"], album, learnt)
-            glances += [] if k else [shown]
-            yield render("scene", path=places[question], kin=list(kin), **shown)
+    learnt: Learnt = {}
+    for path, content, learnt[path] in parallel.each(page, entries):
+        yield path, content
+    questions = cells.by_question(entries)
+    kin = cells.grouped(questions, lambda question: question.scene, str)
+
+    def scene(question: Question) -> tuple[str, str]:
+        shown = _scene(question, questions[question], boards[question], facts["book"], album, learnt)
+        return render("scene", path=places[question], kin=kin[question.scene], **shown)
+
+    yield from parallel.each(scene, list(questions), len(entries))
+    firsts = [each[0] for each in kin.values()]
     yield render(
         "index",
-        glances=glances,
-        references={shown["question"].reference for shown in glances},
+        glances=[_seen(question, questions[question], boards[question], album) for question in firsts],
+        references={question.reference for question in firsts},
         tiers=list(dict.fromkeys(facts["given"].values())),
         measures=heat.MEASURES,
         kinds=figures.robustness(facts["curves"]),
@@ -113,20 +113,27 @@ def _glance(entries: Sequence[Entry]) -> list[Column]:
 def _scene(
     question: Question, entries: Sequence[Entry], board: Board, book: Scorebook, album: Album, learnt: Learnt
 ) -> Facts:
-    """One scene under one degradation: its table, renders, cameras and curves, methods as the table has them."""
-    methods = [cells.by_method(entries)[row.label] for row in board.rows]
-    return {
-        "question": question,
+    """One scene under one degradation: what was found, and how the fits learnt, beside what is seen of it."""
+    return _seen(question, entries, board, album) | {
         "finding": finding(question.title, entries, book),
         "caveats": caveats(entries),
+        "shown": album.shown[question],
+        "curves": _learning(entries, learnt),
+    }
+
+
+def _seen(question: Question, entries: Sequence[Entry], board: Board, album: Album) -> Facts:
+    """Of one scene under one degradation its table, renders and cameras, methods as the table has them."""
+    held = cells.by_method(entries)
+    methods = [held[row.label] for row in board.rows]
+    return {
+        "question": question,
         "board": board,
         "views": album.common[question],
         "truth": album.truth[question],
-        "shown": album.shown[question],
         "films": album.films,
         "strips": [_strip(each, album) for each in methods],
         "cameras": [(entry, orbit(entry)) for each in methods if (entry := typical(each))],
-        "curves": _learning(entries, learnt),
     }
 
 
