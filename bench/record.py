@@ -297,4 +297,4 @@ def _row(line: str) -> Any:
 
 def _is_row(row: Any) -> bool:
     """Methods write into their log as they like: what has no step and no time is no point of a curve."""
-    return isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ("step", "seconds"))
+    return isinstance(row, dict) and all(isinstance(row.get(name), (int, float)) for name in ("step", "seconds"))

@@ -142,7 +142,7 @@ def _frame(held: Sequence[Entry], site: Path, plan: Budget) -> _Frame:
     question, home = held[0].question, held[0].folder.parent.parent
     files = pictures_of(home / "truth")
     kept = {entry.page: _kept(entry) for entry in held}
-    names = sorted(files.keys() | {name for each in kept.values() for name in each})
+    names = sorted(files.keys() | set[str]().union(*kept.values()))
     common = tuple(names[k] for k in spread(len(names), plan.common))
     worst = {entry.page: _worst(entry, names, plan.worst) for entry in held if kept[entry.page]}
     wanted = sorted({name for views in worst.values() for name in views} | set(common))
@@ -202,12 +202,10 @@ def _views(
             alt = f"{label}: {name} {stage}" + (f", {words[stage]}" if words[stage] else "")
             found = path if path.exists() else None
             stages[stage] = _write(found, site, f"{folder}/{slug(name)}.{stage}.jpg", alt, plan.side)
+        shared, bad = name in frame.common, name in worst
         views.append(
-            View(
-                name=name, truth=frame.truth[name], stages=stages, scores=words, main=main,
-                common=name in frame.common, worst=name in worst,
-            )
-        )  # fmt: skip
+            View(name=name, truth=frame.truth[name], stages=stages, scores=words, common=shared, worst=bad, main=main)
+        )
     kept = sorted((entry.folder / "previews").glob("*.png"), key=_step)
     previews = tuple(
         _write(path, site, f"{folder}/fit-{slug(path.stem)}.jpg", f"{label}: {_words(path)}", plan.side)
@@ -237,8 +235,8 @@ def _words(path: Path) -> str:
     return f"{name.replace('_', ' ')}, step {int(step)}" if name and step.isdigit() else path.stem
 
 
-def _kept(entry: Entry) -> list[str]:
-    return [path.name.partition(".")[0] for path in sorted((entry.folder / "renders").glob(f"*.{_main(entry)}.png"))]
+def _kept(entry: Entry) -> set[str]:
+    return {path.name.partition(".")[0] for path in (entry.folder / "renders").glob(f"*.{_main(entry)}.png")}
 
 
 def _main(entry: Entry) -> str:

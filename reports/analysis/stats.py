@@ -59,12 +59,15 @@ def interval(
         return _percentiles(statistic(np.concatenate(drawn, axis=1), axis=1), "seeds")
     if len(groups) == 1:
         return None
-    rng = np.random.default_rng(seed)
-    alike: dict[int, list[Scores]] = {}  # draws by their number of scores: a call of the statistic for each number
-    for chosen in rng.integers(len(groups), size=(DRAWS, len(groups))):
-        row = np.concatenate([groups[k] for k in chosen])
-        alike.setdefault(len(row), []).append(row)
-    return _percentiles(np.concatenate([statistic(rows, axis=1) for rows in alike.values()]), "scenes")
+    padded = np.full((len(groups), max(map(len, groups))), np.nan)  # no score is NaN
+    for row, scores in zip(padded, groups, strict=True):
+        row[: len(scores)] = scores
+    chosen = np.random.default_rng(seed).integers(len(groups), size=(DRAWS, len(groups)))
+    drawn = padded[chosen].reshape(DRAWS, -1)
+    held = ~np.isnan(drawn)
+    numbers = held.sum(axis=1)  # of scores in each draw: the statistic is called once for each number
+    alike = [drawn[numbers == n][held[numbers == n]].reshape(-1, n) for n in np.unique(numbers)]
+    return _percentiles(np.concatenate([statistic(rows, axis=1) for rows in alike]), "scenes")
 
 
 @lru_cache(maxsize=8)  # a table asks for the same few sizes thousands of times

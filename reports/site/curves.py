@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 FIRST = ("psnr", "loss")
 """What is drawn before all else, whatever stands before it in its name: `train/psnr` is a `psnr`."""
 
-NUMBER = (int, float)
-
 Log = Sequence[Mapping[str, Any]]
 """Rows of log.jsonl."""
 
@@ -23,9 +21,10 @@ def series(rows: Log) -> dict[str, Points]:
     """Name -> (n, 2) of seconds and value, finite, in order of time; PSNR and loss first, constants left out."""
     pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        seconds = row.get("seconds")
-        for name, value in row.items():  # what is no number, as of a line torn by a kill, is left out
-            if isinstance(value, NUMBER) and isinstance(seconds, NUMBER):
+        if not isinstance(seconds := row.get("seconds"), (int, float)):
+            continue
+        for name, value in row.items():
+            if isinstance(value, (int, float)):  # what is no number, as of a line torn by a kill, is left out
                 pairs.setdefault(name, []).append((seconds, value))
     found = {name: _points(each) for name, each in pairs.items() if name not in ("step", "seconds")}
     moving = [
