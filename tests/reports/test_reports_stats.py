@@ -54,6 +54,17 @@ def test_where_a_scene_has_one_seed_scenes_are_resampled():
     assert stats.interval([[3.0]]) is None
 
 
+@pytest.mark.parametrize("statistic", [stats.iqm, stats.mean, stats.median])
+def test_scenes_of_several_sizes_are_drawn_whole(statistic):
+    rng = np.random.default_rng(5)
+    scenes = [rng.normal(20, 3, n) for n in (1, 4, 2, 1, 5)]
+    draws = np.random.default_rng(0).integers(5, size=(stats.DRAWS, 5))
+    one_by_one = [float(statistic(np.concatenate([scenes[k] for k in draw]))) for draw in draws]
+    found = stats.interval(scenes, statistic, whole=True)
+    assert found[:2] == pytest.approx(np.percentile(one_by_one, [2.5, 97.5]))
+    assert found.over == "scenes"
+
+
 def test_constant_scores_give_an_interval_of_no_width_and_a_seed_gives_the_same_twice():
     assert stats.interval([np.full(6, 3.5)]) == (3.5, 3.5, "seeds")
     scores = [np.random.default_rng(3).random(9)]
