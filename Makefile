@@ -16,7 +16,8 @@ DATA         := $(or $(DATA),$(UNPOSED_DATA))
 OUT          ?= runs/$(EFFORT)
 ARGS         ?=
 TESTS        ?= tests
-JOBS         ?= 2
+# more than the two cores: many tests wait for processes of their own
+JOBS         ?= 3
 
 export UNPOSED_DATA := $(DATA)
 
