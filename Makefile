@@ -98,15 +98,17 @@ benchmark-faults: setup-dev  ## kill -9 at random: 200 cells must be those of an
 lint: setup-dev audit  ## style, types, who may import whom, and advisories on what is pinned
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/pyright
 
-audit: setup-dev  ## known vulnerabilities of the pinned versions, where advisories can be asked
+audit: setup-dev  ## known vulnerabilities of the pinned versions, where they can be asked for; AUDIT=required: must be
 	@$(BIN)/python .ci/audit.py
 
-# Of the networks' requirements, those that are never loaded stay away; pip, of pip-audit, is the environment's own
+# Of the networks' requirements, those that are never loaded stay away; pip, of pip-audit, is the environment's own.
+# torch is a build for CPUs: from the disk, or from its makers
 NOT_LOCKED := opencv-python opencv-python-headless gdown pysocks poselib pip
 
 lock: setup-dev  ## .ci/requirements.txt anew: what CI installs, each file by its hash
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip compile --quiet --no-config --python $(BIN)/python --find-links '$(PIP_FIND_LINKS)' \
+	@$(BIN)/uv pip compile --quiet --no-config --python $(BIN)/python \
+	  $(if $(PIP_FIND_LINKS),--find-links '$(PIP_FIND_LINKS)',--index https://download.pytorch.org/whl/cpu) \
 	  --index-strategy unsafe-best-match -c constraints.txt --extra dev --extra docs \
 	  $(addprefix --no-emit-package ,$(NOT_LOCKED)) --generate-hashes --no-annotate --no-header \
 	  pyproject.toml .ci/requirements.in -o .ci/requirements.txt
@@ -139,7 +141,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-setup-locked:  ## the environment of CI: each file by its hash (.ci/requirements.txt), nothing resolved
+setup-locked:  ## the environment of CI, CPython 3.11 on x86-64: each file by its hash (.ci/requirements.txt)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .ci/requirements.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

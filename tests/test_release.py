@@ -8,6 +8,7 @@ import sys
 import threading
 import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -60,16 +61,37 @@ def test_ci_installs_what_is_pinned_each_file_by_its_hash():
     assert {canonicalize_name(Requirement(text).name) for text in asked} - locked.keys() == set()
 
 
+def test_what_ci_installs_rests_on_nothing_that_it_does_not():
+    """`--no-deps` would hide a gap until an import."""
+    locked = pins((ROOT / ".ci" / "requirements.txt").read_text().splitlines())
+    makefile = (ROOT / "Makefile").read_text()
+    left_out = set(re.search(r"^NOT_LOCKED := (.*)$", makefile, re.MULTILINE)[1].split())
+    missing = {}
+    for name in locked:
+        try:
+            rests_on = metadata.distribution(name).requires or []
+        except metadata.PackageNotFoundError:  # in an environment that was made by hand
+            continue
+        asked = [Requirement(text) for text in rests_on]
+        needed = {
+            canonicalize_name(each.name) for each in asked if not each.marker or each.marker.evaluate({"extra": ""})
+        }
+        if gap := needed - locked.keys() - left_out:
+            missing[name] = gap
+    assert missing == {}
+
+
 @pytest.fixture
-def advisories():
-    """A server of OSV's API that knows one bad version, that of `click` here; its address."""
+def osv():
+    """A server of OSV's API, told which versions have an advisory, or what it answers to everything; its address."""
+    told = {"bad": [("jinja2", "2.4.1")], "answer": None, "status": 200}
 
     class Advisories(BaseHTTPRequestHandler):
         def do_POST(self):
             query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            bad = query["package"]["name"] == "click" and query["version"] == PINNED["click"]
-            body = json.dumps({"vulns": [ADVISORY]} if bad else {}).encode()
-            self.send_response(200)
+            bad = (query["package"]["name"], query["version"]) in told["bad"]
+            body = told["answer"] or json.dumps({"vulns": [advisory(query["package"]["name"])]} if bad else {}).encode()
+            self.send_response(told["status"])
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -79,33 +101,53 @@ def advisories():
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Advisories) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1/query"
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1/query", told
         server.shutdown()
 
 
-ADVISORY = {
-    "id": "PYSEC-0000-1",
-    "modified": "2026-01-01T00:00:00Z",
-    "published": "2026-01-01T00:00:00Z",
-    "summary": "made up",
-    "affected": [{"package": {"name": "click", "ecosystem": "PyPI"}, "ranges": []}],
-}
+def advisory(name: str) -> dict:
+    mended = {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.1"}]}
+    affected = {"package": {"name": name, "ecosystem": "PyPI"}, "ranges": [mended]}
+    told = {"modified": "2026-01-01T00:00:00Z", "published": "2026-01-01T00:00:00Z", "summary": "made up"}
+    return {"id": "PYSEC-0000-1", "affected": [affected], **told}
 
 
-def audit(url: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / ".ci" / "audit.py"]
-    environment = {**os.environ, "OSV_URL": url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def audit(url: str, **environment: str) -> tuple[int, str]:
+    """Exit code and output of `make audit`, which must not write anything else."""
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "audit.py"], capture_output=True, text=True, check=False,
+        env={**os.environ, "OSV_URL": url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **environment},
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.returncode, done.stdout
 
 
-def test_an_advisory_on_a_pinned_version_fails_the_audit_by_name(advisories):
-    told = audit(advisories)
-    assert told.returncode == 1, told.stdout + told.stderr
-    assert re.search(r"^click +\S+ +PYSEC-0000-1", told.stdout, re.MULTILINE)
-    assert "Found 1 known vulnerability in 1 package" in told.stderr
+def test_an_advisory_on_a_pinned_version_fails_the_audit_by_name(osv):
+    url, told = osv
+    assert audit(url) == (0, "audit: no known vulnerability in what constraints.txt pins\n")
+    told["bad"].append(("click", PINNED["click"]))
+    assert audit(url) == (1, f"audit: click {PINNED['click']}: PYSEC-0000-1, mended in 99.1\n")
 
 
-def test_an_audit_that_cannot_ask_says_that_nothing_was_audited_and_stops_nobody():
-    told = audit("http://127.0.0.1:9/v1/query")
-    assert told.returncode == 0 and told.stderr == ""
-    assert "127.0.0.1:9/v1/query cannot be asked" in told.stdout and told.stdout.endswith("NOTHING WAS AUDITED\n")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "http://127.0.0.1:9/v1/query"},
+        {"url": "foo"},
+        {"answer": b"{}"},
+        {"answer": b"[]"},
+        {"answer": b"<html>"},
+        {"answer": b'{"vulns": "no"}'},
+        {"status": 403},
+        {"status": 500},
+    ],
+    ids=str,
+)
+def test_an_audit_that_cannot_ask_says_that_nothing_was_audited_and_stops_nobody_who_does_not_demand_it(osv, wrong):
+    url, told = osv
+    told |= wrong
+    url = wrong.get("url", url)
+    for environment, expected in (({}, 0), ({"AUDIT": "required"}, 1)):
+        code, said = audit(url, **environment)
+        assert code == expected
+        assert said.startswith(f"audit: {url} cannot be asked (") and said.endswith("NOTHING WAS AUDITED\n")
