@@ -1,8 +1,9 @@
 """What `plan` says of all cells together."""
 
 import pytest
+from scripted_cells import execute, make_plan
 
-from bench.runner.outlook import Prospect, summary
+from bench.runner.outlook import Prospect, outlook, summary
 from bench.runner.settings import Settings
 
 
@@ -21,3 +22,15 @@ def test_the_sum_says_how_many_are_of_unknown_length_and_how_long_the_others_tak
     rows = [Prospect("blocks/clean/nerf/seed0", "finished: solved", None)]
     rows += [Prospect(f"blocks/clean/gnerf/seed{k}", "run", length) for k, length in enumerate(seconds)]
     assert summary(rows, Settings(suite=tmp_path, workers=workers, threads_asked=2)) == text
+
+
+def test_after_a_first_run_a_plan_is_within_a_factor_of_two_of_what_the_next_one_takes(tmp_path):
+    """Whatever the method's own word is: here a second, for a fit of five."""
+    execute(tmp_path, make_plan("slow_steps"))
+    made = make_plan("slow_steps", seeds="0-1")
+    rows = outlook(made, Settings(suite=tmp_path))
+    assert [row.state for row in rows] == ["finished: solved", "run"]
+    results, fitted, _ = execute(tmp_path, made)
+    taken = sum(result.cost["fit_seconds"] for result in results if result.cell.id in fitted)
+    assert len(fitted) == 1 and taken > 4
+    assert 0.5 < sum(row.seconds or 0.0 for row in rows) / taken < 2
