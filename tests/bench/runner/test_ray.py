@@ -23,8 +23,7 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 def cluster():
     os.environ["RAY_raylet_start_wait_time_s"] = "300"  # noqa: SIM112 - Ray spells it so; for a busy machine
     made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(2):
-        made.add_node(num_cpus=1)
+    made.add_node(num_cpus=1)
     made.wait_for_nodes(timeout=300)
     yield made
     ray.shutdown()
@@ -37,15 +36,19 @@ def numbers(results):
     return {result.cell.id: (result.outcome, dict(result.metrics)) for result in results}
 
 
-def test_a_matrix_on_a_cluster_gives_the_table_of_this_machine(cluster, tmp_path):
+def test_a_matrix_on_one_two_and_four_nodes_gives_the_table_of_this_machine(cluster, tmp_path):
     plan = make_plan("answer", "partial", "raise", "collapse")
     here, *_ = execute(tmp_path / "here", plan, threads_asked=1)
-    there, *_ = execute(
-        tmp_path / "there", plan, executor="ray", address=cluster.address, threads_asked=1, workers=2
-    )  # fmt: skip
-    assert numbers(here) == numbers(there)
-    assert {result.outcome for result in there} >= {"solved", "failed", "collapsed"}
-    assert all("machine" in result.notes for result in there if result.status == "done")
+    for nodes in (1, 2, 4):
+        while len(cluster.worker_nodes) < nodes:
+            cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes(timeout=300)
+        there, *_ = execute(
+            tmp_path / f"{nodes}", plan, executor="ray", address=cluster.address, threads_asked=1, workers=nodes
+        )  # fmt: skip
+        assert numbers(here) == numbers(there)
+        assert {result.outcome for result in there} >= {"solved", "failed", "collapsed"}
+        assert all("machine" in result.notes for result in there if result.status == "done")
 
 
 def test_what_no_node_could_grant_is_refused_at_once(cluster):
