@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,16 @@ class RegimeLabel(click.ParamType):
             return parse_regime(value).label
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Amount(click.FloatRange):
+    """A number within bounds that is one: `nan` is on neither side of a bound, and `inf` bounds nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        amount = super().convert(value, param, ctx)
+        if not math.isfinite(amount):
+            self.fail(f"{value} is no finite number; leave the option out for its default", param, ctx)
+        return amount
 
 
 effort_option = click.option(
@@ -188,9 +199,10 @@ class MatrixOptions:
             threads_asked=self.threads,
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
-        if running is None:
-            return base
-        by_file = click.get_current_context().meta.get(ASKED_BY_FILE, False)
+        context = click.get_current_context()
+        if running is None:  # of which a file may say more than `plan` has options for
+            return dataclasses.replace(base, limit=(context.default_map or {}).get("limit"))
+        by_file = context.meta.get(ASKED_BY_FILE, False)
         return dataclasses.replace(
             base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed,
             executor=running.executor, address=running.address, gpus=running.gpus,
@@ -223,15 +235,15 @@ class TrackOptions:
 
 suite_options = gathered("suite", SuiteOptions, [out_option, effort_option])
 run_options = gathered("running", RunOptions, [
-    click.option("--limit", type=click.FloatRange(min=0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
-    click.option("--memory", type=click.FloatRange(0.1), metavar="GB", help="That a fit may have.  [default: all]"),
-    click.option("--disk", type=click.FloatRange(0.001), metavar="GB", help="That a fit may write.  [default: all]"),
+    click.option("--limit", type=Amount(0.1), help="Seconds a fit.  [default: 120, 900, 7200 by effort]"),
+    click.option("--memory", type=Amount(0.1), metavar="GB", help="That a fit may have.  [default: all]"),
+    click.option("--disk", type=Amount(0.001), metavar="GB", help="That a fit may write.  [default: all]"),
     click.option("--retries", type=click.IntRange(0), default=1, show_default=True, help="Of a worker that crashed."),
     click.option("--retry-failed", is_flag=True, help="Run failed, timed-out and out-of-memory cells again."),
     click.option("--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True,
                  help="Processes of this machine, or of a Ray cluster's nodes."),
     click.option("--address", metavar="RAY", help="The cluster's: auto, HEAD:6379.  [default: one made here]"),
-    click.option("--gpus", type=click.FloatRange(0.01), default=1.0, show_default=True,
+    click.option("--gpus", type=Amount(0.01), default=1.0, show_default=True,
                  help="Share of a node's GPU a fit, with --executor ray and --device cuda."),
 ])  # fmt: skip
 track_option = click.option("--track", metavar="URI", help="MLflow store.  [default: sqlite beside the suite]")

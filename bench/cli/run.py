@@ -47,17 +47,22 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     result that still holds.
     """
     from bench.matrix.plan import plan as read
-    from bench.runner.outlook import outlook, summary
-    from bench.runner.shards import sbatch, without
+    from bench.runner.outlook import job_lengths, outlook, summary
+    from bench.runner.shards import longest_job, sbatch, without
 
+    if slurm and as_json:
+        raise ValueError("--json lists cells and --slurm prints a command: ask for one of them")
     made, settings = read(matrix.selection()), matrix.settings()
     rows = outlook(made, settings)
     if slurm:
+        lengths, remark = job_lengths(rows, settings.fit_limit(matrix.regime))
         click.echo(sbatch(
             without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.slots,
-            seconds=sum(row.seconds or 0.0 for row in rows),
+            seconds=longest_job(lengths, slurm * settings.slots),
             gpus=len(settings.devices.names) if settings.devices.kind == "cuda" else 0,
         ))  # fmt: skip
+        if remark:
+            click.echo(remark, err=True)
         return
     if as_json:
         click.echo(json.dumps([row._asdict() for row in rows], indent=1))

@@ -54,6 +54,15 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     return ", ".join(parts)
 
 
+def job_lengths(rows: Sequence[Prospect], limit: float) -> tuple[list[float], str]:
+    """How long each cell that will run has to be given, s, and what is to be said of it: one of unknown length may take
+    as long as the `limit` of a fit, and none takes longer."""
+    work = [row for row in rows if row.state == "run"]
+    unknown = sum(row.seconds is None for row in work)
+    remark = f"{counted(unknown, 'cell')} of unknown length: {limit:.0f} s each, the limit of a fit" if unknown else ""
+    return [limit if row.seconds is None else min(row.seconds, limit) for row in work], remark
+
+
 def explain(
     result: Result, settings: Settings, *, roots: Sequence[Path], method: str | None = None
 ) -> tuple[list[str], str]:

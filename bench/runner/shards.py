@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import heapq
+import math
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +44,9 @@ class Shard:
 
     def order(self, cells: Sequence[T]) -> list[T]:
         """Its own cells, every n-th, then those of the others, the next one's first."""
-        return [cell for k in range(self.count) for cell in cells[(self.index - 1 + k) % self.count :: self.count]]
+        first, most = self.index - 1, len(cells)  # runs that begin behind the last cell have none, be they billions
+        begun_at = [*range(first, min(self.count, most)), *range(min(first, most))]
+        return [cell for at in begun_at for cell in cells[at :: self.count]]
 
 
 @contextlib.contextmanager
@@ -68,22 +72,33 @@ def unfinished(suite: Path) -> list[str]:
 
 
 def without(arguments: Sequence[str], option: str) -> list[str]:
-    """A command line without an option and its value."""
+    """A command line without an option and its value, however often it is there."""
     kept = [each for each in arguments if not each.startswith(f"{option}=")]
-    if option in kept:
+    while option in kept:
         k = kept.index(option)
         del kept[k : k + 2]
     return kept
 
 
+def longest_job(lengths: Iterable[float], count: int) -> float:
+    """What the longest of `count` jobs takes, each cell being whole: the longest goes first, each to the job that has
+    least. Lengths are in seconds, and so is what is returned."""
+    longest = sorted(lengths, reverse=True)
+    loads = [0.0] * min(count, len(longest))
+    for length in longest:
+        heapq.heapreplace(loads, loads[0] + length)
+    return max(loads, default=0.0)
+
+
 def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpus: int) -> str:
     """The line that submits `unposed run ARGUMENTS` to SLURM as an array of `count` jobs.
 
-    `seconds` is what all fits together are expected to take on `threads` CPU threads; each job may take twice its share
-    and half an hour.
+    `seconds` is what the fits of the longest job are expected to take on `threads` CPU threads (see `longest_job`);
+    each job may take twice that and half an hour. Cells that are taken up as jobs are free end within twice the time of
+    those dealt out beforehand, in whatever order they come.
     """
     run = shlex.join(["unposed", "run", *arguments]) + f" --shard $SLURM_ARRAY_TASK_ID/{count}"
-    minutes = round(2 * seconds / count / 60) + 30
+    minutes = math.ceil(2 * seconds / 60) + 30
     wanted = [
         f"--array=1-{count}",
         f"--cpus-per-task={threads}",

@@ -1,6 +1,7 @@
 """Several runs over one folder settle each cell once, and lose nothing but the cell at which one of them dies."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,8 +15,9 @@ from scripted_cells import make_plan
 
 from bench.cli.app import main
 from bench.record import read_log, read_suite
+from bench.runner.outlook import Prospect
 from bench.runner.settings import Settings
-from bench.runner.shards import Shard, claimed, sbatch, without
+from bench.runner.shards import Shard, claimed, longest_job, sbatch, without
 from bench.runner.time_left import Durations, longest_first
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +37,8 @@ def test_a_shard_begins_with_every_nth_cell_and_goes_on_with_those_of_the_others
     assert Shard(2, 2).order("abcde") == ["b", "d", "a", "c", "e"]
     assert Shard(3, 3).order("abcd") == ["c", "a", "d", "b"]
     assert Shard(4, 4).order("ab") == ["a", "b"]
+    assert Shard(1, 10**20).order("abc") == Shard(9, 10**20).order("abc") == ["a", "b", "c"]
+    assert Shard(2, 10**20).order("abc") == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "1/", "a/b", "-1/2"])
@@ -106,13 +110,58 @@ def test_a_run_that_shares_and_one_that_does_not_exclude_each_other(tmp_path):
 def test_the_sbatch_line_says_the_same_command():
     asked = without(["-s", "a b", "-m", "gnerf", "--slurm", "8"], "--slurm")
     assert asked == without(["-s", "a b", "-m", "gnerf", "--slurm=8"], "--slurm") == ["-s", "a b", "-m", "gnerf"]
-    line = sbatch(asked, 8, threads=4, seconds=28_800, gpus=1)
+    twice = ["--slurm", "2", "-s", "a b", "--slurm=4", "-m", "gnerf", "--slurm", "3"]
+    assert without(twice, "--slurm") == asked
+    line = sbatch(asked, 8, threads=4, seconds=3_600, gpus=1)
     words = shlex.split(line)
     assert words[:-1] == [
         "sbatch", "--job-name=unposed", "--array=1-8", "--cpus-per-task=4", "--time=150", "--gpus=1",
     ]  # fmt: skip
     wrapped = words[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "3")
     assert shlex.split(wrapped) == ["unposed", "run", *asked, "--shard", "3/8"]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count", "longest"),
+    [
+        ([7200.0] * 8, 64, 7200.0), ([7200.0] * 8, 8, 7200.0), ([7200.0] * 9, 8, 14_400.0), ([7200.0] * 8, 1, 57_600.0),
+        ([2.0, 9.0, 2.0, 3.0, 2.0], 2, 9.0), ([5.0, 4.0, 3.0, 3.0, 3.0], 2, 10.0), ([], 4, 0.0), ([1.0], 10**30, 1.0),
+    ],
+)  # fmt: skip
+def test_a_job_has_whole_cells_and_time_for_the_longest(lengths, count, longest):
+    assert longest_job(lengths, count) == longest
+
+
+def minutes(text: str) -> int:
+    return int(re.findall(r"--time=(\d+)", text)[0])
+
+
+def test_cells_of_unknown_length_are_given_the_limit_and_it_is_said(tmp_path, monkeypatch):
+    """As those of a method that says nothing of its length; a limit of the suite's file is heard."""
+    monkeypatch.chdir(tmp_path)
+    made = [Prospect(f"blocks/clean/x/seed{k}", "run", None) for k in range(3)]
+    made += [
+        Prospect("blocks/clean/x/seed3", "run", 2000.0),
+        Prospect("blocks/clean/x/seed4", "finished: solved", None),
+    ]
+    monkeypatch.setattr("bench.runner.outlook.outlook", lambda *_: made)
+    Path("s.toml").write_text("limit = 3600\n")
+    for asked, limit, longest in (([], 900, 900), (["s.toml"], 3600, 3600), (["--effort", "full"], 7200, 7200)):
+        monkeypatch.setattr(sys, "argv", ["unposed", "plan", *asked, "-m", "nerf", "--slurm", "4"])
+        said = CliRunner().invoke(main, sys.argv[1:])
+        assert said.exit_code == 0, said.output
+        assert minutes(said.stdout) == longest // 30 + 30
+        assert said.stderr == f"3 cells of unknown length: {limit} s each, the limit of a fit\n"
+        assert said.stdout.endswith("--shard $SLURM_ARRAY_TASK_ID/4'\n") and "--slurm" not in said.stdout
+    made[:] = [Prospect(f"blocks/clean/x/seed{k}", "run", 600.0) for k in range(8)]
+    said = CliRunner().invoke(main, ["plan", "-m", "nerf", "--slurm", "4", "--workers", "2"])
+    assert (minutes(said.stdout), said.stderr) == (600 // 30 + 30, "")  # both of a job at once
+
+
+def test_cells_are_listed_or_a_line_is_printed(monkeypatch):
+    said = CliRunner().invoke(main, ["plan", "-m", "nerf", "--json", "--slurm", "8"])
+    assert (said.exit_code, said.output.count("\n")) == (2, 1)
+    assert "--json lists cells and --slurm prints a command: ask for one of them" in said.output
 
 
 def test_cells_side_by_side_are_begun_with_the_longest(tmp_path):
