@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -82,6 +83,8 @@ def span(text: str, what: str) -> tuple[float, float]:
         raise ValueError(f"{what} {text!r}: write a number, or a range as 10..60")
     low = float(match[1])
     high = float(match[2]) if match[2] else low
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise ValueError(f"{what}: a number of so many digits is none")
     if low > high:
         raise ValueError(f"{what} {text!r}: the range runs backwards")
     return low, high

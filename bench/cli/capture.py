@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import background_option
+from bench.cli.options import Amount, background_option
 from bench.stated_prior import SPOKEN, WALKS, Walk, prior_of, table
 from datasets.add import Told
 from datasets.background import spoken
@@ -36,7 +36,7 @@ def prior_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @prior_options
 @click.option(
     "--focal",
-    type=click.FloatRange(4, 2000, min_open=True, max_open=True),
+    type=Amount(4, 2000, min_open=True, max_open=True),
     metavar="MM",
     help="In terms of 35 mm film; 26 for most phones.  [default: EXIF's]",
 )

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import TrackOptions, data_option, devices_option, lpips_option, track_options
+from bench.cli.options import Amount, TrackOptions, data_option, devices_option, lpips_option, track_options
 
 
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/quick"))
 @click.option("-m", "--method", metavar="PATH", help="The method's file, where it lies elsewhere now.")
 @click.option("--no-refine", is_flag=True, help="Without refined poses, which take most of the time: no nvs/refined.")
-@click.option("--render-limit", type=click.FloatRange(1), help="Seconds the renders of a cell.  [default: as a fit]")
+@click.option("--render-limit", type=Amount(1), help="Seconds the renders of a cell.  [default: as a fit]")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side, on each device."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,12 @@ class Settings:
     data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
     shard: Shard | None = None  # one of several runs of the same matrix, at once
     asked: Mapping[str, Any] | None = None  # of a suite file: its keys, which are kept beside the results
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "render_limit", "memory", "disk"):
+            amount = getattr(self, name)
+            if amount is not None and not 0 < amount < math.inf:
+                raise ValueError(f"{name} {amount:g}: it must be a number above 0, and finite; None for the default")
 
     @property
     def slots(self) -> int:

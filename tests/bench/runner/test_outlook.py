@@ -7,6 +7,13 @@ from bench.runner.outlook import Prospect, outlook, summary
 from bench.runner.settings import Settings
 
 
+@pytest.mark.parametrize("name", ["limit", "render_limit", "memory", "disk"])
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), -1.0, 0.0])
+def test_what_bounds_nothing_is_no_bound(tmp_path, name, amount):
+    with pytest.raises(ValueError, match=f"^{name} {amount:g}: it must be a number above 0, and finite"):
+        Settings(suite=tmp_path, **{name: amount})
+
+
 @pytest.mark.parametrize(
     ("seconds", "workers", "text"),
     [
