@@ -80,7 +80,7 @@ def parse_regime(text: str) -> Regime:
     """`full`, `full@800`, `native` or `800` (a full budget), each with `+views=20` and its like. Raises ValueError."""
     head, *parts = text.strip().split("+")
     effort, _, side = head.partition("@")
-    if not side and effort not in EFFORTS:
+    if effort and not side and effort not in EFFORTS:
         effort, side = "full", effort
     known: Effort | None = next((each for each in EFFORTS if each == effort), None)
     if known is None or not (side in ("", NATIVE) or (side.isdecimal() and int(side) >= SMALLEST)):

@@ -103,35 +103,6 @@ def test_an_absent_scene_is_listed_with_how_to_get_it(unposed):
     assert rows["nerf_synthetic/lego"]["missing"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["run", "-s", "block"], "did you mean blocks"),
-        (["run", "-m", "nerv"], "did you mean nerf"),
-        (["run", "-d", "gausian_noise@3"], "did you mean gaussian_noise"),
-        (["run", "-d", "gaussian_noise@9"], "0 to 5"),
-        (["run", "--seeds", "x"], "neither a number nor a range"),
-        (["run", "-m", "nerf[field=cube]"], "field='cube'"),
-        (["run", "-s", "../blocks"], "'..' is not allowed"),
-        (["plan", "-s", "/"], "/ is the root of all folders and no scene"),
-        (["data", "verify", "/"], "name the folder of one capture"),
-        (["run", "-m", "nowhere/method.py"], "there is no file"),
-        (["plan", "--effort", "huge"], "huge"),
-        (["report", "-o", "nowhere"], "holds no results yet"),
-        (["why", "x", "-o", "nowhere"], "holds no results yet"),
-        (["export", "--to", "x", "-o", "nowhere"], "holds no results yet"),
-        (["data", "export", "block", "--to", "x"], "did you mean blocks"),
-        (["submit", "nowhere.tum", "-s", "blocks", "--name", "x"], "nowhere.tum: there is no such file"),
-        (["submit", "README.md", "-s", "blocks", "--name", "x"], "not a pose estimate that can be read"),
-    ],
-)
-def test_bad_input_gets_a_sentence_and_exit_code_2(unposed, arguments, sentence):
-    code, text = unposed(*arguments)
-    assert code == 2
-    assert sentence in " ".join(text.split())
-    assert "Traceback" not in text
-
-
 def test_nothing_is_written_for_bad_input(unposed, tmp_path):
     assert unposed("run", "-s", "blocks,nowhere", "-o", tmp_path / "suite")[0] == 2
     assert not (tmp_path / "suite").exists()

@@ -174,6 +174,27 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_starts(unpos
     assert text.count("\n") == 1
 
 
+@pytest.mark.parametrize("out", ["loop", "loop/suite"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["run", "-m", SCRIPTED], ["plan", "-m", SCRIPTED], ["stress", "-m", SCRIPTED, "-d", "jpeg"], ["status"],
+        ["report"], ["collect"], ["ui"], ["doctor"], ["submit", "one.tum", "-s", "blocks", "--name", "x"],
+    ],
+    ids=lambda verb: verb[0],
+)  # fmt: skip
+def test_a_link_that_leads_back_to_itself_is_a_sentence(unposed, out, verb):
+    Path("loop").symlink_to("loop")
+    Path("one.tum").write_text("".join(f"{k} {k} {k % 3} 0 0 0 0 1\n" for k in range(9)))
+    code, text = unposed(*verb, "-o", out)
+    assert code == (1 if verb[0] == "doctor" else 2)
+    assert f"{out}" in text
+    assert "Too many levels of symbolic links" in text or verb[0] in ("status", "report", "collect", "doctor")
+    if verb[0] in ("run", "plan", "stress", "submit"):
+        assert text.startswith(f"unposed: --out {out}: cannot be written to: Too many levels of symbolic links")
+        assert text.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -5,10 +5,16 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+
+EMPTY = "unposed.empty"
+"""In the `meta` of a command line, where a part of it is the empty string: what that is."""
+
+MAY_BE_EMPTY = ("--options",)
+"""Options of which nothing is an answer."""
 
 SETTLING = ("run", "stress", "judge", "submit")
 """The verbs that fit or judge cells, and go on from the finished ones when they are called again."""
@@ -31,11 +37,27 @@ class LazyGroup(click.Group):
         return getattr(importlib.import_module(module), attribute)
 
 
+def empty_part(arguments: Sequence[str]) -> str | None:
+    """What the empty string stands for in a command line, where there is one."""
+    for k, word in enumerate(arguments):
+        before = arguments[k - 1] if k else ""
+        option = before if word == "" and before.startswith("-") and before.strip("-") else word.partition("=")[0]
+        if (word == "" or (word.startswith("--") and word == f"{option}=")) and option not in MAY_BE_EMPTY:
+            return option or "an argument"
+    return None
+
+
 class Refusals(LazyGroup):
     """Bad input is one sentence on stderr and exit code 2, never a traceback (unless UNPOSED_TRACEBACK is set)."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[EMPTY] = empty_part(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            if part := ctx.meta.get(EMPTY):  # `-o ""` would be the current folder, `--shard ""` no shard
+                raise ValueError(f"{part} is empty, as by a variable of the shell that is not set; give it a value")
             return super().invoke(ctx)
         except ValueError as error:  # what this project raises for bad input, SceneError and the like included
             if os.environ.get("UNPOSED_TRACEBACK"):
@@ -48,6 +70,12 @@ class Refusals(LazyGroup):
             place = f"{error.filename}: " if error.filename else ""
             kept = "; finished cells are kept" if ctx.invoked_subcommand in SETTLING else ""
             click.echo(f"unposed: {place}{error.strerror or error}{kept}", err=True)
+            ctx.exit(2)
+        except RuntimeError as error:  # as which Python before 3.13 tells of a link that leads back to itself
+            met = error.__context__
+            if os.environ.get("UNPOSED_TRACEBACK") or not (isinstance(met, OSError) and met.errno == errno.ELOOP):
+                raise
+            click.echo(f"unposed: {met.filename}: {met.strerror}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             settling = ctx.invoked_subcommand in SETTLING

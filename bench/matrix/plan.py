@@ -17,6 +17,9 @@ from bench.scene import SceneSource
 from bench.submission import HANDED_OUT, Submission
 from bench.task import Input
 
+MOST_CELLS = 100_000
+"""Of one matrix: ten times what a report is measured with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
@@ -44,6 +47,9 @@ def plan(asked: Selection) -> Plan:
     present, absent = select_scenes(asked.scenes, asked.roots, asked.suite)
     present = [read_as(source, regime) for source in present]
     chosen_methods, broken = select_methods(asked.methods, asked.python)
+    count = len(present) * len(chosen_degradations) * len(chosen_methods) * len(seeds)
+    if count > MOST_CELLS:
+        raise ValueError(f"this matrix has {count:,} cells, and {MOST_CELLS:,} is the most: make several suites of it")
     cells = []
     for source in present:
         for degradation in chosen_degradations:

@@ -26,6 +26,8 @@ from bench.matrix.registry import (
 from bench.scene import SceneSource
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+MOST = 10_000
+"""Numbers of a range, seeds of a matrix, and degradations of it: each is a cell at least, and held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +52,18 @@ def split_list(text: str) -> list[str]:
 
 def parse_seeds(text: str) -> list[int]:
     """`0-2,7` -> [0, 1, 2, 7]. Raises ValueError."""
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     for part in split_list(text):
         if (found := _range(part)) is None:
             raise ValueError(f"seeds {text!r}: {part!r} is neither a number nor a range such as 0-4")
         if not found:
             raise ValueError(f"seeds {text!r}: the range {part!r} runs backwards")
-        seeds += [seed for seed in found if seed not in seeds]
+        seeds |= dict.fromkeys(_bounded(found, f"seeds {text!r}", part))
     if not seeds:
         raise ValueError("seeds: none given")
-    return seeds
+    if len(seeds) > MOST:
+        raise ValueError(f"seeds {text!r}: these are {len(seeds):,}, and a matrix has {MOST:,} at most")
+    return list(seeds)
 
 
 def select_scenes(
@@ -179,6 +183,8 @@ def select_degradations(text: str) -> list[Degradation]:
             except ValueError as error:
                 raise ValueError(f"{error}; a range is of whole severities, as in {kind}@1-5") from error
             chosen[degradation.label] = degradation
+            if len(chosen) > MOST:
+                raise ValueError(f"degradations {text!r}: a matrix has {MOST:,} at most, and these are more")
     if not chosen:
         raise ValueError("no degradation is named; `clean` is the scene as it is")
     return list(chosen.values())
@@ -189,7 +195,14 @@ def _span(part: str, text: str) -> Sequence[int | str]:
     span = _range(text)
     if span is not None and not span:
         raise ValueError(f"degradation {part!r}: the range {text!r} runs backwards")
-    return span or [text]
+    return _bounded(span, f"degradation {part!r}", text) if span else [text]
+
+
+def _bounded(span: range, what: str, text: str) -> range:
+    """The range, where what is made of it can be held. Raises ValueError."""
+    if span[-1] - span[0] >= MOST:
+        raise ValueError(f"{what}: the range {text!r} holds more than {MOST:,} numbers")
+    return span
 
 
 def _range(text: str) -> range | None:

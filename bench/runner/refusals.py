@@ -19,8 +19,11 @@ class Unwritable(ValueError):  # noqa: N818 - reads as what it says
 
 
 def check_place(suite: Path) -> None:
-    """Raises Unwritable where a suite's folder would lie below a file, or cannot be looked at."""
+    """Raises Unwritable where a suite's folder would lie below a file, or cannot be looked at, as through a link that
+    leads back to itself."""
     with writing(suite):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # which is told of below
+            suite.stat()
         inner = next(place for place in (suite, *suite.absolute().parents) if place.exists())
         if not inner.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(inner))
