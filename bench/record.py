@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from bench.cell import Cell
 from bench.credentials import without_credentials
-from bench.files import replacing
+from bench.json_files import DECODER, encoded, read_json, read_regular, write_json
 from bench.per_view import PerView
 from bench.regime import effort_of
 
@@ -130,43 +131,6 @@ def drawn(result: Result) -> int:
     return result.ingredients.get("fit", {}).get("degradation", {}).get("seed", 0)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(encoded(value), indent=1, allow_nan=False)
-    with replacing(path, durable=True) as draft:
-        draft.write_text(text + "\n", encoding="utf-8")
-
-
-def read_json(path: Path) -> Any:
-    return _DECODER.decode(path.read_text())
-
-
-def encoded(value: Any) -> Any:
-    """JSON has no infinity: it is written as {"float": "inf"}, and read back as what it was."""
-    match value:
-        case float() if not math.isfinite(value):
-            return {"float": str(value)}
-        case Mapping():
-            return {str(key): encoded(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [encoded(item) for item in value]
-        case _ if hasattr(value, "tolist"):  # numpy arrays and scalars
-            return encoded(value.tolist())
-        case _:
-            return value
-
-
-def _decode(found: dict[str, Any]) -> Any:
-    """What `encoded` made of a number that JSON does not know; every other object as it is."""
-    if len(found) == 1 and isinstance(found.get("float"), str):
-        return float(found["float"])
-    return found
-
-
-_DECODER = json.JSONDecoder(object_hook=_decode)
-
-
 def canonical(result: Result) -> bytes:
     """The same bytes for the same content, before and after it was written and read."""
     held = {name: getattr(result, name) for name in result.__dataclass_fields__} | {"cell": asdict(result.cell)}
@@ -177,8 +141,12 @@ def write_result(folder: Path, result: Result) -> None:
     write_json(folder / "result.json", asdict(result))
 
 
+WANTING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What this process lacks: no fault of the file that it was about to read."""
+
+
 def read_result(folder: Path) -> Result:
-    """Raises FileNotFoundError where there is none, ValueError where it is not one of ours."""
+    """Raises FileNotFoundError where there is none, ValueError where it cannot be read or is not one of ours."""
     path = folder / "result.json"
     try:
         raw = read_json(path)
@@ -190,8 +158,14 @@ def read_result(folder: Path) -> Result:
         for part in (result, result.cell):
             _shape(type(part)).model_validate(vars(part))
         return result
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in WANTING:
+            raise
+        raise ValueError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
+        said = " ".join(str(error).removeprefix(f"{path} ").split())[:200]
         raise ValueError(f"{path}: not a result of this version of Unposed ({said})") from error
 
 
@@ -230,10 +204,12 @@ def cell_folders(folder: Path, depth: int = 0) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             below = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-    except (PermissionError, FileNotFoundError):
-        return
-    named = depth > 0 and bool(_SEED.fullmatch(folder.name))
-    begun = named and any(not inside and name[0] != "." for name, inside in below)  # else it may be a scene's name
+    except OSError as error:
+        if depth or isinstance(error, PermissionError | FileNotFoundError):
+            return
+        raise
+    named = depth > 0 and bool(_SEED.fullmatch(folder.name))  # it may be a scene's name, too, while nothing is in it
+    begun = named and any(name == "result.json" or (not inside and name[0] != ".") for name, inside in below)
     folders = [] if begun else [name for name, inside in below if inside]
     inner = [cell for name in folders for cell in cell_folders(folder / name, depth + 1)]
     if ("result.json", False) in below or (named and not inner):
@@ -279,10 +255,12 @@ def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
 
     One {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped.
     """
-    path = folder / name
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     try:
-        rows = _DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
+        lines = read_regular(folder / name, None).decode(errors="replace").splitlines()
+    except (OSError, ValueError):
+        return []
+    try:
+        rows = DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
     except (json.JSONDecodeError, RecursionError):
         rows = [_row(line) for line in lines]
     return [row for row in rows if _is_row(row)]
@@ -290,7 +268,7 @@ def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
 
 def _row(line: str) -> Any:
     try:
-        return _DECODER.decode(line)
+        return DECODER.decode(line)
     except (json.JSONDecodeError, RecursionError):
         return None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.degrade import HOMES, Degradation, degrade
 from bench.degrade.initial_poses import generator_of, perturbed, scale_of
+from bench.files import remove
 from bench.matrix.code_digest import code_digests, module_path
 from bench.matrix.plan import Planned
 from bench.poses_io.saved_fit import OUTCOME, REQUEST, damage, read_object, read_outcome, write_outcome
@@ -257,9 +258,12 @@ def rename(cell: Path, earlier: str, fit: str) -> None:
 
 
 def keep_aside(cell: Path, name: str) -> None:
-    """Move a cell's result to `previous/NAME`."""
+    """Move a cell's result, whatever lies there, to `previous/NAME`."""
     (cell / "previous").mkdir(exist_ok=True)
-    (cell / "result.json").replace(cell / "previous" / name)
+    source, target = cell / "result.json", cell / "previous" / name
+    if source.is_dir() or target.is_dir():  # neither of which takes the other's place
+        remove(target)
+    source.replace(target)
 
 
 def discard(cell: Path) -> None:

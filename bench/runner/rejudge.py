@@ -72,6 +72,8 @@ def why_not(runner: Runner, planned: Planned) -> str | None:
         earlier = read_result(folder)
     except FileNotFoundError:
         return "it was never run"
+    except ValueError as error:
+        return f"{error}; `unposed run` keeps it aside"
     if not runner.fingerprints.is_same_fit(planned, earlier):
         return "what decides its fit has changed (`unposed why`), so `unposed run` fits it again"
     if spoilt := spoilt_fit(folder, earlier.fingerprints["fit"]):

@@ -36,7 +36,7 @@ from bench.runner.shards import claimed
 from bench.runner.suite_lock import hold
 from bench.runner.time_left import Durations, longest_first
 
-REWRITTEN = "rewritten.json"
+REWRITTEN, UNREADABLE = "rewritten.json", "unreadable.json"
 WAS_REWRITTEN = f"an earlier result was changed after it was judged; it is kept as previous/{REWRITTEN}"
 
 Stage = Literal["cached", "load", "fit", "judge", "ended"]
@@ -225,7 +225,7 @@ class Runner:
         except FileNotFoundError:
             return
         except ValueError:
-            keep_aside(folder, "unreadable.json")
+            keep_aside(folder, UNREADABLE)
             return
         aside = f"{earlier.fingerprints.get('judgement', 'unknown')[:12]}.json"
         if is_broken(earlier):
@@ -260,6 +260,8 @@ class Runner:
         if (self.folder(planned) / "previous" / REWRITTEN).exists():
             result = replace(result, notes={**result.notes, "rewritten": WAS_REWRITTEN})
         result = sealed(result)
+        if (self.folder(planned) / "result.json").is_dir():  # of a cell that came to its end before `make_way`
+            keep_aside(self.folder(planned), UNREADABLE)
         write_result(self.folder(planned), result)
         return result
 

@@ -1,10 +1,12 @@
 """What went wrong once: a fault of one cell costs that cell at most, and no second is charged twice."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from scripted_cells import SCRIPTED, execute, make_plan
 
 from bench.cli import main
 from bench.matrix.names import BrokenMethod
-from bench.record import read_json, read_log, write_json
+from bench.record import read_json, read_log, read_result, read_suite, write_json
 from bench.runner import method_probe
 from bench.runner.executors.base import WorkerEnd
 from bench.runner.fit_clock import wind_back
@@ -107,6 +109,73 @@ def test_a_result_of_the_wrong_shape_is_left_out_or_read_and_never_a_traceback(t
     assert unposed("why", "blocks/clean/scripted[behaviour=collapse]/seed0", "-o", tmp_path)[0] == 0
     (result,), *_ = execute(tmp_path, make_plan("answer"))
     assert result.solved
+
+
+def a_folder(path):
+    path.mkdir()
+    (path / "kept").touch()
+
+
+def a_vast_file(path):
+    path.touch()
+    os.truncate(path, 65 * 2**20)
+
+
+UNREADABLE = {
+    "a folder": (a_folder, "is a folder, not a file"),
+    "a loop": (lambda path: path.symlink_to(path), "cannot be read (Too many levels of symbolic links)"),
+    "a pipe": (os.mkfifo, "is a pipe, not a file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "is a device, not a file"),
+    "vast": (a_vast_file, "has more than 64 MB"),
+}
+
+
+@pytest.mark.timeout(120)  # a pipe is waited for without an end by who is careless
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_result_that_cannot_be_read_stops_no_verb_and_its_cell_is_settled_again(tmp_path, kind, caplog):
+    make, said = UNREADABLE[kind]
+    made = make_plan("answer")
+    (first, _), *_ = execute(tmp_path, make_plan("answer", "collapse"))
+    path = tmp_path / first.cell.folder / "result.json"
+    place = ("-o", tmp_path)
+    reading = [("status", *place), ("collect", *place, "--no-track"), ("compare", tmp_path, tmp_path)]
+    reading += [("report", *place), ("plan", "-m", SCRIPTED, "--effort", "smoke", *place)]
+    for verbs in (reading, []):  # the second is set aside where the first was
+        path.unlink()
+        make(path)
+        assert [(words[0], *unposed(*words))[:2] for words in verbs] == [(words[0], 0) for words in verbs]
+        (result,), fitted, _ = execute(tmp_path, made)
+        assert result.solved and fitted == []
+        assert os.path.lexists(path.parent / "previous" / "unreadable.json")
+    assert any(said in record.getMessage() for record in caplog.records)
+
+
+def test_a_folder_in_the_place_of_a_result_gives_way_to_that_of_a_cell_that_is_skipped(tmp_path):
+    made = make_plan("answer")
+    skipped = replace(made, cells=(replace(made.cells[0], skip="told to"),))
+    path = tmp_path / made.cells[0].cell.folder / "result.json"
+    path.parent.mkdir(parents=True)
+    a_folder(path)
+    (result,), *_ = execute(tmp_path, skipped)
+    assert result.status == read_result(path.parent).status == "skipped"
+    assert (path.parent / "previous" / "unreadable.json" / "kept").exists()
+
+
+def test_a_disk_that_answers_with_an_error_costs_one_cell_and_a_lack_of_this_process_none(tmp_path, monkeypatch):
+    results, *_ = execute(tmp_path, make_plan("answer", "collapse"))
+    real, broken = os.open, str(tmp_path / results[0].cell.folder / "result.json")
+    number = errno.EIO
+
+    def failing(path, *others, **named):
+        if os.fspath(path) == broken:
+            raise OSError(number, os.strerror(number))
+        return real(path, *others, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    assert [result.cell for _, result in read_suite(tmp_path)] == [results[1].cell]
+    number = errno.EMFILE  # else a good result would be set aside
+    with pytest.raises(OSError, match="Too many open files"):
+        read_suite(tmp_path)
 
 
 def test_lines_of_a_log_that_are_no_points_of_a_curve_are_left_out(tmp_path):
