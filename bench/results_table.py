@@ -14,6 +14,8 @@ from bench.record import Result, drawn, encoded
 if TYPE_CHECKING:
     import pandas as pd
 
+TABLES = ("results.parquet", "results.csv")
+
 
 def table(results: Iterable[Result]) -> pd.DataFrame:
     """One row a cell: what it was, how it ended, then every column of the protocol and of the cost."""
@@ -54,9 +56,7 @@ def table(results: Iterable[Result]) -> pd.DataFrame:
 def write_tables(suite: Path, results: Iterable[Result]) -> None:
     """`results.parquet` and `results.csv` of a suite, each replaced whole."""
     frame = table(results)
-    for name, write in (
-        ("results.parquet", lambda path: frame.to_parquet(path, index=False)),
-        ("results.csv", lambda path: frame.to_csv(path, index=False)),
-    ):
+    writers = (lambda path: frame.to_parquet(path, index=False), lambda path: frame.to_csv(path, index=False))
+    for name, write in zip(TABLES, writers, strict=True):
         with replacing(suite / name) as draft:
             write(draft)

@@ -88,7 +88,7 @@ def test_ten_kills_at_random_moments_lose_no_finished_cell(tmp_path):
 
 
 def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
-    draft = tmp_path / "blocks" / "clean" / "scripted+behaviour=steps" / "seed0" / ".result.json.1.tmp"
+    draft = tmp_path / "blocks" / "clean" / "scripted+behaviour=steps" / "seed0" / ".result.json.1-2.tmp"
     draft.parent.mkdir(parents=True)
     draft.write_text('{"half')
     process = start(tmp_path, seeds="0")

@@ -19,6 +19,7 @@ from bench.poses_io.saved_fit import OUTCOME, REQUEST, damage, read_object, read
 from bench.record import read_json, write_json
 from bench.regime import effort_of
 from bench.runner import prepared, worker_io
+from bench.runner.drafts import FIT_DRAFT
 from bench.runner.executors.base import Executor, Request, WorkerEnd
 from bench.runner.fit_clock import LOGS, spent, wind_back
 from bench.runner.method_probe import code_of
@@ -177,7 +178,7 @@ def keep_fit(cell: Path, scratch: Path, answer: Mapping[str, Any]) -> dict[str, 
     Of what the worker left, files and folders of known names are taken, and no links. A fit that had too little time
     keeps its checkpoints. Killed at any point, it is done again by the next run.
     """
-    out, draft = scratch / "out", cell / ".fit.tmp"
+    out, draft = scratch / "out", cell / FIT_DRAFT
     outcome = dict(answer)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()

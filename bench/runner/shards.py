@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bench.files import sweep_drafts
 from bench.record import cell_folders
+from bench.runner.drafts import sweep_cell
 from bench.runner.scratch import NOTE
 
 CLAIM = ".claim"
@@ -61,7 +61,7 @@ def claimed(folder: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        sweep_drafts(folder)
+        sweep_cell(folder)
         yield True
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.files import sweep_drafts
+from bench.runner.drafts import sweep_suite
 
 
 class SuiteBusy(ValueError):  # noqa: N818 - reads as what it says
@@ -26,7 +26,7 @@ def hold(suite: Path, *, shared: bool = False) -> Iterator[None]:
             hint = "" if shared else " (those with --shard share it)"
             raise SuiteBusy(f"{suite} is in use by another run{hint}: wait for it, or choose another --out") from error
         if not shared:
-            sweep_drafts(suite)
+            sweep_suite(suite)
         try:
             yield
         except OSError as error:

@@ -12,9 +12,9 @@ WORKER = "unposed"
 
 TASK = ("task", "accelerator", "camera", "field", "geometry", "files")
 RUNS = (
-    "cell", "credentials", "json_files", "per_view", "record", "regime", "stated_prior", "geometry_torch", "judge/refine",
-    "matrix/code_digest", "matrix/method_class", "matrix/method_config", "matrix/method_ref", "matrix/names",
-    "matrix/option_docs", "runner/worker_io", "runner/worker/__main__", "runner/worker/clauses",
+    "cell", "credentials", "json_files", "per_view", "record", "regime", "stated_prior", "geometry_torch",
+    "judge/refine", "matrix/code_digest", "matrix/method_class", "matrix/method_config", "matrix/method_ref",
+    "matrix/names", "matrix/option_docs", "runner/worker_io", "runner/worker/__main__", "runner/worker/clauses",
     "runner/worker/describe", "runner/worker/fields", "runner/worker/fit", "runner/worker/memory", "runner/worker/step",
     "runner/worker/usage",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from bench.judge import protocol
 from bench.record import read_json, read_log, read_result
 from bench.runner import fit_client, scratch
 from bench.runner.settings import Settings
+from bench.runner.shards import claimed
 from bench.runner.suite_lock import SuiteBusy, hold
 
 
@@ -321,14 +322,44 @@ def test_a_file_that_is_no_result_is_kept_aside_and_its_cell_is_run(tmp_path):
     assert (folder / "previous" / "unreadable.json").read_text() == '{"score": 1}'
 
 
-def test_drafts_that_kills_left_are_gone_files_and_folders(tmp_path):
-    (tmp_path / "blocks" / ".submission.tmp").mkdir(parents=True)
-    (tmp_path / "blocks" / ".submission.tmp" / "estimate.json").write_text("{")
-    (tmp_path / "blocks" / ".result.json.7.tmp").write_text("{")
-    (tmp_path / "blocks" / ".submission.tmp" / ".inner.tmp").mkdir()
-    (tmp_path / "blocks" / "kept.tmp").write_text("not a draft")
+DRAFTS = (
+    ".results.csv.7-8.tmp", ".suite.toml.7-8.tmp", ".7.probe.tmp", "paper/.main.tex.7-8.tmp", "report/.index.html.7-8.tmp", "report/cells/.a.html.7-8.tmp",
+    "blocks/clean/truth/.h000.png.7.tmp", "blocks/clean/m/seed0/.result.json.7-8.tmp",
+    "blocks/clean/m/seed0/renders/.h000.aligned.png.7.tmp", "blocks/clean/m/seed0/fit/.request.json.7-8.tmp",
+    "blocks/clean/m/seed0/.submission.7-8.tmp/estimate.json", "blocks/clean/m/seed0/.fit.tmp/poses.json",
+)  # fmt: skip
+NO_DRAFTS = (
+    ".x.tmp/precious", ".thesis.tex.7-8.tmp", "blocks/.x.tmp/precious", "blocks/.result.json.7-8.tmp",
+    "blocks/kept.tmp",
+    ".results.csv.7-8.tmp.d/precious", "photographs/.h000.png.7.tmp", "photographs/.fit.tmp/precious",
+    "blocks/clean/m/seed0/.result.json.7-9.tmp/precious", "blocks/clean/m/seed0/fit/field/.part.7-8.tmp",
+    "blocks/clean/m/seed0/.notes.7-8.tmp", "blocks/clean/.submission.7-8.tmp/precious",
+)  # fmt: skip
+
+
+def test_drafts_that_kills_left_are_gone_and_nothing_else_is(tmp_path):
+    """A suite may be made in any folder: what is hidden and temporary there may be dear to somebody."""
+    for name in (*DRAFTS, *NO_DRAFTS):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / ".h000.png.7.tmp").touch()
+    (tmp_path / "blocks" / "clean" / "shown").symlink_to(tmp_path / "elsewhere")
     with hold(tmp_path):
-        assert [path.name for path in (tmp_path / "blocks").iterdir()] == ["kept.tmp"]
+        left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*NO_DRAFTS, ".lock", "elsewhere/.h000.png.7.tmp"}
+
+
+def test_a_shard_removes_the_drafts_of_the_cell_that_it_claims_and_no_others(tmp_path):
+    cell, other = (tmp_path / "blocks" / "clean" / "m" / f"seed{seed}" for seed in (0, 1))
+    for folder in (cell, other):
+        folder.mkdir(parents=True)
+        (folder / ".result.json.7-8.tmp").touch()
+        (folder / ".mine.tmp").touch()
+    with claimed(cell) as ours:
+        assert ours
+    assert [path.name for path in sorted(cell.iterdir())] == [".claim", ".mine.tmp"]
+    assert len(list(other.iterdir())) == 2
 
 
 def test_the_capture_is_gone_once_the_fit_is_done(tmp_path):

@@ -49,13 +49,13 @@ def test_a_shard_that_is_none_is_refused(text):
 
 def test_a_cell_is_claimed_by_one_holder_at_a_time(tmp_path):
     with claimed(tmp_path) as ours:
-        (tmp_path / ".half.tmp").touch()
+        (tmp_path / ".result.json.1-2.tmp").touch()
         with claimed(tmp_path) as also_ours:
             assert (ours, also_ours) == (True, False)
-        assert (tmp_path / ".half.tmp").exists()  # the holder's: nobody else may sweep it
+        assert (tmp_path / ".result.json.1-2.tmp").exists()  # the holder's: nobody else may sweep it
     with claimed(tmp_path) as ours:
         assert ours
-        assert not (tmp_path / ".half.tmp").exists()
+        assert not (tmp_path / ".result.json.1-2.tmp").exists()
 
 
 def test_two_runs_settle_each_cell_once(tmp_path):
