@@ -1,5 +1,6 @@
 """A method that behaves as it is told: the real worker meets every way in which a method can end."""
 
+import mmap
 import os
 import signal
 import sys
@@ -20,7 +21,8 @@ class Config(BaseModel):
 
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
-        "die_once", "killed", "swell", "fork", "fill", "unspeakable", "exit",
+        "die_once", "killed", "swell", "fork", "fill", "shm", "memfd", "deleted", "mapped",
+        "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
         "badly_registered", "full_gpu", "load_full_gpu",
         "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
@@ -45,6 +47,25 @@ def _die_once_there_is(path: Path) -> None:
     while not path.exists():
         pass
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _write(handle: int, megabytes: int) -> None:
+    """At the pace of a disk, whatever the file is."""
+    for _ in range(megabytes // 10):
+        os.write(handle, bytes(10 * 2**20))
+        time.sleep(0.01)
+    os.close(handle)
+
+
+def _map(megabytes: int) -> None:
+    """A segment of shared memory that its process has mapped, every page of it."""
+    with Path("/dev/shm/unposed-mapped").open("w+b") as file:
+        file.truncate(megabytes * 2**20)
+        held = mmap.mmap(file.fileno(), 0)
+        Path(file.name).unlink()
+        for at in range(0, len(held), 4096):
+            held[at] = 1
+        time.sleep(1.0)
 
 
 class ConstantField:
@@ -127,6 +148,14 @@ class Scripted:
                 for k in range(600):  # 6 GB
                     Path(f"{k}").write_bytes(bytes(10 * 2**20))
                     time.sleep(0.05)
+            case "shm":
+                _write(os.open("/dev/shm/unposed-test", os.O_WRONLY | os.O_CREAT, 0o600), 1500)
+            case "memfd":
+                _write(os.memfd_create("unposed-test"), 1500)
+            case "deleted":
+                _write(os.open(".", os.O_RDWR | os.O_TMPFILE), 1500)
+            case "mapped":
+                _map(400)
             case "steps":
                 self._steps(job, 0.05)
             case "slow_steps":

@@ -71,7 +71,7 @@ def fault_of(kind: Wall) -> str | None:
         root = Path(name, "root")
         root.mkdir()
         order: dict[str, Any] = {
-            "wall": kind, "log": f"{name}/log", "root": str(root), "cwd": "/", "env": {}, "hidden": [],
+            "wall": kind, "log": f"{name}/log", "root": str(root), "cwd": "/", "env": {}, "hidden": [], "shm": None,
             "argv": [sys.executable, "-I", "-S", "-c", ""], "shown": shown_installed(),
         }  # fmt: skip
         with subprocess.Popen(

@@ -24,7 +24,8 @@ from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.gpu import sight
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
-from bench.runner.executors.memory import limit_mb, oom_kills, tree_memory_mb, written_mb
+from bench.runner.executors.memory import limit_mb, memory_mb, oom_kills, tree, written_mb
+from bench.runner.executors.out_of_sight import OutOfSight
 from bench.runner.executors.supervisor import children
 
 SAMPLE = 0.1  # seconds between looks at the process tree ...
@@ -59,7 +60,7 @@ class LocalExecutor:
     def run(self, request: Request) -> WorkerEnd:
         """See Executor.run."""
         order = self._order(request)
-        kills, before = oom_kills(), set(children())
+        kills, before, hidden = oom_kills(), set(children()), OutOfSight()
         with self._lock:
             if self._stopping:
                 raise Stopped
@@ -77,11 +78,12 @@ class LocalExecutor:
             assert process.stdin
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-            end = self._watch(process, request)
+            end = self._watch(process, request, hidden)
         finally:
             _end(process)
             if process.returncode < 0:
                 self._kill_orphans(before)
+            hidden.sweep()
             with self._lock:
                 self._live.discard(process)
         is_killed = end.kind == "signal" and end.code == signal.SIGKILL
@@ -130,30 +132,36 @@ class LocalExecutor:
             "wall": self.isolation, "log": str(folder / "stderr.txt"), "root": str(folder / "root"),
             "cwd": f"{cell}/out", "env": env, "shown": shown,
             "hidden": isolation.hidden_in(installed, self._hidden), "argv": argv,
+            "shm": None if self.memory_mb == math.inf else int(self.memory_mb * 2**20),
         }  # fmt: skip
 
-    def _watch(self, process: subprocess.Popen[bytes], request: Request) -> WorkerEnd:
+    def _watch(self, process: subprocess.Popen[bytes], request: Request, hidden: OutOfSight) -> WorkerEnd:
         start, peak, pause, looked = time.monotonic(), 0.0, 0.01, 0.0
         kind, allowed = None, None
         assert process.stdout and process.stderr
         said = process.stdout
         apart = 2 if self.isolation == "namespaces" else 1
         own = [request.folder / name for name in ("out", "home", "tmp")]
+        written = 0.0
         while process.poll() is None:
             now = time.monotonic() - start
-            used = tree_memory_mb(process.pid, apart)
+            processes = tree(process.pid, apart)
+            held = hidden.look(each.pid for each in processes)
+            used = memory_mb(processes) + held.memory_mb
             peak = max(peak, used)
+            if self.disk_mb < math.inf and now - looked > DISK_SAMPLE:
+                looked, written = now, written_mb(own)
             if used > self.memory_mb:
                 kind, allowed = "out_of_memory", self.memory_mb
             elif now > request.limit:
                 kind = "timeout"
-            elif self.disk_mb < math.inf and now - looked > DISK_SAMPLE:
-                looked = now
-                if written_mb(own) > self.disk_mb:
-                    kind, allowed = "out_of_disk", self.disk_mb
+            elif written + held.disk_mb > self.disk_mb:
+                kind, allowed = "out_of_disk", self.disk_mb
             if kind or select.select([said], [], [], pause)[0]:  # how it ended, or nothing at all
                 break
             pause = min(SAMPLE, 2 * pause)
+        if not kind and self.disk_mb < math.inf and written_mb(own) > self.disk_mb:  # since the last look
+            kind, allowed = "out_of_disk", self.disk_mb
         seconds = time.monotonic() - start
         if self._stopping:
             raise Stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,17 +14,23 @@ ROOT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def tree_memory_mb(pid: int, apart: int) -> float:
-    """Memory below a process, MB (2^20 bytes); `apart` generations from it on do not count.
+    """Memory below a process, MB (2^20 bytes); `apart` generations from it on do not count."""
+    return memory_mb(tree(pid, apart))
 
-    Of one process its resident memory; of several their proportional shares (PSS), for what they have in common, after
-    a fork, is there once. A process whose share cannot be read counts whole.
-    """
+
+def tree(pid: int, apart: int) -> list[psutil.Process]:
+    """The processes below a process; `apart` generations from it on are left out."""
     try:
         below = psutil.Process(pid).children(recursive=True)
         first = set() if apart == 1 else {process.pid for process in below if process.ppid() == pid}
     except psutil.Error:
-        return 0.0
-    counted = [process for process in below if process.pid not in first]
+        return []
+    return [process for process in below if process.pid not in first]
+
+
+def memory_mb(counted: Sequence[psutil.Process]) -> float:
+    """Of one process its resident memory; of several their proportional shares (PSS), for what they have in common,
+    after a fork, is there once. A process whose share cannot be read counts whole."""
     return sum(_bytes(process, shared=len(counted) > 1) for process in counted) / 2**20
 
 

@@ -42,10 +42,11 @@ def leave() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid or UID} {gid} 1")
 
 
-def enter(root: str, shown: Sequence[Shown], hidden: Sequence[str]) -> None:
+def enter(root: str, shown: Sequence[Shown], hidden: Sequence[str], shm: int | None) -> None:
     """Make `root`, an empty folder, the root of a file system that holds what is shown and nothing else.
 
-    Folders come before what lies in them. What is `hidden` is covered where it lies within something shown.
+    Folders come before what lies in them. What is `hidden` is covered where it lies within something shown. There is
+    room for `shm` bytes in /dev/shm, or for half of the machine's memory.
     """
     linux.call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
     _mount("tmpfs", root, MS_NOSUID | MS_NODEV, "mode=755")
@@ -55,7 +56,7 @@ def enter(root: str, shown: Sequence[Shown], hidden: Sequence[str]) -> None:
             _read_only(root + item.target, AT_RECURSIVE)
     for path in hidden:
         _cover(root, path)
-    _devices(root)
+    _devices(root, shm)
     Path(f"{root}/proc").mkdir()
     _mount("proc", f"{root}/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _read_only(root, 0)
@@ -65,9 +66,9 @@ def enter(root: str, shown: Sequence[Shown], hidden: Sequence[str]) -> None:
     os.chdir("/")
 
 
-def _devices(root: str) -> None:
+def _devices(root: str, shm: int | None) -> None:
     Path(f"{root}/dev/shm").mkdir(parents=True)
-    _mount("tmpfs", f"{root}/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777")
+    _mount("tmpfs", f"{root}/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777" if shm is None else f"mode=1777,size={shm}")
     found = [Path("/dev", name) for name in DEVICES] + [path for name in GPUS for path in Path("/dev").glob(name)]
     for path in found:
         if path.exists():

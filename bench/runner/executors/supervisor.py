@@ -58,7 +58,7 @@ def _in_namespaces(order: dict[str, Any], log: int) -> int:
         return child
     try:
         linux.die_with_parent()
-        namespaces.enter(order["root"], order["shown"], order["hidden"])
+        namespaces.enter(order["root"], order["shown"], order["hidden"], order["shm"])
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         worker = _worker({**order, "wall": "none"}, log)
         found, status = os.wait()

@@ -15,6 +15,7 @@ from bench.runner import worker_io
 from bench.runner.executors import isolation, local, memory
 from bench.runner.executors.base import Code, Request, WorkerEnd
 from bench.runner.executors.local import LocalExecutor
+from bench.runner.executors.out_of_sight import Held
 from bench.task import Camera, Fit
 
 
@@ -146,3 +147,58 @@ def test_memory_that_processes_share_counts_once(tmp_path):
     (alone,), *_ = execute(tmp_path / "alone", make_plan("answer"))
     assert result.status == "done", result.reason
     assert 350 < result.cost["peak_rss_mb"] - alone.cost["peak_rss_mb"] < 800  # four times 400 MB as resident memory
+
+
+WALLS = ["namespaces", "landlock", "none"]
+
+
+def behind(monkeypatch, wall):
+    if wall != "none" and (fault := isolation.fault_of(wall)):
+        pytest.skip(f"this machine has no {wall}: {fault}")
+    monkeypatch.setattr(isolation, "wall", lambda: wall)
+
+
+@pytest.mark.parametrize(
+    ("wall", "behaviour"), [(wall, "memfd") for wall in WALLS] + [("namespaces", "shm"), ("none", "shm")]
+)  # landlock lets nobody make a file in /dev/shm
+def test_memory_that_no_process_has_mapped_is_memory(tmp_path, monkeypatch, wall, behaviour):
+    behind(monkeypatch, wall)
+    (result,), *_ = execute(tmp_path, make_plan(behaviour), memory=900.0, disk=200.0)
+    assert (result.status, result.stage) == ("out_of_memory", "fit"), result.reason
+    assert 900 < result.cost["peak_rss_mb"] < 1500
+    assert not Path("/dev/shm/unposed-test").exists()
+
+
+def test_a_workers_shared_memory_has_room_for_what_it_may_have_and_no_more(tmp_path, monkeypatch):
+    """The kernel's limit holds between two looks."""
+    behind(monkeypatch, "namespaces")
+    monkeypatch.setattr(local, "memory_mb", lambda _: 0.0)
+    monkeypatch.setattr(local.OutOfSight, "look", lambda *_: Held(0.0, 0.0))
+    (result,), *_ = execute(tmp_path, make_plan("shm"), memory=900.0)
+    assert "No space left on device" in result.reason
+
+
+def test_what_a_worker_left_in_shared_memory_is_gone_and_what_others_have_there_stays(tmp_path, monkeypatch):
+    behind(monkeypatch, "none")
+    other = Path("/dev/shm/unposed-test-of-another")
+    other.write_bytes(b"mine")
+    try:
+        execute(tmp_path, make_plan("shm"), memory=4000.0)
+        assert not Path("/dev/shm/unposed-test").exists()
+        assert other.read_bytes() == b"mine"
+    finally:
+        other.unlink()
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_a_file_without_a_name_is_written_too(tmp_path, monkeypatch, wall):
+    behind(monkeypatch, wall)
+    (result,), *_ = execute(tmp_path, make_plan("deleted"), disk=200.0)
+    assert (result.status, result.reason) == ("failed", "killed for having written more than the 200 MB allowed")
+
+
+def test_shared_memory_that_is_mapped_counts_once(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("mapped"))
+    (alone,), *_ = execute(tmp_path / "alone", make_plan("answer"))
+    assert result.status == "done", result.reason
+    assert 350 < result.cost["peak_rss_mb"] - alone.cost["peak_rss_mb"] < 500

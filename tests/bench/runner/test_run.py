@@ -323,7 +323,8 @@ def test_a_file_that_is_no_result_is_kept_aside_and_its_cell_is_run(tmp_path):
 
 
 DRAFTS = (
-    ".results.csv.7-8.tmp", ".suite.toml.7-8.tmp", ".7.probe.tmp", "paper/.main.tex.7-8.tmp", "report/.index.html.7-8.tmp", "report/cells/.a.html.7-8.tmp",
+    ".results.csv.7-8.tmp", ".suite.toml.7-8.tmp", ".7.probe.tmp", "paper/.main.tex.7-8.tmp",
+    "report/.index.html.7-8.tmp", "report/cells/.a.html.7-8.tmp",
     "blocks/clean/truth/.h000.png.7.tmp", "blocks/clean/m/seed0/.result.json.7-8.tmp",
     "blocks/clean/m/seed0/renders/.h000.aligned.png.7.tmp", "blocks/clean/m/seed0/fit/.request.json.7-8.tmp",
     "blocks/clean/m/seed0/.submission.7-8.tmp/estimate.json", "blocks/clean/m/seed0/.fit.tmp/poses.json",
