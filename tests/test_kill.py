@@ -1,5 +1,6 @@
 """Nothing is lost: kill the judge at any moment, run again, and it goes on."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -21,8 +22,8 @@ COMMAND = [
 ]  # fmt: skip
 
 
-def start(suite: Path, seeds: str = "0-3") -> subprocess.Popen:
-    command = [*COMMAND, "--seeds", seeds, "-o", str(suite)]
+def start(suite: Path, seeds: str = "0-3", *more: str) -> subprocess.Popen:
+    command = [*COMMAND, "--seeds", seeds, "-o", str(suite), *more]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
@@ -95,6 +96,33 @@ def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 0, output
     assert not draft.exists()
+
+
+def test_a_fit_that_is_killed_twice_is_charged_what_it_took_once(tmp_path):
+    """Four seconds of work that keeps nothing, within eight: with what two kills undid it would be more."""
+    method = "tests/plugins/scripted.py[behaviour=answer,seconds=4]"
+    asked = ("0", "-m", method, "--limit", "8")
+    for _ in range(2):
+        judge = start(tmp_path, *asked)
+        while judge.poll() is None and seconds_of(tmp_path) < 2.0:
+            time.sleep(0.02)
+        judge.kill()
+        judge.communicate()
+        assert not finished(tmp_path)
+    last = start(tmp_path, *asked)
+    output = last.communicate(timeout=120)[0].decode()
+    ((_, result),) = read_suite(tmp_path)
+    assert (last.returncode, result.status) == (0, "done"), output
+    assert 4.0 <= result.cost["fit_seconds"] < 6.0
+
+
+def seconds_of(suite: Path) -> float:
+    """What the clock of the fit says that is at work there, in this session of it."""
+    for note in suite.rglob("running.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            said = read_json(Path(read_json(note)["folder"]) / "out" / "clock.json")
+            return said["seconds"] - said["before"]
+    return 0.0
 
 
 def test_workers_are_gone_once_their_judge_is(tmp_path):

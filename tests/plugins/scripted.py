@@ -1,5 +1,6 @@
 """A method that behaves as it is told: the real worker meets every way in which a method can end."""
 
+import ctypes
 import mmap
 import os
 import signal
@@ -22,7 +23,7 @@ class Config(BaseModel):
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "shm", "memfd", "deleted", "mapped",
-        "unspeakable", "exit",
+        "stuck", "litter", "litter_log", "litter_field", "own_result", "steps_die_once", "unspeakable", "exit",
         "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
         "badly_registered", "full_gpu", "load_full_gpu",
         "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
@@ -131,6 +132,10 @@ class Scripted:
                 _full_gpu()
             case "hang":
                 time.sleep(3600)
+            case "stuck":
+                ctypes.PyDLL(None).sleep(3600)  # which keeps the interpreter's lock: no thread of Python's runs
+            case "litter" | "litter_log":
+                self._litter(Path.cwd().parent)
             case "die":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "die_once":
@@ -158,6 +163,8 @@ class Scripted:
                 _map(400)
             case "steps":
                 self._steps(job, 0.05)
+            case "steps_die_once":
+                self._steps(job, 0.05, dies_at=6)
             case "slow_steps":
                 self._steps(job, 0.5)
             case "sure":  # of all views but the first, which it leaves out, and the second
@@ -193,11 +200,29 @@ class Scripted:
         for child in children:
             os.waitpid(child, 0)
 
-    def _steps(self, job: Job, seconds: float) -> None:
+    def _litter(self, out: Path) -> None:
+        """Files that a judge would like to find, and what makes him wait, or leads him elsewhere."""
+        claimed = '{"status": "done", "reason": null, "metrics": {"pose/rotation_deg_median": 0.0}}'
+        for name in ("result.json", "outcome.json", "request.json", "seed0/result.json", "fit/outcome.json"):
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text(claimed)
+        (out / "cameras.json").symlink_to("/etc/hostname")
+        (out / "renders").symlink_to("/etc")
+        (out / "running.json").symlink_to("running.json")
+        os.mkfifo(out / "stderr.txt")
+        (out / "progress.json").unlink(missing_ok=True)
+        os.mkfifo(out / "progress.json")
+        if self.config.behaviour == "litter_log":
+            (out / "log.jsonl").unlink()
+            os.mkfifo(out / "log.jsonl")
+
+    def _steps(self, job: Job, seconds: float, dies_at: int | None = None) -> None:
         """Ten steps, each kept: a fit that was killed goes on where it was."""
         path = job.checkpoints / "step"
         done = int(path.read_text()) if path.exists() else 0
         for step in range(done, 10):
+            if step == dies_at and not done:
+                os.kill(os.getpid(), signal.SIGKILL)
             job.progress("stepping", step, 10)
             time.sleep(seconds)
             job.log(step, {"loss": 1.0 / (1 + step)})
@@ -212,6 +237,13 @@ class Scripted:
             sys.setswitchinterval(1e-6)
             threading.Thread(target=_die_once_there_is, args=(folder.parent / "field",), daemon=True).start()
         np.save(folder / "colour.npy", fit.field.colour)
+        if self.config.behaviour == "own_result":  # as a program does that keeps its own figures
+            for place in (folder, folder / "seed0"):
+                place.mkdir(exist_ok=True)
+                (place / "result.json").write_text('{"psnr": 99.0}')
+        if self.config.behaviour == "litter_field":
+            (folder / "poses.json").symlink_to("/etc/hostname")
+            os.mkfifo(folder / "pipe")
 
     def load(self, folder: Path, device: str) -> ConstantField | None:
         path = folder / "colour.npy"

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import subprocess
 import time
 from dataclasses import replace
@@ -176,6 +177,32 @@ def test_a_disk_that_answers_with_an_error_costs_one_cell_and_a_lack_of_this_pro
     number = errno.EMFILE  # else a good result would be set aside
     with pytest.raises(OSError, match="Too many open files"):
         read_suite(tmp_path)
+
+
+@pytest.mark.timeout(120)  # a pipe is waited for without an end by who is careless
+def test_what_a_method_leaves_beside_its_answer_harms_no_row(tmp_path):
+    behaviours = ("litter", "own_result", "litter_log", "litter_field")
+    (answer, *others), *_ = execute(tmp_path, make_plan("answer", *behaviours))
+    rows = {result.config["behaviour"]: result for result in others}
+    for name in ("litter", "own_result"):
+        assert (rows[name].status, rows[name].metrics) == ("done", answer.metrics), rows[name].reason
+    for name, left in (("litter_log", "log.jsonl"), ("litter_field", "pipe")):
+        assert rows[name].status == "failed"
+        assert f"the worker left {left}, which is neither a file nor a folder" in rows[name].reason
+    for result in others:
+        cell = tmp_path / result.cell.folder
+        assert read_result(cell).status == result.status
+        kinds = {stat.S_IFMT(path.lstat().st_mode) for path in cell.rglob("*")}
+        assert kinds <= {stat.S_IFREG, stat.S_IFDIR}
+        assert not (cell / "seed0").exists()
+    assert {path.name for path in (tmp_path / rows["own_result"].cell.folder / "fit" / "field").iterdir()} == {
+        "colour.npy", "result.json", "seed0",
+    }  # fmt: skip
+    assert len(read_suite(tmp_path)) == 5
+    code, text = unposed("status", "-o", tmp_path)
+    assert (code, text.splitlines()[-1]) == (0, "5 cells: 3 solved · 2 failed")
+    _, fitted, cached = execute(tmp_path, make_plan("answer", *behaviours))
+    assert (fitted, len(cached)) == ([], 5)
 
 
 def test_lines_of_a_log_that_are_no_points_of_a_curve_are_left_out(tmp_path):

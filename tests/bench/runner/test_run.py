@@ -33,12 +33,13 @@ from bench.runner.suite_lock import SuiteBusy, hold
         ("sure_list", "failed", "margins as list: it must be a mapping of view ids to decibels"),
         ("memory", "out_of_memory", "MemoryError"),
         ("hang", "timeout", "killed at the time limit"),
+        ("stuck", "timeout", "killed at the time limit"),
         ("die", "failed", "killed by SIGSEGV"),
         ("die_once", "done", None),
     ],
 )
 def test_however_a_method_ends_it_is_a_row(tmp_path, behaviour, status, reason):
-    results, *_ = execute(tmp_path, make_plan(behaviour), limit=3.0 if behaviour == "hang" else 60.0)
+    results, *_ = execute(tmp_path, make_plan(behaviour), limit=3.0 if behaviour in ("hang", "stuck") else 60.0)
     assert [result.status for result in results] == [status]
     assert reason is None or reason in results[0].reason
     stored = read_result(tmp_path / results[0].cell.folder)
@@ -53,6 +54,13 @@ def test_a_crash_is_tried_again_and_its_attempts_are_counted(tmp_path):
     assert once.notes["attempts"] == 2
     (never,), *_ = execute(tmp_path, make_plan("die"), retries=2)
     assert never.notes["attempts"] == 3
+
+
+def test_a_crash_is_tried_again_from_its_checkpoints(tmp_path):
+    (result,), *_ = execute(tmp_path, make_plan("steps_die_once"))
+    assert (result.status, result.notes["attempts"]) == ("done", 2)
+    steps = [row["step"] for row in read_log(tmp_path / result.cell.folder) if "psnr" not in row]
+    assert steps == list(range(10))
 
 
 def test_a_second_run_fits_nothing(tmp_path):
