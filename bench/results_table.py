@@ -60,3 +60,13 @@ def write_tables(suite: Path, results: Iterable[Result]) -> None:
     for name, write in zip(TABLES, writers, strict=True):
         with replacing(suite / name) as draft:
             write(draft)
+
+
+def lacking(suite: Path, cells: Iterable[Path]) -> str | None:
+    """What the tables of a suite lack of these cells, by when they were written, in words; or None."""
+    table = suite / TABLES[-1]
+    if not table.exists():
+        return f"there is no {table.name} yet"
+    written = table.stat().st_mtime
+    newer = sum((cell / "result.json").stat().st_mtime > written for cell in cells)
+    return f"{table.name} is older than {newer} of these results" if newer else None

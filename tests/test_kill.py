@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -96,6 +97,22 @@ def test_what_a_kill_left_half_written_is_swept_away_by_the_next_run(tmp_path):
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 0, output
     assert not draft.exists()
+
+
+def test_tables_are_there_after_a_kill_and_what_they_lack_is_said(tmp_path):
+    judge = start(tmp_path, "0-99")
+    while judge.poll() is None and len(finished(tmp_path)) < 3:
+        time.sleep(0.1)
+    judge.kill()
+    judge.communicate()
+    rows, held = len((tmp_path / "results.csv").read_text().splitlines()) - 1, len(finished(tmp_path))
+    assert 1 <= rows < held
+    words = [sys.executable, "-m", "bench.cli", "status", "-o", str(tmp_path)]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    assert said.startswith(f"results.csv is older than {held - rows} of these results: `unposed collect ")
+    subprocess.run([*words[:3], *shlex.split(said.split("`")[1])[1:]], cwd=ROOT, check=True, capture_output=True)
+    assert len((tmp_path / "results.csv").read_text().splitlines()) - 1 == held
+    assert not subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stderr
 
 
 def test_a_fit_that_is_killed_twice_is_charged_what_it_took_once(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,10 +19,12 @@ def status(suite: SuiteOptions) -> None:
     from rich.console import Console
 
     from bench.record import OUTCOMES, cells_of
+    from bench.results_table import lacking
     from bench.runner.progress import MARK, closing, headline
 
     console = Console(highlight=False)
-    results = [result for _, result in cells_of(suite.folder, views=False)]
+    cells = cells_of(suite.folder, views=False)
+    results = [result for _, result in cells]
     for result in results:
         mark, style = MARK[result.outcome]
         said = f"{mark} {result.cell.id}  {OUTCOMES[result.outcome]}"
@@ -32,6 +35,10 @@ def status(suite: SuiteOptions) -> None:
             click.echo(f"{said}  {headline(result)}")
     for line in ("", *closing(results)):
         click.echo(line)
+    if stale := lacking(suite.folder, [folder for folder, _ in cells]):
+        click.echo(
+            f"{stale}: `unposed collect --no-track --out {shlex.quote(str(suite.folder))}` writes it anew", err=True
+        )
 
 
 @click.command()

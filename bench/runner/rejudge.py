@@ -9,13 +9,13 @@ from pathlib import Path
 from bench.cell import Cell
 from bench.matrix.again import plan_again
 from bench.matrix.plan import Planned
-from bench.record import Result, read_result, read_suite
-from bench.results_table import write_tables
+from bench.record import Result, read_result
 from bench.runner.fit_client import finished_fit, spoilt_fit
 from bench.runner.refusals import make_suite
 from bench.runner.run import Listener, Runner
 from bench.runner.settings import Settings
 from bench.runner.suite_lock import hold
+from bench.runner.tables import rewrite
 
 
 def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> list[Result]:
@@ -38,7 +38,7 @@ def rejudge(cells: Sequence[Planned], settings: Settings, listen: Listener) -> l
         try:
             runner.run_cells(list(cells), results)
         finally:
-            write_tables(settings.suite, [result for _, result in read_suite(settings.suite, views=False)])
+            rewrite(settings.suite)
     return [results[planned.cell] for planned in cells]
 
 

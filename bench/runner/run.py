@@ -17,8 +17,7 @@ from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.saved_fit import touched
 from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
-from bench.record import PRETRAINED, RERUNNABLE, Result, read_result, read_suite, write_result
-from bench.results_table import write_tables
+from bench.record import PRETRAINED, RERUNNABLE, Result, read_result, write_result
 from bench.runner.devices import Slots
 from bench.runner.evaluate import Judge
 from bench.runner.executors.base import Executor, Stopped
@@ -34,6 +33,7 @@ from bench.runner.seal import is_broken, sealed
 from bench.runner.settings import Settings
 from bench.runner.shards import claimed
 from bench.runner.suite_lock import hold
+from bench.runner.tables import Tables, rewrite
 from bench.runner.time_left import Durations, longest_first
 
 REWRITTEN, UNREADABLE = "rewritten.json", "unreadable.json"
@@ -46,7 +46,8 @@ Listener = Callable[[Planned, Stage, Result | None], None]
 
 def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     """Settle every cell of the plan, in its order, several side by side the longest first, and rewrite the suite's
-    tables. Of several runs at once each settles what the others have not begun, and `collect` writes the tables.
+    tables, now and then and at the end. Of several runs at once each settles what the others have not begun, and
+    `collect` writes the tables.
 
     A scene that cannot be read is bad input: SceneError, before anything is written or run; so is a device that is not
     here, a name that two scenes have, and a folder that cannot be written to (ValueError). On KeyboardInterrupt the
@@ -74,7 +75,7 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
             runner.run_cells(settings.shard.order(work) if settings.shard else work, results)
         finally:
             if settings.shard is None:
-                write_tables(settings.suite, [result for _, result in read_suite(settings.suite, views=False)])
+                rewrite(settings.suite)
     return [results[planned.cell] for planned in cells if planned.cell in results]
 
 
@@ -97,6 +98,7 @@ class Runner:
 
     def run_cells(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
         deal = Slots(self.settings.devices.names).deal
+        tables = None if self.settings.shard else Tables(self.settings.suite, len(results))
         with ThreadPoolExecutor(max_workers=self.settings.slots) as pool:
             waiting: dict[Future[Result | None], Planned] = {
                 pool.submit(deal, self.settle, each): each for each in cells
@@ -108,6 +110,8 @@ class Runner:
                         if (result := future.result()) is not None:
                             results[planned.cell] = result
                             self.listen(planned, "ended", result)
+                            if tables:
+                                tables.settled(len(results))
             except BaseException:
                 for future in waiting:
                     future.cancel()
