@@ -17,8 +17,8 @@ import numpy as np
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A draft to be written, which takes the place of `path` at the end; after an error it is gone.
 
-    Its name begins with a dot and ends in `.tmp`, so that `sweep_drafts` finds what a kill leaves. `durable` waits
-    until the disk has it. The draft may be a folder, where there is none at `path`.
+    Its name is such that `bench.runner.drafts` finds what a kill leaves. `durable` waits until the disk has it. The
+    draft may be a folder, where there is none at `path`.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -41,7 +41,8 @@ def remove(path: Path) -> None:
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove what kills left of files and folders that are written whole. Nobody else may be writing below `folder`."""
+    """Remove whatever is hidden and ends in `.tmp` below a folder that is all ours: in a suite, which may be anybody's
+    folder, `bench.runner.drafts` does it."""
     for place, folders, files in os.walk(folder):
         for name in [name for name in (*folders, *files) if name.startswith(".") and name.endswith(".tmp")]:
             remove(Path(place, name))
