@@ -251,19 +251,20 @@ def read_cameras(folder: Path) -> dict[str, Any] | None:
 
 
 def read_log(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
-    """The fit's curves, or another log beside them.
-
-    One {"step": int, "seconds": float, name: value, ...} a line; a torn last line is dropped.
-    """
+    """The fit's curves, or another log beside them: see `rows_of`."""
     try:
-        lines = read_regular(folder / name, None).decode(errors="replace").splitlines()
+        return rows_of(read_regular(folder / name, None).decode(errors="replace"))
     except (OSError, ValueError):
         return []
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """One {"step": int, "seconds": float, name: value, ...} a line of a log; a torn last line is dropped."""
+    lines = text.splitlines()
     try:
-        rows = DECODER.decode(f"[{','.join(lines)}]")  # thousands of lines at once
+        return list(filter(_is_row, DECODER.decode(f"[{','.join(lines)}]")))  # thousands of lines at once
     except (json.JSONDecodeError, RecursionError):
-        rows = [_row(line) for line in lines]
-    return [row for row in rows if _is_row(row)]
+        return list(filter(_is_row, map(_row, lines)))
 
 
 def _row(line: str) -> Any:

@@ -193,7 +193,7 @@ def console_of_run(made: Plan, settings: Settings) -> Console:
 
 def tracking(suite: Path, tracked: TrackOptions, console: Console, *, shard: bool = False) -> Any:
     """The open MLflow store, or None within: a shard leaves it to `collect`."""
-    from bench.tracking.tracker import Tracking
+    from bench.tracking.beside import Tracking
 
     warn = partial(console.print, style="yellow", soft_wrap=True)
     return nullcontext() if tracked.no_track or shard else Tracking(suite, tracked.track, warn)
@@ -211,7 +211,7 @@ def shown(
 
         def listen(planned: Any, stage: Any, result: Any) -> None:
             show(planned, stage, result)
-            if store and stage == "ended":
-                store.send(settings.suite / planned.cell.folder, result)
+            if store:
+                store.heard(settings.suite / planned.cell.folder, planned.cell, stage, result)
 
         return work(listen)

@@ -32,7 +32,7 @@ def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
     from bench.results_table import write_tables
     from bench.runner.progress import closing
     from bench.runner.shards import unfinished
-    from bench.tracking.tracker import replay as send
+    from bench.tracking.beside import replay as send
 
     results = [result for _, result in cells_of(suite.folder, views=False)]
     write_tables(suite.folder, results)
@@ -52,7 +52,7 @@ def collect(suite: SuiteOptions, tracked: TrackOptions) -> None:
 def track(suite: SuiteOptions, replay: bool, track: str | None) -> None:
     """Send a suite's results to MLflow; nothing is sent twice."""
     from bench.record import cells_of
-    from bench.tracking.tracker import replay as send
+    from bench.tracking.beside import replay as send
 
     cells_of(suite.folder, views=False)
     sent, store = send(suite.folder, track)

@@ -39,13 +39,8 @@ class FitProgress(NamedTuple):
 
 def read_progress(cell: Path) -> FitProgress | None:
     """Of the fit that is at work for a cell; None where there is none. Whatever cannot be read is left out."""
-    try:
-        scratch = noted(cell)
-    except (OSError, ValueError, KeyError):  # it has just ended
+    if (out := at_work(cell)) is None:
         return None
-    if scratch is None:
-        return None
-    out = scratch / "out"
     said = _object(_tail(out / worker_io.PROGRESS))
     spent: Any = _object(_tail(out / CLOCK)).get("seconds")
     rows = [row for line in _tail(out / worker_io.LOG).splitlines() if (row := _object(line))]
@@ -60,6 +55,39 @@ def read_progress(cell: Path) -> FitProgress | None:
         previews=out / "previews" if _is_folder(out / "previews") else None,
         spent=max(0.0, float(spent)) if _is_number(spent) else None,
     )
+
+
+def at_work(cell: Path) -> Path | None:
+    """Where the worker of a cell's fit leaves its files, none of which is trusted; None where there is no fit."""
+    try:
+        scratch = noted(cell)
+    except (OSError, ValueError, KeyError):  # it has just ended
+        return None
+    return scratch and scratch / "out"
+
+
+def files_of(folder: Path) -> list[Path]:
+    """What lies in a folder of the worker's, in order; nothing where it is a link or cannot be read."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir()) if _is_folder(folder) else []
+    return []
+
+
+def content(path: Path, most: int, *, end: bool = False) -> bytes | None:
+    """Of a worker's file of at most so many bytes; of a longer one its `end`, or None. Nothing of a link or a device,
+    which could lead anywhere and make whoever reads it wait."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with os.fdopen(file, "rb") as opened:
+        found = os.fstat(opened.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return b""
+        if found.st_size > most and not end:
+            return None
+        opened.seek(max(0, found.st_size - most))
+        return opened.read(most)
 
 
 def _losses(row: Mapping[str, Any]) -> dict[str, float]:
@@ -90,14 +118,4 @@ def _is_folder(path: Path) -> bool:
 
 
 def _tail(path: Path) -> str:
-    """The end of a file; nothing of a link or a device, which could lead anywhere and make whoever reads it wait."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    with os.fdopen(file, "rb") as opened:
-        found = os.fstat(opened.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            return ""
-        opened.seek(max(0, found.st_size - TAIL))
-        return opened.read(TAIL).decode("utf-8", "replace")
+    return (content(path, TAIL, end=True) or b"").decode("utf-8", "replace")

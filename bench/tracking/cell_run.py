@@ -5,27 +5,27 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.cell import split_degradation
+from bench.cell import Cell, split_degradation
 from bench.record import Result, drawn, given_in_words, read_log
 from bench.regime import effort_of
 from bench.runner.progress import headline
-from bench.runner.worker_io import USAGE
+from bench.runner.worker_io import LOG, USAGE
 
-CURVE_POINTS = 200
-"""Longest curve sent to the store: longer ones are thinned; the files keep every step."""
+DENSE = 100
+"""Points of all curves of one log together before they are thinned: see `_thinned`; the files keep every step."""
 
-ROWS = 300
-"""Points of all curves of one log together, which a store takes a tenth of a second to take in; of many curves each has
-fewer."""
-
-LEAST_POINTS = 50  # of a curve, however many there are
+LEAST_DENSE = 16  # of a curve, however many there are
 
 LONGEST = 5000  # letters of a tag or a parameter
 DIGEST = 36  # of a dataset, at most
+
+
+LOGS = {"fit": LOG, "system": USAGE}
+"""Curves by the prefix of their names: those of the method, and what its fit used of the machine."""
 
 
 class Point(NamedTuple):
@@ -89,30 +89,38 @@ def note_of(result: Result) -> str:
 
 def params_of(result: Result) -> dict[str, str]:
     """The cell, and every value of its method's config."""
-    cell = result.cell
+    params = {
+        "draw": drawn(result), "protocol": result.protocol,
+        **{f"config/{key}": value for key, value in _flat(result.config)},
+    }  # fmt: skip
+    return axes_of(result.cell) | {allowed(name): str(value)[:LONGEST] for name, value in params.items()}
+
+
+def axes_of(cell: Cell) -> dict[str, str]:
+    """The parameters of a cell that are known before it has a result."""
     kind, severity, _ = split_degradation(cell.degradation)
     params = {
         "scene": cell.scene, "degradation": cell.degradation, "kind": kind, "severity": f"{severity or 0:g}",
-        "draw": drawn(result), "method": cell.method, "budget": effort_of(cell.effort),
-        "seed": cell.seed, "effort": cell.effort, "protocol": result.protocol,
-        **{f"config/{key}": value for key, value in _flat(result.config)},
+        "method": cell.method, "budget": effort_of(cell.effort), "seed": cell.seed, "effort": cell.effort,
     }  # fmt: skip
-    return {allowed(name): str(value)[:LONGEST] for name, value in params.items()}
+    return {name: str(value)[:LONGEST] for name, value in params.items()}
 
 
 def points_of(folder: Path, result: Result) -> list[Point]:
     """Metrics of the protocol and of the cost, the fit's curves, and what it used of the machine while it ran."""
     final = {**result.metrics, **{f"cost/{key}": value for key, value in result.cost.items()}}
-    points = [Point(name, value, 0, 0.0) for name, value in final.items()]
-    for prefix, file in (("fit", "log.jsonl"), ("system", USAGE)):
-        rows = read_log(folder, file)
-        curves = len({key for row in rows for key in row}) - 2  # beside the step and the seconds
-        points += [
-            Point(f"{prefix}/{key}", value, int(row["step"]), row["seconds"])
-            for row in _thinned(rows, min(CURVE_POINTS, max(LEAST_POINTS, ROWS // max(curves, 1))))
-            for key, value in row.items()
-            if key != "step" and isinstance(value, int | float)
-        ]
+    points = [Point(allowed(name), value, 0, 0.0) for name, value in final.items() if math.isfinite(value)]
+    return points + [point for prefix, file in LOGS.items() for point in curves_of(prefix, read_log(folder, file))]
+
+
+def curves_of(prefix: str, rows: Sequence[dict[str, Any]], *, ended: bool = True) -> list[Point]:
+    """Curves of one log. Those of a fit that has not `ended` are among those that it will have."""
+    points = [
+        Point(f"{prefix}/{key}", value, int(row["step"]), row["seconds"])
+        for row in _thinned(rows, ended=ended)
+        for key, value in row.items()
+        if key != "step" and isinstance(value, int | float)
+    ]
     return [point._replace(name=allowed(point.name)) for point in points if math.isfinite(point.value)]
 
 
@@ -129,9 +137,14 @@ def dataset_of(result: Result) -> dict[str, str]:
 
 def pictures_of(folder: Path) -> Iterator[Picture]:
     """Previews of the fit, by their step."""
-    for file in sorted((folder / "previews").glob("*.png")):
+    yield from pictures_among((folder / "previews").glob("*.png"))
+
+
+def pictures_among(files: Iterable[Path]) -> Iterator[Picture]:
+    """Those of these files that are previews: `SERIES.STEP.png`."""
+    for file in sorted(files):
         series, _, step = file.stem.rpartition(".")
-        if step.isdigit():
+        if file.suffix == ".png" and step.isdigit():
             yield Picture(allowed(series), int(step), file)
 
 
@@ -148,6 +161,15 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield prefix + key, value
 
 
-def _thinned(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    step = max(1, -(-len(rows) // most))
-    return rows[::-step][::-1]  # counted from the end, so that the last point is always there
+def _thinned(rows: Sequence[dict[str, Any]], *, ended: bool) -> Iterator[dict[str, Any]]:
+    """All of the first rows, then ever fewer, each as far from the one before as a share of its own place: of one curve
+    100, of 1000 steps 293, of 10,000 518. Whether a row is kept depends on those before it only, so that what is
+    sent while a fit runs stays right; the last one is kept once it is known to be the last."""
+    names: set[str] = set()
+    kept = -1
+    for k, row in enumerate(rows):
+        names |= row.keys()
+        dense = max(LEAST_DENSE, DENSE // max(len(names) - 2, 1))  # beside the step and the seconds
+        if k - kept > k // dense or (ended and k == len(rows) - 1):
+            kept = k
+            yield row

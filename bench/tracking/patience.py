@@ -34,6 +34,11 @@ class Lane:
         self._began = time.monotonic()
 
     @property
+    def waiting(self) -> int:
+        """Actions that are not done, the present one among them."""
+        return self._left
+
+    @property
     def is_stuck(self) -> bool:
         """Whether the present action takes too long."""
         began = self._began

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from bench.cell import Cell
 from bench.credentials import without_credentials
 from bench.record import Result, read_suite
 from bench.tracking import suite_run
-from bench.tracking.cell_writer import DIGEST, digest_of, write
-from bench.tracking.ledger import Ledger
-from bench.tracking.patience import Lane
+from bench.tracking.cell_writer import DIGEST, CellRun, begin, digest_of, follow, taken_up, write
+from bench.tracking.fit_now import fit_now
+from bench.tracking.ledger import BEGUN, Ledger
 from bench.tracking.store import default_uri, file_of, make_whole
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -29,12 +29,6 @@ Radiance fields without camera poses. A parent run is a suite; its children are 
 and a seed. Group by `unposed.suite_name`, `params.method` or `params.scene`; filter with
 `tags."unposed.solved" = 'false'` or `tags."unposed.outcome" = 'collapsed'`.
 """
-
-PATIENCE = 120.0  # seconds that a store may take over one cell; it makes its first tables in less
-AFTER = 300.0  # and over all that are left when the run has ended
-AT_ONCE = 10.0  # and where it was interrupted
-SLOW = f"it did not take one cell within {PATIENCE:.0f} s"
-LATE = "it had not taken all cells {:.0f} s after the run had ended"
 
 
 class Tracker:
@@ -53,18 +47,33 @@ class Tracker:
         self.experiment = self._experiment()
         self.parent = self._parent()
         self.ledger = Ledger(suite, self.uri, self.parent)
+        self._begun: dict[str, CellRun] = {}  # of cells that have no result yet, by their ids
+
+    def follow(self, folder: Path, cell: Cell, goes_on: Callable[[], bool]) -> None:
+        """Record what the fit that is at work for a cell says by now: its run is begun, goes on, or is begun anew where
+        the fit was. `goes_on` is asked whether there is time for another picture."""
+        if (now := fit_now(folder)) is None:
+            return
+        run = self._begun.pop(cell.id, None) or self._taken_up(self._runs_of(cell))
+        if run and now.points is not None and not run.is_part_of(now.points, now.pictures):
+            self._forget([run.id])
+            run = None
+        if run is None:
+            self.ledger.add(cell.id, BEGUN)
+            run = begin(self.client, self.experiment, self._tags, cell)
+        follow(self.client, run, now, goes_on)
+        self._begun[cell.id] = run  # where this failed, nobody knows what the store holds of it
 
     def send(self, folder: Path, result: Result) -> bool:
         """Record one cell unless it is there already. Returns whether anything was sent."""
         cell, known = result.cell.id, digest_of(result)
         if self.ledger.cells.get(cell) == known:
             return False
-        runs = self._held(f" and {_has_tag('unposed.cell', cell)}").get(cell, {})
+        runs = self._runs_of(result.cell)
         if known in runs.values():  # of which the ledger did not know
             self.ledger.add(cell, known)
             return False
-        self._forget(runs)
-        self._write(folder, result)
+        self._write(folder, result, runs)
         return True
 
     def replay(self, beat: Callable[[], object] = lambda: None) -> int:
@@ -79,9 +88,10 @@ class Tracker:
             known[cell] = digest_of(result)
             runs = held.get(cell, {})
             right = [run for run, said in runs.items() if said == known[cell]][:1]
-            self._forget(run for run in runs if run not in right)
-            if not right:
-                self._write(folder, result)
+            if right:
+                self._forget(run for run in runs if run not in right)
+            else:
+                self._write(folder, result, runs)
                 sent += 1
             beat()
         self.ledger.replace(known)
@@ -151,9 +161,13 @@ class Tracker:
             if not page:
                 return
 
+    def _runs_of(self, cell: Cell) -> dict[str, str]:
+        """Run id -> digest: see `_held`."""
+        return self._held(f" and {_has_tag('unposed.cell', cell.id)}").get(cell.id, {})
+
     def _held(self, extra: str = "") -> dict[str, dict[str, str]]:
-        """What the store holds of this suite: cell id -> run id -> digest of what was sent, none where it was cut short
-        or is of an earlier version."""
+        """What the store holds of this suite: cell id -> run id -> digest of what was sent, BEGUN where the cell has no
+        result yet, none where the sending was cut short or is of an earlier version."""
         held: dict[str, dict[str, str]] = {}
         for run in self._children(extra):
             tags = run.data.tags
@@ -164,94 +178,25 @@ class Tracker:
         for run in runs:
             self.client.delete_run(run)
 
-    def _write(self, folder: Path, result: Result) -> None:
-        tags = {"mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name}
-        write(self.client, self.experiment, tags, folder, result)
+    def _taken_up(self, runs: Mapping[str, str]) -> CellRun | None:
+        """Of these runs the first that was begun and not completed."""
+        found = [run for run, said in runs.items() if said == BEGUN][:1]
+        return taken_up(self.client, found[0]) if found else None
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        return {"mlflow.parentRunId": self.parent, "unposed.suite_name": self.suite.resolve().name}
+
+    def _write(self, folder: Path, result: Result, runs: Mapping[str, str]) -> None:
+        """Record a cell, in the one of its `runs` that was begun and not completed where there is one; others go."""
+        begun = self._begun.pop(result.cell.id, None)
+        if begun is None or begun.id not in runs:
+            begun = self._taken_up(runs)
+        self._forget(run for run in runs if begun is None or run != begun.id)
+        write(self.client, self.experiment, self._tags, folder, result, begun)
         self.ledger.add(result.cell.id, digest_of(result))
 
 
 def _has_tag(tag: str, text: str) -> str:
     """A query for runs with this tag. MLflow has no way to write an apostrophe: it finds any other sign there, too."""
     return f"tags.`{tag}` LIKE '{text.replace(chr(39), '_')}'" if "'" in text else f"tags.`{tag}` = '{text}'"
-
-
-def _message(error: Exception, uri: str | None) -> str:
-    """What a store had to say, on one line, without what opens it: some quote the whole URI, some a part of it."""
-    text = " ".join(str(error).split())
-    if uri:
-        text = text.replace(uri, without_credentials(uri))
-    return without_credentials(text)
-
-
-def replay(suite: Path, uri: str | None) -> tuple[int, str]:
-    """Send whatever the store does not have yet: how many cells, and to which store. Raises ValueError, also where the
-    store takes longer than PATIENCE over one of them."""
-    lane, ended, sent = Lane(PATIENCE), [], []
-
-    def work() -> None:
-        try:
-            tracker = Tracker(suite, uri)
-            sent.append(tracker.replay(lane.beat))
-            tracker.close()
-        except Exception as error:  # noqa: BLE001 - told by the caller, in a sentence
-            ended.append(_message(error, uri)[:200])
-
-    lane.put(work)
-    if not lane.join():
-        ended.append(SLOW)
-    if ended:
-        raise ValueError(f"MLflow at {without_credentials(uri or default_uri(suite))}: {ended[0]}")
-    return sent[0], without_credentials(uri or default_uri(suite))
-
-
-class Tracking:
-    """Tracking beside a run: opened at the first result, by a thread of its own, so that a slow store holds up nobody,
-    and dropped with one warning where it fails or takes longer than PATIENCE over one cell."""
-
-    def __init__(self, suite: Path, uri: str | None, warn: Callable[[str], None]) -> None:
-        self.suite, self.uri, self.warn = suite, uri, warn
-        self._lane: Lane | None = None
-        self._tracker: Tracker | None = None
-        self._down = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._lane is not None:
-            most = AFTER
-            if kind is not None:  # an interrupt, or a fault: whoever waits wants the end of it
-                self._lane.patience, most = min(self._lane.patience, AT_ONCE), AT_ONCE
-            self._put(lambda: self._tracker and self._tracker.close())
-            if not self._lane.join(most):
-                self._drop(SLOW if self._lane.is_stuck else LATE.format(most))
-
-    def send(self, folder: Path, result: Result) -> None:
-        self._put(lambda: self._open().send(folder, result))
-
-    def _open(self) -> Tracker:
-        if self._tracker is None:
-            self._tracker = Tracker(self.suite, self.uri)
-        return self._tracker
-
-    def _put(self, action: Callable[[], object]) -> None:
-        self._lane = self._lane or Lane(PATIENCE)
-        if self._lane.is_stuck:
-            self._drop(SLOW)
-        if not self._down:
-            self._lane.put(lambda: self._try(action))
-
-    def _try(self, action: Callable[[], object]) -> None:
-        if self._down:
-            return
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 - whatever a tracking store does must not cost a result
-            self._drop(_message(error, self.uri)[:160])
-
-    def _drop(self, why: str) -> None:
-        if not self._down:
-            self._down = True
-            self.warn(f"MLflow: {why}; results are safe in {self.suite}, `unposed track --replay` sends them later")

@@ -15,7 +15,7 @@ from bench.matrix.selection import Selection
 from bench.record import read_suite
 from bench.runner.run import run
 from bench.runner.settings import Settings
-from bench.tracking.tracker import Tracking
+from bench.tracking.beside import Tracking
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = ROOT / "tests" / "plugins" / "scripted.py"
@@ -212,7 +212,7 @@ def test_a_ledger_names_the_store_without_its_password_and_is_found_again(suite,
 def test_a_store_that_breaks_is_dropped_with_a_warning(suite, monkeypatch):
     warnings = []
     with Tracking(suite, None, warnings.append) as tracking:
-        monkeypatch.setattr("bench.tracking.tracker.Tracker", lambda *_: 1 / 0)
+        monkeypatch.setattr("bench.tracking.beside.Tracker", lambda *_: 1 / 0)
         for folder, result in read_suite(suite):
             tracking.send(folder, result)
     assert len(warnings) == 1

@@ -18,8 +18,8 @@ import pytest
 
 from bench.cell import Cell
 from bench.record import Result, read_suite, write_result
+from bench.tracking import beside as tracking
 from bench.tracking import cell_run
-from bench.tracking import tracker as tracking
 from bench.tracking.cell_writer import FINGERPRINT
 from bench.tracking.ledger import NAME, Ledger
 from bench.tracking.patience import Lane
@@ -129,7 +129,7 @@ def test_a_cell_that_two_replays_sent_is_there_once_after_the_next(suite, tmp_pa
     assert tracking.replay(suite, uri)[0] == CELLS
     opened = tracking.Tracker(suite, uri)
     folder, result = read_suite(suite)[4]
-    opened._write(folder, result)
+    opened._write(folder, result, {})
     assert len(list(opened._children())) == CELLS + 1
     assert tracking.replay(suite, uri)[0] == 0
     assert len(list(opened._children())) == CELLS
