@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -215,35 +214,6 @@ def test_what_the_ledger_forgot_and_the_store_holds_is_not_sent_again(suite, tmp
     opened._move_parent()
     assert not tracking.Tracker(suite, opened.uri).send(folder, result)
     assert Ledger(suite, opened.uri, opened.parent).cells.keys() == {result.cell.id}
-
-
-@pytest.fixture
-def dripping():
-    """The address of a server that answers a byte a second, for ever."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def drip(connection):
-        answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
-        try:
-            connection.recv(1)
-            connection.sendall(answer)
-            while True:
-                connection.sendall(b" ")
-                time.sleep(1)
-        except OSError:
-            connection.close()
-
-    def serve():
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=drip, args=(connection,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    server.close()
 
 
 def test_a_server_that_drips_a_byte_a_second_is_given_up(suite, dripping, monkeypatch):
