@@ -179,9 +179,10 @@ class Tracking:
             except Exception:  # noqa: BLE001 - its result is sent all the same, and says so where it cannot be
                 self._next_try = time.monotonic() + AGAIN
                 return
-            with self._lock:
-                if cell in self._fits:
-                    self._fits[cell] = folder, time.monotonic() + EVERY
+            finally:
+                with self._lock:
+                    if self._fits.pop(cell, None):  # others first, should it be this one that fails
+                        self._fits[cell] = folder, time.monotonic() + EVERY
             self._opened_lane().beat()
 
     def _try_again(self) -> None:
@@ -195,7 +196,8 @@ class Tracking:
                     if not self._owed:
                         self._down = False
                         break
-                    cell, folder = next(iter(self._owed.items()))
+                    cell = next(iter(self._owed))
+                    folder = self._owed[cell] = self._owed.pop(cell)  # others first, should it be this one that fails
                 tracker.send(folder, read_result(folder))
                 sent += 1
                 with self._lock:

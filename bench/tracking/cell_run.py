@@ -21,6 +21,7 @@ DENSE = 100
 LEAST_DENSE = 16  # of a curve, however many there are
 
 LONGEST = 5000  # letters of a tag or a parameter
+LONGEST_NAME = 250  # of anything
 DIGEST = 36  # of a dataset, at most
 
 
@@ -145,12 +146,13 @@ def pictures_among(files: Iterable[Path]) -> Iterator[Picture]:
     for file in sorted(files):
         series, _, step = file.stem.rpartition(".")
         if file.suffix == ".png" and step.isdigit():
-            yield Picture(allowed(series), int(step), file)
+            yield Picture(re.sub(r"[^A-Za-z0-9_\-./ ]", "_", allowed(series)), int(step), file)
 
 
 def allowed(name: str) -> str:
-    """MLflow's names allow letters, digits, and `_-./ :`."""
-    return re.sub(r"[^\w\-./ :]", "_", name)
+    """MLflow's names allow letters, digits, and `_-./ :`, and are those of a path without detours."""
+    parts = re.sub(r"[^\w\-./ :]", "_", name).split("/")
+    return "/".join(part for part in parts if part.strip("."))[:LONGEST_NAME] or "_"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
