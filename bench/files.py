@@ -40,14 +40,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sweep_drafts(folder: Path) -> None:
-    """Remove whatever is hidden and ends in `.tmp` below a folder that is all ours: in a suite, which may be anybody's
-    folder, `bench.runner.drafts` does it."""
-    for place, folders, files in os.walk(folder):
-        for name in [name for name in (*folders, *files) if name.startswith(".") and name.endswith(".tmp")]:
-            remove(Path(place, name))
-
-
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an npz whole or not at all."""
     with replacing(path) as draft, draft.open("wb") as file:
