@@ -29,3 +29,22 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def unposed(monkeypatch):
+    """Call `unposed ...` in this process: exit code and all that was printed."""
+    from click.testing import CliRunner
+
+    from bench.cli import main
+
+    monkeypatch.delenv("UNPOSED_DATA", raising=False)
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments):
+        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
+
+    return call

@@ -9,29 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
-from bench.cli import main
 from bench.matrix.registry import find_scene
 
 ROOT = Path(__file__).parent.parent
 SCRIPTED = str(ROOT / "tests" / "plugins" / "scripted.py")
-
-
-@pytest.fixture
-def unposed(monkeypatch):
-    """Call `unposed ...` in this process: exit code and all that was printed."""
-    monkeypatch.delenv("UNPOSED_DATA", raising=False)
-    monkeypatch.chdir(ROOT)
-
-    def call(*arguments):
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-    return call
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "scenes"], ["list", "methods"], ["plan", "-m", "nerf"]])

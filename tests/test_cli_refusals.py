@@ -3,26 +3,8 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from bench.cli import main
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def unposed(monkeypatch):
-    """Call `unposed ...` in this process: exit code and all that was printed."""
-    monkeypatch.delenv("UNPOSED_DATA", raising=False)
-    monkeypatch.chdir(ROOT)
-
-    def call(*arguments):
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from bench.cli import main
 from bench.cli.app import Refusals
 from bench.matrix.plan import plan
 from bench.matrix.selection import Selection
@@ -22,18 +21,10 @@ SCRIPTED = str(Path(__file__).parent / "plugins" / "scripted.py")
 
 
 @pytest.fixture
-def unposed(monkeypatch, tmp_path):
-    """Call `unposed ...` in this process, in an empty folder: exit code and all that was printed."""
-    monkeypatch.delenv("UNPOSED_DATA", raising=False)
+def unposed(unposed, monkeypatch, tmp_path):
+    """The same, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        return done.exit_code, done.output
-
-    return call
+    return unposed
 
 
 def fits(suite):
