@@ -156,7 +156,7 @@ def test_a_worker_that_holds_the_interpreters_lock_dies_with_its_judge(tmp_path,
     while not workers and time.monotonic() < deadline:
         time.sleep(0.1)
         below = psutil.Process(judge.pid).children(recursive=True)
-        workers = [process for process in below if process.cmdline()[-2:-1] == ["fit"]]
+        workers = [process for process in below if _command(process)[-2:-1] == ["fit"]]
     time.sleep(2)  # by now it sleeps
     os.kill(judge.pid, signal.SIGKILL)
     judge.wait()

@@ -70,7 +70,8 @@ class OutOfSight:
         for pid in pids:
             place = Path(f"/proc/{pid}/root{SHM}")
             device = _device(place)
-            if device is not None and device not in (self._here, *found) and os.path.ismount(place):
+            # A mount of its own: not os.path.ismount, which raises where the process ends while it looks.
+            if device is not None and device not in (self._here, _device(place.parent), *found):
                 with contextlib.suppress(OSError):
                     space = os.statvfs(place)
                     found[device] = (space.f_blocks - space.f_bfree) * space.f_frsize

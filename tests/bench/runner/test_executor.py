@@ -202,3 +202,29 @@ def test_shared_memory_that_is_mapped_counts_once(tmp_path):
     (alone,), *_ = execute(tmp_path / "alone", make_plan("answer"))
     assert result.status == "done", result.reason
     assert 350 < result.cost["peak_rss_mb"] - alone.cost["peak_rss_mb"] < 500
+
+
+def test_a_process_that_ends_while_it_is_looked_at_holds_nothing_and_stops_no_one(tmp_path):
+    """Its files under /proc go at any moment: here, before each of the system's calls that a look makes."""
+    hidden = local.OutOfSight(tmp_path)  # another device than /dev/shm: the process's is one of its own
+    for before in itertools.count(1):
+        with subprocess.Popen(["sleep", "60"]) as process:
+            calls = itertools.count(1)
+
+            def end(_, event, called, process=process, calls=calls, before=before):
+                if event == "c_call" and called.__module__ == "posix" and next(calls) == before:
+                    sys.setprofile(None)
+                    process.kill()
+                    process.wait()
+
+            sys.setprofile(end)
+            try:
+                held = hidden.look([process.pid])
+            finally:
+                sys.setprofile(None)
+            process.kill()
+        assert held.memory_mb >= 0
+        assert held.disk_mb == 0
+        if next(calls) <= before:  # it looked to the end
+            break
+    assert before > 5
