@@ -20,6 +20,12 @@ def data_root() -> Path:
     pytest.skip("needs real inputs: set UNPOSED_DATA to a folder that holds nerf_synthetic/")
 
 
+@pytest.fixture(autouse=True)
+def no_earlier_times(monkeypatch):
+    """What other runs on this machine took is no part of a test."""
+    monkeypatch.setenv("UNPOSED_TIMES", "")
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """Tensors of a few hundred numbers only wait for a second thread."""

@@ -165,6 +165,7 @@ class MatrixOptions:
     device: str
     workers: int
     threads: int | None
+    grants: tuple[str, ...]
     lpips: Path | None
 
     @property
@@ -191,12 +192,13 @@ class MatrixOptions:
     def settings(self, running: RunOptions | None = None) -> Settings:
         """The conditions of a run; without `running` its defaults, which is all that a plan needs."""
         from bench.judge.lpips import backbone_below
+        from bench.matrix.grants import read_grant
         from bench.runner.devices import Devices
         from bench.runner.settings import Settings
 
         base = Settings(
             suite=suite_folder(self.out, self.regime), workers=self.workers, devices=Devices.of(self.device),
-            threads_asked=self.threads,
+            threads_asked=self.threads, grants=tuple(map(read_grant, self.grants)),
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip
         context = click.get_current_context()
@@ -269,5 +271,7 @@ def matrix_options(degradations: Decorator = degradations_option) -> Decorator:
         data_option, out_option, devices_option,
         workers_option,
         click.option("--threads", type=click.IntRange(1), help="CPU threads of each.  [default: a fair share]"),
+        click.option("--grant", "grants", multiple=True, metavar="WHAT",
+                     help="Of some methods, as 'gnerf*@full: threads=8, gpus=0.5, memory=32, disk=20, limit=7200'."),
         lpips_option,
     ])  # fmt: skip

@@ -55,7 +55,7 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     made, settings = read(matrix.selection()), matrix.settings()
     rows = outlook(made, settings)
     if slurm:
-        lengths, remark = job_lengths(rows, settings.fit_limit(matrix.regime))
+        lengths, remark = job_lengths(rows)
         click.echo(sbatch(
             without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.slots,
             seconds=longest_job(lengths, slurm * settings.slots),

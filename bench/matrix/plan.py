@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -12,7 +11,7 @@ from bench.degrade import KINDS, Degradation
 from bench.matrix.registry import ConfiguredMethod
 from bench.matrix.restated import read_as
 from bench.matrix.selection import Selection, parse_seeds, select_degradations, select_methods, select_scenes
-from bench.regime import effort_of, parse_regime
+from bench.regime import parse_regime
 from bench.scene import SceneSource
 from bench.submission import HANDED_OUT, Submission
 from bench.task import Input
@@ -111,11 +110,3 @@ def skip_reason(
     if kind.touches <= set(get_args(Input)) and not kind.touches & taken:
         return f"{kind.name} spoils the {' and '.join(sorted(kind.touches))}, which it is not given"
     return None
-
-
-def estimate_seconds(planned: Planned, history: Iterable[tuple[str, str, float]]) -> float | None:
-    """Expected seconds of a fit: the median of this method's earlier fits at this effort, or its own word."""
-    earlier = [s for label, effort, s in history if label == planned.cell.method and effort == planned.cell.effort]
-    if earlier:
-        return statistics.median(earlier)
-    return planned.method.method.traits.seconds.get(effort_of(planned.cell.effort))

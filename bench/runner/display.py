@@ -141,7 +141,7 @@ def details(watch: Watch, work: AtWork) -> list[str]:
     quality = "" if seen.psnr is None else f"PSNR {seen.psnr:.1f} dB"
     devices = settings.devices
     means = "" if devices.kind == "cpu" else f"{devices.first if len(devices.names) == 1 else devices.kind} and "
-    means = f"on {means}{counted(settings.threads, 'thread')}"
+    means = f"on {means}{counted(settings.share(work.planned.cell).threads, 'thread')}"
     return [part for part in (seen.phase, step, *losses, quality, means) if part]
 
 

@@ -25,6 +25,8 @@ class Prospect(NamedTuple):
     cell: str
     state: str  # "run", "skip: why", "finished: solved"
     seconds: float | None  # expected of its fit; None: unknown, or nothing to do
+    threads: int  # of CPUs, that its workers are granted
+    limit: float  # s, after which its fit would be killed
 
 
 def outlook(made: Plan, settings: Settings) -> list[Prospect]:
@@ -36,7 +38,9 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
         state = f"skip: {planned.skip}" if planned.skip else "run"
         if standing:
             state = f"finished: {OUTCOMES[standing.outcome]}"
-        rows.append(Prospect(planned.cell.id, state, durations.fit(planned) if state == "run" else None))
+        expected = durations.fit(planned) if state == "run" else None
+        threads, limit = settings.share(planned.cell).threads, settings.fit_limit(planned.cell)
+        rows.append(Prospect(planned.cell.id, state, expected, threads, limit))
     return rows
 
 
@@ -49,18 +53,24 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     if unknown:
         parts.append(f"of them {unknown} of unknown length")
     if total:
-        length = f"about {span(total / settings.slots)} of fitting on {counted(settings.threads, 'thread')}"
+        granted = sorted({row.threads for row in work})
+        threads = counted(granted[-1], "thread") if len(granted) == 1 else f"{granted[0]} to {granted[-1]} threads"
+        length = f"about {span(total / settings.slots)} of fitting on {threads}"
         parts.append(f"the others {length}" if unknown else length)
     return ", ".join(parts)
 
 
-def job_lengths(rows: Sequence[Prospect], limit: float) -> tuple[list[float], str]:
+def job_lengths(rows: Sequence[Prospect]) -> tuple[list[float], str]:
     """How long each cell that will run has to be given, s, and what is to be said of it: one of unknown length may take
-    as long as the `limit` of a fit, and none takes longer."""
+    as long as the limit of its fit, and none takes longer."""
     work = [row for row in rows if row.state == "run"]
-    unknown = sum(row.seconds is None for row in work)
-    remark = f"{counted(unknown, 'cell')} of unknown length: {limit:.0f} s each, the limit of a fit" if unknown else ""
-    return [limit if row.seconds is None else min(row.seconds, limit) for row in work], remark
+    unknown = [row.limit for row in work if row.seconds is None]
+    remark = ""
+    if unknown:
+        least, most = min(unknown), max(unknown)
+        each = f"{most:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
+        remark = f"{counted(len(unknown), 'cell')} of unknown length: {each} each, the limit of a fit"
+    return [row.limit if row.seconds is None else min(row.seconds, row.limit) for row in work], remark
 
 
 def explain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from bench.cell import Cell
 from bench.files import printable
 from bench.matrix.again import places
+from bench.matrix.grants import idle
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.saved_fit import touched
@@ -20,12 +22,13 @@ from bench.poses_io.submission import UNKNOWN_COST, keep, kept, same
 from bench.record import PRETRAINED, RERUNNABLE, Result, read_result, write_result
 from bench.runner.devices import Slots
 from bench.runner.evaluate import Judge
-from bench.runner.executors.base import Executor, Stopped
+from bench.runner.executors.base import Executor, Share, Stopped
 from bench.runner.executors.gpu import OnDevice, as_seen
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
 from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
+from bench.runner.machine_times import remember
 from bench.runner.out_of_reach import out_of_reach
 from bench.runner.provenance import provenance
 from bench.runner.refusals import check_place, check_scenes, make_suite
@@ -54,6 +57,8 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
     settings.check_devices()
+    for words in idle(settings.grants, [planned.cell for planned in plan.cells]):
+        logging.getLogger("unposed").warning("grant %r is for no cell of this matrix", words)
     runner = Runner(settings, listen, plan.cells)
     check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]
@@ -85,16 +90,18 @@ class Runner:
     def __init__(self, settings: Settings, listen: Listener, cells: Sequence[Planned] = ()) -> None:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
-        self.executor: Executor = settings.make_executor(out_of_reach(settings, cells))
-        self.judges = {name: self._judge_on(name) for name in settings.devices.names}
-        self.judge = self.judges[settings.devices.first]
+        shares = {settings.share(planned.cell) for planned in cells}
+        self.executor: Executor = settings.make_executor(out_of_reach(settings, cells), shares)
+        self._judges: dict[tuple[str, Share | None], Judge] = {}
+        self.judge = self._judge(settings.devices.first, None)
         self.scenes = LoadedScenes()
         self.fingerprints = Fingerprints(self.judge, settings.devices.kind)
 
-    def _judge_on(self, device: str) -> Judge:
-        """With workers that all have this device."""
-        executor, settings = OnDevice(self.executor, device), self.settings
-        return Judge(executor=executor, lpips=settings.lpips, device=as_seen(device), refine=settings.refine)
+    def _judge(self, device: str, share: Share | None) -> Judge:
+        """With workers that all have this device, and this share; there is one of each."""
+        executor, settings = OnDevice(self.executor, device, share), self.settings
+        judge = Judge(executor=executor, lpips=settings.lpips, device=as_seen(device), refine=settings.refine)
+        return self._judges.setdefault((device, share), judge)
 
     def run_cells(self, cells: list[Planned], results: dict[Cell, Result]) -> None:
         deal = Slots(self.settings.devices.names).deal
@@ -173,7 +180,8 @@ class Runner:
 
     def run_cell(self, planned: Planned, device: str) -> Result:
         """Bring one cell to a result on this device, whatever happens, and write it."""
-        folder, record, judge = self.folder(planned), partial(self.record, planned, device), self.judges[device]
+        folder, record = self.folder(planned), partial(self.record, planned, device)
+        judge = self._judge(device, self.settings.share(planned.cell))
         folder.mkdir(parents=True, exist_ok=True)
         stage: Stage = "load"
         facts: dict[str, Any] = {}
@@ -196,21 +204,24 @@ class Runner:
             fit = self.fingerprints.of(planned)["fit"]
             self.make_way(planned, fit)
             outcome = finished_fit(folder, fit)
+            is_fresh = outcome is None
             if outcome is None:
                 self.listen(planned, stage, None)
                 outcome = request_fit(
                     planned, capture, folder, judge.executor, fit=fit, device=judge.device,
-                    limit=self.settings.fit_limit(planned.cell.effort), retries=self.settings.retries,
+                    limit=self.settings.fit_limit(planned.cell), retries=self.settings.retries,
                 )  # fmt: skip
             facts = _merge(facts, _facts(planned, outcome))
             if outcome["status"] != "done":
                 return record(status=outcome["status"], stage=stage, reason=outcome["reason"], **facts)
             stage = "judge"
             self.listen(planned, stage, None)
-            verdict = judge(
-                planned, scene, capture, folder, outcome, limit=self.settings.judge_limit(planned.cell.effort)
-            )
-            return record(**_merge(facts, verdict))
+            limit = self.settings.judge_limit(planned.cell)
+            verdict = judge(planned, scene, capture, folder, outcome, limit=limit)
+            result = record(**_merge(facts, verdict))
+            if is_fresh and self.settings.executor == "local" and not planned.submission:
+                remember(result)
+            return result
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches everything, and records it
@@ -237,7 +248,7 @@ class Runner:
         elif not self.fingerprints.is_same_fit(planned, earlier):
             keep_aside(folder, aside)
         elif self.settings.retry_failed and earlier.status in RERUNNABLE and earlier.stage != "judge":
-            go_on(folder, self.settings.fit_limit(planned.cell.effort))
+            go_on(folder, self.settings.fit_limit(planned.cell))
             (folder / "result.json").unlink()
         else:
             if earlier.protocol != self.judge.protocol:  # what another protocol said of the same fit is kept
@@ -253,7 +264,7 @@ class Runner:
             fingerprints=self.fingerprints.of(planned),
             ingredients=self.fingerprints.ingredients(planned),
             provenance=provenance(
-                threads=self.settings.threads,
+                threads=self.settings.share(planned.cell).threads,
                 device=device,
                 card=self.settings.card(device),
                 isolation=self.executor.isolation,

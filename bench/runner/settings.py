@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.cell import Cell
+from bench.matrix.grants import Grant, granted
 from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
 from bench.runner.devices import CPU_ALONE, Devices, card_of
-from bench.runner.executors.base import Executor
+from bench.runner.executors.base import Executor, Share
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.provenance import cpu_count
 from bench.runner.shards import Shard
@@ -37,6 +39,7 @@ class Settings:
     executor: Literal["local", "ray"] = "local"
     address: str | None = None  # of a Ray cluster
     gpus: float = 1.0  # of a node's GPUs that a worker is granted there, on a GPU
+    grants: tuple[Grant, ...] = ()  # what single methods have instead of limit, memory, disk, gpus and threads above
     lpips: Path | None = None  # AlexNet backbone
     data: tuple[Path, ...] = ()  # folders of real scenes: no worker sees them
     shard: Shard | None = None  # one of several runs of the same matrix, at once
@@ -55,7 +58,7 @@ class Settings:
 
     @property
     def threads(self) -> int:
-        """CPU threads of each worker."""
+        """CPU threads of each worker that no grant is for."""
         return self.threads_asked or max(1, cpu_count() // self.slots)
 
     @property
@@ -80,22 +83,37 @@ class Settings:
         failed = earlier.status in RERUNNABLE or (earlier.status == "done" and earlier.stage == "judge")
         return self.retry_failed and failed
 
-    def fit_limit(self, effort: str) -> float:
-        """Wall seconds after which a fit is killed."""
-        return self.limit or LIMIT[effort_of(effort)]
+    def share(self, cell: Cell) -> Share:
+        """What its workers are granted."""
+        own, base = granted(self.grants, cell), self._base
+        return Share(
+            threads=int(own.get("threads", base.threads)),
+            gpus=own.get("gpus", base.gpus) if base.gpus else 0.0,
+            memory_mb=1024 * own["memory"] if "memory" in own else base.memory_mb,
+            disk_mb=1024 * own["disk"] if "disk" in own else base.disk_mb,
+        )
 
-    def make_executor(self, hidden: Sequence[Path]) -> Executor:
-        """What runs the workers, which see nothing of `hidden`. Raises ValueError where it cannot be had."""
+    def fit_limit(self, cell: Cell) -> float:
+        """Wall seconds after which its fit is killed."""
+        return granted(self.grants, cell).get("limit") or self.limit or LIMIT[effort_of(cell.effort)]
+
+    @property
+    def _base(self) -> Share:
+        """What workers are granted that no grant is for."""
+        gpus = self.gpus if self.devices.kind == "cuda" else 0.0
+        return Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
+
+    def make_executor(self, hidden: Sequence[Path], shares: Iterable[Share] = ()) -> Executor:
+        """What runs the workers, which see nothing of `hidden` and are granted these `shares`. Raises ValueError where
+        it cannot be had."""
         if self.executor == "local":
             return LocalExecutor(
                 threads=self.threads, secrets=hidden, memory_mb=self.memory, disk_mb=self.disk
             )  # fmt: skip
-        from bench.runner.executors.ray_executor import RayExecutor, Share
+        from bench.runner.executors.ray_executor import RayExecutor
 
-        gpus = self.gpus if self.devices.kind == "cuda" else 0.0
-        share = Share(threads=self.threads, gpus=gpus, memory_mb=self.memory, disk_mb=self.disk)
-        return RayExecutor(share, address=self.address, hidden=hidden)
+        return RayExecutor(self._base, address=self.address, hidden=hidden, others=shares)
 
-    def judge_limit(self, effort: str) -> float:
+    def judge_limit(self, cell: Cell) -> float:
         """Wall seconds after which rendering its held-out views is given up."""
-        return self.render_limit or self.fit_limit(effort)
+        return self.render_limit or self.fit_limit(cell)

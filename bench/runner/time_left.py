@@ -1,15 +1,18 @@
-"""How long it will still take: from how long fits took here before, and from how fast this one goes."""
+"""How long it will still take: from how long fits took before, and from how fast this one goes."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bench.matrix.plan import Planned, estimate_seconds
+from bench.cell import Cell
+from bench.matrix.plan import Planned
 from bench.record import Result, read_suite
+from bench.regime import effort_of
+from bench.runner.machine_times import Timed, remembered, timed
 
 if TYPE_CHECKING:
     from bench.runner.settings import Settings
@@ -22,34 +25,53 @@ LEAST = 3.0
 
 
 class Durations:
-    """Seconds of fits and judgements, by method and effort: those of the suite and those that are added to them."""
+    """Seconds of fits and judgements that had the device and the threads that they would have now: elsewhere they take
+    another time. Those of the suite, and those that are added to it, are heard before those of this machine's other
+    suites; of either, those of the same scene before all others."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.fits: list[tuple[str, str, float]] = []
-        self.judgements: list[tuple[str, str, float]] = []
+        self.suite: list[Timed] = []
         for _, result in read_suite(settings.suite, views=False) if settings.suite.is_dir() else []:
             self.add(result)
+        self.machine = [row for row in remembered(settings.card(settings.devices.first)) if self._is_like(row)]
 
     def add(self, result: Result) -> None:
-        """One more, where it had the device and the threads that others would have now: elsewhere it takes another
-        time."""
-        device = str(result.provenance.get("device", "cpu"))
-        is_like = result.threads == self.settings.threads
-        if is_like and device.partition(":")[0] == self.settings.devices.kind:
-            for name, into in (("fit_seconds", self.fits), ("judge_seconds", self.judgements)):
-                if name in result.cost:
-                    into.append((result.cell.method, result.cell.effort, result.cost[name]))
+        """One more of the suite."""
+        if self._is_like(row := timed(result)):
+            self.suite.append(row)
 
     def fit(self, planned: Planned) -> float | None:
-        """Expected of its fit: the median of earlier ones, or the method's own word; None where nobody knows."""
-        return estimate_seconds(planned, self.fits)
+        """Expected of its fit: the median of earlier ones of its method and effort, or the method's own word; None
+        where nobody knows."""
+        for rows in self._alike(planned):
+            if earlier := [row.fit_seconds for row in rows if row.fit_seconds is not None]:
+                return statistics.median(earlier)
+        return planned.method.method.traits.seconds.get(effort_of(planned.cell.effort))
 
     def judgement(self, planned: Planned) -> float:
-        """Expected of its judgement: the median of those of its method, or of all; 0 before the first."""
-        alike = [(method, s) for method, effort, s in self.judgements if effort == planned.cell.effort]
-        own = [s for method, s in alike if method == planned.cell.method]
-        return statistics.median(own or [s for _, s in alike] or [0.0])
+        """Expected of its judgement: the median of those of its method, or of the suite's all; 0 before the first."""
+        all_others = [row for row in self.suite if row.effort == planned.cell.effort]
+        for rows in (*self._alike(planned), all_others):
+            if earlier := [row.judge_seconds for row in rows if row.judge_seconds is not None]:
+                return statistics.median(earlier)
+        return 0.0
+
+    def _alike(self, planned: Planned) -> Iterator[list[Timed]]:
+        """Of its method and effort, from what tells most to what tells least."""
+        cell = planned.cell
+        suite, machine = (
+            [row for row in rows if (row.method, row.effort) == (cell.method, cell.effort)]
+            for rows in (self.suite, self.machine)
+        )
+        yield [row for row in suite if row.scene == cell.scene]
+        yield [row for row in machine if row.scene == cell.scene]
+        yield suite
+        yield machine
+
+    def _is_like(self, row: Timed) -> bool:
+        cell = Cell(scene=row.scene, degradation="clean", method=row.method, seed=0, effort=row.effort)
+        return row.device == self.settings.devices.kind and row.threads == self.settings.share(cell).threads
 
 
 def longest_first(cells: Iterable[Planned], durations: Durations) -> list[Planned]:

@@ -91,7 +91,7 @@ class Watch:
         elapsed = elapsed if seen.spent is None else seen.spent  # one that goes on after a kill has spent more
         paced = work.pace.seconds(seen.steps - seen.step) if seen.steps else None
         fit = fit_left(elapsed=elapsed, expected=expected, share=seen.share, paced=paced)
-        limit = self.settings.fit_limit(work.planned.cell.effort)
+        limit = self.settings.fit_limit(work.planned.cell)
         return None if fit is None else min(fit, max(limit - elapsed, 0.0)) + judgement
 
     def all_left(self) -> Left:

@@ -30,6 +30,16 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """What a worker is granted of its machine."""
+
+    threads: int  # of CPUs
+    gpus: float = 0.0  # of a cluster's node; may be a fraction of one
+    memory_mb: float | None = None  # with more it is killed; None: as the machine allows. MB are 2^20 bytes
+    disk_mb: float | None = None  # of files that it may write
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One worker: what it is to do, where, with whose code, and for how long."""
 
@@ -39,6 +49,7 @@ class Request:
     limit: float  # wall seconds, after which it is killed
     inputs: Mapping[str, Path] = dataclasses.field(default_factory=dict)  # folders that it reads as in/NAME
     device: str = "cpu"  # of this machine; of several GPUs it sees this one alone (bench.runner.executors.gpu)
+    share: Share | None = None  # None: what the executor grants all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,7 @@ class Executor(Protocol):
 
     @property
     def threads(self) -> int:
-        """CPU threads granted to each worker."""
+        """CPU threads granted to each worker whose request has no share of its own."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bench.runner.executors.base import Executor, Request, WorkerEnd
+from bench.runner.executors.base import Executor, Request, Share, WorkerEnd
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -36,21 +36,23 @@ def sight(device: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class OnDevice:
-    """An executor (see bench.runner.executors.base) all of whose workers have one device of this machine."""
+    """An executor (see bench.runner.executors.base) all of whose workers have one device of this machine, and one
+    share of it."""
 
     executor: Executor
     device: str
+    share: Share | None = None  # None: what the executor grants all
 
     @property
     def threads(self) -> int:
-        return self.executor.threads
+        return self.share.threads if self.share else self.executor.threads
 
     @property
     def isolation(self) -> str:
         return self.executor.isolation
 
     def run(self, request: Request) -> WorkerEnd:
-        return self.executor.run(replace(request, device=self.device))
+        return self.executor.run(replace(request, device=self.device, share=self.share))
 
     def stop(self) -> None:
         self.executor.stop()

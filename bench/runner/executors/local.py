@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.runner.executors import isolation, linux
-from bench.runner.executors.base import Request, Stopped, WorkerEnd
+from bench.runner.executors.base import Request, Share, Stopped, WorkerEnd
 from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.gpu import sight
@@ -37,14 +37,15 @@ CELL, HOME, TEMPORARY = "/cell", "/home/unposed", "/tmp"
 
 class LocalExecutor:
     """See bench.runner.executors.base.Executor. `secrets` are files and folders that no worker may see: the suite, the
-    data. A worker with more than `memory_mb` of memory, or files of more than `disk_mb`, is killed."""
+    data. A worker with more than `memory_mb` of memory, or files of more than `disk_mb`, is killed; where its request
+    has a share of its own, that counts."""
 
     def __init__(
         self, *, threads: int, secrets: Sequence[Path] = (), memory_mb: float | None = None,
         disk_mb: float | None = None,
     ) -> None:  # fmt: skip
         self.threads = threads
-        self.memory_mb, self.disk_mb = memory_mb or math.inf, disk_mb or math.inf
+        self._share = Share(threads=threads, memory_mb=memory_mb, disk_mb=disk_mb)
         self.isolation = isolation.wall()
         self._hidden = isolation.hidden(secrets)
         isolation.compile_tree()
@@ -113,7 +114,8 @@ class LocalExecutor:
                 shown.append((str(source.resolve()), f"{cell}/in/{name}", False))
             else:
                 shutil.copytree(source, folder / "in" / name, dirs_exist_ok=True)
-        env = environment(self.threads, home=home, temporary=temporary, python=other and other.path)
+        share = request.share or self._share
+        env = environment(share.threads, home=home, temporary=temporary, python=other and other.path)
         env |= sight(request.device, os.environ)
         for shared in shared_folders():
             shared.mkdir(parents=True, exist_ok=True)
@@ -132,11 +134,13 @@ class LocalExecutor:
             "wall": self.isolation, "log": str(folder / "stderr.txt"), "root": str(folder / "root"),
             "cwd": f"{cell}/out", "env": env, "shown": shown,
             "hidden": isolation.hidden_in(installed, self._hidden), "argv": argv,
-            "shm": None if self.memory_mb == math.inf else int(self.memory_mb * 2**20),
+            "shm": int(share.memory_mb * 2**20) if share.memory_mb else None,
         }  # fmt: skip
 
     def _watch(self, process: subprocess.Popen[bytes], request: Request, hidden: OutOfSight) -> WorkerEnd:
         start, peak, pause, looked = time.monotonic(), 0.0, 0.01, 0.0
+        share = request.share or self._share
+        memory_limit, disk_limit = share.memory_mb or math.inf, share.disk_mb or math.inf
         kind, allowed = None, None
         assert process.stdout and process.stderr
         said = process.stdout
@@ -149,19 +153,19 @@ class LocalExecutor:
             held = hidden.look(each.pid for each in processes)
             used = memory_mb(processes) + held.memory_mb
             peak = max(peak, used)
-            if self.disk_mb < math.inf and now - looked > DISK_SAMPLE:
+            if disk_limit < math.inf and now - looked > DISK_SAMPLE:
                 looked, written = now, written_mb(own)
-            if used > self.memory_mb:
-                kind, allowed = "out_of_memory", self.memory_mb
+            if used > memory_limit:
+                kind, allowed = "out_of_memory", memory_limit
             elif now > request.limit:
                 kind = "timeout"
-            elif written + held.disk_mb > self.disk_mb:
-                kind, allowed = "out_of_disk", self.disk_mb
+            elif written + held.disk_mb > disk_limit:
+                kind, allowed = "out_of_disk", disk_limit
             if kind or select.select([said], [], [], pause)[0]:  # how it ended, or nothing at all
                 break
             pause = min(SAMPLE, 2 * pause)
-        if not kind and self.disk_mb < math.inf and written_mb(own) > self.disk_mb:  # since the last look
-            kind, allowed = "out_of_disk", self.disk_mb
+        if not kind and disk_limit < math.inf and written_mb(own) > disk_limit:  # since the last look
+            kind, allowed = "out_of_disk", disk_limit
         seconds = time.monotonic() - start
         if self._stopping:
             raise Stopped

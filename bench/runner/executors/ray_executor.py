@@ -15,44 +15,31 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.matrix.code_digest import project_digest
-from bench.runner.executors.base import Request, Stopped, WorkerEnd
+from bench.runner.executors.base import Request, Share, Stopped, WorkerEnd
 
 POLL = 0.5  # seconds between looks at whether the run was stopped
 TOKEN = ".sent-by"
 MB = 2**20
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """What a worker is granted of its node."""
-
-    threads: int
-    gpus: float = 0.0
-    memory_mb: float | None = None
-    disk_mb: float | None = None
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """By Ray's names."""
-        wanted = {"CPU": float(self.threads), "GPU": self.gpus, "memory": (self.memory_mb or 0) * MB}
-        return {name: amount for name, amount in wanted.items() if amount}
-
-
 class RayExecutor:
     """See bench.runner.executors.base.Executor.
 
-    `address` is the cluster's, as Ray has it ("auto", "HEAD:6379"); None starts one of this machine alone.
-    Raises ValueError where Ray is not installed or not to be reached, where no node could ever grant `share`, or where
-    a node has another version of this project.
+    `address` is the cluster's, as Ray has it ("auto", "HEAD:6379"); None starts one of this machine alone. Workers are
+    granted `share`, or one of the `others` where their request says so.
+    Raises ValueError where Ray is not installed or not to be reached, where no node could ever grant one of these, or
+    where a node has another version of this project.
     """
 
-    def __init__(self, share: Share, *, address: str | None, hidden: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, share: Share, *, address: str | None, hidden: Sequence[Path] = (), others: Iterable[Share] = ()
+    ) -> None:
         try:
             import ray
         except ImportError as error:
@@ -68,11 +55,12 @@ class RayExecutor:
             said = " ".join(str(error).split())[:200]
             raise ValueError(f"--address {address}: no Ray cluster can be reached there: {said}") from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(fits(share.resources, node) for node in nodes):
-            raise ValueError(
-                f"--executor ray: no node could ever grant a fit {_said(share.resources)}; the cluster has "
-                + "; ".join(map(_said, nodes))
-            )
+        for wanted in map(resources, dict.fromkeys([share, *others])):
+            if not any(fits(wanted, node) for node in nodes):
+                raise ValueError(
+                    f"--executor ray: no node could ever grant a fit {_said(wanted)}; the cluster has "
+                    + "; ".join(map(_said, nodes))
+                )
         self.isolation = self._compared(nodes)
 
     def _compared(self, nodes: Sequence[dict[str, float]]) -> str:
@@ -91,11 +79,11 @@ class RayExecutor:
 
     def run(self, request: Request) -> WorkerEnd:
         """See Executor.run. A node that dies ends its workers as a signal would."""
-        start, share = time.monotonic(), self.share
+        start, share = time.monotonic(), request.share or self.share
         token = secrets.token_hex(8)
         (request.folder / "in" / TOKEN).write_text(token)
         work = partial(_run, request, share, self._hidden, token)
-        wanted = {"num_cpus": share.threads, "num_gpus": share.gpus, "memory": share.resources.get("memory", 0)}
+        wanted = {"num_cpus": share.threads, "num_gpus": share.gpus, "memory": resources(share).get("memory", 0)}
         with self._lock:
             if self._stopping:
                 raise Stopped
@@ -132,6 +120,12 @@ class RayExecutor:
     def _task(self, **options: Any) -> Any:
         """Ray's own retries are off: the runner counts attempts, and their time."""
         return self._ray.remote(max_retries=0, **options)(_call)
+
+
+def resources(share: Share) -> dict[str, float]:
+    """What a worker is granted, by Ray's names."""
+    wanted = {"CPU": float(share.threads), "GPU": share.gpus, "memory": (share.memory_mb or 0) * MB}
+    return {name: amount for name, amount in wanted.items() if amount}
 
 
 def fits(wanted: dict[str, float], node: dict[str, float]) -> bool:

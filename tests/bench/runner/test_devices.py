@@ -179,7 +179,7 @@ def dealt(gpus, monkeypatch, tmp_path):
 
     def execute(made, workers=2, **waiting):
         executor = Recording(**waiting)
-        monkeypatch.setattr(Settings, "make_executor", lambda self, hidden: executor)
+        monkeypatch.setattr(Settings, "make_executor", lambda self, hidden, shares: executor)
         settings = Settings(suite=tmp_path / "suite", devices=Devices.of("all"), workers=workers)
         return run(made, settings, lambda *_: None), executor
 

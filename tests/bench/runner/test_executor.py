@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from scripted_cells import SCRIPTED, execute, make_plan
 
+from bench.matrix.grants import read_grant
 from bench.record import cells_of, read_log
 from bench.runner import worker_io
 from bench.runner.executors import isolation, local, memory
@@ -228,3 +229,18 @@ def test_a_process_that_ends_while_it_is_looked_at_holds_nothing_and_stops_no_on
         if next(calls) <= before:  # it looked to the end
             break
     assert before > 5
+
+
+def test_one_method_has_other_threads_and_limits_than_the_others(tmp_path, caplog):
+    grants = tuple(
+        map(read_grant, ["scripted[behaviour=swell]: memory=1, threads=1", "scripted[behaviour=slow_steps]: limit=1"])
+    )
+    swollen, slow, other = execute(
+        tmp_path, make_plan("swell", "slow_steps", "answer"), threads_asked=2,
+        grants=(*grants, read_grant("scirpted: threads=8")),
+    )[0]  # fmt: skip
+    assert (swollen.status, swollen.threads) == ("out_of_memory", 1)
+    assert "with 1024 MB allowed" in swollen.reason
+    assert slow.status == "timeout"
+    assert (other.status, other.threads) == ("done", 2)
+    assert "grant 'scirpted: threads=8' is for no cell of this matrix" in caplog.text

@@ -26,9 +26,15 @@ def test_what_bounds_nothing_is_no_bound(tmp_path, name, amount):
     ],
 )  # fmt: skip
 def test_the_sum_says_how_many_are_of_unknown_length_and_how_long_the_others_take(tmp_path, seconds, workers, text):
-    rows = [Prospect("blocks/clean/nerf/seed0", "finished: solved", None)]
-    rows += [Prospect(f"blocks/clean/gnerf/seed{k}", "run", length) for k, length in enumerate(seconds)]
+    rows = [Prospect("blocks/clean/nerf/seed0", "finished: solved", None, 9, 900)]
+    rows += [Prospect(f"blocks/clean/gnerf/seed{k}", "run", length, 2, 900) for k, length in enumerate(seconds)]
     assert summary(rows, Settings(suite=tmp_path, workers=workers, threads_asked=2)) == text
+
+
+def test_the_sum_says_of_several_grants_the_least_and_the_most(tmp_path):
+    rows = [Prospect(f"blocks/clean/gnerf/seed{k}", "run", 20.0, threads, 900) for k, threads in enumerate((1, 8, 4))]
+    said = summary(rows, Settings(suite=tmp_path, threads_asked=2))
+    assert said == "3 cells, 3 to run, about 60 s of fitting on 1 to 8 threads"
 
 
 def test_after_a_first_run_a_plan_is_within_a_factor_of_two_of_what_the_next_one_takes(tmp_path):

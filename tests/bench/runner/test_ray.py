@@ -11,9 +11,10 @@ import psutil
 import pytest
 from scripted_cells import execute, make_plan
 
+from bench.matrix.grants import read_grant
 from bench.record import read_log
-from bench.runner.executors.base import Code, Request
-from bench.runner.executors.ray_executor import RayExecutor, Share, _run, fits, packed, unpack
+from bench.runner.executors.base import Code, Request, Share
+from bench.runner.executors.ray_executor import RayExecutor, _run, fits, packed, unpack
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -51,11 +52,32 @@ def test_a_matrix_on_one_two_and_four_nodes_gives_the_table_of_this_machine(clus
         assert all("machine" in result.notes for result in there if result.status == "done")
 
 
+def test_each_method_is_placed_by_what_it_is_granted(cluster, tmp_path):
+    """Nodes have one CPU each: what is granted two waits for the node that has two."""
+    cluster.add_node(num_cpus=2, resources={"two": 1.0})
+    cluster.wait_for_nodes(timeout=300)
+    grants = (read_grant("scripted[behaviour=answer]@smoke: threads=2, memory=1"),)
+    granted, other = execute(
+        tmp_path, make_plan("answer", "partial"), executor="ray", address=cluster.address, threads_asked=1, workers=2,
+        grants=grants,
+    )[0]  # fmt: skip
+    assert (granted.status, granted.threads) == ("done", 2), granted.reason
+    assert (other.status, other.threads) == ("done", 1), other.reason
+    with pytest.raises(ValueError, match=r"could ever grant a fit 64 CPU"):
+        execute(
+            tmp_path / "refused", make_plan("answer"), executor="ray", address=cluster.address, threads_asked=1,
+            grants=(read_grant("scripted: threads=64"),),
+        )  # fmt: skip
+    assert not (tmp_path / "refused").exists()
+
+
 def test_what_no_node_could_grant_is_refused_at_once(cluster):
     with pytest.raises(ValueError, match=r"no node could ever grant a fit 64 CPU; the cluster has .*1 CPU"):
         RayExecutor(Share(threads=64), address=cluster.address)
     with pytest.raises(ValueError, match=r"1 CPU, 1 GPU"):
         RayExecutor(Share(threads=1, gpus=1), address=cluster.address)
+    with pytest.raises(ValueError, match=r"no node could ever grant a fit 32 CPU; the cluster has"):
+        RayExecutor(Share(threads=1), address=cluster.address, others=[Share(threads=1), Share(threads=32)])
     assert fits({"CPU": 1, "GPU": 0.5}, {"CPU": 4, "GPU": 1})
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from scripted_cells import SCRIPTED, execute, make_plan
 
+from bench.cell import Cell
 from bench.judge import protocol
 from bench.record import read_json, read_log, read_result
 from bench.runner import fit_client, scratch
@@ -156,9 +157,10 @@ def test_a_render_that_fails_costs_the_view_columns_and_not_the_poses(tmp_path, 
 
 
 def test_the_limit_of_a_render_is_that_of_the_fit_unless_it_has_its_own(tmp_path):
-    assert Settings(suite=tmp_path).judge_limit("quick") == Settings(suite=tmp_path).fit_limit("quick") == 900
-    assert Settings(suite=tmp_path, limit=7.0).judge_limit("full") == 7.0
-    assert Settings(suite=tmp_path, limit=7.0, render_limit=9.0).judge_limit("full") == 9.0
+    cell = Cell(scene="blocks", degradation="clean", method="nerf", seed=0, effort="quick")
+    assert Settings(suite=tmp_path).judge_limit(cell) == Settings(suite=tmp_path).fit_limit(cell) == 900
+    assert Settings(suite=tmp_path, limit=7.0).judge_limit(cell) == 7.0
+    assert Settings(suite=tmp_path, limit=7.0, render_limit=9.0).judge_limit(cell) == 9.0
 
 
 def test_the_mean_colour_is_that_of_the_clean_scene_whatever_was_shown_and_however_the_cell_ended(tmp_path):

@@ -15,6 +15,7 @@ from scripted_cells import make_plan
 
 from bench.cli.app import main
 from bench.record import read_log, read_suite
+from bench.runner.machine_times import Timed
 from bench.runner.outlook import Prospect
 from bench.runner.settings import Settings
 from bench.runner.shards import Shard, claimed, longest_job, sbatch, without
@@ -139,12 +140,13 @@ def minutes(text: str) -> int:
 def test_cells_of_unknown_length_are_given_the_limit_and_it_is_said(tmp_path, monkeypatch):
     """As those of a method that says nothing of its length; a limit of the suite's file is heard."""
     monkeypatch.chdir(tmp_path)
-    made = [Prospect(f"blocks/clean/x/seed{k}", "run", None) for k in range(3)]
-    made += [
-        Prospect("blocks/clean/x/seed3", "run", 2000.0),
-        Prospect("blocks/clean/x/seed4", "finished: solved", None),
-    ]
-    monkeypatch.setattr("bench.runner.outlook.outlook", lambda *_: made)
+    made: list[tuple[str, float | None]] = [("run", None)] * 3 + [("run", 2000.0), ("finished: solved", None)]
+
+    def outlook(plan, settings):
+        limit = settings.fit_limit(plan.cells[0].cell)
+        return [Prospect(f"x/seed{k}", state, seconds, 2, limit) for k, (state, seconds) in enumerate(made)]
+
+    monkeypatch.setattr("bench.runner.outlook.outlook", outlook)
     Path("s.toml").write_text("limit = 3600\n")
     for asked, limit, longest in (([], 900, 900), (["s.toml"], 3600, 3600), (["--effort", "full"], 7200, 7200)):
         monkeypatch.setattr(sys, "argv", ["unposed", "plan", *asked, "-m", "nerf", "--slurm", "4"])
@@ -153,7 +155,7 @@ def test_cells_of_unknown_length_are_given_the_limit_and_it_is_said(tmp_path, mo
         assert minutes(said.stdout) == longest // 30 + 30
         assert said.stderr == f"3 cells of unknown length: {limit} s each, the limit of a fit\n"
         assert said.stdout.endswith("--shard $SLURM_ARRAY_TASK_ID/4'\n") and "--slurm" not in said.stdout
-    made[:] = [Prospect(f"blocks/clean/x/seed{k}", "run", 600.0) for k in range(8)]
+    made[:] = [("run", 600.0)] * 8
     said = CliRunner().invoke(main, ["plan", "-m", "nerf", "--slurm", "4", "--workers", "2"])
     assert (minutes(said.stdout), said.stderr) == (600 // 30 + 30, "")  # both of a job at once
 
@@ -167,7 +169,9 @@ def test_cells_are_listed_or_a_line_is_printed(monkeypatch):
 def test_cells_side_by_side_are_begun_with_the_longest(tmp_path):
     plan = make_plan("answer", "partial", "steps")
     durations = Durations(Settings(suite=tmp_path))
-    durations.fits += [("scripted[behaviour=steps]", "smoke", 0.8), ("scripted[behaviour=answer]", "smoke", 0.2)]
+    for behaviour, seconds in (("steps", 0.8), ("answer", 0.2)):
+        method = f"scripted[behaviour={behaviour}]"
+        durations.suite.append(Timed("blocks", method, "smoke", "cpu", durations.settings.threads, seconds, None))
     by_length = [planned.cell.method for planned in longest_first(plan.cells, durations)]
     assert by_length == [
         "scripted[behaviour=partial]",

@@ -1,0 +1,105 @@
+"""What single methods are granted beside the others of a run: `gnerf*@full: threads=8, gpus=0.5, memory=32`.
+
+A matrix has methods that want a whole GPU and others that want one core: on a cluster each is placed by what it is
+granted, and on one machine it has those threads and limits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.cell import Cell, join_label, split_label
+from bench.matrix.names import nearest
+from bench.regime import effort_of
+
+LEAST = {"threads": 1.0, "gpus": 0.01, "memory": 0.1, "disk": 0.001, "limit": 0.1}
+"""What can be granted, and no less than what: as the options of `unposed run` of these names."""
+
+_GRANT = re.compile(r"(?P<method>[^\[\]@:]+(\[[^\[\]]*\])?)(@(?P<effort>[^:\[\]]+))?:(?P<amounts>[^:]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What the fits of some methods are granted, be it at one effort alone."""
+
+    words: str  # as it was typed
+    method: str  # a name (with all its options), a label, or a pattern of either with * and ?
+    effort: str | None  # "full", or a whole label as "full@800"
+    amounts: dict[str, float] = field(hash=False)  # by the keys of LEAST: GB of memory and disk, s of limit
+
+    def is_for(self, cell: Cell) -> bool:
+        """Whether it is of this cell's method, and of its effort."""
+        named = any(_like(self.method, text) for text in (cell.method, split_label(cell.method)[0]))
+        return named and self.effort in (None, cell.effort, effort_of(cell.effort))
+
+
+def read_grant(words: str) -> Grant:
+    """`METHOD[@EFFORT]: threads=8, gpus=0.5, memory=32, disk=20, limit=7200`. Raises ValueError."""
+    match = _GRANT.fullmatch(words.strip())
+    if match is None:
+        raise ValueError(f"grant {words!r}: write it as 'METHOD@EFFORT: threads=8, memory=32', @EFFORT or not")
+    amounts: dict[str, float] = {}
+    for item in filter(None, (part.strip() for part in match["amounts"].split(","))):
+        name, _, text = (part.strip() for part in item.partition("="))
+        if name not in LEAST:
+            raise ValueError(f"grant {words!r}: {name!r} cannot be granted{nearest(name, LEAST)}: {', '.join(LEAST)}")
+        if name in amounts:
+            raise ValueError(f"grant {words!r}: {name} is given twice")
+        amounts[name] = _amount(words, name, text)
+    if not amounts:
+        raise ValueError(f"grant {words!r} grants nothing: say of what, as in threads=8")
+    effort = match["effort"].strip() if match["effort"] else None
+    return Grant(words=words, method=_canonical(match["method"].strip()), effort=effort, amounts=amounts)
+
+
+def granted(grants: Iterable[Grant], cell: Cell) -> dict[str, float]:
+    """What these say of a cell, by the keys of LEAST; where several speak of one thing, the last is heard."""
+    found: dict[str, float] = {}
+    for grant in grants:
+        if grant.is_for(cell):
+            found |= grant.amounts
+    return found
+
+
+def idle(grants: Iterable[Grant], cells: Iterable[Cell]) -> list[str]:
+    """The words of those that are of no cell: a name that was mistyped, or one of another matrix."""
+    cells = list(cells)
+    return [grant.words for grant in grants if not any(map(grant.is_for, cells))]
+
+
+def in_words(table: dict[str, Any]) -> list[str]:
+    """A table of a suite file, as the command line has it. Raises ValueError."""
+    made = []
+    for who, amounts in table.items():
+        if not isinstance(amounts, dict):
+            raise ValueError(f"grants: {who!r} needs a table, as in {{threads = 8}}")
+        made.append(f"{who}: {', '.join(f'{name}={amount}' for name, amount in amounts.items())}")
+    return made
+
+
+def _amount(words: str, name: str, text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    whole = name != "threads" or amount == int(min(amount, 1e6))
+    if not (LEAST[name] <= amount < float("inf") and whole):
+        kind = "whole number" if name == "threads" else "number"
+        raise ValueError(f"grant {words!r}: {name}={text}: it must be a {kind} of at least {LEAST[name]:g}, and finite")
+    return amount
+
+
+def _canonical(method: str) -> str:
+    """A label as cells have it: options sorted by name. Patterns and what is no label stay as they are."""
+    try:
+        return join_label(*split_label(method))
+    except ValueError:
+        return method
+
+
+def _like(pattern: str, text: str) -> bool:
+    """Patterns know * and ? alone: brackets are those of options."""
+    return re.fullmatch("".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in pattern), text) is not None
