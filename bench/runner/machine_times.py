@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.cell import split_label
 from bench.json_files import read_regular
 from bench.record import Result
+from bench.regime import parse_regime
 from bench.runner.method_probe import folder as caches
 from bench.runner.provenance import processor
 
 VARIABLE = "UNPOSED_TIMES"
 MOST = 2**20
 """Bytes of a file from which on a new one is begun; the one before it is still read."""
+
+LONGEST = 1e9
+"""Seconds; what says more was damaged."""
 
 
 class Timed(NamedTuple):
@@ -74,9 +78,10 @@ def remembered(card: str = "") -> list[Timed]:
 def place() -> Path | None:
     """The file; None where nothing is to be remembered."""
     named = os.environ.get(VARIABLE)
-    if named is None:
-        return caches().parent / "times.jsonl"
-    return Path(named).expanduser() if named else None
+    with contextlib.suppress(RuntimeError):  # nobody's home: ~nobody/times.jsonl
+        path = caches().parent / "times.jsonl" if named is None else Path(named).expanduser()
+        return path if named != "" and path.name else None  # `/` has no name
+    return None
 
 
 def _rows(lines: bytes, hardware: str) -> Iterator[Timed]:
@@ -88,8 +93,13 @@ def _rows(lines: bytes, hardware: str) -> Iterator[Timed]:
 
 
 def _is_sound(row: Timed) -> bool:
+    """Whether it has the types of its fields, and names that can be read. Raises ValueError."""
+    if not all(isinstance(text, str) for text in (row.scene, row.method, row.effort, row.device)):
+        return False
+    split_label(row.method)
+    parse_regime(row.effort)
     seconds = [amount for amount in (row.fit_seconds, row.judge_seconds) if amount is not None]
-    return all(_is_number(amount) and 0 <= amount < math.inf for amount in seconds)
+    return all(_is_number(amount) and 0 <= amount <= LONGEST for amount in seconds)
 
 
 def _is_number(value: Any) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bench.cell import Cell
@@ -24,6 +25,38 @@ LEAST = 3.0
 """Seconds of steps without which there is no pace to speak of."""
 
 
+TELLING = ("done", "collapsed", "timeout")
+"""How a fit ended whose time says something of the next one's; that of one at the limit was at least that long."""
+
+LATEST = 5
+"""So many of this machine's fits alike are heard, the last ones: a method that was changed takes another time."""
+
+
+class TimedRows:
+    """What cells took, found at once by what they have in common: the display asks for every cell that waits, several
+    times a second."""
+
+    def __init__(self, latest: int = 0) -> None:
+        self._latest = latest  # of each kind, how many are heard; 0: all
+        self._rows: dict[tuple[str, ...], list[Timed]] = {}
+        self._medians: dict[tuple[str, tuple[str, ...]], float | None] = {}
+
+    def add(self, row: Timed) -> None:
+        for key in ((row.effort,), (row.effort, row.method), (row.effort, row.method, row.scene)):
+            self._rows.setdefault(key, []).append(row)
+        self._medians.clear()
+
+    def median(self, name: str, *key: str) -> float | None:
+        """Of one of their times, s; `key`: an effort, a method's label and a scene, or the first of these. None where
+        there is none."""
+        with contextlib.suppress(KeyError):  # another thread may forget it at any time
+            return self._medians[name, key]
+        found = [getattr(row, name) for row in self._rows.get(key, ())]
+        known = [seconds for seconds in found if seconds is not None][-self._latest :]
+        self._medians[name, key] = median = statistics.median(known) if known else None
+        return median
+
+
 class Durations:
     """Seconds of fits and judgements that had the device and the threads that they would have now: elsewhere they take
     another time. Those of the suite, and those that are added to it, are heard before those of this machine's other
@@ -31,47 +64,48 @@ class Durations:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.suite: list[Timed] = []
+        self.suite, self.machine = TimedRows(), TimedRows(LATEST)
+        self._threads: dict[tuple[str, str], int] = {}
         for _, result in read_suite(settings.suite, views=False) if settings.suite.is_dir() else []:
             self.add(result)
-        self.machine = [row for row in remembered(settings.card(settings.devices.first)) if self._is_like(row)]
+        for row in remembered(settings.card(settings.devices.first)):
+            if self._is_like(row):
+                self.machine.add(row)
 
     def add(self, result: Result) -> None:
-        """One more of the suite."""
-        if self._is_like(row := timed(result)):
-            self.suite.append(row)
+        """One more of the suite. How long a method takes to fail tells nothing of how long it takes."""
+        if result.status in TELLING and self._is_like(row := timed(result)):
+            self.suite.add(row)
 
     def fit(self, planned: Planned) -> float | None:
         """Expected of its fit: the median of earlier ones of its method and effort, or the method's own word; None
         where nobody knows."""
-        for rows in self._alike(planned):
-            if earlier := [row.fit_seconds for row in rows if row.fit_seconds is not None]:
-                return statistics.median(earlier)
-        return planned.method.method.traits.seconds.get(effort_of(planned.cell.effort))
+        found = self._expected(planned, "fit_seconds")
+        return planned.method.method.traits.seconds.get(effort_of(planned.cell.effort)) if found is None else found
 
     def judgement(self, planned: Planned) -> float:
         """Expected of its judgement: the median of those of its method, or of the suite's all; 0 before the first."""
-        all_others = [row for row in self.suite if row.effort == planned.cell.effort]
-        for rows in (*self._alike(planned), all_others):
-            if earlier := [row.judge_seconds for row in rows if row.judge_seconds is not None]:
-                return statistics.median(earlier)
-        return 0.0
+        found = self._expected(planned, "judge_seconds")
+        return (self.suite.median("judge_seconds", planned.cell.effort) if found is None else found) or 0.0
 
-    def _alike(self, planned: Planned) -> Iterator[list[Timed]]:
-        """Of its method and effort, from what tells most to what tells least."""
+    def _expected(self, planned: Planned, name: str) -> float | None:
+        """By its method and effort, from what tells most to what tells least."""
         cell = planned.cell
-        suite, machine = (
-            [row for row in rows if (row.method, row.effort) == (cell.method, cell.effort)]
-            for rows in (self.suite, self.machine)
-        )
-        yield [row for row in suite if row.scene == cell.scene]
-        yield [row for row in machine if row.scene == cell.scene]
-        yield suite
-        yield machine
+        for more in ((cell.scene,), ()):
+            for rows in (self.suite, self.machine):
+                if (found := rows.median(name, cell.effort, cell.method, *more)) is not None:
+                    return found
+        return None
 
     def _is_like(self, row: Timed) -> bool:
-        cell = Cell(scene=row.scene, degradation="clean", method=row.method, seed=0, effort=row.effort)
-        return row.device == self.settings.devices.kind and row.threads == self.settings.share(cell).threads
+        return row.device == self.settings.devices.kind and row.threads == self._threads_now(row.method, row.effort)
+
+    def _threads_now(self, method: str, effort: str) -> int:
+        """That a fit of this method would have; grants look at no more of a cell than at these two."""
+        if (method, effort) not in self._threads:
+            cell = Cell(scene="", degradation="clean", method=method, seed=0, effort=effort)
+            self._threads[method, effort] = self.settings.share(cell).threads
+        return self._threads[method, effort]
 
 
 def longest_first(cells: Iterable[Planned], durations: Durations) -> list[Planned]:

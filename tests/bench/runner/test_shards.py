@@ -171,7 +171,7 @@ def test_cells_side_by_side_are_begun_with_the_longest(tmp_path):
     durations = Durations(Settings(suite=tmp_path))
     for behaviour, seconds in (("steps", 0.8), ("answer", 0.2)):
         method = f"scripted[behaviour={behaviour}]"
-        durations.suite.append(Timed("blocks", method, "smoke", "cpu", durations.settings.threads, seconds, None))
+        durations.suite.add(Timed("blocks", method, "smoke", "cpu", durations.settings.threads, seconds, None))
     by_length = [planned.cell.method for planned in longest_first(plan.cells, durations)]
     assert by_length == [
         "scripted[behaviour=partial]",
