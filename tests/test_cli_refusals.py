@@ -32,6 +32,7 @@ ROOT = Path(__file__).parent.parent
             for option in ("--limit", "--memory", "--disk", "--gpus")
             for nan in ("nan", "inf", "1e999")
         ],
+        (["run", "--gpus", "1.5"], "gpus 1.5: write a part of one GPU, as 0.5, or a whole number of them"),
         (["judge", "--render-limit", "nan"], "nan is no finite number"),
         (["data", "add", ".", "--focal", "nan"], "nan is no finite number"),
         (["data", "prior", ".", "--orbit", "--distance", "9" * 400], "--distance: a number of so many digits is none"),

@@ -203,7 +203,10 @@ class MatrixOptions:
         )  # fmt: skip
         context = click.get_current_context()
         if running is None:  # of which a file may say more than `plan` has options for
-            return dataclasses.replace(base, limit=(context.default_map or {}).get("limit"))
+            said = context.default_map or {}
+            return dataclasses.replace(
+                base, limit=said.get("limit"), memory=said.get("memory") and 1024 * said["memory"]
+            )
         by_file = context.meta.get(ASKED_BY_FILE, False)
         return dataclasses.replace(
             base, limit=running.limit, retries=running.retries, retry_failed=running.retry_failed,

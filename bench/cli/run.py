@@ -46,18 +46,22 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     A line for each cell (a scene, a degradation, a method and a seed): whether it runs, is skipped and why, or has a
     result that still holds.
     """
+    from bench.matrix.grants import idle
     from bench.matrix.plan import plan as read
-    from bench.runner.outlook import job_lengths, outlook, summary
+    from bench.runner.outlook import job_lengths, outlook, summary, wanted_at_once
     from bench.runner.shards import longest_job, sbatch, without
 
     if slurm and as_json:
         raise ValueError("--json lists cells and --slurm prints a command: ask for one of them")
     made, settings = read(matrix.selection()), matrix.settings()
     rows = outlook(made, settings)
+    for line in idle(settings.grants, [planned.cell for planned in made.cells]):
+        click.echo(line, err=True)
     if slurm:
         lengths, remark = job_lengths(rows)
+        threads, memory = wanted_at_once(rows, settings)
         click.echo(sbatch(
-            without(sys.argv[2:], "--slurm"), slurm, threads=settings.threads * settings.slots,
+            without(sys.argv[2:], "--slurm"), slurm, threads=threads, memory=memory,
             seconds=longest_job(lengths, slurm * settings.slots),
             gpus=len(settings.devices.names) if settings.devices.kind == "cuda" else 0,
         ))  # fmt: skip
@@ -181,6 +185,8 @@ def console_of_run(made: Plan, settings: Settings) -> Console:
     """The console of a run, which says on what it runs, and what was asked for and cannot be had."""
     from rich.console import Console
 
+    from bench.matrix.grants import idle
+
     console = Console(highlight=False)
     if settings.opening:
         console.print(settings.opening, soft_wrap=True, markup=False)
@@ -188,6 +194,8 @@ def console_of_run(made: Plan, settings: Settings) -> Console:
         console.print(f"left out: {line}", style="dim", soft_wrap=True, markup=False)
     for line in made.assumed:
         console.print(line, soft_wrap=True, markup=False)
+    for line in idle(settings.grants, [planned.cell for planned in made.cells]):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
     return console
 
 

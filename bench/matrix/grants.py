@@ -18,6 +18,9 @@ from bench.regime import effort_of
 LEAST = {"threads": 1.0, "gpus": 0.01, "memory": 0.1, "disk": 0.001, "limit": 0.1}
 """What can be granted, and no less than what: as the options of `unposed run` of these names."""
 
+MOST = 1e9
+"""And no more: what is beyond that is a slip, and no machine or scheduler could count it."""
+
 _GRANT = re.compile(r"(?P<method>[^\[\]@:]+(\[[^\[\]]*\])?)(@(?P<effort>[^:\[\]]+))?:(?P<amounts>[^:]*)")
 
 
@@ -45,7 +48,9 @@ def read_grant(words: str) -> Grant:
     for item in filter(None, (part.strip() for part in match["amounts"].split(","))):
         name, _, text = (part.strip() for part in item.partition("="))
         if name not in LEAST:
-            raise ValueError(f"grant {words!r}: {name!r} cannot be granted{nearest(name, LEAST)}: {', '.join(LEAST)}")
+            raise ValueError(
+                f"grant {words!r}: {name!r} cannot be granted{nearest(name, LEAST)}; what can: {', '.join(LEAST)}"
+            )
         if name in amounts:
             raise ValueError(f"grant {words!r}: {name} is given twice")
         amounts[name] = _amount(words, name, text)
@@ -64,10 +69,17 @@ def granted(grants: Iterable[Grant], cell: Cell) -> dict[str, float]:
     return found
 
 
+def check_gpus(amount: float, place: str = "") -> None:
+    """Raises ValueError where no scheduler could place it: a worker has a part of one GPU, or some whole ones."""
+    if amount > 1 and not amount.is_integer():
+        raise ValueError(f"{place}gpus {amount:g}: write a part of one GPU, as 0.5, or a whole number of them")
+
+
 def idle(grants: Iterable[Grant], cells: Iterable[Cell]) -> list[str]:
-    """The words of those that are of no cell: a name that was mistyped, or one of another matrix."""
+    """A line for each that is for no cell: its name was mistyped, or is one of another matrix."""
     cells = list(cells)
-    return [grant.words for grant in grants if not any(map(grant.is_for, cells))]
+    unheard = [grant.words for grant in grants if not any(map(grant.is_for, cells))]
+    return [f"grant {words!r} is for no cell of this matrix" for words in unheard]
 
 
 def in_words(table: dict[str, Any]) -> list[str]:
@@ -76,6 +88,8 @@ def in_words(table: dict[str, Any]) -> list[str]:
     for who, amounts in table.items():
         if not isinstance(amounts, dict):
             raise ValueError(f"grants: {who!r} needs a table, as in {{threads = 8}}")
+        if any(isinstance(amount, int) and amount > MOST for amount in amounts.values()):
+            raise ValueError(f"grants: {who!r} has more than {MOST:g} of something")  # perhaps more digits than print
         made.append(f"{who}: {', '.join(f'{name}={amount}' for name, amount in amounts.items())}")
     return made
 
@@ -85,10 +99,13 @@ def _amount(words: str, name: str, text: str) -> float:
         amount = float(text)
     except ValueError:
         amount = -1.0
-    whole = name != "threads" or amount == int(min(amount, 1e6))
-    if not (LEAST[name] <= amount < float("inf") and whole):
-        kind = "whole number" if name == "threads" else "number"
-        raise ValueError(f"grant {words!r}: {name}={text}: it must be a {kind} of at least {LEAST[name]:g}, and finite")
+    kind = "whole number" if name == "threads" else "number"
+    if not LEAST[name] <= amount <= MOST or (name == "threads" and not amount.is_integer()):
+        raise ValueError(
+            f"grant {words!r}: {name}={text}: it must be a {kind} of at least {LEAST[name]:g}, and at most {MOST:g}"
+        )
+    if name == "gpus":
+        check_gpus(amount, f"grant {words!r}: ")
     return amount
 
 

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.files import replacing
-from bench.matrix.grants import in_words
+from bench.matrix.grants import in_words, read_grant
 from bench.matrix.names import nearest
 from bench.regime import parse_regime
 
@@ -75,7 +75,7 @@ class SuiteFile(BaseModel):
     device: Text | list[Text] | None = None  # as --device, or a list of GPUs
     workers: int | None = Field(default=None, ge=1)  # on each device
     threads: int | None = Field(default=None, ge=1)  # of each
-    grants: Text | list[Text] | dict[str, dict[str, Any]] | None = None  # as --grant, or a table of tables
+    grants: Text | list[Text] | dict[str, Any] | None = None  # as --grant, or a table of tables
     executor: Literal["local", "ray"] | None = None
     address: Text | None = None
     gpus: Amount | None = Field(default=None, ge=0.01)
@@ -130,6 +130,8 @@ def _as_typed(asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         options["data"] = [_beside(folder, each) for each in _listed(asked["data"])]
     if "grants" in asked:
         options["grants"] = in_words(asked["grants"]) if isinstance(asked["grants"], dict) else _listed(asked["grants"])
+        for words in options["grants"]:
+            read_grant(words)  # so that a refusal names the file
     if "lpips" in asked:
         options["lpips"] = _beside(folder, asked["lpips"])
     return _with_pythons_in_full(options, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,11 @@ from bench.runner.progress import counted
 from bench.runner.run import Runner
 from bench.runner.seal import is_broken
 from bench.runner.settings import Settings
+from bench.runner.shards import longest_job
 from bench.runner.time_left import Durations
+
+COMMAND = 2.0
+"""GB that a job is given beside its workers': for the command itself, which scores with torch."""
 
 
 class Prospect(NamedTuple):
@@ -27,6 +32,7 @@ class Prospect(NamedTuple):
     seconds: float | None  # expected of its fit; None: unknown, or nothing to do
     threads: int  # of CPUs, that its workers are granted
     limit: float  # s, after which its fit would be killed
+    memory: float | None = None  # GB, that a worker may have; None: as the machine allows
 
 
 def outlook(made: Plan, settings: Settings) -> list[Prospect]:
@@ -39,15 +45,16 @@ def outlook(made: Plan, settings: Settings) -> list[Prospect]:
         if standing:
             state = f"finished: {OUTCOMES[standing.outcome]}"
         expected = durations.fit(planned) if state == "run" else None
-        threads, limit = settings.share(planned.cell).threads, settings.fit_limit(planned.cell)
-        rows.append(Prospect(planned.cell.id, state, expected, threads, limit))
+        share, limit = settings.share(planned.cell), settings.fit_limit(planned.cell)
+        memory = share.memory_mb and share.memory_mb / 1024
+        rows.append(Prospect(planned.cell.id, state, expected, share.threads, limit, memory))
     return rows
 
 
 def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     """`12 cells, 5 to run, of them 1 of unknown length, the others about 7 min of fitting on 2 threads`."""
     work = [row for row in rows if row.state == "run"]
-    total = sum(row.seconds or 0.0 for row in work)
+    total = longest_job([min(row.seconds, row.limit) for row in work if row.seconds], settings.slots)
     unknown = sum(row.seconds is None for row in work)
     parts = [counted(len(rows), "cell"), f"{len(work)} to run"]
     if unknown:
@@ -55,7 +62,7 @@ def summary(rows: Sequence[Prospect], settings: Settings) -> str:
     if total:
         granted = sorted({row.threads for row in work})
         threads = counted(granted[-1], "thread") if len(granted) == 1 else f"{granted[0]} to {granted[-1]} threads"
-        length = f"about {span(total / settings.slots)} of fitting on {threads}"
+        length = f"about {span(total)} of fitting on {threads}"
         parts.append(f"the others {length}" if unknown else length)
     return ", ".join(parts)
 
@@ -71,6 +78,15 @@ def job_lengths(rows: Sequence[Prospect]) -> tuple[list[float], str]:
         each = f"{most:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
         remark = f"{counted(len(unknown), 'cell')} of unknown length: {each} each, the limit of a fit"
     return [row.limit if row.seconds is None else min(row.seconds, row.limit) for row in work], remark
+
+
+def wanted_at_once(rows: Sequence[Prospect], settings: Settings) -> tuple[int, float | None]:
+    """CPU threads, and GB of memory where it is bounded, that a job needs whichever of its cells meet: as much as the
+    most demanding do, as many as run side by side. The command itself has its share of the memory."""
+    work = [row for row in rows if row.state == "run"]
+    threads = sum(heapq.nlargest(settings.slots, (row.threads for row in work)))
+    memory = sum(heapq.nlargest(settings.slots, (row.memory for row in work if row.memory)))
+    return threads or settings.threads * settings.slots, memory + COMMAND if memory else None
 
 
 def explain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,7 +13,6 @@ from typing import Any, Literal
 from bench.cell import Cell
 from bench.files import printable
 from bench.matrix.again import places
-from bench.matrix.grants import idle
 from bench.matrix.plan import Plan, Planned, skip_reason
 from bench.matrix.suite_file import keep_suite_file
 from bench.poses_io.saved_fit import touched
@@ -57,8 +55,6 @@ def run(plan: Plan, settings: Settings, listen: Listener) -> list[Result]:
     workers are killed, what is settled stays, and the interrupt goes on to the caller.
     """
     settings.check_devices()
-    for words in idle(settings.grants, [planned.cell for planned in plan.cells]):
-        logging.getLogger("unposed").warning("grant %r is for no cell of this matrix", words)
     runner = Runner(settings, listen, plan.cells)
     check_scenes(settings.suite, plan.cells)
     cells = [runner.resolved(planned) for planned in plan.cells]
@@ -90,7 +86,7 @@ class Runner:
     def __init__(self, settings: Settings, listen: Listener, cells: Sequence[Planned] = ()) -> None:
         check_place(settings.suite)
         self.settings, self.listen = settings, listen
-        shares = {settings.share(planned.cell) for planned in cells}
+        shares = {settings.share(each.cell) for each in map(self.resolved, cells) if not each.skip}
         self.executor: Executor = settings.make_executor(out_of_reach(settings, cells), shares)
         self._judges: dict[tuple[str, Share | None], Judge] = {}
         self.judge = self._judge(settings.devices.first, None)

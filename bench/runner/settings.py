@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cell import Cell
-from bench.matrix.grants import Grant, granted
+from bench.matrix.grants import Grant, check_gpus, granted
 from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
 from bench.runner.devices import CPU_ALONE, Devices, card_of
@@ -50,6 +50,7 @@ class Settings:
             amount = getattr(self, name)
             if amount is not None and not 0 < amount < math.inf:
                 raise ValueError(f"{name} {amount:g}: it must be a number above 0, and finite; None for the default")
+        check_gpus(self.gpus)
 
     @property
     def slots(self) -> int:
@@ -112,7 +113,7 @@ class Settings:
             )  # fmt: skip
         from bench.runner.executors.ray_executor import RayExecutor
 
-        return RayExecutor(self._base, address=self.address, hidden=hidden, others=shares)
+        return RayExecutor(self._base, address=self.address, hidden=hidden, shares=shares)
 
     def judge_limit(self, cell: Cell) -> float:
         """Wall seconds after which rendering its held-out views is given up."""

@@ -90,12 +90,14 @@ def longest_job(lengths: Iterable[float], count: int) -> float:
     return max(loads, default=0.0)
 
 
-def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpus: int) -> str:
+def sbatch(
+    arguments: Sequence[str], count: int, *, threads: int, seconds: float, gpus: int, memory: float | None = None
+) -> str:
     """The line that submits `unposed run ARGUMENTS` to SLURM as an array of `count` jobs.
 
     `seconds` is what the fits of the longest job are expected to take on `threads` CPU threads (see `longest_job`);
     each job may take twice that and half an hour. Cells that are taken up as jobs are free end within twice the time of
-    those dealt out beforehand, in whatever order they come.
+    those dealt out beforehand, in whatever order they come. `memory` is in GB; None: what SLURM gives unasked.
     """
     run = shlex.join(["unposed", "run", *arguments]) + f" --shard $SLURM_ARRAY_TASK_ID/{count}"
     minutes = math.ceil(2 * seconds / 60) + 30
@@ -103,6 +105,7 @@ def sbatch(arguments: Sequence[str], count: int, *, threads: int, seconds: float
         f"--array=1-{count}",
         f"--cpus-per-task={threads}",
         f"--time={minutes}",
+        *([f"--mem={math.ceil(memory)}G"] if memory else []),
         *([f"--gpus={gpus}"] if gpus else []),
     ]
     return f"sbatch --job-name=unposed {' '.join(wanted)} --wrap={shlex.quote(run)}"

@@ -32,13 +32,13 @@ class RayExecutor:
     """See bench.runner.executors.base.Executor.
 
     `address` is the cluster's, as Ray has it ("auto", "HEAD:6379"); None starts one of this machine alone. Workers are
-    granted `share`, or one of the `others` where their request says so.
-    Raises ValueError where Ray is not installed or not to be reached, where no node could ever grant one of these, or
-    where a node has another version of this project.
+    granted what their request says, one of `shares`, or `share`.
+    Raises ValueError where Ray is not installed or not to be reached, where no node could ever grant one of `shares`
+    (`share`, where there are none), or where a node has another version of this project.
     """
 
     def __init__(
-        self, share: Share, *, address: str | None, hidden: Sequence[Path] = (), others: Iterable[Share] = ()
+        self, share: Share, *, address: str | None, hidden: Sequence[Path] = (), shares: Iterable[Share] = ()
     ) -> None:
         try:
             import ray
@@ -55,7 +55,7 @@ class RayExecutor:
             said = " ".join(str(error).split())[:200]
             raise ValueError(f"--address {address}: no Ray cluster can be reached there: {said}") from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        for wanted in map(resources, dict.fromkeys([share, *others])):
+        for wanted in map(resources, dict.fromkeys(shares) or [share]):
             if not any(fits(wanted, node) for node in nodes):
                 raise ValueError(
                     f"--executor ray: no node could ever grant a fit {_said(wanted)}; the cluster has "

@@ -35,7 +35,9 @@ def cell(method="gnerf", effort="full"):
 )
 def test_a_grant_is_for_methods_by_name_label_or_pattern_and_effort(words, method, effort, fits):
     assert read_grant(words).is_for(cell(method, effort)) is fits
-    assert idle([read_grant(words)], [cell(method, effort)]) == ([] if fits else [words])
+    assert idle([read_grant(words)], [cell(method, effort)]) == (
+        [] if fits else [f"grant {words!r} is for no cell of this matrix"]
+    )
 
 
 def test_of_several_grants_the_last_is_heard_amount_by_amount():
@@ -53,7 +55,11 @@ def test_of_several_grants_the_last_is_heard_amount_by_amount():
         ("gnerf: threads=inf", "must be a whole number"),
         ("gnerf: memory=nan", "must be a number of at least 0.1"),
         ("gnerf: memory=much", "must be a number"),
-        ("gnerf: limit=inf", "and finite"),
+        ("gnerf: limit=inf", "and at most 1e+09"),
+        ("gnerf: threads=nan", "must be a whole number"),
+        ("gnerf: threads=-inf", "must be a whole number"),
+        ("gnerf: memory=1e308", "and at most 1e+09"),
+        ("gnerf: gpus=1.5", "gpus 1.5: write a part of one GPU, as 0.5, or a whole number of them"),
         ("gnerf: gpus=0", "at least 0.01"),
         ("gnerf: threads=1, threads=2", "given twice"),
     ],
@@ -90,6 +96,31 @@ def test_a_table_of_a_suite_file_is_kept_as_it_was_meant(tmp_path):
     assert read_suite_file(tmp_path / "runs" / "suite.toml")["grants"] == asked["grants"]
     with pytest.raises(ValueError, match="grants"):
         in_words({"gnerf": 8})
-    path.write_text("[grants]\ngnerf = 8\n")
-    with pytest.raises(ValueError, match="grants"):
-        read_suite_file(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("gnerf = 8", "grants: 'gnerf' needs a table, as in {threads = 8}"),
+        ("gnerf = {thread = 8}", "'thread' cannot be granted; did you mean threads?; what can: threads, gpus"),
+        ("gnerf = {threads = nan}", "must be a whole number"),
+        ("gnerf = {threads = true}", "must be a whole number"),
+        ("gnerf = {}", "grants nothing"),
+        (f"gnerf = {{threads = 0x{'F' * 5000}}}", "grants: 'gnerf' has more than 1e+09 of something"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_a_sentence_that_names_the_file(table, said, unposed, tmp_path):
+    path = tmp_path / "paper.toml"
+    path.write_text(f"[grants]\n{table}\n")
+    code, text = unposed("plan", path)
+    assert (code, text.count("\n")) == (2, 1)
+    assert f"{path}: " in text
+    assert said in text
+
+
+def test_a_plan_says_which_grants_are_for_no_cell(unposed, tmp_path):
+    code, text = unposed(
+        "plan", "-m", "nerf", "--grant", "nerf: threads=2", "--grant", "nefr: threads=8", "-o", tmp_path
+    )
+    assert (code, text.count("for no cell")) == (0, 1)
+    assert "grant 'nefr: threads=8' is for no cell of this matrix" in text

@@ -3,7 +3,7 @@
 import pytest
 from scripted_cells import execute, make_plan
 
-from bench.runner.outlook import Prospect, outlook, summary
+from bench.runner.outlook import COMMAND, Prospect, outlook, summary, wanted_at_once
 from bench.runner.settings import Settings
 
 
@@ -19,7 +19,10 @@ def test_what_bounds_nothing_is_no_bound(tmp_path, name, amount):
     [
         ((None, None), 1, "3 cells, 2 to run, of them 2 of unknown length"),
         ((20.0, 16.0), 1, "3 cells, 2 to run, about 36 s of fitting on 2 threads"),
-        ((400.0, 20.0), 2, "3 cells, 2 to run, about 4 min of fitting on 2 threads"),
+        ((400.0, 400.0, 400.0), 2, "4 cells, 3 to run, about 13 min of fitting on 2 threads"),
+        ((90.0, 90.0), 8, "3 cells, 2 to run, about 90 s of fitting on 2 threads"),
+        ((99999.0,), 1, "2 cells, 1 to run, about 2 h 30 min of fitting on 2 threads"),
+        ((400.0, 20.0), 2, "3 cells, 2 to run, about 7 min of fitting on 2 threads"),
         ((8000.0, None), 1, "3 cells, 2 to run, of them 1 of unknown length, the others about 2 h 13 min of fitting on "
          "2 threads"),
         ((), 1, "1 cell, 0 to run"),
@@ -27,8 +30,19 @@ def test_what_bounds_nothing_is_no_bound(tmp_path, name, amount):
 )  # fmt: skip
 def test_the_sum_says_how_many_are_of_unknown_length_and_how_long_the_others_take(tmp_path, seconds, workers, text):
     rows = [Prospect("blocks/clean/nerf/seed0", "finished: solved", None, 9, 900)]
-    rows += [Prospect(f"blocks/clean/gnerf/seed{k}", "run", length, 2, 900) for k, length in enumerate(seconds)]
+    rows += [Prospect(f"blocks/clean/gnerf/seed{k}", "run", length, 2, 9000) for k, length in enumerate(seconds)]
     assert summary(rows, Settings(suite=tmp_path, workers=workers, threads_asked=2)) == text
+
+
+def test_a_job_has_the_threads_and_the_memory_of_the_cells_that_want_most(tmp_path):
+    def rows(*wanted):
+        done = Prospect("blocks/clean/nerf/seed0", "finished: solved", None, 99, 900, 99.0)
+        return [done, *(Prospect(f"seed{k}", "run", 20.0, *each) for k, each in enumerate(wanted))]
+
+    settings = Settings(suite=tmp_path, workers=2, threads_asked=3)
+    assert wanted_at_once(rows(), settings) == (6, None)
+    assert wanted_at_once(rows((1, 900), (1, 900), (1, 900)), settings) == (2, None)
+    assert wanted_at_once(rows((1, 900), (8, 900, 4.0), (4, 900, 2.5), (2, 900, 1.0)), settings) == (12, 6.5 + COMMAND)
 
 
 def test_the_sum_says_of_several_grants_the_least_and_the_most(tmp_path):

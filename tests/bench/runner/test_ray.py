@@ -5,6 +5,7 @@ import itertools
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -71,13 +72,25 @@ def test_each_method_is_placed_by_what_it_is_granted(cluster, tmp_path):
     assert not (tmp_path / "refused").exists()
 
 
+def test_what_no_cell_would_be_granted_is_not_asked_of_the_cluster(cluster, tmp_path):
+    """The share of cells without a grant, where all have one, and that of cells which are skipped."""
+    grants = (read_grant("scripted: threads=1"), read_grant("poses: threads=64"))
+    made = make_plan("answer")
+    skipped = replace(made.cells[0], skip="told to", cell=replace(made.cells[0].cell, method="poses"))
+    made = replace(made, cells=(*made.cells, skipped))
+    (result, other), *_ = execute(
+        tmp_path, made, executor="ray", address=cluster.address, threads_asked=64, grants=grants
+    )
+    assert (result.status, result.threads, other.status) == ("done", 1, "skipped"), result.reason
+
+
 def test_what_no_node_could_grant_is_refused_at_once(cluster):
     with pytest.raises(ValueError, match=r"no node could ever grant a fit 64 CPU; the cluster has .*1 CPU"):
         RayExecutor(Share(threads=64), address=cluster.address)
     with pytest.raises(ValueError, match=r"1 CPU, 1 GPU"):
         RayExecutor(Share(threads=1, gpus=1), address=cluster.address)
     with pytest.raises(ValueError, match=r"no node could ever grant a fit 32 CPU; the cluster has"):
-        RayExecutor(Share(threads=1), address=cluster.address, others=[Share(threads=1), Share(threads=32)])
+        RayExecutor(Share(threads=1), address=cluster.address, shares=[Share(threads=1), Share(threads=32)])
     assert fits({"CPU": 1, "GPU": 0.5}, {"CPU": 4, "GPU": 1})
 
 

@@ -160,6 +160,19 @@ def test_cells_of_unknown_length_are_given_the_limit_and_it_is_said(tmp_path, mo
     assert (minutes(said.stdout), said.stderr) == (600 // 30 + 30, "")  # both of a job at once
 
 
+def test_a_job_of_a_cluster_has_what_its_cells_are_granted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ["plan", "-m", "nerf,barf", "--slurm", "4", "--workers", "2", "--threads", "1"]
+    said = CliRunner().invoke(main, asked).stdout
+    assert "--cpus-per-task=2 " in said
+    assert "--mem" not in said
+    said = CliRunner().invoke(main, [*asked, "--grant", "nerf: threads=8, memory=4.5"]).stdout
+    assert "--cpus-per-task=9 " in said
+    assert "--mem=7G " in said  # and 2 GB for the command
+    Path("s.toml").write_text("memory = 3\n")
+    assert "--mem=8G " in CliRunner().invoke(main, ["plan", "s.toml", *asked[1:]]).stdout
+
+
 def test_cells_are_listed_or_a_line_is_printed(monkeypatch):
     said = CliRunner().invoke(main, ["plan", "-m", "nerf", "--json", "--slurm", "8"])
     assert (said.exit_code, said.output.count("\n")) == (2, 1)

@@ -41,9 +41,11 @@ def unposed():
 def test_a_breaking_point_is_found_written_and_found_again_from_what_is_settled(unposed, fragile, tmp_path):
     suite = tmp_path / "suite"
     command = ("stress", "-m", f"{fragile},{SCRIPTED}[behaviour=collapse]", "-d", "focal_error", "--effort", "smoke",
-               "--tolerance", 1.25, "-o", suite, "--no-track")  # fmt: skip
+               "--tolerance", 1.25, "-o", suite, "--no-track",
+               "--grant", "scripted: threads=1", "--grant", "frigile: threads=1")  # fmt: skip
     code, text = unposed(*command)
     assert code == 0, text
+    assert text.count("for no cell") == text.count("grant 'frigile: threads=1' is for no cell of this matrix") == 1
     rounds = [line for line in text.splitlines() if line.startswith("round ")]
     assert rounds[0] == "round 1: 2 cells, then at most 6 cells more"  # per method the other end, and 4 steps halved
     assert rounds[-1] == "round 4: 1 cell"
