@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.task import Camera, Pose, PosePrior, Rendering
 from methods.gnerf.inversion import Cnn, Vit, inversion_network
-from methods.gnerf.poses import Family
+from methods.gnerf.poses import Family, turned
 from methods.gnerf.register import locate
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.base import RadianceField
@@ -23,7 +23,7 @@ from methods.nerf.field.storage import load_rays, save, write_tensors
 from methods.nerf.images.pyramid import shrunk
 from methods.nerf.training.checkpointing import generator
 
-DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"
+DESCRIPTION, NETWORK, KNOWN = "gnerf.json", "inversion.safetensors", "known.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class GnerfField:
     candidates: int
     hypotheses: int
     side: int  # px, of the renders that candidates are compared by
+    known: Tensor | None = None  # (K, 4, 4) poses of the views of a rigid group: other cameras are like these
 
     def render(self, poses: Pose, camera: Camera) -> Rendering:
         return self.field.render(poses, camera)
@@ -51,7 +52,10 @@ class GnerfField:
         refinement decides (GNeRF sec. 3.3 and 3.4). `camera` is that of the images."""
         device = self.field.device
         stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        drawn = self.prior.sample(np.random.default_rng(seed), self.candidates)
+        drawn = torch.from_numpy(self.prior.sample(np.random.default_rng(seed), self.candidates)).float().to(device)
+        if self.known is not None:
+            like = turned(self.known.to(device), self.prior, self.candidates, generator(seed, 1))
+            drawn = torch.cat([drawn, like])
         search, answers = Family.of(self.prior, self.family).bounded(self.prior), None
         if self.inversion is not None:
             with torch.no_grad():
@@ -59,7 +63,7 @@ class GnerfField:
                 answers = Family.of(self.prior, self.answer_family).recoded(answers, search)
         found = locate(
             self.field, Intrinsics(camera, free=False).to(device), search, stack,
-            torch.from_numpy(drawn).float().to(device), answers, generator(seed, 0),
+            drawn, answers, generator(seed, 0),
             side=self.side, hypotheses=self.hypotheses,
         )  # fmt: skip
         return found.double().cpu().numpy()
@@ -69,6 +73,8 @@ class GnerfField:
         save(self.field, folder)
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
+        if self.known is not None:
+            write_tensors(folder / KNOWN, {"poses": self.known})
         described: dict[str, Any] = {
             "prior": self.prior.plain(), "family": self.family, "answer_family": self.answer_family,
             "inversion_kind": self.inversion_kind,
@@ -102,7 +108,7 @@ class GnerfField:
             return GnerfField(
                 field=field, prior=prior, family=said["family"], answer_family=answer_family, inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
-                side=said["side"],
+                side=said["side"], known=load_file(folder / KNOWN)["poses"] if (folder / KNOWN).exists() else None,
             )  # fmt: skip
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
             raise ValueError(f"{folder}: not a scene saved by this version of gnerf ({error})") from error

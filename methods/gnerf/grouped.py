@@ -58,7 +58,7 @@ def beyond_family(groups: Sequence[RigidGroup], prior: PosePrior, config: GnerfC
 
     An option that names a family is kept to.
     """
-    poses = np.concatenate([group.poses for group in groups])
+    poses = np.concatenate([group.poses for group in groups if not group.joined])
     if config.pose_family != "preset" or len(poses) < TELLING:
         return False
     family = Family.of(prior, config.numbers.family(prior.family))
@@ -83,6 +83,9 @@ def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, jo
     main, *others = bodies_of(groups, model)
     model.place(main.views, model.family.encode(main.poses))
     model.held = torch.zeros(len(model.sight.ids), dtype=torch.bool, device=model.device)
+    for group, body in zip(groups[1:], others, strict=True):
+        if group.joined:
+            model.place(body.views, model.family.encode(body.poses))
     model.held[main.views] = True
     model.intrinsics.take(groups[0].camera)
     length = group_iterations(plan)
@@ -96,7 +99,7 @@ def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, jo
         alone = index < ALONE * length
         if not everyone and not alone and index % model.config.reseed_every == 0:
             reseed(model, rng, free=~model.held)
-            settle(model, others)
+            settle(model, others, rng)
         photometric_step(model, iteration, rng, among=main.views if alone else None)
     return True
 

@@ -1,10 +1,16 @@
-"""Rigid groups: views whose relative poses matched features make sure, as one body in the frame of the prior."""
+"""Rigid groups: views whose relative poses matched features make sure, as one body in the frame of the prior.
+
+The partial models of structure from motion are groups. Where the matches of two views alone say how a smaller group, or
+a single view, is turned to the largest, it is *joined* to it: it looks at the same point, from as far.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +22,9 @@ from methods.gnerf.config import GnerfConfig
 from methods.nerf.field.bounds import meeting_point
 from methods.sfm.config import SfmConfig
 
+if TYPE_CHECKING:
+    from methods.sfm.reconstruct import Turn
+
 SMALLEST = 3
 """Views of a group: two always agree."""
 
@@ -25,6 +34,12 @@ ORIENTATIONS = 4096
 SLACK = 5.0
 """Degrees outside of the prior's ranges that count as one standard deviation."""
 
+OPEN_ROLL = 90.0
+"""Degrees of a prior's `roll_std` from which on it says nothing of how cameras are rolled."""
+
+AGREED = 20.0
+"""Degrees within which the matches of several pairs of views say the same of how two groups are turned."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RigidGroup:
@@ -33,10 +48,12 @@ class RigidGroup:
     views: tuple[ViewId, ...]
     poses: Pose  # (K, 4, 4)
     camera: Camera  # as given, or as the matches have it
+    joined: bool = False  # to the largest group, whose frame it is in to within the errors of two views' matches
 
 
 def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidGroup]:
-    """Groups of at least SMALLEST views, the largest first, by structure from motion on matched features."""
+    """Groups of views by structure from motion on matched features: the largest, of at least SMALLEST views, first;
+    after it, what is joined to it, and after that the others."""
     if capture.prior is None or config.features == "none":
         return []
     from methods.sfm.reconstruct import partial_models
@@ -46,29 +63,120 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
     if kept.exists():  # a fit that is killed after this goes on from here
         return _read(kept)
     folder = job.workdir / "sfm"
-    models = partial_models(capture, asked, folder, job.seed, job.threads, job.progress, prepared=job.prepared)
+    found = partial_models(capture, asked, folder, job.seed, job.threads, job.progress, prepared=job.prepared)
     groups: list[RigidGroup] = []
     taken: set[ViewId] = set()
-    for model, camera in sorted(models, key=lambda found: len(found[0]), reverse=True):
+    for model, camera in sorted(found.models, key=lambda found: len(found[0]), reverse=True):
         views = tuple(view for view in capture.images if view in model and view not in taken)
         if len(views) < SMALLEST:
             continue
         taken |= set(views)
         poses = np.stack([model[view] for view in views])
-        groups.append(RigidGroup(views=views, poses=in_frame_of(prior, poses), camera=camera))
+        groups.append(RigidGroup(views=views, poses=poses, camera=camera))
+    groups = joined(groups, found.turns, prior)
     _write(groups, kept)
     return groups
 
 
+def joined(groups: Sequence[RigidGroup], turns: Sequence[Turn], prior: PosePrior) -> list[RigidGroup]:
+    """Groups of any frames in that of the prior, and single views: behind the first what `turns` join to it; of the
+    others, what they join is one group.
+
+    All cameras are taken to look at one point, so that a turn alone says where a group is.
+    """
+    grouped = {view for group in groups for view in group.views}
+    others = dict.fromkeys(view for turn in turns for view in (turn.first, turn.second) if view not in grouped)
+    ahead = np.eye(4)[None].copy()
+    ahead[0, 2, 3] = -1.0  # looks along z at the origin
+    waiting = list(groups)
+    if groups:
+        waiting += [RigidGroup(views=(view,), poses=ahead, camera=groups[0].camera) for view in others]
+    made: list[RigidGroup] = []
+    while waiting:
+        parts = _gathered(waiting, turns)
+        poses = in_frame_of(prior, np.concatenate([part.poses for part in parts]))
+        if made and len(poses) > 1:
+            made.append(replace(parts[0], views=tuple(view for part in parts for view in part.views), poses=poses))
+        elif not made:
+            ends = np.cumsum([len(part.views) for part in parts])[:-1]
+            each = zip(parts, np.split(poses, ends), strict=True)
+            made = [replace(part, poses=own, joined=part is not parts[0]) for part, own in each]
+    return made
+
+
+def _gathered(waiting: list[RigidGroup], turns: Sequence[Turn]) -> list[RigidGroup]:
+    """The first of those that are `waiting`, and in its frame what is joined to it; they wait no more.
+
+    Of what could be joined next, the surest is: that with the most matches to what is in the frame already.
+    """
+    first = waiting.pop(0)
+    if not turns:
+        return [first]
+    made = [replace(first, poses=_turned(first.poses, np.eye(3)))]
+    turned = dict(zip(first.views, first.poses[:, :3, :3], strict=True))  # world_from_camera of what is there
+    while waiting:
+        edges = [_edges(group, turned, turns) for group in waiting]
+        best = max(range(len(waiting)), key=lambda k: sum(matches for _, matches in edges[k]))
+        if not edges[best]:
+            break
+        group = waiting.pop(best)
+        made.append(replace(group, poses=_turned(group.poses, _agreed(edges[best]))))
+        turned |= dict(zip(group.views, made[-1].poses[:, :3, :3], strict=True))
+    return made
+
+
+def _edges(
+    group: RigidGroup, turned: Mapping[ViewId, NDArray[np.float64]], turns: Sequence[Turn]
+) -> list[tuple[NDArray[np.float64], int]]:
+    """What each match between a view of `group` and one that is `turned` says of how the group is to be turned (3, 3),
+    and by how many matches."""
+    own = dict(zip(group.views, group.poses[:, :3, :3], strict=True))
+    found = []
+    for turn in turns:
+        if turn.first in turned and turn.second in own:
+            found.append((turned[turn.first] @ turn.rotation.T @ own[turn.second].T, turn.matches))
+        elif turn.second in turned and turn.first in own:
+            found.append((turned[turn.second] @ turn.rotation @ own[turn.first].T, turn.matches))
+    return found
+
+
+def _agreed(edges: Sequence[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
+    """The rotation (3, 3) that most matches say: the mean of those near the median one, each weighing its matches."""
+    rotations = Rotation.from_matrix(np.stack([rotation for rotation, _ in edges]))
+    weights = np.array([matches for _, matches in edges], dtype=np.float64)
+    apart = np.degrees(np.stack([(each.inv() * rotations).magnitude() for each in rotations]))
+    near = apart[np.argmin(apart @ weights)] < AGREED
+    return rotations[near].mean(weights=weights[near]).as_matrix()
+
+
+def _turned(poses: Pose, rotation: NDArray[np.float64]) -> Pose:
+    """Poses (K, 4, 4) turned by `rotation` (3, 3) about the point that they look at, which comes to the origin, and
+    their median distance to 1."""
+    made = poses.copy()
+    if len(poses) > 1:
+        target, distance = meeting_point(poses[:, :3, 3], poses[:, :3, 2])
+        made[:, :3, 3] = (poses[:, :3, 3] - target) / distance
+    made[:, :3] = rotation @ made[:, :3]
+    return made
+
+
 def _write(groups: list[RigidGroup], path: Path) -> None:
-    rows = [{"views": group.views, "poses": group.poses.tolist(), "camera": asdict(group.camera)} for group in groups]
+    rows = [
+        {"views": group.views, "poses": group.poses.tolist(), "camera": asdict(group.camera), "joined": group.joined}
+        for group in groups
+    ]
     with replacing(path) as draft:
         draft.write_text(json.dumps(rows) + "\n")
 
 
 def _read(path: Path) -> list[RigidGroup]:
     return [
-        RigidGroup(views=tuple(row["views"]), poses=np.array(row["poses"]), camera=Camera(**row["camera"]))
+        RigidGroup(
+            views=tuple(row["views"]),
+            poses=np.array(row["poses"]),
+            camera=Camera(**row["camera"]),
+            joined=row["joined"],
+        )
         for row in json.loads(path.read_text())
     ]
 
@@ -105,8 +213,10 @@ def _misfit(prior: PosePrior, poses: Pose, rotations: NDArray[np.float64]) -> ND
     elevation = np.degrees(np.arcsin(offset[..., k].clip(-1, 1)))
     azimuth = np.degrees(np.arctan2(offset[..., (k + 2) % 3], offset[..., (k + 1) % 3]))
     roll = np.degrees(np.arctan2(turned[..., k, 0], -turned[..., k, 1]))
-    terms = _beyond(elevation, prior.elevation, None) / SLACK, _beyond(azimuth, prior.azimuth, 360.0) / SLACK
-    off = [np.minimum(term**2, 9.0) for term in (*terms, roll / max(prior.roll_std, SLACK))]
+    terms = [_beyond(elevation, prior.elevation, None) / SLACK, _beyond(azimuth, prior.azimuth, 360.0) / SLACK]
+    if prior.roll_std < OPEN_ROLL:
+        terms.append(roll / max(prior.roll_std, SLACK))
+    off = [np.minimum(term**2, 9.0) for term in terms]
     # what the ranges leave open: as far from their ends as can be, so that the other views find room beside
     inside = [_away(elevation, prior.elevation, None) / 90, _away(azimuth, prior.azimuth, 360.0) / 90]
     if prior.azimuth[1] - prior.azimuth[0] >= 360:

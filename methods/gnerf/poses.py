@@ -145,3 +145,27 @@ def gram_schmidt(first: Tensor, second: Tensor) -> Tensor:
 
 Sampler = Callable[[int, torch.Generator], Tensor]
 """n poses (n, 4, 4) drawn from a distribution."""
+
+
+def turned(poses: Tensor, prior: PosePrior, count: int, rng: torch.Generator) -> Tensor:
+    """`count` poses (count, 4, 4): of `poses` (K, 4, 4) any, turned about the prior's axis to any of its azimuths.
+
+    Where some cameras are known, others are as far away, as high and as rolled: a prior that leaves the roll open, or
+    knows nothing of a photographer's hand, has few candidates near any of them.
+    """
+    k, centre = "xyz".index(prior.up), torch.tensor(prior.look_at, dtype=poses.dtype, device=poses.device)
+    chosen = poses[torch.randint(len(poses), (count,), generator=rng).to(poses.device)]
+    low, high = prior.azimuth
+    wanted = torch.deg2rad(low + (high - low) * torch.rand(count, generator=rng)).to(poses)
+    offset = chosen[:, :3, 3] - centre
+    angle = wanted - torch.atan2(offset[:, (k + 2) % 3], offset[:, (k + 1) % 3])
+    turn = torch.zeros(count, 3, 3, dtype=poses.dtype, device=poses.device)
+    i, j = (k + 1) % 3, (k + 2) % 3
+    turn[:, k, k] = 1.0
+    turn[:, i, i] = turn[:, j, j] = angle.cos()
+    turn[:, j, i] = angle.sin()
+    turn[:, i, j] = -angle.sin()
+    made = chosen.clone()
+    made[:, :3, :3] = turn @ chosen[:, :3, :3]
+    made[:, :3, 3] = (turn @ offset[:, :, None])[:, :, 0] + centre
+    return made

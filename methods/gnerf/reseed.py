@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.gnerf.model import Body, Model
+from methods.gnerf.poses import turned
 from methods.gnerf.register import refine
 from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 
@@ -40,13 +41,17 @@ def reseed(model: Model, rng: torch.Generator, free: Tensor | None = None) -> in
 
 
 @torch.no_grad()
-def settle(model: Model, bodies: Sequence[Body]) -> int:
+def settle(model: Model, bodies: Sequence[Body], rng: torch.Generator) -> int:
     """Place each rigid body as a whole, if that explains its images about as well as a pose of its own for each does.
 
-    It is tried where each of its members stands by now, and the best of these is taken. Returns how many views moved.
+    It is tried where each of its members stands by now, and at the likeliest candidates for each, and the best of these
+    is taken. Returns how many views moved.
     """
-    side, moved = model.config.reseed_side, 0
-    targets, field = model.sight.square(side), model.generator.field
+    bodies = [body for body in bodies if len(body.views) > 1]
+    if not bodies:
+        return 0
+    side, moved, field = model.config.reseed_side, 0, model.generator.field
+    search, targets, _ = _compared(model, rng)
 
     def misfit(poses: Tensor, views: Tensor) -> float:
         seen = render_views(field, model.intrinsics, poses, side)
@@ -55,8 +60,10 @@ def settle(model: Model, bodies: Sequence[Body]) -> int:
     for body in bodies:
         present = model.poses().detach()[body.views]
         shape = model.family.stretched(body.poses)
-        moves = present @ shape.inverse()
-        tried = [move @ shape for move in moves[:: max(1, len(moves) // ANCHORS)]]
+        anchors = torch.arange(0, len(present), max(1, len(present) // ANCHORS))
+        likely = search.likeliest(search.errors(targets[body.views[anchors]]), model.config.hypotheses)  # (A, H)
+        stands = torch.cat([present[anchors, None], search.candidates[likely]], dim=1)  # (A, 1 + H, 4, 4)
+        tried = [move @ shape for move in (stands @ shape[anchors, None].inverse()).flatten(0, 1)]
         errors = [misfit(poses, body.views) for poses in tried]
         best = min(range(len(tried)), key=errors.__getitem__)
         if errors[best] < AS_WELL * misfit(present, body.views):
@@ -93,8 +100,11 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
 
 @torch.no_grad()
 def candidates(model: Model, rng: torch.Generator) -> Tensor:
-    """Poses (M, 4, 4) where a view may have been taken: of the prior, and what the inversion network answers."""
+    """Poses (M, 4, 4) where a view may have been taken: of the prior, like those of a rigid group where there is one
+    and not of all views, and what the inversion network answers."""
     drawn = model.sample(model.config.candidates, rng)
+    if model.held is not None and model.held.any() and not model.held.all():
+        drawn = torch.cat([drawn, turned(model.poses().detach()[model.held], model.prior, len(drawn), rng)])
     return torch.cat([drawn, model.answer_family.decode(model.inverted())]) if model.config.inversion else drawn
 
 

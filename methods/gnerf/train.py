@@ -144,6 +144,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,
+        known=None if model.held is None else model.poses().detach()[model.held].cpu().contiguous(),
     )  # fmt: skip
     found = dict(zip(model.sight.ids, poses, strict=True))
     elsewhere = candidates(model, generator(job.seed, DOUBTING))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,9 @@ OFF_MIDDLE, OFF_FOCAL = 0.1, 0.2
 """Principal points further off the middle than this share of the image, and focal lengths that move by more than this
 share, are no lens but a mistake."""
 
+RELAXED_INLIERS = 15
+"""Points by which a second attempt registers a view: half of COLMAP's own minimum."""
+
 Models = Mapping[int, pycolmap.Reconstruction]
 
 
@@ -43,6 +46,24 @@ class Reconstruction:
     points: NDArray[np.float64]  # (P, 3)
     camera: Camera  # at the capture's size: as given, or as estimated
     notes: Mapping[str, Note] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """How two views are turned to each other, by the matches of these two alone (a calibrated two-view geometry)."""
+
+    first: ViewId
+    second: ViewId
+    rotation: NDArray[np.float64]  # (3, 3): second_from_first
+    matches: int  # that agree with it
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartialModels:
+    """What matches make sure, be it of some views only."""
+
+    models: Sequence[tuple[Mapping[ViewId, Pose], Camera]]  # each in its own frame; its camera at the capture's size
+    turns: Sequence[Turn] = ()  # where no model has all views, and cameras are known
 
 
 def reconstruct(
@@ -91,16 +112,24 @@ def reconstruct(
 def partial_models(
     capture: Capture, config: SfmConfig, folder: Path, seed: int, threads: int,
     say: Callable[[str], None] = lambda phase: None, *, prepared: Path | None = None,
-) -> list[tuple[Mapping[ViewId, Pose], Camera]]:  # fmt: skip
-    """Of each model found, the views that it supports well, however few, with their poses in its own frame, and their
-    camera at the capture's size, given or estimated; asked as `reconstruct` is.
+) -> PartialModels:  # fmt: skip
+    """Of each model found, the views that it supports well, however few; asked as `reconstruct` is.
 
-    Incremental mapping begins another model where it cannot go on; a view may be in several.
+    Incremental mapping begins another model where it cannot go on; a view may be in several. Where no model has
+    `relax_below` of the views, a second attempt asks for half as many matches; it counts if a model of it has more.
     """
     project, _ = _begun(capture, config, folder, seed, threads, say, prepared)
     say("mapping")
-    found = [_largest({number: model}, config) for number, model in sorted(_map_incrementally(project, seed).items())]
-    return [(_poses(model, views), _estimated(model, capture)) for model, views in found if model is not None]
+    found = _each(_map_incrementally(project, seed), config)
+    most = max((len(views) for _, views in found), default=0)
+    if most < config.relax_below * len(capture.images):
+        half = config.model_copy(update={"min_points": min(config.min_points, RELAXED_INLIERS)})
+        others = _each(_map_incrementally(project, seed, relaxed=True), half)
+        if max((len(views) for _, views in others), default=0) > most:
+            found = others
+    models = [(_poses(model, views), _estimated(model, capture)) for model, views in found]
+    whole = any(len(poses) == len(capture.images) for poses, _ in models)
+    return PartialModels(models=models, turns=[] if whole or project.camera is None else _turns(project))
 
 
 def _begun(
@@ -130,7 +159,7 @@ def _map_incrementally(project: Project, seed: int, *, relaxed: bool = False) ->
     if relaxed:
         options.mapper.init_min_tri_angle = 4.0
         options.mapper.init_min_num_inliers = 30
-        options.mapper.abs_pose_min_num_inliers = 15
+        options.mapper.abs_pose_min_num_inliers = RELAXED_INLIERS
     return pycolmap.incremental_mapping(project.database, project.images, _output(project), options)
 
 
@@ -169,11 +198,39 @@ def _with_free_lens(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     return freed
 
 
+def _turns(project: Project) -> list[Turn]:
+    """Of all pairs whose matches passed COLMAP's verification."""
+    with pycolmap.Database.open(str(project.database)) as database:
+        images = {image.image_id: image for image in database.read_all_images()}
+        cameras = {camera.camera_id: camera for camera in database.read_all_cameras()}
+        found = []
+        for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
+            both = [images[number] for number in pycolmap.pair_id_to_image_pair(pair)]
+            points = [database.read_keypoints(image.image_id)[:, :2].astype(np.float64) for image in both]
+            lenses = [cameras[image.camera_id] for image in both]
+            sure = geometry.config == pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+            if not sure or not pycolmap.estimate_two_view_geometry_pose(
+                lenses[0], points[0], lenses[1], points[1], geometry
+            ):
+                continue
+            first, second = (ViewId(Path(image.name).stem) for image in both)
+            assert geometry.cam2_from_cam1 is not None
+            rotation = np.asarray(geometry.cam2_from_cam1.rotation.matrix())
+            found.append(Turn(first=first, second=second, rotation=rotation, matches=len(geometry.inlier_matches)))
+    return found
+
+
 def _output(project: Project) -> Path:
     folder = project.folder / "models"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
+
+
+def _each(models: Models, config: SfmConfig) -> list[tuple[pycolmap.Reconstruction, list[int]]]:
+    """Of each model that supports some, the views that it supports well."""
+    found = [_largest({number: model}, config) for number, model in sorted(models.items())]
+    return [(model, views) for model, views in found if model is not None]
 
 
 def _largest(models: Models, config: SfmConfig) -> tuple[pycolmap.Reconstruction | None, list[int]]:

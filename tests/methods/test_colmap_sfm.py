@@ -6,10 +6,12 @@ from itertools import combinations
 import numpy as np
 import pycolmap
 import pytest
+from scipy.spatial.transform import Rotation
 
 from bench.task import Camera, Capture, Collapsed, ViewId, look_at
+from methods.sfm import reconstruct as reconstruction
 from methods.sfm.config import SfmConfig
-from methods.sfm.reconstruct import reconstruct
+from methods.sfm.reconstruct import partial_models, reconstruct
 
 SIDE = 128
 CAMERA = Camera(width=SIDE, height=SIDE, fx=1.39 * SIDE, fy=1.39 * SIDE, cx=SIDE / 2, cy=SIDE / 2)
@@ -170,3 +172,37 @@ def test_masks_keep_keypoints_on_the_object(arc, tmp_path):
     database.close()
     assert len(keypoints) > 100
     assert keypoints[:, 0].max() <= SIDE // 2
+
+
+def test_matches_of_two_views_say_how_these_are_turned_to_each_other_where_no_model_has_all(arc, tmp_path, monkeypatch):
+    capture, truth = arc
+    views = list(capture.images)
+    whole = partial_models(capture, config(), tmp_path / "whole", 0, 1)
+    assert len(whole.models[0][0]) == len(views) and not whole.turns
+    monkeypatch.setattr(reconstruction, "_map_incrementally", lambda *_, **__: {})
+    found = partial_models(capture, config(), tmp_path / "none", 0, 1)
+    assert not found.models
+    assert len(found.turns) >= len(views) - 1
+    assert partial_models(capture, config(intrinsics="unknown"), tmp_path / "free", 0, 1).turns == []
+    errors = []
+    for turn in found.turns:
+        true = truth[turn.second][:3, :3].T @ truth[turn.first][:3, :3]
+        errors.append(np.degrees(Rotation.from_matrix(turn.rotation @ true.T).magnitude()))
+    assert np.median(errors) < 3  # a wall alone is seen from two sides: not each is right
+    assert min(turn.matches for turn in found.turns) >= 15
+
+
+def test_where_few_views_are_in_a_model_a_laxer_attempt_counts_if_it_has_more(arc, tmp_path, monkeypatch):
+    capture, _ = arc
+    real, asked = reconstruction._map_incrementally, []
+
+    def strict_fails(project, seed, *, relaxed=False):
+        asked.append(relaxed)
+        return real(project, seed, relaxed=relaxed) if relaxed else {}
+
+    monkeypatch.setattr(reconstruction, "_map_incrementally", strict_fails)
+    found = partial_models(capture, config(), tmp_path / "lax", 0, 1)
+    assert asked == [False, True]
+    assert len(found.models[0][0]) >= 5
+    monkeypatch.setattr(reconstruction, "_map_incrementally", real)
+    assert partial_models(capture, config(relax_below=0.0), tmp_path / "strict", 0, 1).models

@@ -1,5 +1,7 @@
 """Rigid groups: where features match they lead, where they mislead they cost time and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from test_gnerf_train import QUICK, a_job, answers, shown
 from bench.judge.metrics import rotation_errors
 from bench.matrix.registry import find_scene
 from bench.task import Camera, PosePrior, look_at
+from methods.gnerf import field as gnerf_field
 from methods.gnerf import groups, train, training_run
 from methods.gnerf.collapse import USELESS
 from methods.gnerf.config import GnerfConfig
@@ -35,12 +38,14 @@ def town():
     return find_scene("blocks", ()).load(64)
 
 
-def matched(monkeypatch, *models):
-    """Structure from motion that answers these models, each a mapping from views to poses, of the town's camera."""
+def matched(monkeypatch, *models, turns=()):
+    """Structure from motion that answers these models, each a mapping from views to poses, of the town's camera, and
+    how views are turned to each other."""
     from methods.sfm import reconstruct
 
     camera = find_scene("blocks", ()).load(64).truth.camera
-    monkeypatch.setattr(reconstruct, "partial_models", lambda *_, **__: [(dict(model), camera) for model in models])
+    made = reconstruct.PartialModels(models=[(dict(model), camera) for model in models], turns=turns)
+    monkeypatch.setattr(reconstruct, "partial_models", lambda *_, **__: made)
 
 
 def elsewhere(poses):
@@ -264,7 +269,7 @@ def test_cameras_that_are_freed_go_farther_away_with_a_free_focal_length_as_all_
     assert torch.allclose(model.poses()[:, :3, 3] - centre, expected, atol=1e-5)
 
 
-def test_a_field_registers_in_the_family_of_its_poses_and_hears_the_network_in_its_own(town, tmp_path):
+def test_a_field_registers_in_the_family_of_its_poses_and_hears_the_network_in_its_own(town, tmp_path, monkeypatch):
     model = Model(
         shown(town),
         ImagePyramid.of(shown(town), masked=False, device=CPU),
@@ -276,12 +281,22 @@ def test_a_field_registers_in_the_family_of_its_poses_and_hears_the_network_in_i
     field = GnerfField(
         field=model.generator.field, prior=model.prior, family="full", answer_family="sphere",
         inversion=model.inversion, inversion_kind="cnn", candidates=20, hypotheses=2, side=16,
+        known=torch.from_numpy(turned(UPRIGHT, 30)).float(),
     )  # fmt: skip
     field.save(tmp_path)
     again = GnerfField.load(tmp_path, "cpu")
     assert (again.family, again.answer_family) == ("full", "sphere")
     images = np.stack(list(town.capture.images.values())[:2])
     assert np.array_equal(again.register(images, town.truth.camera, 0), field.register(images, town.truth.camera, 0))
+    tried = []
+    monkeypatch.setattr(gnerf_field, "locate", lambda *given, **_: tried.append(given[4].numpy()) or given[4][:2])
+    for each in (again, replace(again, known=None)):
+        each.register(images, town.truth.camera, 0)
+    with_known, without = tried
+    assert np.array_equal(with_known[:20], without)
+    rolled, upright = (np.degrees(np.arctan2(poses[:, 2, 0], -poses[:, 2, 1])) for poses in (with_known[20:], without))
+    assert len(rolled) == 20 and np.abs(np.abs(rolled) - 30).max() < 0.1  # as many again, like those that are known
+    assert np.abs(upright).max() < 0.1
 
 
 def test_features_found_in_images_that_show_the_same_thing_make_a_group(tmp_path):
