@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class PartialModels:
     """What matches make sure, be it of some views only."""
 
     models: Sequence[tuple[Mapping[ViewId, Pose], Camera]]  # each in its own frame; its camera at the capture's size
-    turns: Sequence[Turn] = ()  # where no model has all views, and cameras are known
+    turns: Sequence[Turn] = ()  # where cameras are known: of pairs that are not both in the largest model
 
 
 def reconstruct(
@@ -128,8 +129,9 @@ def partial_models(
         if max((len(views) for _, views in others), default=0) > most:
             found = others
     models = [(_poses(model, views), _estimated(model, capture)) for model, views in found]
-    whole = any(len(poses) == len(capture.images) for poses, _ in models)
-    return PartialModels(models=models, turns=[] if whole or project.camera is None else _turns(project))
+    largest = max((poses for poses, _ in models), key=len, default={})
+    needless = project.camera is None or len(largest) == len(capture.images)
+    return PartialModels(models=models, turns=[] if needless else _turns(project, largest.keys()))
 
 
 def _begun(
@@ -198,22 +200,23 @@ def _with_free_lens(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     return freed
 
 
-def _turns(project: Project) -> list[Turn]:
-    """Of all pairs whose matches passed COLMAP's verification."""
+def _turns(project: Project, placed: Collection[ViewId]) -> list[Turn]:
+    """Of pairs whose matches passed COLMAP's verification, but for those of two views that are both `placed`."""
     with pycolmap.Database.open(str(project.database)) as database:
         images = {image.image_id: image for image in database.read_all_images()}
         cameras = {camera.camera_id: camera for camera in database.read_all_cameras()}
+        read = cache(lambda number: database.read_keypoints(number)[:, :2].astype(np.float64))  # a view has many pairs
         found = []
         for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
             both = [images[number] for number in pycolmap.pair_id_to_image_pair(pair)]
-            points = [database.read_keypoints(image.image_id)[:, :2].astype(np.float64) for image in both]
-            lenses = [cameras[image.camera_id] for image in both]
-            sure = geometry.config == pycolmap.TwoViewGeometryConfiguration.CALIBRATED
-            if not sure or not pycolmap.estimate_two_view_geometry_pose(
-                lenses[0], points[0], lenses[1], points[1], geometry
-            ):
-                continue
             first, second = (ViewId(Path(image.name).stem) for image in both)
+            sure = geometry.config == pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+            if not sure or (first in placed and second in placed):
+                continue
+            points = [read(image.image_id) for image in both]
+            lenses = [cameras[image.camera_id] for image in both]
+            if not pycolmap.estimate_two_view_geometry_pose(lenses[0], points[0], lenses[1], points[1], geometry):
+                continue
             assert geometry.cam2_from_cam1 is not None
             rotation = np.asarray(geometry.cam2_from_cam1.rotation.matrix())
             found.append(Turn(first=first, second=second, rotation=rotation, matches=len(geometry.inlier_matches)))

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from bench.task import Camera, Capture, Collapsed, ViewId, look_at
 from methods.sfm import reconstruct as reconstruction
 from methods.sfm.config import SfmConfig
+from methods.sfm.project import Project
 from methods.sfm.reconstruct import partial_models, reconstruct
 
 SIDE = 128
@@ -184,6 +185,16 @@ def test_matches_of_two_views_say_how_these_are_turned_to_each_other_where_no_mo
     assert not found.models
     assert len(found.turns) >= len(views) - 1
     assert partial_models(capture, config(intrinsics="unknown"), tmp_path / "free", 0, 1).turns == []
+    on_two = partial_models(capture, config(), tmp_path / "threads", 0, 2).turns
+    assert [(turn.first, turn.second, turn.rotation.tolist(), turn.matches) for turn in on_two] == [
+        (turn.first, turn.second, turn.rotation.tolist(), turn.matches) for turn in found.turns
+    ]
+    project = Project(folder=tmp_path / "none", camera=CAMERA)
+    beside = reconstruction._turns(project, views[:4])  # what two views of one model say is known better
+    assert [(turn.first, turn.second) for turn in beside] == [
+        (turn.first, turn.second) for turn in found.turns if not {turn.first, turn.second} <= set(views[:4])
+    ]
+    assert 0 < len(beside) < len(found.turns)
     errors = []
     for turn in found.turns:
         true = truth[turn.second][:3, :3].T @ truth[turn.first][:3, :3]
