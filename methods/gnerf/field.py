@@ -73,8 +73,9 @@ class GnerfField:
         save(self.field, folder)
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
+        (folder / KNOWN).unlink(missing_ok=True)  # of a field that was saved there before
         if self.known is not None:
-            write_tensors(folder / KNOWN, {"poses": self.known})
+            write_tensors(folder / KNOWN, {"poses": self.known.contiguous()})
         described: dict[str, Any] = {
             "prior": self.prior.plain(), "family": self.family, "answer_family": self.answer_family,
             "inversion_kind": self.inversion_kind,

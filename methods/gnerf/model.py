@@ -126,6 +126,13 @@ class Model:
         """(N, 4, 4) of all views, differentiably."""
         return self.family.decode(self.variables)
 
+    @property
+    def known(self) -> Tensor | None:
+        """Poses (K, 4, 4) of the views that are held; None where none is, or none any more."""
+        if self.held is None or not self.held.any():
+            return None
+        return self.poses().detach()[self.held]
+
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """`count` poses (count, 4, 4) from the prior; once it has been learned, four in five of them from there."""
         seed = int(torch.randint(2**62, (1,), generator=rng))

@@ -19,6 +19,10 @@ from methods.nerf.field.render_and_compare import RenderedCandidates, render_vie
 ANCHORS = 8
 """Members of a rigid body at whose present poses the whole is tried."""
 
+JUDGED = 16
+"""Members of a rigid body whose images tell where it is tried best, up to twice as many in a small one: what it costs
+must not grow with the square of its size, or with more than the search for single views."""
+
 AS_WELL = 1.1
 """A body has six freedoms and not six for each view: its error may be larger by so much."""
 
@@ -51,7 +55,7 @@ def settle(model: Model, bodies: Sequence[Body], rng: torch.Generator) -> int:
     if not bodies:
         return 0
     side, moved, field = model.config.reseed_side, 0, model.generator.field
-    search, targets, _ = _compared(model, rng)
+    search, targets = _searched(model, rng)
 
     def misfit(poses: Tensor, views: Tensor) -> float:
         seen = render_views(field, model.intrinsics, poses, side)
@@ -64,10 +68,10 @@ def settle(model: Model, bodies: Sequence[Body], rng: torch.Generator) -> int:
         likely = search.likeliest(search.errors(targets[body.views[anchors]]), model.config.hypotheses)  # (A, H)
         stands = torch.cat([present[anchors, None], search.candidates[likely]], dim=1)  # (A, 1 + H, 4, 4)
         tried = [move @ shape for move in (stands @ shape[anchors, None].inverse()).flatten(0, 1)]
-        errors = [misfit(poses, body.views) for poses in tried]
-        best = min(range(len(tried)), key=errors.__getitem__)
-        if errors[best] < AS_WELL * misfit(present, body.views):
-            model.place(body.views, model.family.encode(tried[best]))
+        judged = torch.arange(0, len(present), max(1, len(present) // JUDGED))
+        best = min(tried, key=lambda poses: misfit(poses[judged], body.views[judged]))
+        if misfit(best, body.views) < AS_WELL * misfit(present, body.views):
+            model.place(body.views, model.family.encode(best))
             moved += len(body.views)
     return moved
 
@@ -103,15 +107,21 @@ def candidates(model: Model, rng: torch.Generator) -> Tensor:
     """Poses (M, 4, 4) where a view may have been taken: of the prior, like those of a rigid group where there is one
     and not of all views, and what the inversion network answers."""
     drawn = model.sample(model.config.candidates, rng)
-    if model.held is not None and model.held.any() and not model.held.all():
-        drawn = torch.cat([drawn, turned(model.poses().detach()[model.held], model.prior, len(drawn), rng)])
+    known = model.known
+    if known is not None and len(known) < len(model.sight.ids):
+        drawn = torch.cat([drawn, turned(known, model.prior, len(drawn), rng)])
     return torch.cat([drawn, model.answer_family.decode(model.inverted())]) if model.config.inversion else drawn
 
 
 def _compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:
     """The search, all images squeezed to its size, and the errors (N,) of the renders at their present poses."""
-    config, field = model.config, model.generator.field
-    search = RenderedCandidates.of(field, model.intrinsics, candidates(model, rng), config.reseed_side)
-    targets = model.sight.square(config.reseed_side)
-    now = render_views(field, model.intrinsics, model.poses().detach(), config.reseed_side)
+    search, targets = _searched(model, rng)
+    now = render_views(model.generator.field, model.intrinsics, model.poses().detach(), model.config.reseed_side)
     return search, targets, (now - targets).square().flatten(1).mean(dim=1)
+
+
+def _searched(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor]:
+    """The search, and all images squeezed to its size."""
+    side = model.config.reseed_side
+    search = RenderedCandidates.of(model.generator.field, model.intrinsics, candidates(model, rng), side)
+    return search, model.sight.square(side)

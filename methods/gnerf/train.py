@@ -84,9 +84,12 @@ def _from_groups(
     """A model that began from the rigid groups, the same for every attempt; None where features matched in none, or
     where there is no time for it."""
     groups = rigid_groups(capture, config, job)
-    progress.groups = [len(group.views) for group in groups]
     if not groups:
+        progress.groups = []
         return None
+    sizes = [(len(group.views), group.joined) for group in groups]
+    progress.groups = [sum(size for size, joined in sizes[1:] if joined) + sizes[0][0]]
+    progress.groups += [size for size, joined in sizes[1:] if not joined]
     seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
     assert capture.prior is not None
     freed = beyond_family(groups, capture.prior, config)
@@ -144,7 +147,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,
-        known=None if model.held is None else model.poses().detach()[model.held].cpu().contiguous(),
+        known=model.known,
     )  # fmt: skip
     found = dict(zip(model.sight.ids, poses, strict=True))
     elsewhere = candidates(model, generator(job.seed, DOUBTING))

@@ -292,6 +292,8 @@ def test_a_field_registers_in_the_family_of_its_poses_and_hears_the_network_in_i
     monkeypatch.setattr(gnerf_field, "locate", lambda *given, **_: tried.append(given[4].numpy()) or given[4][:2])
     for each in (again, replace(again, known=None)):
         each.register(images, town.truth.camera, 0)
+    replace(again, known=None).save(tmp_path)  # over the other one
+    assert GnerfField.load(tmp_path, "cpu").known is None
     with_known, without = tried
     assert np.array_equal(with_known[:20], without)
     rolled, upright = (np.degrees(np.arctan2(poses[:, 2, 0], -poses[:, 2, 1])) for poses in (with_known[20:], without))
