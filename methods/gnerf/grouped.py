@@ -56,9 +56,10 @@ def bodies_of(groups: Sequence[RigidGroup], model: Model) -> list[Body]:
 def beyond_family(groups: Sequence[RigidGroup], prior: PosePrior, config: GnerfConfig) -> bool:
     """Whether poses of the groups, where they were placed, are beyond the prior's family: see BEYOND_TURN.
 
-    An option that names a family is kept to.
+    An option that names a family is kept to. Poses that two views' matches tell look at one point because it was so
+    supposed: they say nothing.
     """
-    poses = np.concatenate([group.poses for group in groups if not group.joined])
+    poses = np.concatenate([group.poses[: group.sure] for group in groups if not group.joined])
     if config.pose_family != "preset" or len(poses) < TELLING:
         return False
     family = Family.of(prior, config.numbers.family(prior.family))

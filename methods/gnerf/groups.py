@@ -7,13 +7,13 @@ a single view, is turned to the largest, it is *joined* to it: it looks at the s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from bench.files import replacing
@@ -40,6 +40,9 @@ OPEN_ROLL = 90.0
 AGREED = 20.0
 """Degrees within which the matches of several pairs of views say the same of how two groups are turned."""
 
+VOTES = 1000
+"""Pairs of views that vote, those with the most matches: each is held against each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RigidGroup:
@@ -49,6 +52,11 @@ class RigidGroup:
     poses: Pose  # (K, 4, 4)
     camera: Camera  # as given, or as the matches have it
     joined: bool = False  # to the largest group, whose frame it is in to within the errors of two views' matches
+    sure: int | None = None  # so many, the first ones, are of a model; of the others two views' matches tell. None: all
+
+
+Edge = tuple[NDArray[np.float64], int]
+"""What the matches of one pair of views say of how a group is to be turned (3, 3), and how many they are."""
 
 
 def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidGroup]:
@@ -60,8 +68,8 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
 
     asked = SfmConfig(features=config.features, intrinsics=config.intrinsics, masks=config.masks)
     kept, prior = job.workdir / "groups.json", capture.prior
-    if kept.exists():  # a fit that is killed after this goes on from here
-        return _read(kept)
+    if (read := _read(kept)) is not None:  # a fit that is killed after this goes on from here
+        return read
     folder = job.workdir / "sfm"
     found = partial_models(capture, asked, folder, job.seed, job.threads, job.progress, prepared=job.prepared)
     groups: list[RigidGroup] = []
@@ -94,13 +102,19 @@ def joined(groups: Sequence[RigidGroup], turns: Sequence[Turn], prior: PosePrior
     made: list[RigidGroup] = []
     while waiting:
         parts = _gathered(waiting, turns)
-        poses = in_frame_of(prior, np.concatenate([part.poses for part in parts]))
-        if made and len(poses) > 1:
-            made.append(replace(parts[0], views=tuple(view for part in parts for view in part.views), poses=poses))
-        elif not made:
+        own = np.concatenate([part.poses for part in parts])
+        if made and len(own) == 1:
+            continue
+        sure = len(parts[0].views) if len(parts[0].views) > 1 else 0
+        # single views look at the origin, from 1 away: where their axes meet, nearly parallel ones could not say
+        poses = in_frame_of(prior, own) if sure else _placed(prior, own, (0.0, 0.0, 0.0), 1.0)
+        if made:
+            views = tuple(view for part in parts for view in part.views)
+            made.append(replace(parts[0], views=views, poses=poses, sure=sure))
+        else:
             ends = np.cumsum([len(part.views) for part in parts])[:-1]
             each = zip(parts, np.split(poses, ends), strict=True)
-            made = [replace(part, poses=own, joined=part is not parts[0]) for part, own in each]
+            made = [replace(part, poses=at, joined=part is not parts[0]) for part, at in each]
     return made
 
 
@@ -112,36 +126,43 @@ def _gathered(waiting: list[RigidGroup], turns: Sequence[Turn]) -> list[RigidGro
     first = waiting.pop(0)
     if not turns:
         return [first]
-    made = [replace(first, poses=_turned(first.poses, np.eye(3)))]
-    turned = dict(zip(first.views, first.poses[:, :3, :3], strict=True))  # world_from_camera of what is there
-    while waiting:
-        edges = [_edges(group, turned, turns) for group in waiting]
-        best = max(range(len(waiting)), key=lambda k: sum(matches for _, matches in edges[k]))
-        if not edges[best]:
+    of_view: dict[ViewId, list[int]] = {}
+    for index, turn in enumerate(turns):
+        for view in (turn.first, turn.second):
+            of_view.setdefault(view, []).append(index)
+    there = {
+        view: (number, pose)
+        for number, group in enumerate(waiting)
+        for view, pose in zip(group.views, group.poses, strict=True)
+    }
+    edges: list[dict[int, Edge]] = [{} for _ in waiting]  # of each that waits, by the number of the turn
+    matches = [0] * len(waiting)
+    left, made = list(range(len(waiting))), [replace(first, poses=_turned(first.poses, np.eye(3)))]
+    while True:
+        for view, pose in zip(made[-1].views, made[-1].poses, strict=True):
+            for index in of_view.get(view, ()):
+                turn = turns[index]
+                number, own = there.get(turn.second if view == turn.first else turn.first, (None, pose))
+                if number is not None:
+                    rotation = turn.rotation.T if view == turn.first else turn.rotation
+                    # rotation is second_from_first, or its inverse: camera there to camera here, and on to the frame
+                    edges[number][index] = (pose[:3, :3] @ rotation @ own[:3, :3].T, turn.matches)
+                    matches[number] += turn.matches
+        best = max(left, key=matches.__getitem__, default=None)
+        if best is None or not edges[best]:
             break
-        group = waiting.pop(best)
-        made.append(replace(group, poses=_turned(group.poses, _agreed(edges[best]))))
-        turned |= dict(zip(group.views, made[-1].poses[:, :3, :3], strict=True))
+        left.remove(best)
+        group = waiting[best]
+        for view in group.views:
+            del there[view]
+        made.append(replace(group, poses=_turned(group.poses, _agreed([edges[best][k] for k in sorted(edges[best])]))))
+    waiting[:] = [waiting[number] for number in left]
     return made
 
 
-def _edges(
-    group: RigidGroup, turned: Mapping[ViewId, NDArray[np.float64]], turns: Sequence[Turn]
-) -> list[tuple[NDArray[np.float64], int]]:
-    """What each match between a view of `group` and one that is `turned` says of how the group is to be turned (3, 3),
-    and by how many matches."""
-    own = dict(zip(group.views, group.poses[:, :3, :3], strict=True))
-    found = []
-    for turn in turns:
-        if turn.first in turned and turn.second in own:
-            found.append((turned[turn.first] @ turn.rotation.T @ own[turn.second].T, turn.matches))
-        elif turn.second in turned and turn.first in own:
-            found.append((turned[turn.second] @ turn.rotation @ own[turn.first].T, turn.matches))
-    return found
-
-
-def _agreed(edges: Sequence[tuple[NDArray[np.float64], int]]) -> NDArray[np.float64]:
+def _agreed(edges: Sequence[Edge]) -> NDArray[np.float64]:
     """The rotation (3, 3) that most matches say: the mean of those near the median one, each weighing its matches."""
+    edges = sorted(edges, key=lambda edge: -edge[1])[:VOTES] if len(edges) > VOTES else edges
     rotations = Rotation.from_matrix(np.stack([rotation for rotation, _ in edges]))
     weights = np.array([matches for _, matches in edges], dtype=np.float64)
     apart = np.degrees(np.stack([(each.inv() * rotations).magnitude() for each in rotations]))
@@ -161,24 +182,33 @@ def _turned(poses: Pose, rotation: NDArray[np.float64]) -> Pose:
 
 
 def _write(groups: list[RigidGroup], path: Path) -> None:
-    rows = [
-        {"views": group.views, "poses": group.poses.tolist(), "camera": asdict(group.camera), "joined": group.joined}
-        for group in groups
-    ]
+    rows = [{**vars(group), "poses": group.poses.tolist(), "camera": asdict(group.camera)} for group in groups]
     with replacing(path) as draft:
         draft.write_text(json.dumps(rows) + "\n")
 
 
-def _read(path: Path) -> list[RigidGroup]:
-    return [
-        RigidGroup(
-            views=tuple(row["views"]),
-            poses=np.array(row["poses"]),
-            camera=Camera(**row["camera"]),
-            joined=row["joined"],
-        )
-        for row in json.loads(path.read_text())
-    ]
+def _read(path: Path) -> list[RigidGroup] | None:
+    """None where there are none, or none as this version writes them."""
+    if not path.exists():
+        return None
+    names = {field.name for field in fields(RigidGroup)}
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text())
+        if any(set(row) != names for row in rows):
+            return None
+        return [
+            RigidGroup(
+                **{
+                    **row,
+                    "views": tuple(row["views"]),
+                    "poses": np.array(row["poses"]),
+                    "camera": Camera(**row["camera"]),
+                }
+            )
+            for row in rows
+        ]
+    except (TypeError, ValueError):
+        return None
 
 
 def in_frame_of(prior: PosePrior, poses: Pose) -> Pose:
@@ -189,9 +219,14 @@ def in_frame_of(prior: PosePrior, poses: Pose) -> Pose:
     a turn about its axis for one, stays arbitrary.
     """
     target, distance = meeting_point(poses[:, :3, 3], poses[:, :3, 2])
+    return _placed(prior, poses, target, distance)
+
+
+def _placed(prior: PosePrior, poses: Pose, target: ArrayLike, distance: float) -> Pose:
+    """What `in_frame_of` says, of poses that look at `target` (3,) from `distance`."""
     scale = sum(prior.radius) / 2 / distance
     centred = poses.copy()
-    centred[:, :3, 3] = scale * (poses[:, :3, 3] - target)
+    centred[:, :3, 3] = scale * (poses[:, :3, 3] - np.asarray(target))
     rng = np.random.default_rng(0)
     tried = Rotation.random(ORIENTATIONS, rng=rng).as_matrix()
     best = tried[np.argsort(_misfit(prior, centred, tried), kind="stable")[:8]]
