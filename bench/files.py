@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def one_line(text: str) -> str:
+    """The same with line breaks and other control characters escaped as in Python: names have what they like."""
+    return "".join(repr(each)[1:-1] if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text)
 
 
 def printable(value: Any) -> Any:

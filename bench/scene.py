@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.files import one_line
 from bench.task import Camera, Capture, Image, Input, Pose, ViewId
 
 Reference = Literal["exact", "measured", "colmap", "device", "unknown", "none"]
@@ -21,7 +22,11 @@ ESTIMATED: frozenset[Reference] = frozenset({"colmap", "device", "unknown"})
 
 
 class SceneError(ValueError):
-    """A scene cannot be read: one sentence that says what is wrong, where, and what to do."""
+    """A scene cannot be read: one sentence that says what is wrong, where, and what to do. It is one line, whatever
+    names it quotes."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.scene import SceneError
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -70,3 +72,10 @@ def test_an_empty_word_is_refused(unposed, arguments, what):
 def test_no_options_are_options(unposed):
     code, text = unposed("submit", "nowhere.tum", "-s", "blocks", "--name", "x", "--options", "")
     assert (code, "there is no such file" in text) == (2, True)
+
+
+def test_a_name_with_a_line_break_is_quoted_in_one_line(unposed, tmp_path):
+    code, text = unposed("plan", "-s", "blo\nck\u2028s", "-o", tmp_path / "s")
+    assert (code, text.count("\n"), len(text.splitlines())) == (2, 1, 1)
+    assert r"blo\nck\u2028s" in text
+    assert str(SceneError("frame \x1b[2J\r\n of é")) == r"frame \x1b[2J\r\n of é"

@@ -62,14 +62,14 @@ class Refusals(LazyGroup):
         except ValueError as error:  # what this project raises for bad input, SceneError and the like included
             if os.environ.get("UNPOSED_TRACEBACK"):
                 raise
-            click.echo(f"unposed: {error}", err=True)
+            _refuse(str(error))
             ctx.exit(2)
         except OSError as error:  # a full disk, a folder that may not be read: the machine's, and no fault of ours
             if os.environ.get("UNPOSED_TRACEBACK") or error.errno == errno.EPIPE:
                 raise
             place = f"{error.filename}: " if error.filename else ""
             kept = "; finished cells are kept" if ctx.invoked_subcommand in SETTLING else ""
-            click.echo(f"unposed: {place}{error.strerror or error}{kept}", err=True)
+            _refuse(f"{place}{error.strerror or error}{kept}")
             ctx.exit(2)
         except RuntimeError as error:  # as which Python before 3.13 tells of a link that leads back to itself
             met = error.__context__
@@ -82,6 +82,13 @@ class Refusals(LazyGroup):
             kept = "; finished cells are kept, and the same command goes on from here" if settling else ""
             click.echo(f"unposed: stopped{kept}", err=True)
             ctx.exit(130)
+
+
+def _refuse(sentence: str) -> None:
+    """Say it in one line, whatever the names that it quotes have in them."""
+    from bench.files import one_line  # numpy: not for each start
+
+    click.echo(f"unposed: {one_line(sentence)}", err=True)
 
 
 VERBS = {
