@@ -78,8 +78,8 @@ ui: setup  ## MLflow's pages on 127.0.0.1:5000
 test: setup-dev  ## the tests: TESTS=tests/bench for a part, JOBS= files side by side
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
 
-fuzz: setup-dev  ## mutated scenes, answers, results and selections, 1,000 of each kind: FUZZ=10000
-	@UNPOSED_FUZZ=$(or $(FUZZ),1000) $(BIN)/python -m pytest -q tests/datasets/test_datasets_fuzz.py \
+fuzz: setup-dev  ## mutated scenes, answers, results and selections, 10,000 of each kind; half an hour or more: FUZZ=1000
+	@UNPOSED_FUZZ=$(or $(FUZZ),10000) $(BIN)/python -m pytest -n $(JOBS) -o timeout=0 tests/datasets/test_datasets_fuzz.py \
 	  tests/bench/poses_io/test_poses_fuzz.py tests/bench/test_fuzz.py $(ARGS)
 
 captures: setup-dev  ## what is quoted of real captures, again: templeRing's oracle, fox from photographs alone: DATA=

@@ -1,5 +1,5 @@
 """Mutated inputs: whatever a file holds, a reader gives a valid scene, or one sentence, in bounded memory, and leaves
-nothing outside of the folder. `make fuzz` tries 1,000 of them for each test."""
+nothing outside of the folder. `make fuzz` tries 10,000 of them for each test."""
 
 from __future__ import annotations
 
