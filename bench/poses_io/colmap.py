@@ -24,6 +24,10 @@ MODELS = {
 }  # fmt: skip
 """Cameras whose straight part is a pinhole, with the terms that bend it."""
 
+LOOSE, ROUNDED = 0.05, 1e-9
+"""By how much a rotation times its inverse may differ from the identity before it is refused, and before it is made a
+rotation: files have quaternions of few digits."""
+
 
 def objection(path: Path) -> str | None:
     if not path.is_dir():
@@ -64,6 +68,8 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
     import pycolmap
 
     suffix = _suffix(folder)
+    if suffix == ".bin":
+        _refuse_forged(folder)
     with tempfile.TemporaryDirectory() as bare:
         for name in ("cameras", "images"):
             shutil.copy(folder / f"{name}{suffix}", bare)
@@ -72,7 +78,7 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
         (Path(bare) / f"points3D{suffix}").write_bytes(bytes(8) if suffix == ".bin" else b"")  # 8 bytes: a count of 0
         try:
             model = pycolmap.Reconstruction(bare)
-        except (ValueError, RuntimeError, IndexError) as error:
+        except (ValueError, RuntimeError, IndexError, MemoryError) as error:
             text = re.sub(r"^\[[^\]]*\] ", "", " ".join(str(error).split()))
             raise ValueError(f"{folder}: COLMAP cannot read its cameras and images ({text[:120]})") from error
     if suffix == ".bin":
@@ -122,6 +128,32 @@ def _is_number(word: str) -> bool:
     return True
 
 
+def _refuse_forged(folder: Path) -> None:
+    """COLMAP believes the counts of a binary file, takes memory for them, and may die of it: images and their points
+    are counted first. Layout as in its `reconstruction_io_binary.cc`."""
+    path = folder / "images.bin"
+    held = path.read_bytes()
+    at = 8
+    for _ in range(_count(held, 0, 73, path)):
+        end = held.find(b"\0", at + 64)
+        if end < 0:
+            raise ValueError(f"{path}: an image's name has no end; copy it again")
+        at = end + 9 + 24 * _count(held, end + 1, 24, path)
+    if at != len(held):
+        raise ValueError(f"{path}: has {len(held)} bytes where {at} are announced; copy it again")
+    path = folder / "cameras.bin"
+    _count(path.read_bytes(), 0, 32, path)  # a camera has a parameter at least
+
+
+def _count(held: bytes, at: int, least: int, path: Path) -> int:
+    """How many entries a file announces at this byte. Raises ValueError where they, of so many bytes each or more, are
+    more than it holds."""
+    count = int.from_bytes(held[at : at + 8], "little")
+    if len(held) < at + 8 + count * least:
+        raise ValueError(f"{path}: has {len(held)} bytes where {at + 8 + count * least} are announced; copy it again")
+    return count
+
+
 def _refuse_cut(folder: Path, model: pycolmap.Reconstruction) -> None:
     """COLMAP reads on past the end of a file. Sizes as in its `reconstruction_io_binary.cc`."""
     sizes = {
@@ -138,6 +170,14 @@ def pose_of(image: pycolmap.Image, folder: Path) -> Pose:
     pose[:3] = image.cam_from_world().inverse().matrix()
     if not np.isfinite(pose).all():
         raise ValueError(f"{folder}: the pose of {image.name} is not finite (NaN or infinity)")
+    squares = pose[:3, :3].T @ pose[:3, :3]
+    if not np.allclose(squares, np.eye(3), rtol=0, atol=LOOSE):
+        length = float(np.linalg.norm(image.cam_from_world().rotation.quat))
+        raise ValueError(f"{folder}: the rotation of {image.name} is none: its quaternion has a length of {length:.4g}")
+    if np.abs(squares - np.eye(3)).max() > ROUNDED:  # a quaternion of few digits
+        u, _, v = np.linalg.svd(pose[:3, :3])
+        pose[:3, :3] = u @ v
+        pose[:3, 3] = -pose[:3, :3] @ image.cam_from_world().translation
     return pose
 
 

@@ -173,7 +173,7 @@ def binary(folder):
         (lambda f: (f / "cameras.txt").write_text("1 PANORAMA 64 48 70\n"), "COLMAP cannot read"),
         (lambda f: (f / "cameras.txt").write_text("1 OPENCV_FISHEYE 64 48 70 70 32 24 0 0 0 0\n"), "no pinhole"),
         (lambda f: (binary(f), (f / "cameras.bin").write_bytes((f / "cameras.bin").read_bytes()[:40])), "bytes"),
-        (lambda f: (binary(f), (f / "images.bin").write_bytes((f / "images.bin").read_bytes()[:90])), "COLMAP cannot"),
+        (lambda f: (binary(f), (f / "images.bin").write_bytes((f / "images.bin").read_bytes()[:90])), "bytes"),
         (lambda f: (f / "cameras.txt").unlink(), "neither it nor sparse/0"),
         (lambda f: shutil.copytree(f, f.with_name("1")), "several models"),
     ],
@@ -188,3 +188,40 @@ def test_a_part_of_a_model_or_nothing_at_all_is_refused_with_every_reason(tmp_pa
     assert "no such file" in said(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert all(f"{form}: " in said(tmp_path / "empty") for form in FORMS)
+
+
+def colmap_text(folder, *quaternions):
+    """A text model of views that are all one metre from the middle, with these quaternions (w, x, y, z)."""
+    (folder / "cameras.txt").write_text("1 PINHOLE 64 64 64 64 32 32\n")
+    heads = [f"{k + 1} {quaternion} 0 0 1 1 v{k:03d}.png" for k, quaternion in enumerate(quaternions)]
+    (folder / "images.txt").write_text("".join(f"{head}\n\n" for head in heads))
+    return folder
+
+
+def test_a_quaternion_of_few_digits_is_a_rotation_and_one_of_another_length_is_refused(tmp_path):
+    found = poses_io.read(colmap_text(tmp_path, "0.7071 0.7071 0 0", "1 0 0 0")).estimate.poses
+    for pose in found.values():
+        assert np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-12)
+        assert np.allclose(np.linalg.norm(pose[:3, 3]), 1, atol=1e-12)
+    with pytest.raises(ValueError, match=r"the rotation of v001\.png is none: its quaternion has a length of 1\.345"):
+        poses_io.read(colmap_text(tmp_path, "1 0 0 0", "0.9 -1 0 0"))
+
+
+@pytest.mark.parametrize(("name", "at"), [("images.bin", 0), ("images.bin", "points"), ("cameras.bin", 0)])
+@pytest.mark.parametrize("count", [3, 10**6, 2**62, 2**64 - 1])
+def test_a_binary_model_that_announces_more_than_it_holds_is_refused_before_memory_is_taken(tmp_path, name, at, count):
+    import pycolmap
+
+    text, binary = tmp_path / "text", tmp_path / "binary"
+    text.mkdir()
+    binary.mkdir()
+    colmap_text(text, "1 0 0 0", "1 0 0 0")
+    (text / "points3D.txt").write_text("")
+    pycolmap.Reconstruction(text).write_binary(binary)
+    assert len(poses_io.read(binary).estimate.poses) == 2
+    held = bytearray((binary / name).read_bytes())
+    place = len(held) - 8 if at == "points" else at  # the last image's points are the file's last number
+    held[place : place + 8] = count.to_bytes(8, "little")
+    (binary / name).write_bytes(held)
+    with pytest.raises(ValueError, match=rf"{name}: has \d+ bytes where \d+ are announced"):
+        poses_io.read(binary)
