@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from typing import Any
@@ -27,11 +29,21 @@ def is_lack(error: BaseException) -> bool:
     """Whether it says that memory was lacking."""
     return (
         isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOSPC and _shared_is_full())
         or type(error).__name__ == "OutOfMemoryError"
         or (
             isinstance(error, RuntimeError) and any(word in str(error) for word in ("can't allocate memory", *OF_A_GPU))
         )
     )
+
+
+def _shared_is_full() -> bool:
+    """Whether /dev/shm is, which is memory: a worker's own has room for what it may have and no more."""
+    try:
+        space = os.statvfs("/dev/shm")
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < MB
 
 
 def lack_of_gpu(error: BaseException) -> str | None:

@@ -166,7 +166,7 @@ def test_memory_that_no_process_has_mapped_is_memory(tmp_path, monkeypatch, wall
     behind(monkeypatch, wall)
     (result,), *_ = execute(tmp_path, make_plan(behaviour), memory=900.0, disk=200.0)
     assert (result.status, result.stage) == ("out_of_memory", "fit"), result.reason
-    assert 900 < result.cost["peak_rss_mb"] < 1500
+    assert 600 < result.cost["peak_rss_mb"] < 1500  # a full /dev/shm may end it between two looks
     assert not Path("/dev/shm/unposed-test").exists()
 
 
@@ -176,6 +176,7 @@ def test_a_workers_shared_memory_has_room_for_what_it_may_have_and_no_more(tmp_p
     monkeypatch.setattr(local, "memory_mb", lambda _: 0.0)
     monkeypatch.setattr(local.OutOfSight, "look", lambda *_: Held(0.0, 0.0))
     (result,), *_ = execute(tmp_path, make_plan("shm"), memory=900.0)
+    assert (result.status, result.stage) == ("out_of_memory", "fit")
     assert "No space left on device" in result.reason
 
 
