@@ -150,8 +150,9 @@ class LocalExecutor:
         while process.poll() is None:
             now = time.monotonic() - start
             processes = tree(process.pid, apart)
+            used = memory_mb(processes)  # first: what is mapped meanwhile is missed by one look, and not counted twice
             held = hidden.look(each.pid for each in processes)
-            used = memory_mb(processes) + held.memory_mb
+            used += held.memory_mb
             peak = max(peak, used)
             if disk_limit < math.inf and now - looked > DISK_SAMPLE:
                 looked, written = now, written_mb(own)

@@ -69,16 +69,18 @@ def main(verb: str, folder: Path) -> NoReturn:
     sys.meta_path.insert(0, _NoTruth())
     if ELSEWHERE:
         sys.meta_path.append(_TaskAlone())
+    failure: BaseException | None = None
     try:
         outcome = VERBS[verb](folder)
     except Collapsed as error:
         outcome = {"status": "collapsed", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row
         traceback.print_exc()
+        failure = error
         status = "out_of_memory" if memory.is_lack(error) else "failed"
         text = " ".join(str(error).split())
         outcome = {"status": status, "reason": memory.lack_of_gpu(error) or f"{type(error).__name__}: {text}"[:500]}
-    write_json(folder / "out" / "outcome.json", outcome | {"memory": memory.used()})
+    write_json(folder / "out" / "outcome.json", outcome | {"memory": memory.used(failure)})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # native libraries may hang or crash in their exit handlers; all is written

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import sys
+import time
 from typing import Any
 
 MB = 2**20
@@ -14,11 +16,18 @@ OF_A_GPU = ("CUDA out of memory", "HIP out of memory", "CUDA error: out of memor
 """In the messages of torch, of the driver below it, and of a library that asks for its own."""
 
 
-def used() -> dict[str, float]:
-    """The most that this process had of the machine's memory, and that torch had of its GPU's, MB of 2^20 bytes."""
+BEGAN = time.time()
+SHARED = "/dev/shm"
+
+
+def used(error: BaseException | None = None) -> dict[str, float]:
+    """The most that this process had of the machine's memory, and that torch had of its GPU's, MB of 2^20 bytes. With
+    what it wrote to /dev/shm, where that is full and an `error` says so."""
     import resource
 
     cost = {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if error is not None and _is_lack_of_shared(error):
+        cost["peak_rss_mb"] += _shared_bytes() / MB
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         cost["peak_vram_mb"] = torch.cuda.max_memory_allocated() / MB
@@ -29,7 +38,7 @@ def is_lack(error: BaseException) -> bool:
     """Whether it says that memory was lacking."""
     return (
         isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOSPC and _shared_is_full())
+        or _is_lack_of_shared(error)
         or type(error).__name__ == "OutOfMemoryError"
         or (
             isinstance(error, RuntimeError) and any(word in str(error) for word in ("can't allocate memory", *OF_A_GPU))
@@ -37,13 +46,26 @@ def is_lack(error: BaseException) -> bool:
     )
 
 
-def _shared_is_full() -> bool:
-    """Whether /dev/shm is, which is memory: a worker's own has room for what it may have and no more."""
+def _is_lack_of_shared(error: BaseException) -> bool:
+    """Whether a file could not be written and /dev/shm is full, which is memory: a worker's own has room for what it
+    may have and no more."""
+    if not (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return False
     try:
-        space = os.statvfs("/dev/shm")
+        space = os.statvfs(SHARED)
     except OSError:
         return False
     return space.f_bavail * space.f_frsize < MB
+
+
+def _shared_bytes() -> int:
+    """Of the files in /dev/shm that are younger than this process; from outside nobody may have looked since."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(SHARED) as entries:
+        for entry in entries:
+            found = entry.stat(follow_symlinks=False)
+            total += 512 * found.st_blocks if found.st_ctime >= BEGAN and found.st_uid == os.getuid() else 0
+    return total
 
 
 def lack_of_gpu(error: BaseException) -> str | None:
