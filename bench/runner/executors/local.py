@@ -24,7 +24,7 @@ from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.gpu import sight
 from bench.runner.executors.kernels import kernel_folder, seed_kernels
-from bench.runner.executors.memory import limit_mb, memory_mb, oom_kills, tree, written_mb
+from bench.runner.executors.memory import limit_mb, oom_kills, tree, written_mb
 from bench.runner.executors.out_of_sight import OutOfSight
 from bench.runner.executors.supervisor import children
 
@@ -150,9 +150,8 @@ class LocalExecutor:
         while process.poll() is None:
             now = time.monotonic() - start
             processes = tree(process.pid, apart)
-            used = memory_mb(processes)  # first: what is mapped meanwhile is missed by one look, and not counted twice
-            held = hidden.look(each.pid for each in processes)
-            used += held.memory_mb
+            held = hidden.look(processes)
+            used = held.memory_mb
             peak = max(peak, used)
             if disk_limit < math.inf and now - looked > DISK_SAMPLE:
                 looked, written = now, written_mb(own)

@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
+
+from bench.runner.executors.memory import memory_mb
 
 SHM = Path("/dev/shm")
 LEAST = 2**20
@@ -23,10 +27,10 @@ Key = tuple[int, int]  # device and inode
 
 
 class Held(NamedTuple):
-    """MB (2^20 bytes) beside what is counted anyway."""
+    """MB (2^20 bytes)."""
 
-    memory_mb: float
-    disk_mb: float
+    memory_mb: float  # all of it: of the processes, and what they hold out of sight
+    disk_mb: float  # beside the files in its folders
 
 
 class OutOfSight:
@@ -38,9 +42,9 @@ class OutOfSight:
         self._here = _device(shm)
         self._own: dict[Key, Path] = {}  # files in the machine's /dev/shm that are the worker's
 
-    def look(self, pids: Iterable[int]) -> Held:
+    def look(self, processes: Sequence[psutil.Process]) -> Held:
         """What these processes hold now."""
-        pids = list(pids)
+        pids = [process.pid for process in processes]
         deleted: dict[Key, int] = {}
         for pid in pids:
             for key, size, path, writes in _open_files(pid):
@@ -52,11 +56,13 @@ class OutOfSight:
         nameless = {key: size for key, size in deleted.items() if key[0] in (self._here, _nameless())}
         named = {key: 512 * found.st_blocks for key, found in self._still_there()}
         memory = sum(private.values()) + sum(nameless.values()) + sum(named.values())
-        if memory >= LEAST:  # of which a process may have mapped some, and pays for it already
+        if memory < LEAST:
+            memory += 2**20 * memory_mb(processes)
+        else:  # of which a process may have mapped some: that is there once
             counted = nameless.keys() | named.keys()
-            memory -= sum(_mapped(pid, set(private), counted) for pid in pids)
+            memory += sum(_beside(process, set(private), counted, shared=len(pids) > 1) for process in processes)
         disk = sum(size for key, size in deleted.items() if key not in nameless and key[0] not in private)
-        return Held(max(memory, 0) / 2**20, disk / 2**20)
+        return Held(memory / 2**20, disk / 2**20)
 
     def sweep(self) -> None:
         """Remove from the machine's /dev/shm what the worker, which is gone, left there."""
@@ -101,18 +107,22 @@ def _open_files(pid: int) -> Iterator[tuple[Key, int, Path | None, bool]]:
                 yield key, size, link.readlink(), writes
 
 
-def _mapped(pid: int, devices: set[int], files: Iterable[Key]) -> int:
-    """Bytes of these files, and of all on these devices, that are in a process's share of memory (PSS)."""
+def _beside(process: psutil.Process, devices: set[int], files: Iterable[Key], *, shared: bool) -> int:
+    """Bytes of a process's memory (of its proportional share: `shared`) but for what it has mapped of these files, and
+    of all on these devices. From one reading: it may map and unmap meanwhile. All of it where that cannot be read."""
     total, is_one = 0, False
-    with contextlib.suppress(OSError, ValueError), Path(f"/proc/{pid}/smaps").open(errors="replace") as lines:
-        for line in lines:
-            words = line.split()
-            if not words[0].endswith(":"):  # a mapping begins: addresses, rights, offset, device, inode
-                major, minor = (int(part, 16) for part in words[3].split(":"))
-                device = os.makedev(major, minor)
-                is_one = device in devices or (device, int(words[4])) in files
-            elif is_one and words[0] == "Pss:":
-                total += 1024 * int(words[1])
+    try:
+        with Path(f"/proc/{process.pid}/smaps").open(errors="replace") as lines:
+            for line in lines:
+                words = line.split()
+                if not words[0].endswith(":"):  # a mapping begins: addresses, rights, offset, device, inode
+                    major, minor = (int(part, 16) for part in words[3].split(":"))
+                    device = os.makedev(major, minor)
+                    is_one = device in devices or (device, int(words[4])) in files
+                elif not is_one and words[0] == ("Pss:" if shared else "Rss:"):
+                    total += 1024 * int(words[1])
+    except (OSError, ValueError):
+        return int(2**20 * memory_mb([process]))
     return total
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from scripted_cells import SCRIPTED, execute, make_plan
 
@@ -173,7 +174,6 @@ def test_memory_that_no_process_has_mapped_is_memory(tmp_path, monkeypatch, wall
 def test_a_workers_shared_memory_has_room_for_what_it_may_have_and_no_more(tmp_path, monkeypatch):
     """The kernel's limit holds between two looks."""
     behind(monkeypatch, "namespaces")
-    monkeypatch.setattr(local, "memory_mb", lambda _: 0.0)
     monkeypatch.setattr(local.OutOfSight, "look", lambda *_: Held(0.0, 0.0))
     (result,), *_ = execute(tmp_path, make_plan("shm"), memory=900.0)
     assert (result.status, result.stage) == ("out_of_memory", "fit")
@@ -221,7 +221,7 @@ def test_a_process_that_ends_while_it_is_looked_at_holds_nothing_and_stops_no_on
 
             sys.setprofile(end)
             try:
-                held = hidden.look([process.pid])
+                held = hidden.look([psutil.Process(process.pid)])
             finally:
                 sys.setprofile(None)
             process.kill()
