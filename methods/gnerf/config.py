@@ -88,6 +88,10 @@ class GnerfConfig(BaseModel):
     def budget(self, effort: Effort) -> PublishedBudget | FastBudget:
         return getattr(self.numbers, effort)
 
-    def plan(self, effort: Effort) -> Plan:
+    def plan(self, effort: Effort, *, open: bool = False) -> Plan:
+        """`open`: before a real background, where the preset has an AB of its own for it."""
         budget = self.budget(effort)
-        return Plan.of(self.schedule, budget.a, budget.ab, budget.b, photometric=self.photometric)
+        ab = budget.ab
+        if open and isinstance(budget, FastBudget) and budget.ab_open is not None:
+            ab = budget.ab_open
+        return Plan.of(self.schedule, budget.a, ab, budget.b, photometric=self.photometric)

@@ -1,4 +1,7 @@
-"""The fast preset: the same phases on voxels, coarse to fine; minutes on a laptop."""
+"""The fast preset: the same phases on voxels, coarse to fine; minutes on a laptop.
+
+Before a real background AB is another one (`*_open`): photometric alone, on a field anew, whose voxels become finer.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ class FastBudget(BaseModel):
 
     a: int = Field(ge=0)
     ab: int = Field(ge=0)
+    ab_open: int | None = Field(default=None, ge=0)  # before a real background; None: as many
+    beginnings: Count = 1  # there, and of few views: the one that explains the images best goes on (beginnings.py)
     b: int = Field(ge=0)
     batch: Count
     rays: Count = 8192  # pixels of an iteration of B
@@ -30,11 +35,12 @@ class Fast(CoarseToFine):
     """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
 
     smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
-    quick: FastBudget = FastBudget(a=150, ab=240, b=1000, batch=16)
-    full: FastBudget = FastBudget(a=150, ab=240, b=4000, batch=16, rays=8192, side=256)
+    quick: FastBudget = FastBudget(a=150, ab=240, ab_open=900, beginnings=4, b=1000, batch=16)
+    full: FastBudget = FastBudget(a=150, ab=240, ab_open=900, beginnings=4, b=4000, batch=16, rays=8192, side=256)
 
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
+    few_views: int = Field(default=30, ge=0)  # fewer are few
     bounds: Literal["prior", "images"] = "images"  # no larger than what they show before a known background
     reseed: bool = True  # whether views are re-seeded by render and compare, where the config leaves it open
 

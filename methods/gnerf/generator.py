@@ -28,6 +28,7 @@ from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
+from methods.nerf.training.rates import ramped
 
 CLEAR = 0.06
 """A pixel this close to the known background, in all channels of [0, 1], shows nothing else."""
@@ -73,18 +74,29 @@ class Generator(Protocol):
         """Whatever is due before this iteration; True where the field has become another one."""
         ...
 
+    def trust(self, iteration: Iteration) -> float:
+        """Share, in (0, 1], of their rate at which poses move: a field that has just become another one says little."""
+        ...
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]: ...
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None: ...
 
 
 class GridGenerator:
-    """Voxels: coarse and soft while they grow out of fog in A and AB, fine and sharp in B."""
+    """Voxels: coarse and soft while they grow out of fog in A and AB, fine and sharp in B.
+
+    Before a real background AB begins on a field anew, coarser than that of A, which becomes finer in steps: the voxels
+    of A are large there, and poses that follow them end where these have put them.
+    """
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, preset: Fast, budget: FastBudget, generator: torch.Generator
-    ) -> None:
+        self, bounds: Bounds, background: Tensor, preset: Fast, budget: FastBudget, generator: torch.Generator, *,
+        open: bool = False,
+    ) -> None:  # fmt: skip
+        self.preset, self.open = preset, open
         self.grid = CoarseToFineGrid(bounds, background, preset, budget.side, generator)
+        self._anew = generator.initial_seed() if open else 0
 
     @property
     def field(self) -> GridField:
@@ -104,8 +116,30 @@ class GridGenerator:
         self.grid.step(iteration.fine)
 
     def advance(self, iteration: Iteration) -> bool:
-        first = iteration.fine_from
+        first, side = iteration.fine_from, self._stages(iteration).get(iteration.index)
+        if side is not None and iteration.index == 0:
+            rng = torch.Generator().manual_seed(self._anew + 1)
+            bounds, background, last = self.field.bounds, self.field.background, self.grid.side
+            self.grid = CoarseToFineGrid(bounds, background, self.preset, last, rng, coarse_side=side)
+            return True
+        if side is not None:
+            self.grid.sharpen(side)
+            return True
         return iteration.number >= first and self.grid.refine(iteration.number - first, iteration.plan.total - first)
+
+    def trust(self, iteration: Iteration) -> float:
+        """As in `JointGrid`: Adam's first steps are as long as its rate, however little a gradient says."""
+        stages = self._stages(iteration)
+        if not stages:
+            return 1.0
+        since = max(start for start in stages if start <= iteration.index)
+        return ramped(iteration.index - since, round(self.preset.pose_ramp * iteration.plan.coarse_ab))
+
+    def _stages(self, iteration: Iteration) -> dict[int, int]:
+        """From which iteration of AB on the grid has how many voxels to an edge; none but before a real background."""
+        if not self.open or iteration.phase != "AB" or iteration.fine is not None:
+            return {}
+        return self.preset.stages_open(iteration.plan.coarse_ab)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.grid.state()
@@ -154,6 +188,9 @@ class NetworkGenerator:
 
     def advance(self, iteration: Iteration) -> bool:
         return False
+
+    def trust(self, iteration: Iteration) -> float:
+        return 1.0
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}

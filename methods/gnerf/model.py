@@ -42,7 +42,7 @@ class Model:
         """`freed`: poses have all six degrees of freedom, whatever the prior's family says."""
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
-        self.config, self.sight = config, sight
+        self.capture, self.config, self.sight = capture, config, sight
         self.preset, self.budget = config.numbers, config.budget(effort)
         self.device = sight.images.device
         rng = generator_of(seed, -1)
@@ -68,10 +68,12 @@ class Model:
                 self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images",
                 dolly=self.family.log_stretch is not None, freed=freed,
             )  # fmt: skip
+        # whether AB is that before a real background
+        self.open = isinstance(self.preset, Fast) and bounds.contract and config.photometric
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
         self.generator: Generator = (
-            GridGenerator(bounds, background, self.preset, self.budget, rng)
+            GridGenerator(bounds, background, self.preset, self.budget, rng, open=self.open)
             if isinstance(self.preset, Fast) and isinstance(self.budget, FastBudget)
             else NetworkGenerator(bounds, background, config.mlp, effort, rng)
         )

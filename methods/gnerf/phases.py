@@ -44,9 +44,12 @@ def phase_ab(run: TrainingRun) -> None:
     """Both objectives in turn; views that found the wrong side are re-seeded by render and compare (not published).
 
     With re-seeding it ends when that has nothing left to do, within the config's bounds; B has what is left of the
-    iterations, at least half of its own. Raises Died.
+    iterations, at least half of its own. Before a real background it is another one: `phase_ab_open`. Raises Died.
     """
     model, config = run.model, run.model.config
+    if model.open:
+        phase_ab_open(run)
+        return
 
     def over(iteration: Iteration) -> bool:
         length, b = iteration.length, iteration.plan.phases.get("B", 0)
@@ -72,6 +75,30 @@ def phase_ab(run: TrainingRun) -> None:
     if run.begins("AB"):
         run.progress.unsettled = config.reseeds and run.progress.settled < SETTLED
         run.leave("AB", lambda: _without_photometric(model))
+
+
+def phase_ab_open(run: TrainingRun, *, half: bool = False) -> None:
+    """AB before a real background (not published): photometric alone, on a field anew that becomes finer in steps.
+
+    What A has learnt of the background is in the way there, and so are large voxels: poses come to where they explain
+    the images best, some ten degrees off. Views are re-seeded before each step to finer ones. With `half`, up to the
+    first iteration of the finer half of the steps, from which the phase may go on. Raises Died.
+    """
+    model, config = run.model, run.model.config
+
+    def over(iteration: Iteration) -> bool:
+        return iteration.index >= (run.half_of_ab if half else iteration.length)
+
+    for iteration, rng in run.iterations("AB", over):
+        steps = model.preset.stages_open(iteration.plan.coarse_ab)  # type: ignore[union-attr] - only Fast is `open`
+        moved = reseed(model, rng) if config.reseeds and iteration.index in steps and iteration.index else None
+        _refine_field(model, iteration)
+        losses = photometric_step(model, iteration, rng, trust=model.generator.trust(iteration))
+        if (iteration.index + 1) % CHECK_LATER == 0:
+            run.check(iteration, rng, iterations=iteration.index + 1)
+        run.log(iteration, losses, moved)
+    if not half and run.begins("AB"):
+        run.leave("AB")
 
 
 def phase_b(run: TrainingRun) -> None:

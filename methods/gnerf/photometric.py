@@ -14,12 +14,12 @@ from methods.nerf.images.posed_images import Batch
 
 def photometric_step(
     model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None = None,
-    among: Tensor | None = None,
+    among: Tensor | None = None, trust: float = 1.0,
 ) -> dict[str, float]:  # fmt: skip
     """One step of everything on the squared error of colours (GNeRF eq. 7).
 
     A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some; one
-    that looks at pixels, those of the views `among` (K,).
+    that looks at pixels, those of the views `among` (K,). Poses move at `trust` of their rate.
     """
     views, points, targets = _drawn(model, iteration, rng, shown, among)
     for optimiser in (model.move_poses, model.move_focal):
@@ -29,7 +29,7 @@ def photometric_step(
         origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
-    model.move_poses.param_groups[0]["lr"] = model.preset.pose_rate(iteration.number, iteration.fine)
+    model.move_poses.param_groups[0]["lr"] = trust * model.preset.pose_rate(iteration.number, iteration.fine)
     release = model.held is None or (iteration.fine or 0.0) >= model.config.grid.held_until
     model.step_poses(release=release)
     if model.intrinsics.free and release:

@@ -69,6 +69,11 @@ class Plan:
             phases[wanted[-1]] = total - sum(phases[name] for name in wanted[:-1])
         return Plan(phases=phases, a=a, early=a + ab, total=total)
 
+    @property
+    def coarse_ab(self) -> int:
+        """Iterations of AB while the field is coarse, where it does not end early or late."""
+        return self.early - self.a if "A" in self.phases else self.early
+
     def length(self, phase: Phase, before: int) -> int:
         """Iterations of a phase that begins after `before` others: the last phase takes all that are left."""
         return self.total - before if phase == list(self.phases)[-1] else self.phases[phase]

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from bench.task import Capture, Collapsed, Fit, Job
+from methods.gnerf.beginnings import beginnings_of, choose_beginning
 from methods.gnerf.collapse import USELESS, decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import begin_from_groups, beyond_family, group_iterations, misfit
 from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
-from methods.gnerf.phases import phase_a, phase_ab, phase_b
+from methods.gnerf.phases import phase_ab, phase_b
 from methods.gnerf.reseed import candidates
 from methods.gnerf.training_run import Died, Progress, TrainingRun
 from methods.nerf.backends.select import set_threads
@@ -47,7 +48,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         progress = Progress(**found[0]["progress"])
     rival: Model | None = None
     while True:
-        seed = int(np.random.SeedSequence([job.seed, progress.attempt]).generate_state(1)[0])
+        seed = _seed(job, progress.attempt, progress.beginning)
         model = Model(capture, sight, config, job.effort, seed, freed=progress.freed)
         if found is not None:
             model.restore(*found)
@@ -60,6 +61,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
                     rival = _from_groups(capture, sight, config, job, progress)
                 _find_poses(run, rival)
                 rival = None  # whichever goes on, phase B changes it
+            phase_ab(run)  # where only a part of it was to be compared
             phase_b(run)
             break
         except Died as death:
@@ -90,23 +92,33 @@ def _from_groups(
     sizes = [(len(group.views), group.joined) for group in groups]
     progress.groups = [sum(size for size, joined in sizes[1:] if joined) + sizes[0][0]]
     progress.groups += [size for size, joined in sizes[1:] if not joined]
-    seed = int(np.random.SeedSequence([job.seed, 0]).generate_state(1)[0])
+    seed = _seed(job)
     assert capture.prior is not None
     freed = beyond_family(groups, capture.prior, config)
     model = Model(capture, sight, config, job.effort, seed, freed=freed)
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
 
 
+def _seed(job: Job, attempt: int = 0, beginning: int = 0) -> int:
+    words = [job.seed, attempt, beginning] if beginning else [job.seed, attempt]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
 def _find_poses(run: TrainingRun, rival: Model | None) -> None:
     """The phases A and AB; with a `rival` that began from groups, whichever explains all images better goes on.
 
-    Raises Died where A and AB do and another attempt is left, or no sound rival.
+    Before a real background only half of AB: so far the field is as coarse as the rival's. Raises Died where A and AB
+    do and another attempt is left, or no sound rival.
     """
-    progress = run.progress
+    progress, first = run.progress, run.model
     sound = rival is not None and math.isfinite(misfit(rival)) and decibels_over_mean(rival) >= USELESS
+
+    def made(beginning: int) -> tuple[Model, int]:
+        seed = _seed(run.job, progress.attempt, beginning)
+        return Model(first.capture, first.sight, first.config, run.job.effort, seed), seed
+
     try:
-        phase_a(run)
-        phase_ab(run)
+        choose_beginning(run, 1 if sound else beginnings_of(first, run.plan), made)
     except Died as death:
         if rival is None or not sound or progress.attempt < run.model.config.restarts:
             raise
@@ -125,6 +137,9 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in progress.ran.items()}
     notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
+    if len(progress.misfits_begun) > 1:
+        notes["beginnings"] = " ".join(f"{error:.4g}" for error in progress.misfits_begun)
+        notes["beginning"] = progress.beginning
     if config.features != "none":
         notes |= {"groups": len(progress.groups), "grouped_views": sum(progress.groups)}
         notes["began_from"] = "groups" if model.held is not None else "nothing"

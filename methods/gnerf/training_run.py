@@ -28,6 +28,9 @@ class Progress:
     attempt: int = 0
     phase: int = 0  # of the schedule's phases
     index: int = 0  # within the phase
+    beginning: int = 0  # which of several, see `beginnings.py`
+    misfits_begun: list[float] = field(default_factory=list)  # of those that were tried
+    chosen: bool = False  # which of them goes on
     ran: dict[str, int] = field(default_factory=dict)  # iterations of the phases before, as they ran
     settled: int = 0  # re-seedings in a row that moved hardly a view
     unsettled: bool = False  # AB ended while re-seeding still moved views
@@ -52,7 +55,8 @@ class TrainingRun:
     seed: int  # of this attempt
 
     def __post_init__(self) -> None:
-        self.plan = self.model.config.plan(self.job.effort)
+        self.beginnings = 1  # how many are to be tried
+        self.plan = self.model.config.plan(self.job.effort, open=self.model.open)
 
     def iterations(
         self, phase: Phase, over: Callable[[Iteration], bool] | None = None
@@ -65,13 +69,39 @@ class TrainingRun:
         if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
-            if self.deadline.reached(iteration.number, self.plan.total, f"phase {phase}"):
+            if self.deadline.reached(*self._steps(iteration), f"phase {phase}"):
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1
             if self.checkpoints.save_due():
                 state, tensors = self.model.state()
                 self.checkpoints.save(iteration.number + 1, {**state, "progress": vars(self.progress)}, tensors)
+
+    def _steps(self, iteration: Iteration) -> tuple[int, int]:
+        """How many iterations are over and how many there will be, those of other beginnings included."""
+        each = self.beginning_length
+        tried, chosen = len(self.progress.misfits_begun), self.progress.chosen
+        others = tried - 1 if chosen else max(self.beginnings, tried + 1) - 1
+        return each * (others if chosen else tried) + iteration.number, each * others + self.plan.total
+
+    @property
+    def half_of_ab(self) -> int:
+        """The iteration of AB before a real background from which on its voxels are those of the finer half."""
+        length = self.plan.coarse_ab
+        steps = sorted(self.model.preset.stages_open(length))  # type: ignore[union-attr] - only Fast is `open`
+        return steps[len(steps) // 2] if len(steps) > 1 else length
+
+    @property
+    def beginning_length(self) -> int:
+        """Iterations of one of several beginnings, where AB does not end early or late."""
+        return self.plan.a + self.half_of_ab if self.model.open else self.plan.early
+
+    def begin(self, number: int, model: Model, seed: int) -> None:
+        """Beginning `number`, from its first iteration on, with a fresh `model`."""
+        self.model, self.seed = model, seed
+        self.progress.beginning = number
+        progress = self.progress
+        progress.ran, progress.phase, progress.index, progress.settled, progress.unsettled = {}, 0, 0, 0, False
 
     def begins(self, phase: Phase) -> bool:
         """Whether this phase has been run, as far as it went, and has not been left yet."""
@@ -102,8 +132,9 @@ class TrainingRun:
         self.progress.freed = model.freed
         if because is not None:
             self.progress.restarts.append(because)
-            self.progress.ran |= {name: length for name, length in self.plan.phases.items() if name != "B"}
-            self.progress.phase, self.progress.index, self.progress.settled = 2, 0, 0
+        before = {name: length for name, length in self.plan.phases.items() if name != "B"}
+        self.progress.ran = {**before, **self.progress.ran}  # one that died, or was to go on
+        self.progress.phase, self.progress.index, self.progress.settled = 2, 0, 0
 
     def check(self, iteration: Iteration, rng: torch.Generator, *, iterations: int) -> None:
         """Raises Died where the fit has collapsed."""

@@ -15,7 +15,7 @@ from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
-from methods.nerf.training.rates import decayed
+from methods.nerf.training.rates import decayed, ramped
 
 
 class JointGrid:
@@ -28,10 +28,11 @@ class JointGrid:
         """`side`: the longest one of the images themselves, px."""
         self.schedule, self.side = schedule, side
         self.budget: JointGridBudget = getattr(schedule, effort)
-        sides = schedule.coarse_sides_open if bounds.contract else (schedule.coarse_side,)
-        starts = [round(stage / len(sides) * self.budget.coarse) for stage in range(len(sides))]
-        self._coarse_sides = dict(zip(starts, sides, strict=True))  # of the coarse grid, from which iteration on
-        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng, coarse_side=sides[0])
+        self._coarse_sides = (  # from which iteration on
+            schedule.stages_open(self.budget.coarse) if bounds.contract else {0: schedule.coarse_side}
+        )
+        first = self._coarse_sides[0]
+        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng, coarse_side=first)
 
     @property
     def field(self) -> GridField:
@@ -92,7 +93,7 @@ class JointGrid:
         else:
             starts = [coarse + round(fine * share) for share in schedule.grow_at]
             moves, ramp = max(start for start in starts if start <= index), round(schedule.pose_ramp * fine)
-        return min(1.0, max(0.0, index + 1 - moves) / max(1, ramp))
+        return ramped(index - moves, ramp)
 
     def finish(self) -> GridField:
         return self.grid.finish()

@@ -34,6 +34,12 @@ class CoarseToFine(BaseModel):
     coarse_side: int = Field(default=32, gt=3)  # voxels along an edge of the coarse grid
     coarse_gain: Positive = 1.3  # density where softplus(raw) = 1: soft enough to grow out of fog
     coarse_start: float = -1.0  # raw density at the start, give or take a tenth
+    # before a real background: voxels along an edge of the coarse grid, one after another in equal shares of its
+    # iterations, for in squeezed space 96 of them are as fine, in the image, as 32 around an object ...
+    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
+    # ... and the share of these, and of the fine ones, in which poses reach their rate whenever the field has become
+    # another
+    pose_ramp: Share = 0.03
     density_lr: Positive = 0.2
     colour_lr: Positive = 0.02
     growth: tuple[Share, ...] = (0.4, 0.7, 1.0)  # fine: shares of the final side ...
@@ -42,6 +48,11 @@ class CoarseToFine(BaseModel):
     fine_density_lr: Positive = 0.6
     fine_colour_lr: Positive = 0.05
     fine_decay: Positive = 0.2  # what is left of them in the end
+
+    def stages_open(self, length: int) -> dict[int, int]:
+        """From which of `length` coarse iterations before a real background on there are how many voxels to an edge."""
+        sides = self.coarse_sides_open
+        return {round(stage / len(sides) * length): side for stage, side in enumerate(sides)}
 
     @model_validator(mode="after")
     def _fine_from_its_beginning(self) -> Self:
@@ -73,11 +84,7 @@ class JointGridSchedule(CoarseToFine):
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
     # before a real background
-    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest ...
-    pose_ramp: Share = 0.03  # ... and of all in which they reach their rate, whenever the field has become another
-    # voxels along an edge of the coarse grid, one after another in equal shares of its
-    # iterations: in squeezed space 96 of them are as fine, in the image, as 32 around an object
-    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
+    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate

@@ -1,0 +1,240 @@
+"""GNeRF before a real background: AB on a field anew that grows finer in steps, and the best of several beginnings."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_gnerf_features import elsewhere, matched
+from test_gnerf_train import a_job, answers, shown
+
+from bench.matrix.registry import find_scene
+from bench.task import Collapsed
+from methods.gnerf import beginnings, phases, train, training_run
+from methods.gnerf.collapse import USELESS
+from methods.gnerf.config import GnerfConfig
+from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.train import fit
+from methods.gnerf.training_run import Died, TrainingRun
+from methods.nerf.training import checkpointing
+from methods.nerf.training.deadline import Deadline
+
+BUDGET = FastBudget(a=6, ab=6, ab_open=8, beginnings=3, b=10, batch=4, rays=512, side=24, inversion_render=16)
+OPEN = GnerfConfig(
+    grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 8, 10), coarse_side=12, pose_ramp=0.25),
+    reseed_every=3, candidates=60, restarts=0,
+)  # fmt: skip
+HALF = 4
+
+
+@pytest.fixture(scope="module")
+def capture():
+    """A dozen views of a small town, of which nobody says that their background is one colour."""
+    return shown(find_scene("blocks", ()).load(64), 12, background=None)
+
+
+@pytest.fixture(autouse=True)
+def sound(monkeypatch):
+    """After so few iterations a field may well be fog."""
+    monkeypatch.setattr(training_run, "symptom", lambda *_, **__: None)
+
+
+@pytest.fixture
+def followed(monkeypatch):
+    """(phase, index, voxels to an edge, trust) of each iteration that is logged."""
+    rows = []
+    plain = TrainingRun.log
+
+    def log(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
+        field, trust = self.model.generator.field, self.model.generator.trust(iteration)
+        rows.append((iteration.phase, iteration.index, max(field.shape), trust))
+
+    monkeypatch.setattr(TrainingRun, "log", log)
+    return rows
+
+
+def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_step(capture, tmp_path, followed):
+    found = fit(capture, OPEN, a_job(tmp_path))
+    assert [row[:3] for row in followed if row[0] == "A"][:6] == [("A", index, 12) for index in range(6)]
+    half = [row[2:] for row in followed if row[0] == "AB" and row[1] < HALF]
+    assert half == 3 * [(4, 0.5), (4, 1.0), (6, 0.5), (6, 1.0)]  # a ramp of two iterations
+    rest = [row for row in followed if row[0] == "AB" and row[1] >= HALF]
+    assert [row[2:] for row in rest] == [(8, 0.5), (8, 1.0), (10, 0.5), (10, 1.0)]
+    assert sum(row[0] == "B" for row in followed) == 10
+    assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == 8
+    misfits = [float(word) for word in found.notes["beginnings"].split()]
+    assert len(misfits) == 3 and found.notes["beginning"] == np.argmin(misfits)
+
+
+@pytest.mark.parametrize(("few", "tried"), [(12, 1), (13, 3)])
+def test_before_a_known_background_ab_is_the_published_one_and_few_views_have_several_beginnings(
+    capture, tmp_path, followed, few, tried
+):
+    config = OPEN.model_copy(update={"grid": OPEN.grid.model_copy(update={"few_views": few})})
+    found = fit(replace(capture, background=(1.0, 1.0, 1.0)), config, a_job(tmp_path))
+    assert {row[2:] for row in followed if row[0] == "AB"} == {(12, 1.0)}
+    assert len(found.notes.get("beginnings", "").split()) == (tried if tried > 1 else 0)
+    assert sum(row[:2] == ("A", 0) for row in followed) == tried
+    assert sum(row[:2] == ("AB", 0) for row in followed) == tried
+
+
+@pytest.mark.parametrize(
+    ("choices", "ran"),
+    [
+        ({"schedule": "A-B"}, {"A": 6, "B": 18}), ({"schedule": "AB"}, {"AB": 24}), ({"schedule": "B"}, {"B": 24}),
+        ({"photometric": False}, {"A": 6, "AB": 16}), ({"reseed": False}, {"A": 6, "AB": 8, "B": 10}),
+        ({"inversion": False}, {"A": 6, "AB": 8, "B": 10}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_ablations_run_through_before_a_real_background(capture, tmp_path, choices, ran):
+    found = fit(capture, GnerfConfig.model_validate({**OPEN.model_dump(), **choices}), a_job(tmp_path))
+    assert {name: found.notes[f"iterations/{name}"] for name in ran} == ran
+
+
+def wanting(monkeypatch, best):
+    """Beginning number `best` explains the images best, by decree."""
+    monkeypatch.setattr(beginnings, "misfit", lambda model: abs(asked.pop(0) - best) + 1.0)
+    asked = list(range(9))
+
+
+@pytest.mark.parametrize("best", range(3))
+def test_the_beginning_that_explains_the_images_best_goes_on(capture, tmp_path, monkeypatch, best):
+    wanting(monkeypatch, best)
+    seeds, poses = [], {}
+    plain = training_run.TrainingRun.begin
+    open_half = phases.phase_ab_open
+
+    def begin(self, number, model, seed):
+        seeds.append(seed)
+        plain(self, number, model, seed)
+
+    def half(run, *, half):
+        open_half(run, half=half)
+        poses[run.progress.beginning] = run.model.poses().detach().clone()
+
+    monkeypatch.setattr(training_run.TrainingRun, "begin", begin)
+    monkeypatch.setattr(beginnings, "phase_ab_open", half)
+    stands = []
+    monkeypatch.setattr(train, "phase_ab", lambda run: stands.append(run.model.poses().detach().clone()))
+    found = fit(capture, OPEN, a_job(tmp_path))
+    assert found.notes["beginning"] == best
+    assert torch.equal(stands[0], poses[best])
+    assert len(set(seeds[:2])) == 2
+    assert all(not torch.equal(poses[0], poses[other]) for other in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("best", "phase", "index", "of"),
+    [(2, "A", 4, 0), (2, "AB", 2, 1), (0, "AB", 2, 2), (0, "AB", 6, 0), (1, "AB", 6, 1), (0, "B", 4, 0)],
+)
+@pytest.mark.parametrize("background", [None, (1.0, 1.0, 1.0)], ids=["open", "few views"])
+def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
+    capture, tmp_path, monkeypatch, background, best, phase, index, of
+):
+    capture = replace(capture, background=background)
+    config = OPEN.model_copy(update={"ab_at_least": 1.0})  # that no phase ends before it is killed
+    errors = {}
+
+    def misfit(model):  # of a beginning, and not in which order it is asked for
+        key = model.poses().detach().sum().item()
+        errors.setdefault(key, float(len(errors) != best))
+        return errors[key]
+
+    monkeypatch.setattr(beginnings, "misfit", misfit)
+    whole = fit(capture, config, a_job(tmp_path / "whole"))
+    assert whole.notes["beginning"] == best
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
+    plain = TrainingRun.log
+
+    def dying(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
+        if (iteration.phase, iteration.index, self.progress.beginning) == (phase, index, of):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(capture, config, a_job(tmp_path / "killed"))
+    again = fit(capture, config, a_job(tmp_path / "killed"))
+    assert np.array_equal(answers(whole), answers(again))
+    assert again.notes == whole.notes
+
+
+def dying_in(monkeypatch, *numbers):
+    """A dies in these beginnings."""
+    plain = phases.phase_a
+
+    def phase_a(run):
+        if run.progress.beginning in numbers:
+            raise Died(f"beginning {run.progress.beginning} died")
+        plain(run)
+
+    monkeypatch.setattr(beginnings, "phase_a", phase_a)
+
+
+def test_a_beginning_that_dies_costs_its_time_and_not_the_fit(capture, tmp_path, monkeypatch):
+    dying_in(monkeypatch, 0, 2)
+    found = fit(capture, OPEN, a_job(tmp_path))
+    assert found.notes["beginning"] == 1 and found.notes["restarts"] == 0
+    assert found.notes["collapses"] == "beginning 0 died; beginning 2 died"
+    errors = [float(word) for word in found.notes["beginnings"].split()]
+    assert [math.isinf(error) for error in errors] == [True, False, True]
+
+
+def test_where_all_beginnings_die_the_attempt_is_over(capture, tmp_path, monkeypatch):
+    dying_in(monkeypatch, 0, 1, 2)
+    with pytest.raises(Collapsed, match="each of 3 beginnings collapsed; the last one: beginning 2 died"):
+        fit(capture, OPEN, a_job(tmp_path))
+
+
+def test_where_the_time_is_short_there_are_fewer_beginnings(capture, tmp_path, monkeypatch):
+    shares = []
+    monkeypatch.setattr(Deadline, "leaves_room", lambda _, share=0.1: shares.append(share) or len(shares) < 2)
+    found = fit(capture, OPEN, a_job(tmp_path))
+    assert len(found.notes["beginnings"].split()) == 2
+    assert shares[0] == pytest.approx(1 + 1.5 * (24 - 10) / 10)  # one more, and all that comes after
+    assert shares[1] == pytest.approx(shares[0] / 2)
+
+
+def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path):
+    told = []
+    fit(capture, OPEN, replace(a_job(tmp_path), place=lambda *row: told.append(row)))
+    steps = [(done, total) for _, done, total in told if total]
+    assert {total for _, total in steps} == {2 * 10 + 24}
+    done = [each for each, _ in steps]
+    assert done == sorted(done) and done[-1] == 43
+
+
+SIFT = OPEN.model_copy(update={"features": "sift"})
+
+
+def test_without_matches_it_is_gnerf_to_the_last_bit_here_too(capture, tmp_path, monkeypatch):
+    matched(monkeypatch)
+    plain, found = fit(capture, OPEN, a_job(tmp_path / "plain")), fit(capture, SIFT, a_job(tmp_path / "sift"))
+    assert np.array_equal(answers(plain), answers(found))
+    assert found.notes["beginnings"] == plain.notes["beginnings"]
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compared_on_as_coarse_a_field(
+    capture, tmp_path, monkeypatch, followed, believed
+):
+    truth = find_scene("blocks", ()).load(64).truth.poses
+    matched(monkeypatch, elsewhere({view: truth[view] for view in list(capture.images)[:8]}))
+    monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
+    compared = []
+
+    def misfit(model):
+        compared.append(max(model.generator.field.shape))
+        return 1.0 if (model.held is not None) == believed else 2.0
+
+    monkeypatch.setattr(train, "misfit", misfit)
+    found = fit(capture, SIFT, a_job(tmp_path))
+    assert found.notes["began_from"] == ("groups" if believed else "nothing")
+    assert "beginnings" not in found.notes and set(compared) == {12, 6}
+    ab = [index for phase, index, *_ in followed if phase == "AB"]
+    assert ab == list(range(HALF if believed else 8))
+    assert sum(phase == "B" for phase, *_ in followed) == 10
