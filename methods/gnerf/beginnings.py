@@ -1,8 +1,8 @@
 """Before a real background, and of few views, A is a gamble: the best of several beginnings goes on.
 
-It is the one whose renders explain all images best. Of six on DTU scan24, three come to within 4 degrees by the middle
-of AB, with an error of 0.022 to 0.023, and three are mirrored or torn, 9 to 14 degrees off, with one of 0.028. Of six
-with 12 views of `blocks`, AB ends 1, 3, 4, 9, 10 and 23 degrees off, and that is the order of their errors, too.
+It is the one whose renders explain all images best. Of six on DTU scan24, three come to within 4 degrees on the first
+field of AB, with an error of 0.022 to 0.023, and three are mirrored or torn, 9 to 14 degrees off, with one of 0.028. Of
+six with 12 views of `blocks`, AB ends 1, 3, 4, 9, 10 and 23 degrees off, and that is the order of their errors, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OF_A_BEGINNING = ("beginning", "ran", "phase", "index", "settled", "unsettled")
 """What of a fit's progress is that of one of them."""
 
 SLOWER = 1.5
-"""How many times longer an iteration of the second half of AB or of B takes than one of a beginning."""
+"""How many times longer an iteration of what comes after takes than one of a beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,11 @@ def beginnings_of(model: Model, plan: Plan) -> int:
 
 
 def choose_beginning(run: TrainingRun, count: int, made: Callable[[int], tuple[Model, int]]) -> None:
-    """Try `count` beginnings, fewer where the time is short, and leave `run` where the best one of them stands: at the
-    end of AB, before a real background in its middle. `made` answers a fresh model for beginning k, and its seed.
+    """Try `count` beginnings, fewer where the time is short, and leave `run` where the best one of them stands.
 
-    After a kill, one that was left behind is run again, to the same bits, if it is the best. Raises Died where all did.
+    That is at the end of AB, before a real background after its first field. `made` answers a fresh model for beginning
+    k, and its seed. After a kill, one that was left behind is run again, to the same bits, if it is the best. Raises
+    Died where all did.
     """
     if count > 1 and not run.progress.chosen:
         _choose(run, count, made)
@@ -60,7 +61,7 @@ def choose_beginning(run: TrainingRun, count: int, made: Callable[[int], tuple[M
 def _begin(run: TrainingRun) -> None:
     phase_a(run)
     if run.model.open:
-        phase_ab_open(run, half=True)
+        phase_ab_open(run, first=True)
     else:
         phase_ab(run)
 

@@ -91,7 +91,7 @@ class GnerfConfig(BaseModel):
     def plan(self, effort: Effort, *, open: bool = False) -> Plan:
         """`open`: before a real background, where the preset has an AB of its own for it."""
         budget = self.budget(effort)
-        ab = budget.ab
+        ab, soft = budget.ab, budget.a + budget.ab
         if open and isinstance(budget, FastBudget) and budget.ab_open is not None:
             ab = budget.ab_open
-        return Plan.of(self.schedule, budget.a, ab, budget.b, photometric=self.photometric)
+        return Plan.of(self.schedule, budget.a, ab, budget.b, photometric=self.photometric, soft=soft)

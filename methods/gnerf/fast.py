@@ -6,7 +6,7 @@ Before a real background AB is another one (`*_open`): photometric alone, on a f
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,9 +35,11 @@ class Fast(CoarseToFine):
     """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
 
     smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
-    quick: FastBudget = FastBudget(a=150, ab=240, ab_open=900, beginnings=4, b=1000, batch=16)
-    full: FastBudget = FastBudget(a=150, ab=240, ab_open=900, beginnings=4, b=4000, batch=16, rays=8192, side=256)
+    quick: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=1000, batch=16)
+    full: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=4000, batch=16, rays=8192, side=256)
 
+    # of AB: a field that is not to be finer than the one before begins anew
+    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 16, 32, 64, 96), min_length=1)
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
     few_views: int = Field(default=30, ge=0)  # fewer are few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -87,7 +88,9 @@ class GridGenerator:
     """Voxels: coarse and soft while they grow out of fog in A and AB, fine and sharp in B.
 
     Before a real background AB begins on a field anew, coarser than that of A, which becomes finer in steps: the voxels
-    of A are large there, and poses that follow them end where these have put them.
+    of A are large there, and poses that follow them end where these have put them. Then it begins anew once more: what
+    the first field has built for a view that is lost, at the end of a row of cameras, is gone, and the others bring it
+    back.
     """
 
     def __init__(
@@ -116,9 +119,10 @@ class GridGenerator:
         self.grid.step(iteration.fine)
 
     def advance(self, iteration: Iteration) -> bool:
-        first, side = iteration.fine_from, self._stages(iteration).get(iteration.index)
-        if side is not None and iteration.index == 0:
-            rng = torch.Generator().manual_seed(self._anew + 1)
+        first, stages = iteration.fine_from, self._stages(iteration)
+        side = stages.get(iteration.index)
+        if side is not None and iteration.index in begun_anew(stages):
+            rng = torch.Generator().manual_seed(self._anew + iteration.index)
             bounds, background, last = self.field.bounds, self.field.background, self.grid.side
             self.grid = CoarseToFineGrid(bounds, background, self.preset, last, rng, coarse_side=side)
             return True
@@ -146,6 +150,12 @@ class GridGenerator:
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.grid.restore(state, tensors)
+
+
+def begun_anew(stages: Mapping[int, int]) -> list[int]:
+    """Those of the `stages` (their first iterations, and voxels to an edge) that are no finer than the one before."""
+    starts = sorted(stages)
+    return starts[:1] + [start for last, start in itertools.pairwise(starts) if stages[start] <= stages[last]]
 
 
 class NetworkGenerator:

@@ -77,17 +77,17 @@ def phase_ab(run: TrainingRun) -> None:
         run.leave("AB", lambda: _without_photometric(model))
 
 
-def phase_ab_open(run: TrainingRun, *, half: bool = False) -> None:
-    """AB before a real background (not published): photometric alone, on a field anew that becomes finer in steps.
+def phase_ab_open(run: TrainingRun, *, first: bool = False) -> None:
+    """AB before a real background (not published): photometric alone, on fields that begin anew and grow finer.
 
     What A has learnt of the background is in the way there, and so are large voxels: poses come to where they explain
-    the images best, some ten degrees off. Views are re-seeded before each step to finer ones. With `half`, up to the
-    first iteration of the finer half of the steps, from which the phase may go on. Raises Died.
+    the images best, some ten degrees off. Views are re-seeded before each step. With `first`, only as far as the first
+    of these fields goes; the phase may go on from there. Raises Died.
     """
     model, config = run.model, run.model.config
 
     def over(iteration: Iteration) -> bool:
-        return iteration.index >= (run.half_of_ab if half else iteration.length)
+        return iteration.index >= (run.first_of_ab if first else iteration.length)
 
     for iteration, rng in run.iterations("AB", over):
         steps = model.preset.stages_open(iteration.plan.coarse_ab)  # type: ignore[union-attr] - only Fast is `open`
@@ -97,7 +97,7 @@ def phase_ab_open(run: TrainingRun, *, half: bool = False) -> None:
         if (iteration.index + 1) % CHECK_LATER == 0:
             run.check(iteration, rng, iterations=iteration.index + 1)
         run.log(iteration, losses, moved)
-    if not half and run.begins("AB"):
+    if not first and run.begins("AB"):
         run.leave("AB")
 
 

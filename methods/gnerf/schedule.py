@@ -53,12 +53,14 @@ class Plan:
 
     phases: Mapping[Phase, int]  # nominal iterations, in order
     a: int  # after so many, images are as large as at the end of A ...
-    early: int  # ... and as at the end of AB: the field becomes fine
+    early: int  # ... and the field becomes fine
+    soft: int  # what fades in A and AB is gone by then, and images are as large as at the end of AB
     total: int
 
     @staticmethod
-    def of(schedule: str, a: int, ab: int, b: int, *, photometric: bool = True) -> Plan:
-        """Of `schedule` ("A-AB-B", ...), whose last phase takes what is left of a + ab + b; B needs `photometric`."""
+    def of(schedule: str, a: int, ab: int, b: int, *, photometric: bool = True, soft: int | None = None) -> Plan:
+        """Of `schedule` ("A-AB-B", ...), whose last phase takes what is left of a + ab + b; B needs `photometric`. What
+        fades is gone after `soft` iterations; None: with A and AB."""
         total = a + ab + b
         lengths: dict[Phase, int] = {"A": a, "AB": ab, "B": b}
         wanted: list[Phase] = [name for name in lengths if name in schedule.split("-") and lengths[name] > 0]
@@ -67,7 +69,7 @@ class Plan:
         phases: dict[Phase, int] = {name: lengths[name] for name in wanted}
         if wanted:
             phases[wanted[-1]] = total - sum(phases[name] for name in wanted[:-1])
-        return Plan(phases=phases, a=a, early=a + ab, total=total)
+        return Plan(phases=phases, a=a, early=a + ab, soft=soft or a + ab, total=total)
 
     @property
     def coarse_ab(self) -> int:
@@ -100,8 +102,8 @@ class Iteration:
 
     @property
     def progress(self) -> float:
-        """How much of A and AB together is over, at most 1."""
-        return min(1.0, self.number / max(1, self.plan.early))
+        """How much of A and AB is over, at most 1; of an AB before a real background, as if it were no longer."""
+        return min(1.0, self.number / max(1, self.plan.soft))
 
     @property
     def fine_from(self) -> int:
@@ -129,7 +131,7 @@ class Iteration:
             start, end, share = preset.side_start, preset.side_a, self.number / plan.a
         else:
             start, end = preset.side_a, preset.side_ab
-            share = min(1.0, (self.number - plan.a) / max(1, plan.early - plan.a))
+            share = min(1.0, (self.number - plan.a) / max(1, plan.soft - plan.a))
         return max(SIDE, int(start + (end - start) * share) // preset.side_step * preset.side_step)
 
     def smallest_scale(self, full: int) -> float:

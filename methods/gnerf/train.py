@@ -107,7 +107,7 @@ def _seed(job: Job, attempt: int = 0, beginning: int = 0) -> int:
 def _find_poses(run: TrainingRun, rival: Model | None) -> None:
     """The phases A and AB; with a `rival` that began from groups, whichever explains all images better goes on.
 
-    Before a real background only half of AB: so far the field is as coarse as the rival's. Raises Died where A and AB
+    Before a real background only the first field of AB, which is as coarse as the rival's. Raises Died where A and AB
     do and another attempt is left, or no sound rival.
     """
     progress, first = run.progress, run.model

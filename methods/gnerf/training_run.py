@@ -10,6 +10,7 @@ import torch
 
 from bench.task import Job
 from methods.gnerf.collapse import inversion_spread, opacity, symptom
+from methods.gnerf.generator import begun_anew
 from methods.gnerf.model import Model
 from methods.gnerf.schedule import Iteration, Phase
 from methods.nerf.field.render_and_compare import render_views
@@ -85,16 +86,16 @@ class TrainingRun:
         return each * (others if chosen else tried) + iteration.number, each * others + self.plan.total
 
     @property
-    def half_of_ab(self) -> int:
-        """The iteration of AB before a real background from which on its voxels are those of the finer half."""
+    def first_of_ab(self) -> int:
+        """Iterations of AB before a real background, until its field begins anew the second time, if it does."""
         length = self.plan.coarse_ab
-        steps = sorted(self.model.preset.stages_open(length))  # type: ignore[union-attr] - only Fast is `open`
-        return steps[len(steps) // 2] if len(steps) > 1 else length
+        anew = begun_anew(self.model.preset.stages_open(length))  # type: ignore[union-attr] - only Fast is `open`
+        return anew[1] if len(anew) > 1 else length
 
     @property
     def beginning_length(self) -> int:
         """Iterations of one of several beginnings, where AB does not end early or late."""
-        return self.plan.a + self.half_of_ab if self.model.open else self.plan.early
+        return self.plan.a + self.first_of_ab if self.model.open else self.plan.early
 
     def begin(self, number: int, model: Model, seed: int) -> None:
         """Beginning `number`, from its first iteration on, with a fresh `model`."""

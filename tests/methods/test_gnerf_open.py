@@ -1,4 +1,4 @@
-"""GNeRF before a real background: AB on a field anew that grows finer in steps, and the best of several beginnings."""
+"""GNeRF before a real background: AB on fields that begin anew and grow finer, and the best of several beginnings."""
 
 import math
 from dataclasses import replace
@@ -20,12 +20,13 @@ from methods.gnerf.training_run import Died, TrainingRun
 from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
 
-BUDGET = FastBudget(a=6, ab=6, ab_open=8, beginnings=3, b=10, batch=4, rays=512, side=24, inversion_render=16)
+BUDGET = FastBudget(a=6, ab=6, ab_open=12, beginnings=3, b=10, batch=4, rays=512, side=24, inversion_render=16)
 OPEN = GnerfConfig(
-    grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 8, 10), coarse_side=12, pose_ramp=0.25),
+    grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 4, 6, 8, 10), coarse_side=12, pose_ramp=0.17),
     reseed_every=3, candidates=60, restarts=0,
 )  # fmt: skip
-HALF = 4
+FIRST = 4
+"""Iterations of the first field of AB."""
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +59,13 @@ def followed(monkeypatch):
 def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_step(capture, tmp_path, followed):
     found = fit(capture, OPEN, a_job(tmp_path))
     assert [row[:3] for row in followed if row[0] == "A"][:6] == [("A", index, 12) for index in range(6)]
-    half = [row[2:] for row in followed if row[0] == "AB" and row[1] < HALF]
-    assert half == 3 * [(4, 0.5), (4, 1.0), (6, 0.5), (6, 1.0)]  # a ramp of two iterations
-    rest = [row for row in followed if row[0] == "AB" and row[1] >= HALF]
-    assert [row[2:] for row in rest] == [(8, 0.5), (8, 1.0), (10, 0.5), (10, 1.0)]
+    first = [row[2:] for row in followed if row[0] == "AB" and row[1] < FIRST]
+    assert first == 3 * [(4, 0.5), (4, 1.0), (6, 0.5), (6, 1.0)]  # a ramp of two iterations
+    rest = [row for row in followed if row[0] == "AB" and row[1] >= FIRST]
+    assert [row[2] for row in rest] == [4, 4, 6, 6, 8, 8, 10, 10]
+    assert [row[3] for row in rest] == 4 * [0.5, 1.0]
     assert sum(row[0] == "B" for row in followed) == 10
-    assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == 8
+    assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == 12
     misfits = [float(word) for word in found.notes["beginnings"].split()]
     assert len(misfits) == 3 and found.notes["beginning"] == np.argmin(misfits)
 
@@ -83,9 +85,9 @@ def test_before_a_known_background_ab_is_the_published_one_and_few_views_have_se
 @pytest.mark.parametrize(
     ("choices", "ran"),
     [
-        ({"schedule": "A-B"}, {"A": 6, "B": 18}), ({"schedule": "AB"}, {"AB": 24}), ({"schedule": "B"}, {"B": 24}),
-        ({"photometric": False}, {"A": 6, "AB": 16}), ({"reseed": False}, {"A": 6, "AB": 8, "B": 10}),
-        ({"inversion": False}, {"A": 6, "AB": 8, "B": 10}),
+        ({"schedule": "A-B"}, {"A": 6, "B": 22}), ({"schedule": "AB"}, {"AB": 28}), ({"schedule": "B"}, {"B": 28}),
+        ({"photometric": False}, {"A": 6, "AB": 16}), ({"reseed": False}, {"A": 6, "AB": 12, "B": 10}),
+        ({"inversion": False}, {"A": 6, "AB": 12, "B": 10}),
     ],
     ids=str,
 )  # fmt: skip
@@ -105,18 +107,18 @@ def test_the_beginning_that_explains_the_images_best_goes_on(capture, tmp_path, 
     wanting(monkeypatch, best)
     seeds, poses = [], {}
     plain = training_run.TrainingRun.begin
-    open_half = phases.phase_ab_open
+    open_first = phases.phase_ab_open
 
     def begin(self, number, model, seed):
         seeds.append(seed)
         plain(self, number, model, seed)
 
-    def half(run, *, half):
-        open_half(run, half=half)
+    def first(run, *, first):
+        open_first(run, first=first)
         poses[run.progress.beginning] = run.model.poses().detach().clone()
 
     monkeypatch.setattr(training_run.TrainingRun, "begin", begin)
-    monkeypatch.setattr(beginnings, "phase_ab_open", half)
+    monkeypatch.setattr(beginnings, "phase_ab_open", first)
     stands = []
     monkeypatch.setattr(train, "phase_ab", lambda run: stands.append(run.model.poses().detach().clone()))
     found = fit(capture, OPEN, a_job(tmp_path))
@@ -195,7 +197,7 @@ def test_where_the_time_is_short_there_are_fewer_beginnings(capture, tmp_path, m
     monkeypatch.setattr(Deadline, "leaves_room", lambda _, share=0.1: shares.append(share) or len(shares) < 2)
     found = fit(capture, OPEN, a_job(tmp_path))
     assert len(found.notes["beginnings"].split()) == 2
-    assert shares[0] == pytest.approx(1 + 1.5 * (24 - 10) / 10)  # one more, and all that comes after
+    assert shares[0] == pytest.approx(1 + 1.5 * (28 - 10) / 10)  # one more, and all that comes after
     assert shares[1] == pytest.approx(shares[0] / 2)
 
 
@@ -203,9 +205,9 @@ def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path):
     told = []
     fit(capture, OPEN, replace(a_job(tmp_path), place=lambda *row: told.append(row)))
     steps = [(done, total) for _, done, total in told if total]
-    assert {total for _, total in steps} == {2 * 10 + 24}
+    assert {total for _, total in steps} == {2 * 10 + 28}
     done = [each for each, _ in steps]
-    assert done == sorted(done) and done[-1] == 43
+    assert done == sorted(done) and done[-1] == 47
 
 
 SIFT = OPEN.model_copy(update={"features": "sift"})
@@ -236,5 +238,5 @@ def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compare
     assert found.notes["began_from"] == ("groups" if believed else "nothing")
     assert "beginnings" not in found.notes and set(compared) == {12, 6}
     ab = [index for phase, index, *_ in followed if phase == "AB"]
-    assert ab == list(range(HALF if believed else 8))
+    assert ab == list(range(FIRST if believed else 12))
     assert sum(phase == "B" for phase, *_ in followed) == 10
