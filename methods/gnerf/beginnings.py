@@ -8,40 +8,23 @@ six with 12 views of `blocks`, AB ends 1, 3, 4, 9, 10 and 23 degrees off, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from torch import Tensor
+from collections.abc import Callable
 
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.grouped import misfit
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_a, phase_ab, phase_ab_open
 from methods.gnerf.schedule import Plan
-from methods.gnerf.training_run import Died, TrainingRun
-
-OF_A_BEGINNING = ("beginning", "ran", "phase", "index", "settled", "unsettled")
-"""What of a fit's progress is that of one of them."""
+from methods.gnerf.training_run import Died, Standing, TrainingRun
 
 SLOWER = 1.5
 """How many times longer an iteration of what comes after takes than one of a beginning."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Standing:
-    """A beginning that is over."""
-
-    model: tuple[Mapping[str, Any], Mapping[str, Tensor]]
-    progress: Mapping[str, Any]
-
-
 def beginnings_of(model: Model, plan: Plan) -> int:
-    """How many a fit of its own is to have: of many views of an object alone, and in ablations, one."""
+    """How many a fit of its own is to have: one of many views of an object, and of schedules without A, AB and B."""
     preset, budget = model.preset, model.budget
-    if not (isinstance(preset, Fast) and isinstance(budget, FastBudget) and {"A", "AB"} <= plan.phases.keys()):
+    if not (isinstance(preset, Fast) and isinstance(budget, FastBudget) and {"A", "AB", "B"} <= plan.phases.keys()):
         return 1
     return budget.beginnings if model.open or len(model.sight.ids) < preset.few_views else 1
 
@@ -50,12 +33,12 @@ def choose_beginning(run: TrainingRun, count: int, made: Callable[[int], tuple[M
     """Try `count` beginnings, fewer where the time is short, and leave `run` where the best one of them stands.
 
     That is at the end of AB, before a real background after its first field. `made` answers a fresh model for beginning
-    k, and its seed. After a kill, one that was left behind is run again, to the same bits, if it is the best. Raises
-    Died where all did.
+    k, and its seed. The best one so far is in every checkpoint. Raises Died where all did.
     """
-    if count > 1 and not run.progress.chosen:
+    if count == 1:
+        _begin(run)
+    elif not run.progress.chosen:
         _choose(run, count, made)
-    _begin(run)  # of several, one that was left behind before a kill; else it is over
 
 
 def _begin(run: TrainingRun) -> None:
@@ -68,30 +51,29 @@ def _begin(run: TrainingRun) -> None:
 
 def _choose(run: TrainingRun, count: int, made: Callable[[int], tuple[Model, int]]) -> None:
     progress = run.progress
-    run.beginnings, best = count, None
+    run.beginnings = count
     while True:
         error = _tried(run)
+        if run.deadline.stopped and run.best is not None:
+            error = math.inf  # it was cut short
+        if error < min(progress.misfits_begun, default=math.inf):
+            run.best = Standing.of(run.model, progress)
         progress.misfits_begun.append(error)
-        if error <= min(progress.misfits_begun):
-            best = _standing(run)
         tried = len(progress.misfits_begun)
         if tried == count or run.deadline.stopped or not _time_for_another(run, tried):
             break
         run.begin(tried, *made(tried))
-    progress.chosen = True
-    first = int(np.argmin(progress.misfits_begun))
-    if not math.isfinite(progress.misfits_begun[first]):
+    if run.best is None:
         raise Died(f"each of {tried} beginnings collapsed; the last one: {progress.restarts[-1]}")
-    if first == progress.beginning:
-        return
-    run.begin(first, *made(first))
-    if best is not None and best.progress["beginning"] == first:
-        run.model.restore(*best.model)
-        for name, value in best.progress.items():
-            setattr(progress, name, value)
+    progress.chosen = True
+    if (best := run.best.progress["beginning"]) != progress.beginning:
+        run.begin(best, *made(best))
+        run.best.restore(run.model, progress)
+    run.best = None
 
 
 def _tried(run: TrainingRun) -> float:
+    """Infinite where it died."""
     try:
         _begin(run)
     except Died as death:
@@ -99,14 +81,6 @@ def _tried(run: TrainingRun) -> float:
         return math.inf
     error = misfit(run.model)
     return error if math.isfinite(error) else math.inf
-
-
-def _standing(run: TrainingRun) -> _Standing:
-    state, tensors = run.model.state()
-    return _Standing(
-        model=(state, {name: value.detach().clone() for name, value in tensors.items()}),
-        progress={name: copy(getattr(run.progress, name)) for name in OF_A_BEGINNING},
-    )
 
 
 def _time_for_another(run: TrainingRun, tried: int) -> bool:

@@ -39,7 +39,7 @@ class GnerfConfig(BaseModel):
     reseed: bool | None = None  # views are re-seeded by render and compare; by default as the preset has it
 
     # re-seeding (reseed.py)
-    reseed_every: Count = 25  # iterations of AB
+    reseed_every: Count = 25  # iterations of AB; before a real background, whenever the field grows finer
     reseed_at: tuple[Share, ...] = (0.0, 0.12, 0.24, 0.48)  # of phase B
     candidates: Count = 1000  # poses drawn from the prior
     reseed_side: Count = 24  # px

@@ -22,8 +22,8 @@ class FastBudget(BaseModel):
 
     a: int = Field(ge=0)
     ab: int = Field(ge=0)
-    ab_open: int | None = Field(default=None, ge=0)  # before a real background; None: as many
-    beginnings: Count = 1  # there, and of few views: the one that explains the images best goes on (beginnings.py)
+    ab_open: int | None = Field(default=None, ge=0)  # iterations of AB before a real background; None: those of `ab`
+    beginnings: Count = 1  # before a real background and of few views: so many, of which the best goes on
     b: int = Field(ge=0)
     batch: Count
     rays: Count = 8192  # pixels of an iteration of B
@@ -38,11 +38,12 @@ class Fast(CoarseToFine):
     quick: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=1000, batch=16)
     full: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=4000, batch=16, rays=8192, side=256)
 
-    # of AB: a field that is not to be finer than the one before begins anew
-    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 16, 32, 64, 96), min_length=1)
+    coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(
+        default=(16, 32, 16, 32, 64, 96), min_length=1
+    )  # AB before a real background: voxels to an edge, in turn; where they are no finer than before, the field is new
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
-    few_views: int = Field(default=30, ge=0)  # fewer are few
+    few_views: int = Field(default=30, ge=0)  # fewer views than this have several beginnings before any background
     bounds: Literal["prior", "images"] = "images"  # no larger than what they show before a known background
     reseed: bool = True  # whether views are re-seeded by render and compare, where the config leaves it open
 

@@ -72,14 +72,15 @@ def beyond_family(groups: Sequence[RigidGroup], prior: PosePrior, config: GnerfC
 
 
 def group_iterations(plan: Plan) -> int:
-    """As many as phase AB has."""
+    """As many as phase AB has before a known background."""
     return plan.early - plan.a
 
 
-def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, job: Job, seed: int) -> bool:
+def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, job: Job, seed: int, after: int) -> bool:
     """Train `model`, a fresh one, from the largest group on; then it stands where phase AB of `plan` ends.
 
-    False where there was no time for it, in its share of the iterations: then it is of no use.
+    False where there was no time for it, in its share of the iterations, those `after` it included: then it is of no
+    use.
     """
     main, *others = bodies_of(groups, model)
     model.place(main.views, model.family.encode(main.poses))
@@ -88,9 +89,10 @@ def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, jo
         if group.joined:
             model.place(body.views, model.family.encode(body.poses))
     model.held[main.views] = True
+    model.rests = not groups[0].relaxed
     model.intrinsics.take(groups[0].camera)
     length = group_iterations(plan)
-    deadline = Deadline(job, length / (length + plan.total), after=plan.total)
+    deadline = Deadline(job, length / (length + after), after=after)
     everyone = bool(model.held.all())
     for index in range(length):
         if deadline.reached(index, length, "rigid groups"):

@@ -52,6 +52,7 @@ class RigidGroup:
     poses: Pose  # (K, 4, 4)
     camera: Camera  # as given, or as the matches have it
     joined: bool = False  # to the largest group, whose frame it is in to within the errors of two views' matches
+    relaxed: bool = False  # its model asks for few matches: it is about right, and no more
     sure: int | None = None  # so many, the first ones, are of a model; of the others two views' matches tell. None: all
 
 
@@ -80,7 +81,7 @@ def rigid_groups(capture: Capture, config: GnerfConfig, job: Job) -> list[RigidG
             continue
         taken |= set(views)
         poses = np.stack([model[view] for view in views])
-        groups.append(RigidGroup(views=views, poses=poses, camera=camera))
+        groups.append(RigidGroup(views=views, poses=poses, camera=camera, relaxed=found.relaxed))
     groups = joined(groups, found.turns, prior)
     _write(groups, kept)
     return groups

@@ -16,7 +16,7 @@ class Gnerf:
     """GNeRF (Meng et al. 2021): adversarial training finds poses and field, photometric refinement makes them exact."""
 
     name = "gnerf"
-    version = "1"
+    version = "2"
     summary = "poses and field from a prior over viewpoints alone: adversarial, then photometric"
     Config = GnerfConfig
 

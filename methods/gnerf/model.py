@@ -68,6 +68,7 @@ class Model:
                 self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images",
                 dolly=self.family.log_stretch is not None, freed=freed,
             )  # fmt: skip
+        self.rests = True  # whether views that are held rest for the first part of B
         # whether AB is that before a real background
         self.open = isinstance(self.preset, Fast) and bounds.contract and config.photometric
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
@@ -205,6 +206,7 @@ class Model:
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """JSON and tensors of a checkpoint: all there is."""
         state, tensors = self.generator.state()
+        state["rests"] = self.rests
         tensors = {f"generator/{name}": value for name, value in tensors.items()}
         for part, module in self._parts().items():
             tensors |= {f"{part}/{name}": value for name, value in module.state_dict().items()}
@@ -221,6 +223,7 @@ class Model:
             return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
 
         self.generator.restore(state, under("generator"))
+        self.rests = state["rests"]
         for part, module in self._parts().items():
             module.load_state_dict(under(part))
         with torch.no_grad():

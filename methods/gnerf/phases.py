@@ -5,15 +5,20 @@ from __future__ import annotations
 import torch
 
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
+from methods.gnerf.generator import begun_anew
 from methods.gnerf.model import Model
 from methods.gnerf.patches import RealPatches
 from methods.gnerf.photometric import photometric_step
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration
 from methods.gnerf.training_run import TrainingRun
+from methods.nerf.training.checkpointing import generator
 
 CHECK_EVERY = 50  # iterations of A between two looks for a collapse ...
 CHECK_LATER = 500  # ... and of AB and B, which seldom do
+LOOKS = 2**28
+"""Whose randomness comes after that of all iterations."""
+
 SETTLED = 3  # re-seedings in a row that hardly moved anything, after which AB may end
 HARDLY = 0.01  # share of the views
 
@@ -91,11 +96,14 @@ def phase_ab_open(run: TrainingRun, *, first: bool = False) -> None:
 
     for iteration, rng in run.iterations("AB", over):
         steps = model.preset.stages_open(iteration.plan.coarse_ab)  # type: ignore[union-attr] - only Fast is `open`
-        moved = reseed(model, rng) if config.reseeds and iteration.index in steps and iteration.index else None
+        due = iteration.index in steps and iteration.index > 0
+        if due:  # not later: a field that has just begun anew is fog
+            since = max(start for start in begun_anew(steps) if start < iteration.index)
+            look = generator(run.seed, LOOKS + iteration.index)
+            run.check(iteration, look, iterations=iteration.index - since)
+        moved = reseed(model, rng) if config.reseeds and due else None
         _refine_field(model, iteration)
         losses = photometric_step(model, iteration, rng, trust=model.generator.trust(iteration))
-        if (iteration.index + 1) % CHECK_LATER == 0:
-            run.check(iteration, rng, iterations=iteration.index + 1)
         run.log(iteration, losses, moved)
     if not first and run.begins("AB"):
         run.leave("AB")

@@ -19,7 +19,8 @@ def photometric_step(
     """One step of everything on the squared error of colours (GNeRF eq. 7).
 
     A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some; one
-    that looks at pixels, those of the views `among` (K,). Poses move at `trust` of their rate.
+    that looks at pixels, those of the views `among` (K,). Poses and focal length move at
+    `trust` of their rate.
     """
     views, points, targets = _drawn(model, iteration, rng, shown, among)
     for optimiser in (model.move_poses, model.move_focal):
@@ -30,10 +31,12 @@ def photometric_step(
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
     model.move_poses.param_groups[0]["lr"] = trust * model.preset.pose_rate(iteration.number, iteration.fine)
-    release = model.held is None or (iteration.fine or 0.0) >= model.config.grid.held_until
+    held_until = model.config.grid.held_until if model.rests else 0.0
+    release = model.held is None or (iteration.fine is not None and iteration.fine >= held_until)
     model.step_poses(release=release)
     if model.intrinsics.free and release:
-        model.move_focal.param_groups[0]["lr"] = model.preset.focal_rate(iteration.progress, iteration.fine)
+        rate = model.preset.focal_rate(iteration.coarse_share, iteration.fine)
+        model.move_focal.param_groups[0]["lr"] = trust * rate
         model.move_focal.step()
     model.generator.step(iteration)
     return {"loss/photometric": error}

@@ -69,7 +69,7 @@ class Plan:
         phases: dict[Phase, int] = {name: lengths[name] for name in wanted}
         if wanted:
             phases[wanted[-1]] = total - sum(phases[name] for name in wanted[:-1])
-        return Plan(phases=phases, a=a, early=a + ab, soft=soft or a + ab, total=total)
+        return Plan(phases=phases, a=a, early=a + ab, soft=a + ab if soft is None else soft, total=total)
 
     @property
     def coarse_ab(self) -> int:
@@ -104,6 +104,11 @@ class Iteration:
     def progress(self) -> float:
         """How much of A and AB is over, at most 1; of an AB before a real background, as if it were no longer."""
         return min(1.0, self.number / max(1, self.plan.soft))
+
+    @property
+    def coarse_share(self) -> float:
+        """How much of A and AB together is over, at most 1."""
+        return min(1.0, self.number / max(1, self.plan.early))
 
     @property
     def fine_from(self) -> int:

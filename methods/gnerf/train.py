@@ -18,7 +18,7 @@ from methods.gnerf.groups import rigid_groups
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_ab, phase_b
 from methods.gnerf.reseed import candidates
-from methods.gnerf.training_run import Died, Progress, TrainingRun
+from methods.gnerf.training_run import Died, Progress, Standing, TrainingRun
 from methods.nerf.backends.select import set_threads
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator
@@ -43,9 +43,9 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     checkpoints = Checkpoints(job, "gnerf", asked)
     plan = config.plan(job.effort)
     deadline = Deadline(job, before=group_iterations(plan) if config.features != "none" else 0)
-    progress, found = Progress(), checkpoints.resume()
+    progress, found, best = Progress(), checkpoints.resume(), None
     if found is not None:
-        progress = Progress(**found[0]["progress"])
+        progress, best = Progress(**found[0]["progress"]), Standing.kept(*found)
     rival: Model | None = None
     while True:
         seed = _seed(job, progress.attempt, progress.beginning)
@@ -54,7 +54,8 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
             model.restore(*found)
             found = None
         started = time.monotonic()
-        run = TrainingRun(model, progress, checkpoints, job, deadline, seed)
+        run = TrainingRun(model, progress, checkpoints, job, deadline, seed, best)
+        best = None
         try:
             if not progress.decided:
                 if rival is None and config.features != "none":
@@ -96,7 +97,8 @@ def _from_groups(
     assert capture.prior is not None
     freed = beyond_family(groups, capture.prior, config)
     model = Model(capture, sight, config, job.effort, seed, freed=freed)
-    return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed) else None
+    after = config.plan(job.effort, open=model.open).total
+    return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed, after) else None
 
 
 def _seed(job: Job, attempt: int = 0, beginning: int = 0) -> int:
@@ -134,7 +136,8 @@ def _find_poses(run: TrainingRun, rival: Model | None) -> None:
 def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> Fit:
     config = model.config
     poses = model.poses().detach().double().cpu().numpy()
-    notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in progress.ran.items()}
+    ran = {**progress.ran, **({"AB": progress.ran["AB"] - progress.left_out} if progress.left_out else {})}
+    notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in ran.items()}
     notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
     if len(progress.misfits_begun) > 1:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.task import Job
 from methods.gnerf.collapse import inversion_spread, opacity, symptom
@@ -16,6 +18,7 @@ from methods.gnerf.schedule import Iteration, Phase
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.optimizer_state import with_prefix
 
 
 class Died(Exception):  # noqa: N818 - an outcome of an attempt
@@ -33,6 +36,7 @@ class Progress:
     misfits_begun: list[float] = field(default_factory=list)  # of those that were tried
     chosen: bool = False  # which of them goes on
     ran: dict[str, int] = field(default_factory=dict)  # iterations of the phases before, as they ran
+    left_out: int = 0  # iterations of AB that count as run, but another beginning made needless
     settled: int = 0  # re-seedings in a row that moved hardly a view
     unsettled: bool = False  # AB ended while re-seeding still moved views
     reseeded: int = 0  # views moved so far
@@ -42,6 +46,45 @@ class Progress:
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
+
+
+OF_A_BEGINNING = ("beginning", "ran", "phase", "index", "settled", "unsettled", "reseeded")
+"""What of a fit's progress is that of one of several beginnings."""
+
+BEST = "best"
+"""Of the names in a checkpoint under which the best beginning so far is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A beginning that is over: all of its model, and its progress."""
+
+    state: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    progress: Mapping[str, Any]
+
+    @staticmethod
+    def of(model: Model, progress: Progress) -> Standing:
+        state, tensors = model.state()
+        return Standing(
+            state=state,
+            tensors={name: value.detach().clone() for name, value in tensors.items()},
+            progress={name: copy(getattr(progress, name)) for name in OF_A_BEGINNING},
+        )
+
+    @staticmethod
+    def kept(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Standing | None:
+        """The one that a checkpoint holds."""
+        return Standing(**state[BEST], tensors=with_prefix(f"{BEST}/", tensors)) if BEST in state else None
+
+    def in_checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        named = {f"{BEST}/{name}": value for name, value in self.tensors.items()}
+        return {BEST: {"state": self.state, "progress": self.progress}}, named
+
+    def restore(self, model: Model, progress: Progress) -> None:
+        model.restore(self.state, self.tensors)
+        for name, value in self.progress.items():
+            setattr(progress, name, value)
 
 
 @dataclass
@@ -54,6 +97,7 @@ class TrainingRun:
     job: Job
     deadline: Deadline  # of all attempts together
     seed: int  # of this attempt
+    best: Standing | None = None  # of several beginnings, while they are tried
 
     def __post_init__(self) -> None:
         self.beginnings = 1  # how many are to be tried
@@ -76,14 +120,22 @@ class TrainingRun:
             self.progress.index += 1
             if self.checkpoints.save_due():
                 state, tensors = self.model.state()
-                self.checkpoints.save(iteration.number + 1, {**state, "progress": vars(self.progress)}, tensors)
+                best, best_tensors = self.best.in_checkpoint() if self.best else ({}, {})
+                state = {**state, **best, "progress": vars(self.progress)}
+                self.checkpoints.save(iteration.number + 1, state, tensors | best_tensors)
 
     def _steps(self, iteration: Iteration) -> tuple[int, int]:
-        """How many iterations are over and how many there will be, those of other beginnings included."""
-        each = self.beginning_length
+        """How many iterations are over and how many there will be, those of other beginnings included.
+
+        Each of several counts as one that ends neither early nor late.
+        """
+        each, number = self.beginning_length, iteration.number
         tried, chosen = len(self.progress.misfits_begun), self.progress.chosen
-        others = tried - 1 if chosen else max(self.beginnings, tried + 1) - 1
-        return each * (others if chosen else tried) + iteration.number, each * others + self.plan.total
+        if chosen:
+            return each * (tried - 1) + max(each, number), each * (tried - 1) + self.plan.total
+        if self.beginnings == 1:
+            return number, self.plan.total
+        return each * tried + min(each, number), each * (self.beginnings - 1) + self.plan.total
 
     @property
     def first_of_ab(self) -> int:
@@ -102,7 +154,8 @@ class TrainingRun:
         self.model, self.seed = model, seed
         self.progress.beginning = number
         progress = self.progress
-        progress.ran, progress.phase, progress.index, progress.settled, progress.unsettled = {}, 0, 0, 0, False
+        progress.ran, progress.phase, progress.index = {}, 0, 0
+        progress.settled, progress.unsettled, progress.reseeded = 0, False, 0
 
     def begins(self, phase: Phase) -> bool:
         """Whether this phase has been run, as far as it went, and has not been left yet."""
@@ -133,9 +186,11 @@ class TrainingRun:
         self.progress.freed = model.freed
         if because is not None:
             self.progress.restarts.append(because)
-        before = {name: length for name, length in self.plan.phases.items() if name != "B"}
-        self.progress.ran = {**before, **self.progress.ran}  # one that died, or was to go on
-        self.progress.phase, self.progress.index, self.progress.settled = 2, 0, 0
+        if because is not None or (model.open and not self.deadline.stopped):  # AB died, or was to go on
+            progress, length = self.progress, self.plan.phases["AB"]
+            progress.left_out = length - progress.index if because is None else 0
+            progress.ran = {"A": self.plan.phases["A"], **progress.ran, "AB": length}
+            progress.phase, progress.index, progress.settled = 2, 0, 0
 
     def check(self, iteration: Iteration, rng: torch.Generator, *, iterations: int) -> None:
         """Raises Died where the fit has collapsed."""
@@ -158,6 +213,8 @@ class TrainingRun:
             }  # fmt: skip
             if model.intrinsics.free:
                 values["focal"] = model.intrinsics.estimate().fx  # px of the images as they were given
+            if self.beginnings > 1:
+                values["beginning"] = float(self.progress.beginning)
             if iteration.phase != "B" and model.config.inversion:
                 values["inversion_spread"] = inversion_spread(model)
             self.checkpoints.log(iteration.number + 1, values)

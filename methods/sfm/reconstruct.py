@@ -65,6 +65,7 @@ class PartialModels:
 
     models: Sequence[tuple[Mapping[ViewId, Pose], Camera]]  # each in its own frame; its camera at the capture's size
     turns: Sequence[Turn] = ()  # where cameras are known: of pairs that are not both in the largest model
+    relaxed: bool = False  # the models are of the second attempt, which asks for half as many matches
 
 
 def reconstruct(
@@ -122,16 +123,16 @@ def partial_models(
     project, _ = _begun(capture, config, folder, seed, threads, say, prepared)
     say("mapping")
     found = _each(_map_incrementally(project, seed), config)
-    most = max((len(views) for _, views in found), default=0)
+    most, relaxed = max((len(views) for _, views in found), default=0), False
     if most < config.relax_below * len(capture.images):
         half = config.model_copy(update={"min_points": min(config.min_points, RELAXED_INLIERS)})
         others = _each(_map_incrementally(project, seed, relaxed=True), half)
-        if max((len(views) for _, views in others), default=0) > most:
+        if relaxed := max((len(views) for _, views in others), default=0) > most:
             found = others
     models = [(_poses(model, views), _estimated(model, capture)) for model, views in found]
     largest = max((poses for poses, _ in models), key=len, default={})
     needless = project.camera is None or len(largest) == len(capture.images)
-    return PartialModels(models=models, turns=[] if needless else _turns(project, largest.keys()))
+    return PartialModels(models=models, turns=[] if needless else _turns(project, largest.keys()), relaxed=relaxed)
 
 
 def _begun(

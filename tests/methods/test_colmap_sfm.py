@@ -216,4 +216,6 @@ def test_where_few_views_are_in_a_model_a_laxer_attempt_counts_if_it_has_more(ar
     assert asked == [False, True]
     assert len(found.models[0][0]) >= 5
     monkeypatch.setattr(reconstruction, "_map_incrementally", real)
-    assert partial_models(capture, config(relax_below=0.0), tmp_path / "strict", 0, 1).models
+    assert found.relaxed
+    strict = partial_models(capture, config(relax_below=0.0), tmp_path / "strict", 0, 1)
+    assert strict.models and not strict.relaxed

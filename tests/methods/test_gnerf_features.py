@@ -1,5 +1,7 @@
 """Rigid groups: where features match they lead, where they mislead they cost time and nothing else."""
 
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -38,13 +40,13 @@ def town():
     return find_scene("blocks", ()).load(64)
 
 
-def matched(monkeypatch, *models, turns=()):
+def matched(monkeypatch, *models, turns=(), relaxed=False):
     """Structure from motion that answers these models, each a mapping from views to poses, of the town's camera, and
     how views are turned to each other."""
     from methods.sfm import reconstruct
 
     camera = find_scene("blocks", ()).load(64).truth.camera
-    made = reconstruct.PartialModels(models=[(dict(model), camera) for model in models], turns=turns)
+    made = reconstruct.PartialModels(models=[(dict(model), camera) for model in models], turns=turns, relaxed=relaxed)
     monkeypatch.setattr(reconstruct, "partial_models", lambda *_, **__: made)
 
 
@@ -120,6 +122,28 @@ def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it
         relative(found.poses, [views[0], *others]), relative(town.truth.poses, [views[0], *others])
     )
     assert np.median(errors[1:]) < 10
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_poses_that_few_matches_tell_rest_until_b_and_others_for_a_part_of_it(town, tmp_path, monkeypatch, relaxed):
+    budget = FastBudget(a=10, ab=60, b=8, batch=16, rays=1024, side=24)
+    config = GnerfConfig(grid=Fast(smoke=budget, held_until=0.5), reseed=True, reseed_at=(), features="sift")
+    matched(monkeypatch, town.truth.poses, relaxed=relaxed)
+    monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
+    monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
+    moved, plain = [], training_run.TrainingRun.log
+
+    def log(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
+        if iteration.phase == "B":
+            moved.append(self.model.poses().detach().clone())
+
+    monkeypatch.setattr(training_run.TrainingRun, "log", log)
+    fit(shown(town), config, a_job(tmp_path))
+    stays = [torch.allclose(before, after, atol=1e-5) for before, after in itertools.pairwise(moved)]
+    first = stays.index(False)  # however long AB was
+    assert stays == [True] * first + [False] * (len(stays) - first)
+    assert first == (0 if relaxed else math.ceil(len(moved) / 2) - 1)
 
 
 @pytest.fixture(scope="module")

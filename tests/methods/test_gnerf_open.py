@@ -146,6 +146,7 @@ def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
         return errors[key]
 
     monkeypatch.setattr(beginnings, "misfit", misfit)
+    monkeypatch.setattr(phases, "reseed", lambda *_: 3)  # views moved, which the notes count
     whole = fit(capture, config, a_job(tmp_path / "whole"))
     assert whole.notes["beginning"] == best
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
@@ -163,6 +164,51 @@ def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
     again = fit(capture, config, a_job(tmp_path / "killed"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes == whole.notes
+
+
+def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_answer(capture, tmp_path, monkeypatch):
+    wanting(monkeypatch, 0)
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
+    plain, poses = TrainingRun.log, []
+
+    def dying(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
+        if (iteration.phase, iteration.index, self.progress.beginning) == ("AB", FIRST - 1, 0):
+            poses.append(self.model.poses().detach().double().numpy())
+        if (iteration.phase, iteration.index, self.progress.beginning) == ("AB", 1, 1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(capture, OPEN, a_job(tmp_path))
+
+    def over(self, step, steps, phase=""):
+        self.share_done = 0.4
+        return True
+
+    monkeypatch.setattr(Deadline, "reached", over)
+    found = fit(capture, OPEN, a_job(tmp_path))
+    assert found.notes["stopped_early"] is True and found.notes["beginning"] == 0
+    assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == FIRST
+    assert np.array_equal(answers(found), poses[0])
+
+
+@pytest.mark.parametrize("ab_open", [9, 12, 500])
+def test_a_field_is_looked_at_before_it_begins_anew_and_not_just_after(capture, tmp_path, monkeypatch, ab_open):
+    looked = []
+
+    def symptom(model, _, iterations, fitted):
+        if fitted:
+            looked.append((max(model.generator.field.shape), iterations))
+
+    monkeypatch.setattr(training_run, "symptom", symptom)
+    budget = BUDGET.model_copy(update={"ab_open": ab_open, "beginnings": 1})
+    fit(capture, OPEN.model_copy(update={"grid": OPEN.grid.model_copy(update={"smoke": budget})}), a_job(tmp_path))
+    sixth = ab_open / 6
+    expected = [(4, sixth), (6, 2 * sixth), (4, sixth), (6, 2 * sixth), (8, 3 * sixth), (10, ab_open)]
+    assert [side for side, _ in looked[:6]] == [side for side, _ in expected]
+    assert [age for _, age in looked[:6]] == pytest.approx([age for _, age in expected], abs=1)
 
 
 def dying_in(monkeypatch, *numbers):
@@ -201,13 +247,19 @@ def test_where_the_time_is_short_there_are_fewer_beginnings(capture, tmp_path, m
     assert shares[1] == pytest.approx(shares[0] / 2)
 
 
-def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path):
+@pytest.mark.parametrize(
+    ("background", "total"), [(None, 2 * 10 + 28), ((1.0, 1.0, 1.0), 2 * 12 + 22)], ids=["open", "few views"]
+)
+@pytest.mark.parametrize("at_least", [0.5, 1.0])
+def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path, background, total, at_least):
     told = []
-    fit(capture, OPEN, replace(a_job(tmp_path), place=lambda *row: told.append(row)))
-    steps = [(done, total) for _, done, total in told if total]
-    assert {total for _, total in steps} == {2 * 10 + 28}
+    config = OPEN.model_copy(update={"ab_at_least": at_least})
+    job = replace(a_job(tmp_path), place=lambda *row: told.append(row))
+    fit(replace(capture, background=background), config, job)
+    steps = [(done, of) for _, done, of in told if of]
+    assert {of for _, of in steps} == {total}
     done = [each for each, _ in steps]
-    assert done == sorted(done) and done[-1] == 47
+    assert done == sorted(done) and done[-1] == total - 1
 
 
 SIFT = OPEN.model_copy(update={"features": "sift"})
@@ -236,6 +288,7 @@ def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compare
     monkeypatch.setattr(train, "misfit", misfit)
     found = fit(capture, SIFT, a_job(tmp_path))
     assert found.notes["began_from"] == ("groups" if believed else "nothing")
+    assert found.notes["iterations/AB"] == (FIRST if believed else 12)
     assert "beginnings" not in found.notes and set(compared) == {12, 6}
     ab = [index for phase, index, *_ in followed if phase == "AB"]
     assert ab == list(range(FIRST if believed else 12))

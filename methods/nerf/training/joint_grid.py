@@ -31,7 +31,7 @@ class JointGrid:
         self._coarse_sides = (  # from which iteration on
             schedule.stages_open(self.budget.coarse) if bounds.contract else {0: schedule.coarse_side}
         )
-        first = self._coarse_sides[0]
+        first = schedule.coarse_sides_open[0] if bounds.contract else schedule.coarse_side
         self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng, coarse_side=first)
 
     @property

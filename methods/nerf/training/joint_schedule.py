@@ -37,9 +37,8 @@ class CoarseToFine(BaseModel):
     # before a real background: voxels along an edge of the coarse grid, one after another in equal shares of its
     # iterations, for in squeezed space 96 of them are as fine, in the image, as 32 around an object ...
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
-    # ... and the share of these, and of the fine ones, in which poses reach their rate whenever the field has become
-    # another
-    pose_ramp: Share = 0.03
+    # ... and the share of these, and of the fine ones,
+    pose_ramp: Share = 0.03  # in which poses reach their rate whenever the field has become another
     density_lr: Positive = 0.2
     colour_lr: Positive = 0.02
     growth: tuple[Share, ...] = (0.4, 0.7, 1.0)  # fine: shares of the final side ...

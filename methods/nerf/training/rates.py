@@ -9,5 +9,5 @@ def decayed(rate: float, decay: float, share: float) -> float:
 
 
 def ramped(step: int, length: int) -> float:
-    """The share, in (0, 1], of its rate that step 0, 1, ... has, on a straight way up over `length` steps."""
+    """The share, in [0, 1], of its rate that step 0, 1, ... has, on a straight way up over `length` steps; 0 before."""
     return min(1.0, max(0, step + 1) / max(1, length))
