@@ -37,8 +37,8 @@ class Gnerf:
         seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
         tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *self.config.grid.radiance.tuned_on)
         if features is not None:
-            # when poses of groups are free (grouped.beyond_family), and how groups join (groups.joined); the sparse
-            # ring is sixteen views of the other
+            # when poses of groups are free (grouped.beyond_family), how groups join (groups.joined), and how long they
+            # rest; the sparse ring is sixteen views of the other
             tuned += ("middlebury/templeRing", "middlebury/templeSparseRing")
             seconds = {"smoke": 40.0, "quick": 200.0, "full": 1200.0}
         if isinstance(self.config.numbers, Published):
