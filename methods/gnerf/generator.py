@@ -17,7 +17,7 @@ from bench.task import Effort, PosePrior
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
-from methods.gnerf.schedule import Iteration
+from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.base import RadianceField
@@ -75,6 +75,10 @@ class Generator(Protocol):
         """Whatever is due before this iteration; True where the field has become another one."""
         ...
 
+    def stages(self, plan: Plan) -> Mapping[int, int]:
+        """From which iteration of AB on the field has how many voxels to an edge; empty where AB has one field."""
+        ...
+
     def trust(self, iteration: Iteration) -> float:
         """Share, in (0, 1], of their rate at which poses move: a field that has just become another one says little."""
         ...
@@ -119,7 +123,7 @@ class GridGenerator:
         self.grid.step(iteration.fine)
 
     def advance(self, iteration: Iteration) -> bool:
-        first, stages = iteration.fine_from, self._stages(iteration)
+        first, stages = iteration.fine_from, self._due(iteration)
         side = stages.get(iteration.index)
         if side is not None and iteration.index in begun_anew(stages):
             rng = torch.Generator().manual_seed(self._anew + iteration.index)
@@ -133,17 +137,19 @@ class GridGenerator:
 
     def trust(self, iteration: Iteration) -> float:
         """As in `JointGrid`: Adam's first steps are as long as its rate, however little a gradient says."""
-        stages = self._stages(iteration)
+        stages = self._due(iteration)
         if not stages:
             return 1.0
         since = max(start for start in stages if start <= iteration.index)
         return ramped(iteration.index - since, round(self.preset.pose_ramp * iteration.plan.coarse_ab))
 
-    def _stages(self, iteration: Iteration) -> dict[int, int]:
-        """From which iteration of AB on the grid has how many voxels to an edge; none but before a real background."""
-        if not self.open or iteration.phase != "AB" or iteration.fine is not None:
-            return {}
-        return self.preset.stages_open(iteration.plan.coarse_ab)
+    def stages(self, plan: Plan) -> Mapping[int, int]:
+        """Several before a real background alone."""
+        return self.preset.stages_open(plan.coarse_ab) if self.open else {}
+
+    def _due(self, iteration: Iteration) -> Mapping[int, int]:
+        """Those of the phase that this iteration is of."""
+        return self.stages(iteration.plan) if iteration.phase == "AB" and iteration.fine is None else {}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.grid.state()
@@ -198,6 +204,9 @@ class NetworkGenerator:
 
     def advance(self, iteration: Iteration) -> bool:
         return False
+
+    def stages(self, plan: Plan) -> Mapping[int, int]:
+        return {}
 
     def trust(self, iteration: Iteration) -> float:
         return 1.0

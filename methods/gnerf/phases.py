@@ -95,7 +95,7 @@ def phase_ab_open(run: TrainingRun, *, first: bool = False) -> None:
         return iteration.index >= (run.first_of_ab if first else iteration.length)
 
     for iteration, rng in run.iterations("AB", over):
-        steps = model.preset.stages_open(iteration.plan.coarse_ab)  # type: ignore[union-attr] - only Fast is `open`
+        steps = model.generator.stages(iteration.plan)
         due = iteration.index in steps and iteration.index > 0
         if due:  # not later: a field that has just begun anew is fog
             since = max(start for start in begun_anew(steps) if start < iteration.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 
 import numpy as np
 import torch
@@ -149,7 +150,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
     notes |= deadline.notes()
     if progress.restarts:
-        notes["collapses"] = "; ".join(progress.restarts)
+        times = Counter(progress.restarts)
+        notes["collapses"] = "; ".join(why if n == 1 else f"{why} ({n} times)" for why, n in times.items())
     gain = decibels_over_mean(model)
     notes["training_gain_db"] = round(gain, 2)
     flags: tuple[str, ...] = ()

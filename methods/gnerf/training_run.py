@@ -140,9 +140,8 @@ class TrainingRun:
     @property
     def first_of_ab(self) -> int:
         """Iterations of AB before a real background, until its field begins anew the second time, if it does."""
-        length = self.plan.coarse_ab
-        anew = begun_anew(self.model.preset.stages_open(length))  # type: ignore[union-attr] - only Fast is `open`
-        return anew[1] if len(anew) > 1 else length
+        anew = begun_anew(self.model.generator.stages(self.plan))
+        return anew[1] if len(anew) > 1 else self.plan.coarse_ab
 
     @property
     def beginning_length(self) -> int:

@@ -216,6 +216,14 @@ def test_a_collapse_is_restarted_counted_and_in_the_end_reported(town, hamlet, t
         fit(capture, config.model_copy(update={"restarts": 1}), a_job(tmp_path / "always"))
 
 
+def test_a_collapse_that_comes_twice_is_told_once(town, tmp_path, monkeypatch):
+    looks = iter(["told to", "told to"])
+    monkeypatch.setattr(training_run, "symptom", lambda *a, **k: next(looks, None))
+    found = fit(shown(town, 12), GnerfConfig(**QUICK), a_job(tmp_path))
+    assert found.notes["restarts"] == 2
+    assert found.notes["collapses"] == "told to (2 times)"
+
+
 def test_a_fit_that_breaks_in_its_last_phase_is_seen_there_and_begun_again(town, tmp_path, monkeypatch):
     capture = shown(town, 12)
     looked, step = [], phases.photometric_step
