@@ -14,6 +14,9 @@ from torch.nn import functional
 from methods.nerf.backends.base import CELL
 from methods.nerf.field.grid import GridField
 
+LAYERS = 8
+"""Of a grid, that are interpolated at a time."""
+
 
 @torch.no_grad()
 def refresh(field: GridField) -> float:
@@ -84,8 +87,11 @@ def resampled(field: GridField, side: int, *, shrink: bool) -> GridField:
     corner = tuple(field.low[axis] + float(low[axis]) * field.voxel for axis in range(3))
     finer = GridField(field.bounds, field.background, field.config, tuple(shape), corner, voxel)  # type: ignore[arg-type]
     finer = finer.to(field.device)
-    finer.density.copy_(_interpolate(field.density, at))
-    finer.colour.copy_(_interpolate(field.colour, at))
+    for first in range(0, shape[0], LAYERS):  # a few at a time: colours of a fine grid take gigabytes
+        layers = slice(first, first + LAYERS)
+        part = [at[0][layers], *at[1:]]
+        finer.density[layers] = _interpolate(field.density, part)
+        finer.colour[layers] = _interpolate(field.colour, part)
     refresh(finer)
     return finer
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.task import Job
 from methods.nerf.backends.base import Priors, Rates
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import FieldConfig, GridBudget
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
@@ -26,7 +26,9 @@ from methods.nerf.training.rates import decayed
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:
     """Fit a grid field: the grid grows twice, and where nothing lies beyond the object, closes around it."""
-    budget = config.budget(job.effort)
+    budget = config.budget(job.effort, closed=bounds.closed)
+    assert isinstance(budget, GridBudget)
+    config = config.model_copy(update={"sh_degree": budget.sh_degree})
     sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
     starts = [0, *(round(budget.steps * share) for share in config.grow_at)]
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
@@ -37,7 +39,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
         training, first = _restored(state, tensors, views), state["step"]
-    smooth = Priors(tv_density=config.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
+    smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
@@ -47,7 +49,10 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
             stage = starts.index(step)
             if stage == 1 and not bounds.closed:
                 fill_unseen(training.field)
-            training = GridTraining(resampled(training.field, sides[stage], shrink=stage == 1 and bounds.closed))
+            coarse = training.finish()
+            del training  # its moments are twice as large as the field, and nobody asks for them again
+            training = GridTraining(resampled(coarse, sides[stage], shrink=stage == 1 and bounds.closed))
+            del coarse
         elif step % config.occupancy_every == 0 and step > 0:
             refresh(training.field)
         field, rng = training.field, generator(job.seed, step)
