@@ -79,8 +79,8 @@ def group_iterations(plan: Plan) -> int:
 def begin_from_groups(model: Model, groups: Sequence[RigidGroup], plan: Plan, job: Job, seed: int, after: int) -> bool:
     """Train `model`, a fresh one, from the largest group on; then it stands where phase AB of `plan` ends.
 
-    False where there was no time for it, in its share of the iterations, those `after` it included: then it is of no
-    use.
+    False where there was no time for it, in its share, by iterations, of what matching left of the time: it and those
+    `after` it. Then it is of no use.
     """
     main, *others = bodies_of(groups, model)
     model.place(main.views, model.family.encode(main.poses))

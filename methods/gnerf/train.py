@@ -146,7 +146,9 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         notes["beginning"] = progress.beginning
     if config.features != "none":
         notes |= {"groups": len(progress.groups), "grouped_views": sum(progress.groups)}
-        notes["began_from"] = "groups" if model.held is not None else "nothing"
+        hurried = bool(progress.groups) and not progress.misfits
+        otherwise = "nothing, for there was no time for the groups" if hurried else "nothing"
+        notes["began_from"] = "groups" if model.held is not None else otherwise
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
     notes |= deadline.notes()
     if progress.restarts:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from bench.judge.metrics import rotation_errors
 from bench.matrix.registry import find_scene
 from bench.task import Camera, PosePrior, look_at
 from methods.gnerf import field as gnerf_field
-from methods.gnerf import groups, train, training_run
+from methods.gnerf import grouped, groups, train, training_run
 from methods.gnerf.collapse import USELESS
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
@@ -28,6 +29,7 @@ from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
+from methods.nerf.training.deadline import Deadline
 
 SIFT = GnerfConfig(**QUICK, features="sift")
 CPU = torch.device("cpu")
@@ -89,6 +91,27 @@ def test_without_matches_it_is_gnerf_to_the_last_bit(town, tmp_path, monkeypatch
     found = fit(shown(town, 24), SIFT, a_job(tmp_path / "sift"))
     assert np.array_equal(answers(plain), answers(found))
     assert found.notes["began_from"] == "nothing" and found.notes["groups"] == 0
+
+
+@pytest.mark.parametrize(("took", "began_from"), [(600.0, "groups"), (np.inf, "no time for the groups")])
+def test_matching_that_took_long_leaves_the_groups_their_share(town, tmp_path, monkeypatch, took, began_from):
+    """Two thirds of the limit are more than the share of the groups, of all of it."""
+    matched(monkeypatch, dict(list(town.truth.poses.items())[:24]))
+    begin = grouped.begin_from_groups
+
+    def after_matching(model, groups, plan, job, *rest):
+        if np.isinf(took):
+            monkeypatch.setattr(Deadline, "reached", lambda *_: True)
+        answered = begin(model, groups, plan, replace(job, began=time.monotonic() - min(took, 600.0)), *rest)
+        monkeypatch.setattr(Deadline, "reached", reached)
+        return answered
+
+    reached = Deadline.reached
+    monkeypatch.setattr(train, "begin_from_groups", after_matching)
+    monkeypatch.setattr(train, "misfit", lambda model: 0.1 if model.held is not None else 0.2)
+    monkeypatch.setattr(train, "decibels_over_mean", lambda model: 9.0)
+    found = fit(shown(town, 24), SIFT, a_job(tmp_path, seconds=900.0))
+    assert found.notes["began_from"].endswith(began_from)
 
 
 def test_matches_that_mislead_are_not_believed(town, tmp_path, monkeypatch):

@@ -56,6 +56,13 @@ def test_the_last_step_ends_before_the_time_that_saving_takes(clock, tmp_path):
     assert deadline.notes() == {"stopped_early": True, "share_done": steps / 1000}
 
 
+def test_a_share_is_of_the_time_that_is_left(clock, tmp_path):
+    job = Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now)
+    clock.now += 50  # looking for matches, say: more than a quarter of the whole
+    steps_until_stopped(Deadline(job, share=0.25), clock, 0.1)
+    assert 100 + 50 + 0.25 * 40 - 0.2 < clock.now <= 100 + 50 + 0.25 * 40
+
+
 def test_time_spent_before_the_loop_counts_and_the_first_step_is_always_taken(clock, tmp_path):
     job = Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now)
     clock.now += 95

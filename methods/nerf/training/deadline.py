@@ -18,11 +18,12 @@ class Deadline:
     """
 
     def __init__(self, job: Job, share: float = 1.0, *, before: int = 0, after: int = 0) -> None:
-        """`share` of the time is for the loop that this deadline guards, the rest for what comes after. The fit has
-        `before` steps in front of that loop and `after` steps behind it."""
+        """`share` of the time that is left is for the loop that this deadline guards, the rest for what comes after it.
+        The fit has `before` steps in front of that loop and `after` steps behind it."""
         least, part, most = SAVING
-        self._end = job.began + share * (job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2))
-        self._last = time.monotonic()
+        self._last = now = time.monotonic()
+        end = job.began + job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2)
+        self._end = end if share == 1 else now + share * max(0.0, end - now)
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
         self._asked = False
         self._job, self._before, self._around = job, before, before + after
