@@ -56,7 +56,7 @@ class FieldConfig(BaseModel):
     grid_smoke: GridBudget = GridBudget(steps=150, rays=2048, side=48)
     grid_quick: GridBudget = GridBudget(steps=2000, rays=8192, side=160)
     # so many voxels fit the views and not the scene where nothing holds neighbours together
-    grid_full: GridBudget = GridBudget(steps=7000, rays=8192, side=256, sh_degree=2, tv_density=5e-10)
+    grid_full: GridBudget = GridBudget(steps=7000, rays=8192, side=256, tv_density=1e-9)
     grid_full_open: GridBudget = GridBudget(steps=5000, rays=8192, side=256)  # before a real background
     sh_degree: Literal[0, 1, 2] | None = None  # instead of the effort's own
     growth: tuple[float, ...] = (0.4, 0.75)  # the grid starts at these shares of `side`, ...
