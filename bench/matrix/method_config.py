@@ -148,8 +148,10 @@ def _model_of(config: Any, name: str, options: Mapping[str, str]) -> Any:
 
 def _entries(text: str, annotation: Any) -> Any:
     """What is written of an option, for pydantic to read as its `annotation`: a choice that is no text, a sequence."""
-    is_union = get_origin(annotation) in (typing.Union, types.UnionType)
-    for kind in get_args(annotation) if is_union else (annotation,):
+    kinds = get_args(annotation) if get_origin(annotation) in (typing.Union, types.UnionType) else (annotation,)
+    if types.NoneType in kinds and str not in kinds and text.lower() == "none":
+        return None
+    for kind in kinds:
         if get_origin(kind) is Literal and text in map(str, get_args(kind)):
             return next(choice for choice in get_args(kind) if str(choice) == text)
         if get_origin(kind) in (tuple, list):

@@ -31,7 +31,7 @@ def fit(capture: Capture, config: InerfConfig, job: Job) -> Fit:
     known = {view: capture.start[view] for view in capture.images if view in capture.exact}
     sought = [view for view in capture.images if view not in capture.exact]
     training = Deadline(job, share=TRAINING, after=config.registration.steps if sought else 0)
-    whole = Deadline(job, before=config.radiance.budget(job.effort, closed=capture.background is not None).steps)
+    whole = Deadline(job, before=config.radiance.budget(job.effort).steps)
     bounds = bounds_of(capture.images, known, capture.camera, capture.prior, capture.background)
     images, radiance = capture.images, config.radiance
     field = train_rays(images, known, capture.camera, bounds, capture.background, radiance, job, training)

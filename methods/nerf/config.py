@@ -32,14 +32,8 @@ class Budget(BaseModel):
 
     steps: int = Field(gt=0)
     rays: int = Field(gt=0)  # pixels a step
-
-
-class GridBudget(Budget):
-    """The same of a grid."""
-
-    side: int = Field(gt=1)  # the final grid has side^3 voxels
-    sh_degree: Literal[0, 1, 2] = 1  # of the colours
-    tv_density: float = Field(default=0.0, ge=0)  # see `FieldConfig.tv_density`
+    side: int = Field(default=2, gt=1)  # field=grid: the final grid has side^3 voxels ...
+    tv_density: float = Field(default=0.0, ge=0)  # ... and this weight, see there, before a known background
 
 
 class FieldConfig(BaseModel):
@@ -53,12 +47,11 @@ class FieldConfig(BaseModel):
 
     # field=grid
     backend: Backend = "auto"
-    grid_smoke: GridBudget = GridBudget(steps=150, rays=2048, side=48)
-    grid_quick: GridBudget = GridBudget(steps=2000, rays=8192, side=160)
-    # so many voxels fit the views and not the scene where nothing holds neighbours together
-    grid_full: GridBudget = GridBudget(steps=7000, rays=8192, side=256, tv_density=1e-9)
-    grid_full_open: GridBudget = GridBudget(steps=5000, rays=8192, side=256)  # before a real background
-    sh_degree: Literal[0, 1, 2] | None = None  # instead of the effort's own
+    grid_smoke: Budget = Budget(steps=150, rays=2048, side=48)
+    grid_quick: Budget = Budget(steps=2000, rays=8192, side=160)
+    # so many voxels fit the views and not the scene, where nothing holds neighbours together
+    grid_full: Budget = Budget(steps=5000, rays=8192, side=256, tv_density=1e-9)
+    sh_degree: Literal[0, 1, 2] = 1
     growth: tuple[float, ...] = (0.4, 0.75)  # the grid starts at these shares of `side`, ...
     grow_at: tuple[float, ...] = (0.15, 0.4)  # ... and moves on after these shares of the steps
     density_gain: float = Field(default=100.0, gt=0)  # density where softplus(raw) = 1, per half_size of the bounds
@@ -73,8 +66,9 @@ class FieldConfig(BaseModel):
     sparsity: float = Field(
         default=1e-8, ge=0
     )  # of the raw density, first stage: white fog on white costs nothing else
-    # half the squared differences between neighbouring voxels, instead of the effort's own, ...
-    tv_density: float | None = Field(default=None, ge=0)
+    tv_density: float | None = Field(
+        default=None, ge=0
+    )  # half the squared differences between neighbouring voxels, instead of the effort's own, ...
     tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
     rays_open: float = Field(default=0.5, gt=0)  # share of the rays there: each meets many times the voxels
     tv_colour: float = Field(default=0.0, ge=0)
@@ -109,27 +103,18 @@ class FieldConfig(BaseModel):
     @property
     def tuned_on(self) -> tuple[str, ...]:
         """Scenes whose held-out views were in view when defaults of the grid were chosen: `tv_open`, `rays_open` and,
-        on chair, `grid_full`.
+        on chair, that of `full`.
 
         The two DTU names are the same photographs.
         """
         seen = ("nerf_synthetic/chair", "transforms/dtu_scan24_384", "dtu/scan24_monosdf", "transforms/fox_480")
         return seen if self.field == "grid" else ()
 
-    @property
-    def degree(self) -> int:
-        """Of the colours' harmonics, where no effort says more."""
-        return 1 if self.sh_degree is None else self.sh_degree
-
-    def budget(self, effort: Effort, *, closed: bool = True) -> Budget:
-        """What this field has at an effort, before a known background (`closed`) or a real one; of a grid a
-        `GridBudget`."""
-        name = f"{self.field}_{effort}"
-        budget: Budget = getattr(self, name if closed else f"{name}_open", getattr(self, name))
-        own = {option: getattr(self, option) for option in ("steps", "sh_degree", "tv_density")}
-        known = type(budget).model_fields
-        told = {option: value for option, value in own.items() if value is not None and option in known}
-        return budget.model_copy(update=told)
+    def budget(self, effort: Effort) -> Budget:
+        """Steps, rays a step, grid side and smoothness of this field at an effort."""
+        budget: Budget = getattr(self, f"{self.field}_{effort}")
+        own = {"steps": self.steps, "tv_density": self.tv_density}
+        return budget.model_copy(update={option: value for option, value in own.items() if value is not None})
 
     def sized(self, effort: Effort) -> FieldConfig:
         """The same, but at `smoke` with a network small enough to prove the whole path in seconds on a CPU."""

@@ -14,10 +14,10 @@ from bench.task import Job, RegisteringField
 from methods.inerf.config import InerfConfig, Registration
 from methods.inerf.interest import draw_points, interest_region
 from methods.inerf.method import Inerf
-from methods.nerf.config import GridBudget
+from methods.nerf.config import Budget
 
 CONFIG = InerfConfig(
-    grid_smoke=GridBudget(steps=300, rays=4096, side=72), registration=Registration(steps=120, rays=128, smallest=24)
+    grid_smoke=Budget(steps=300, rays=4096, side=72), registration=Registration(steps=120, rays=128, smallest=24)
 )
 
 

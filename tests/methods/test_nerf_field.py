@@ -8,7 +8,7 @@ import torch
 
 from bench.task import Camera, DifferentiableField, PosePrior
 from methods.nerf.cameras.rays import image_pixels, pixel_rays
-from methods.nerf.config import FieldConfig, GridBudget
+from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
@@ -163,17 +163,16 @@ def test_unknown_and_contradictory_choices_are_refused():
         FieldConfig.model_validate({"widht": 3})
     with pytest.raises(ValueError, match="one entry for each stage"):
         FieldConfig(growth=(0.5,), grow_at=(0.5, 0.2))
-    assert FieldConfig(steps=7).budget("quick") == GridBudget(steps=7, rays=8192, side=160)
+    assert FieldConfig(steps=7).budget("quick") == Budget(steps=7, rays=8192, side=160)
 
 
-def test_full_has_more_before_a_known_background_unless_told_otherwise():
-    full, open_ = (FieldConfig().budget("full", closed=closed) for closed in (True, False))
-    assert isinstance(full, GridBudget) and isinstance(open_, GridBudget)
-    assert full.tv_density > open_.tv_density == 0 and full.steps > open_.steps
-    assert FieldConfig().budget("quick", closed=False) == FieldConfig().budget("quick")
-    told = FieldConfig(sh_degree=0, tv_density=0.0, steps=9).budget("full")
-    assert told == GridBudget(steps=9, rays=8192, side=256, sh_degree=0, tv_density=0.0)
-    assert FieldConfig(field="mlp", sh_degree=0).budget("full", closed=False) == FieldConfig().mlp_full
+def test_full_holds_voxels_together_unless_told_otherwise_and_older_configs_are_read():
+    assert FieldConfig().budget("full").tv_density > FieldConfig().budget("quick").tv_density == 0
+    assert FieldConfig(tv_density=0.0).budget("full").tv_density == 0
+    older = FieldConfig().model_dump() | {"tv_density": 0.0}
+    for name in ("grid_full", "grid_quick", "mlp_full"):
+        older[name].pop("tv_density")
+    assert FieldConfig.model_validate(older).budget("full").tv_density == 0
 
 
 def test_what_no_ray_has_crossed_goes_on_as_its_surroundings_do():

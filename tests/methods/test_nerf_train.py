@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.task import Camera, Capture, Job, PosePrior, ViewId
-from methods.nerf.config import FieldConfig, GridBudget
+from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.method import Nerf, NerfConfig
@@ -19,7 +19,7 @@ from methods.nerf.training import checkpointing
 SIDE = 24
 CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
 POSES = {ViewId(f"v{i:03d}"): pose for i, pose in enumerate(PosePrior().sample(np.random.default_rng(0), 40))}
-SMALL = {"grid_smoke": GridBudget(steps=120, rays=512, side=24), "occupancy_every": 20}
+SMALL = {"grid_smoke": Budget(steps=120, rays=512, side=24), "occupancy_every": 20}
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class GridField(RadianceField):
         if min(shape) < 2:
             raise ValueError(f"grid: needs at least 2 voxels along each axis, got {shape}")
         self.low, self.voxel = low, voxel
-        terms = (config.degree + 1) ** 2
+        terms = (config.sh_degree + 1) ** 2
         self.density = nn.Parameter(torch.full(shape, config.density_start))
         # colour channel c, harmonic k: entry c * terms + k
         self.colour = nn.Parameter(torch.zeros(*shape, self.channels * terms))
@@ -88,7 +88,7 @@ class GridField(RadianceField):
     def ray_batch(self, origins: Tensor, directions: Tensor, jitter: Tensor) -> RayBatch:
         """Rays of the scene, (R, 3) and unit (R, 3), as a back end takes them."""
         starts, along = self.local(origins, directions)
-        return RayBatch(starts, along, jitter, harmonics(along, self.config.degree))
+        return RayBatch(starts, along, jitter, harmonics(along, self.config.sh_degree))
 
     def shade(self, origins: Tensor, directions: Tensor, generator: torch.Generator | None = None) -> Shade:
         jitter = (

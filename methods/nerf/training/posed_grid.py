@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.task import Job
 from methods.nerf.backends.base import Priors, Rates
-from methods.nerf.config import FieldConfig, GridBudget
+from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh, resampled
@@ -26,9 +26,7 @@ from methods.nerf.training.rates import decayed
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:
     """Fit a grid field: the grid grows twice, and where nothing lies beyond the object, closes around it."""
-    budget = config.budget(job.effort, closed=bounds.closed)
-    assert isinstance(budget, GridBudget)
-    config = config.model_copy(update={"sh_degree": budget.sh_degree})
+    budget = config.budget(job.effort)
     sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
     starts = [0, *(round(budget.steps * share) for share in config.grow_at)]
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}

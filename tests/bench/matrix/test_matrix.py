@@ -29,6 +29,8 @@ def test_choices_that_are_numbers_and_sequences_are_read_as_such():
     found = find_method("nerf[sh_degree=0,growth=0.3:0.5]")
     assert found.config["sh_degree"] == 0 and list(found.config["growth"]) == [0.3, 0.5]
     assert list(find_method("barf[grid.coarse_sides_open=16:96]").config["grid"]["coarse_sides_open"]) == [16, 96]
+    assert find_method("nerf[steps=9,tv_density=none]").config["tv_density"] is None
+    assert find_method("gnerf[grid.quick.ab_open=none]").config["grid"]["quick"]["ab_open"] is None
     for option in ("sh_degree=7", "growth=0.3:x", "growth=0.3"):
         with pytest.raises(ValueError, match=r"input should be|one entry for each stage"):
             find_method(f"nerf[{option}]")
