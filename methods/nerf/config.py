@@ -32,8 +32,8 @@ class Budget(BaseModel):
 
     steps: int = Field(gt=0)
     rays: int = Field(gt=0)  # pixels a step
-    side: int = Field(default=2, gt=1)  # field=grid: the final grid has side^3 voxels ...
-    tv_density: float = Field(default=0.0, ge=0)  # ... and this weight, see there, before a known background
+    side: int = Field(default=2, gt=1)  # field=grid: the final grid has side^3 voxels
+    tv_density: float = Field(default=0.0, ge=0)  # field=grid, before a known background: what its own option is for
 
 
 class FieldConfig(BaseModel):
@@ -68,7 +68,7 @@ class FieldConfig(BaseModel):
     )  # of the raw density, first stage: white fog on white costs nothing else
     tv_density: float | None = Field(
         default=None, ge=0
-    )  # half the squared differences between neighbouring voxels, instead of the effort's own, ...
+    )  # instead of the effort's own: half the squared differences between neighbouring voxels, ...
     tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
     rays_open: float = Field(default=0.5, gt=0)  # share of the rays there: each meets many times the voxels
     tv_colour: float = Field(default=0.0, ge=0)
