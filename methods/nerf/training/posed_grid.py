@@ -37,6 +37,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
         training, first = _restored(state, tensors, views), state["step"]
+        del found, state, tensors  # as large as the field and its moments together
     smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
