@@ -1,6 +1,7 @@
 """Fields: what a network is made of, what a grid keeps when it grows, what a folder gives back."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.ndc import Frustum
-from methods.nerf.field.occupancy import refresh, resampled
+from methods.nerf.field.occupancy import extent, refresh, resampled
 from methods.nerf.field.storage import build, describe, load, save
 from methods.nerf.field.unseen import fill_unseen, pushed_and_pulled
 from methods.nerf.rendering.contraction import contract
@@ -112,6 +113,23 @@ def test_a_grid_closes_around_what_it_holds():
     assert np.allclose(closer.low, -1 + old * np.array([8, 10, 3]), atol=1e-5)
     assert (ends >= -1 + old * np.array([17, 21, 10]) - 1e-5).all()
     assert closer.voxel < old / 2
+
+
+def test_a_grid_closes_around_its_parts_and_not_around_fog_or_floaters():
+    field = GridField.empty(BOUNDS, torch.ones(3), TORCH, 32)
+    with torch.no_grad():
+        field.density[10:20, 12:24, 5:15] = 5  # 1,200 voxels
+        field.density[24:26, 14, 7] = 5  # small, but there
+        field.density[28, 2, 2] = 5
+        faint = math.log(math.expm1(0.08 / (TORCH.density_gain * field.voxel)))  # 8 % opaque
+        field.density[1, 1, 1] = field.density[30, 30, 30] = faint
+        field.density[2:5, 28:31, 12:20] = faint
+    low, high = extent(field)
+    assert low.tolist() == [10, 12, 5]
+    assert high.tolist() == [25, 23, 14]
+    with torch.no_grad():
+        field.density[10:29] = -20.0
+    assert extent(field)[1].tolist() == [31, 31, 31]  # of fog alone no box is made
 
 
 @pytest.mark.parametrize("kind", ["grid", "mlp"])

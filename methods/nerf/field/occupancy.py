@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_cdt
+from scipy.ndimage import distance_transform_cdt, label
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,6 +16,12 @@ from methods.nerf.field.grid import GridField
 
 LAYERS = 8
 """Of a grid, that are interpolated at a time."""
+
+SOLID = 0.5
+"""Opacity that some voxel of a part must reach: a part without one is fog."""
+
+PART = 1e-3
+"""Of the opacity of the largest part, that a part must hold: one with less is a floater."""
 
 
 @torch.no_grad()
@@ -65,12 +71,23 @@ def seen_voxels(field: GridField) -> Tensor:
 
 
 def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
-    """Corners (3,), (3,) in voxels of the box of all voxels that are more than `opacity` opaque; all if none is."""
+    """Corners (3,), (3,) in voxels of the box of all parts, of voxels more than `opacity` opaque, but for fog and
+    floaters; all where nothing is left.
+
+    A single faint voxel far out would make the box around the object twice as wide, and its voxels twice as coarse.
+    """
     depth = field.config.density_gain * functional.softplus(field.density.detach()) * field.voxel
-    found = (depth > -math.log1p(-opacity)).nonzero()
+    opaque = (1 - (-depth).exp()).cpu().numpy()
+    labelled: Any = label(opaque > opacity, structure=np.ones((3, 3, 3)))  # voxels that share a corner hang together
+    parts, count = labelled
+    held = np.bincount(parts.ravel(), weights=opaque.ravel(), minlength=count + 1)
+    solid = np.zeros(count + 1, dtype=bool)
+    solid[parts[opaque >= SOLID]] = True
+    held[~solid] = 0.0
+    found = np.argwhere((held > PART * held.max())[parts])
     if len(found) == 0:
         return torch.zeros(3), torch.tensor(field.shape) - 1.0
-    return found.amin(dim=0).float().cpu(), found.amax(dim=0).float().cpu()
+    return torch.from_numpy(found.min(axis=0)).float(), torch.from_numpy(found.max(axis=0)).float()
 
 
 @torch.no_grad()

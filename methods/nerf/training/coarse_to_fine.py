@@ -79,7 +79,7 @@ class CoarseToFineGrid:
             self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))
             return
         fade = decayed(1.0, schedule.fine_decay, fine)
-        fog = schedule.radiance.sparsity if fine < schedule.grow_at[min(1, len(schedule.grow_at) - 1)] else 0.0
+        fog = schedule.radiance.sparsity if fine < schedule.grow_at[self._carved] else 0.0
         rates = Rates(density=schedule.fine_density_lr * fade, colour=schedule.fine_colour_lr * fade)
         self.training.step(rates, Priors(sparsity=fog))
 
@@ -93,8 +93,13 @@ class CoarseToFineGrid:
         stage = starts.index(index)
         field = recast(self.field, self.schedule.radiance) if stage == 0 else self.field
         side = max(8, round(self.side * self.schedule.growth[stage]))
-        self.training = GridTraining(resampled(field, side, shrink=stage == 0 and field.bounds.closed))
+        self.training = GridTraining(resampled(field, side, shrink=stage == self._carved and field.bounds.closed))
         return True
+
+    @property
+    def _carved(self) -> int:
+        """The fine stage at whose beginning there is no fog left, so that the grid can close around what it holds."""
+        return min(1, len(self.schedule.grow_at) - 1)
 
     def sharpen(self, side: int) -> None:
         """Go on coarse and soft, on a grid of about side^3 voxels."""
