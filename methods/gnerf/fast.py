@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from methods.gnerf.schedule import SIDE, halved
-from methods.nerf.training.joint_schedule import CoarseToFine, Count, Positive, Share
+from methods.nerf.training.joint_schedule import CoarseToFine, Count, FinalGrid, Positive, Share
 from methods.nerf.training.rates import decayed
 
 
-class FastBudget(BaseModel):
+class FastBudget(FinalGrid):
     """Iterations of each phase, images of a batch, and what a photometric step and the final grid cost."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     a: int = Field(ge=0)
     ab: int = Field(ge=0)
@@ -27,7 +25,7 @@ class FastBudget(BaseModel):
     b: int = Field(ge=0)
     batch: Count
     rays: Count = 8192  # pixels of an iteration of B
-    side: int = Field(default=160, gt=8)  # the final grid has side^3 voxels
+    pose_pace: Positive = 1.0  # times the rate of the poses in B
     inversion_render: Count = 32  # px, at most, of the images that the inversion network is shown
 
 
@@ -36,7 +34,9 @@ class Fast(CoarseToFine):
 
     smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
     quick: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=1000, batch=16)
-    full: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=4000, batch=16, rays=8192, side=256)
+    full: FastBudget = FastBudget(
+        a=150, ab=240, ab_open=1350, beginnings=4, b=4000, batch=16, side=256, side_closed=144, pose_pace=0.25
+    )
 
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(
         default=(16, 32, 16, 32, 64, 96), min_length=1

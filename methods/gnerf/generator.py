@@ -102,7 +102,8 @@ class GridGenerator:
         open: bool = False,
     ) -> None:  # fmt: skip
         self.preset, self.open = preset, open
-        self.grid = CoarseToFineGrid(bounds, background, preset, budget.side, generator)
+        final = budget.side_of(closed=bounds.closed)
+        self.grid = CoarseToFineGrid(bounds, background, preset, final, generator)
         self._anew = generator.initial_seed() if open else 0
 
     @property

@@ -93,6 +93,23 @@ def test_what_pulls_a_focal_length_does_not_depend_on_where_the_samples_fall(fit
     assert with_across < spread() / 3
 
 
+def test_an_effort_has_its_own_pace_of_poses_in_b_alone(fitted, monkeypatch):
+    monkeypatch.setattr(fitted.generator, "step", lambda _: None)
+    monkeypatch.setattr(fitted, "step_poses", lambda **_: None)
+
+    def rates() -> list[float]:
+        found = []
+        for plan, phase in ((Plan.of("B", 0, 0, BUDGET.b), "B"), (Plan.of("A-AB-B", 10, 10, BUDGET.b), "AB")):
+            at = Iteration(preset=fitted.preset, plan=plan, phase=phase, index=0, before=0 if phase == "B" else 10)
+            photometric_step(fitted, at, generator(1, 0))
+            found.append(fitted.move_poses.param_groups[0]["lr"])
+        return found
+
+    fine, coarse = rates()
+    monkeypatch.setattr(fitted, "budget", fitted.budget.model_copy(update={"pose_pace": 0.25}))
+    assert rates() == pytest.approx([fine / 4, coarse])
+
+
 def test_a_fine_field_begins_beyond_where_the_focal_length_came_to(blocks):
     model = model_of(blocks, None)
     with torch.no_grad():

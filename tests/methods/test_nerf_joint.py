@@ -29,6 +29,7 @@ from methods.nerf.rendering.encoding import frequencies
 from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
+from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
 SMALL = JointGridSchedule(
@@ -238,3 +239,12 @@ def test_only_exact_poses_before_a_real_background_skip_coarse_grids_and_rest(ca
 def test_a_schedule_that_says_nothing_of_some_iterations_is_refused(choices):
     with pytest.raises(ValueError, match=r"grow_at|coarse_sides_open"):
         JointGridSchedule(**choices)
+
+
+def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number():
+    plan = JointGridSchedule(smoke=JointGridBudget(coarse=1, fine=1, side=64, side_closed=32))
+    bounds = {"closed": Bounds.from_prior(PosePrior()), "open": Bounds.open((0.0, 0.0, 0.0), 4.0)}
+    rng = torch.Generator()
+    sides = {name: JointGrid(each, torch.ones(3), plan, "smoke", 64, rng).grid.side for name, each in bounds.items()}
+    assert sides == {"closed": 32, "open": 64}
+    assert JointGridBudget(coarse=1, fine=1, side=64).side_of(closed=True) == 64

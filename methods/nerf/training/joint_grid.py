@@ -32,7 +32,8 @@ class JointGrid:
             schedule.stages_open(self.budget.coarse) if bounds.contract else {0: schedule.coarse_side}
         )
         first = schedule.coarse_sides_open[0] if bounds.contract else schedule.coarse_side
-        self.grid = CoarseToFineGrid(bounds, background, schedule, self.budget.side, rng, coarse_side=first)
+        final = self.budget.side_of(closed=bounds.closed)
+        self.grid = CoarseToFineGrid(bounds, background, schedule, final, rng, coarse_side=first)
 
     @property
     def field(self) -> GridField:

@@ -60,16 +60,28 @@ class CoarseToFine(BaseModel):
         return self
 
 
-class JointGridBudget(BaseModel):
-    """What an effort pays for with a grid."""
+class FinalGrid(BaseModel):
+    """What an effort pays for in voxels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels
+    # the same before a known background, where it closes around the object (None: `side`): where voxels are finer than
+    # the images can hold in place, each view gets some of its own, and its pose stays where it is
+    side_closed: int | None = Field(default=None, gt=8)
+
+    def side_of(self, *, closed: bool) -> int:
+        """That of bounds which are closed (`Bounds.closed`), or not."""
+        return self.side_closed if closed and self.side_closed is not None else self.side
+
+
+class JointGridBudget(FinalGrid):
+    """What an effort pays for with a grid."""
 
     coarse: int = Field(ge=0)  # iterations on the coarse grid
     fine: Count
     rays_coarse: Count = 4096  # pixels an iteration
     rays: Count = 8192
-    side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels
 
 
 class JointGridSchedule(CoarseToFine):
@@ -77,7 +89,7 @@ class JointGridSchedule(CoarseToFine):
 
     smoke: JointGridBudget = JointGridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
     quick: JointGridBudget = JointGridBudget(coarse=300, fine=1000)
-    full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256)
+    full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256, side_closed=144)
     side_start: Count = 32  # px, longest side of the images at the start ...
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
