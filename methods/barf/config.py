@@ -23,7 +23,7 @@ class BarfConfig(BaseModel):
     start_noise: float = Field(default=0.15, ge=0)  # std of the se(3) noise on its start poses (sec. 4.2)
     grid: JointGridSchedule = JointGridSchedule(
         quick=JointGridBudget(coarse=900, fine=1000),
-        full=JointGridBudget(coarse=900, fine=4000, side=256, side_closed=144),
+        full=JointGridBudget(coarse=900, fine=4000, side=256, side_closed=144, side_late=224),
         side_start=64,
     )
     mlp: JointMlpSchedule = PUBLISHED

@@ -35,7 +35,16 @@ class Fast(CoarseToFine):
     smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
     quick: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=1000, batch=16)
     full: FastBudget = FastBudget(
-        a=150, ab=240, ab_open=1350, beginnings=4, b=4000, batch=16, side=256, side_closed=144, pose_pace=0.25
+        a=150,
+        ab=240,
+        ab_open=1350,
+        beginnings=4,
+        b=4000,
+        batch=16,
+        side=256,
+        side_closed=144,
+        side_late=224,
+        pose_pace=0.125,
     )
 
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(

@@ -102,7 +102,7 @@ class GridGenerator:
         open: bool = False,
     ) -> None:  # fmt: skip
         self.preset, self.open = preset, open
-        final = budget.side_of(closed=bounds.closed)
+        final = budget.sides(closed=bounds.closed)
         self.grid = CoarseToFineGrid(bounds, background, preset, final, generator)
         self._anew = generator.initial_seed() if open else 0
 
@@ -128,7 +128,7 @@ class GridGenerator:
         side = stages.get(iteration.index)
         if side is not None and iteration.index in begun_anew(stages):
             rng = torch.Generator().manual_seed(self._anew + iteration.index)
-            bounds, background, last = self.field.bounds, self.field.background, self.grid.side
+            bounds, background, last = self.field.bounds, self.field.background, self.grid.final
             self.grid = CoarseToFineGrid(bounds, background, self.preset, last, rng, coarse_side=side)
             return True
         if side is not None:

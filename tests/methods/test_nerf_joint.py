@@ -241,10 +241,13 @@ def test_a_schedule_that_says_nothing_of_some_iterations_is_refused(choices):
         JointGridSchedule(**choices)
 
 
-def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number():
-    plan = JointGridSchedule(smoke=JointGridBudget(coarse=1, fine=1, side=64, side_closed=32))
+def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number_and_more_in_the_end():
+    budget = JointGridBudget(coarse=1, fine=20, side=64, side_closed=32, side_late=48)
     bounds = {"closed": Bounds.from_prior(PosePrior()), "open": Bounds.open((0.0, 0.0, 0.0), 4.0)}
-    rng = torch.Generator()
-    sides = {name: JointGrid(each, torch.ones(3), plan, "smoke", 64, rng).grid.side for name, each in bounds.items()}
-    assert sides == {"closed": 32, "open": 64}
-    assert JointGridBudget(coarse=1, fine=1, side=64).side_of(closed=True) == 64
+    seen = {}
+    for name, each in bounds.items():
+        grid = JointGrid(each, torch.ones(3), JointGridSchedule(smoke=budget), "smoke", 64, torch.Generator()).grid
+        shapes = [grid.field.shape[0] for index in range(20) if grid.refine(index, 20)]
+        seen[name] = shapes
+    assert seen == {"closed": [13, 22, 32, 48], "open": [26, 45, 64]}
+    assert JointGridBudget(coarse=1, fine=1, side=64).sides(closed=True) == (64, {})

@@ -23,7 +23,7 @@ from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.grid_training import GridTraining
-from methods.nerf.training.joint_schedule import CoarseToFine
+from methods.nerf.training.joint_schedule import CoarseToFine, FinalSides
 from methods.nerf.training.optimizer_state import with_prefix
 from methods.nerf.training.rates import decayed
 
@@ -32,11 +32,11 @@ class CoarseToFineGrid:
     """The field, which is another one after each `refine`, and its training: RMSprop while coarse, Adam once fine."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, schedule: CoarseToFine, side: int, generator: torch.Generator,
+        self, bounds: Bounds, background: Tensor, schedule: CoarseToFine, final: FinalSides, generator: torch.Generator,
         coarse_side: int | None = None,
     ) -> None:  # fmt: skip
-        """`side`: of the final grid, of about side^3 voxels; `coarse_side`: of the first one, if not the schedule's."""
-        self.schedule, self.side = schedule, side
+        """`final`: of the last grids, of about side^3 voxels; `coarse_side`: the first one's, if not the schedule's."""
+        self.schedule, self.final = schedule, final
         coarse = schedule.radiance.model_copy(
             update={
                 "sh_degree": 0, "density_gain": schedule.coarse_gain, "density_start": schedule.coarse_start,
@@ -85,14 +85,15 @@ class CoarseToFineGrid:
 
     def refine(self, index: int, length: int) -> bool:
         """Whatever is due before fine iteration `index` of `length`; True where the field has become another one."""
-        starts = [round(length * share) for share in self.schedule.grow_at]
+        grown = [max(8, round(self.final.side * share)) for share in self.schedule.growth]
+        starts = [round(length * share) for share in (*self.schedule.grow_at, *self.final.late)]
         if index not in starts:
             if index % (self.schedule.radiance.occupancy_every // 2) == 0:
                 refresh(self.field)
             return False
         stage = starts.index(index)
         field = recast(self.field, self.schedule.radiance) if stage == 0 else self.field
-        side = max(8, round(self.side * self.schedule.growth[stage]))
+        side = [*grown, *self.final.late.values()][stage]
         self.training = GridTraining(resampled(field, side, shrink=stage == self._carved and field.bounds.closed))
         return True
 

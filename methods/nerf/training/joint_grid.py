@@ -32,7 +32,7 @@ class JointGrid:
             schedule.stages_open(self.budget.coarse) if bounds.contract else {0: schedule.coarse_side}
         )
         first = schedule.coarse_sides_open[0] if bounds.contract else schedule.coarse_side
-        final = self.budget.side_of(closed=bounds.closed)
+        final = self.budget.sides(closed=bounds.closed)
         self.grid = CoarseToFineGrid(bounds, background, schedule, final, rng, coarse_side=first)
 
     @property

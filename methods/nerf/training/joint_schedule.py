@@ -6,6 +6,7 @@ network whose rates decay exponentially.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -60,6 +61,13 @@ class CoarseToFine(BaseModel):
         return self
 
 
+class FinalSides(NamedTuple):
+    """Voxels along an edge of a grid at its end."""
+
+    side: int
+    late: Mapping[float, int] = {}  # from which share of the fine iterations on there are how many instead
+
+
 class FinalGrid(BaseModel):
     """What an effort pays for in voxels."""
 
@@ -69,10 +77,15 @@ class FinalGrid(BaseModel):
     # the same before a known background, where it closes around the object (None: `side`): where voxels are finer than
     # the images can hold in place, each view gets some of its own, and its pose stays where it is
     side_closed: int | None = Field(default=None, gt=8)
+    side_late: int | None = Field(default=None, gt=8)  # ... and there, once poses are right, it is made as fine as this
+    late_from: Share = 0.8  # from this share of the fine iterations on
 
-    def side_of(self, *, closed: bool) -> int:
-        """That of bounds which are closed (`Bounds.closed`), or not."""
-        return self.side_closed if closed and self.side_closed is not None else self.side
+    def sides(self, *, closed: bool) -> FinalSides:
+        """Those of bounds which are closed (`Bounds.closed`), or not."""
+        if not closed:
+            return FinalSides(self.side)
+        late = {} if self.side_late is None else {self.late_from: self.side_late}
+        return FinalSides(self.side if self.side_closed is None else self.side_closed, late)
 
 
 class JointGridBudget(FinalGrid):
@@ -89,7 +102,7 @@ class JointGridSchedule(CoarseToFine):
 
     smoke: JointGridBudget = JointGridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
     quick: JointGridBudget = JointGridBudget(coarse=300, fine=1000)
-    full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256, side_closed=144)
+    full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256, side_closed=144, side_late=224)
     side_start: Count = 32  # px, longest side of the images at the start ...
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
