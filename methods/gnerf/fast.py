@@ -25,7 +25,7 @@ class FastBudget(FinalGrid):
     b: int = Field(ge=0)
     batch: Count
     rays: Count = 8192  # pixels of an iteration of B
-    pose_pace: Positive = 1.0  # times the rate of the poses in B
+    pose_pace: Positive = 1.0  # before a known background: times the rate of poses once the field is fine
     inversion_render: Count = 32  # px, at most, of the images that the inversion network is shown
 
 
@@ -85,7 +85,7 @@ class Fast(CoarseToFine):
     pose_halving: Count | None = None  # iterations after which it and the inversion network's rate halve
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
-    held_until: Share = 0.5  # of B: poses that matched features gave rest until the field is as fine as it will be
+    held_until: Share = 0.5  # of B: poses that matched features gave rest until the last stage of grow_at
     focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
     focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...
     # at the start of B it goes on by this share of the way that it has come: a field that took shape on that way holds

@@ -30,7 +30,8 @@ def photometric_step(
         origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     error = model.generator.learn(batch, rng, iteration.noise)
-    pace = model.budget.pose_pace if iteration.fine is not None else 1.0
+    closed = model.generator.field.bounds.closed
+    pace = model.budget.pose_pace if closed and iteration.fine is not None else 1.0
     model.move_poses.param_groups[0]["lr"] = trust * pace * model.preset.pose_rate(iteration.number, iteration.fine)
     held_until = model.config.grid.held_until if model.rests else 0.0
     release = model.held is None or (iteration.fine is not None and iteration.fine >= held_until)

@@ -25,7 +25,7 @@ class PublishedBudget(BaseModel):
     ab: int = Field(ge=0)
     b: int = Field(ge=0)
     batch: Count
-    pose_pace: Positive = 1.0  # times the rate of the poses in B
+    pose_pace: Positive = 1.0  # before a known background: times the rate of poses in B
     inversion_render: Count = 64  # px, at most, of the images that the inversion network is shown
 
 

@@ -18,6 +18,7 @@ from methods.gnerf.photometric import across, photometric_step
 from methods.gnerf.schedule import Iteration, Plan
 from methods.gnerf.train import fit
 from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
@@ -93,7 +94,7 @@ def test_what_pulls_a_focal_length_does_not_depend_on_where_the_samples_fall(fit
     assert with_across < spread() / 3
 
 
-def test_an_effort_has_its_own_pace_of_poses_in_b_alone(fitted, monkeypatch):
+def test_an_effort_has_its_own_pace_of_poses_once_the_field_is_fine_before_a_known_background(fitted, monkeypatch):
     monkeypatch.setattr(fitted.generator, "step", lambda _: None)
     monkeypatch.setattr(fitted, "step_poses", lambda **_: None)
 
@@ -108,6 +109,8 @@ def test_an_effort_has_its_own_pace_of_poses_in_b_alone(fitted, monkeypatch):
     fine, coarse = rates()
     monkeypatch.setattr(fitted, "budget", fitted.budget.model_copy(update={"pose_pace": 0.25}))
     assert rates() == pytest.approx([fine / 4, coarse])
+    monkeypatch.setattr(Bounds, "closed", False)
+    assert rates() == pytest.approx([fine, coarse])
 
 
 def test_a_fine_field_begins_beyond_where_the_focal_length_came_to(blocks):

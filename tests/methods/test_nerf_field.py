@@ -129,7 +129,19 @@ def test_a_grid_closes_around_its_parts_and_not_around_fog_or_floaters():
     assert high.tolist() == [25, 23, 14]
     with torch.no_grad():
         field.density[10:29] = -20.0
-    assert extent(field)[1].tolist() == [31, 31, 31]  # of fog alone no box is made
+    assert extent(field)[0].tolist() == [1, 1, 1]  # of fog alone nothing is left out
+
+
+def test_a_grid_does_not_close_on_a_speck_beside_a_faint_object():
+    field = GridField.empty(BOUNDS, torch.ones(3), TORCH, 32)
+    faint, solid = (
+        math.log(math.expm1(-math.log(1 - share) / (TORCH.density_gain * field.voxel))) for share in (0.45, 0.6)
+    )
+    with torch.no_grad():
+        field.density[8:24, 8:24, 8:24] = faint
+        field.density[28, 28, 28] = solid
+    low, high = extent(field)
+    assert (low.tolist(), high.tolist()) == ([8, 8, 8], [28, 28, 28])
 
 
 @pytest.mark.parametrize("kind", ["grid", "mlp"])

@@ -251,3 +251,14 @@ def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number_and_m
         seen[name] = shapes
     assert seen == {"closed": [13, 22, 32, 48], "open": [26, 45, 64]}
     assert JointGridBudget(coarse=1, fine=1, side=64).sides(closed=True) == (64, {})
+
+
+def test_a_fit_of_few_iterations_closes_too_and_late_voxels_come_late():
+    closed = Bounds.from_prior(PosePrior())
+    for length, sides in ((1, [32]), (2, [22, 32])):
+        plan = JointGridSchedule(smoke=JointGridBudget(coarse=1, fine=length, side=32))
+        grid = JointGrid(closed, torch.ones(3), plan, "smoke", 64, torch.Generator()).grid
+        assert [grid.field.shape[0] for index in range(length) if grid.refine(index, length)] == sides
+    for choices in ({"side_late": 48, "late_from": 0.5}, {"side_late": 16}):
+        with pytest.raises(ValueError, match=r"late_from|side_late"):
+            JointGridSchedule(smoke=JointGridBudget(coarse=1, fine=9, side=32, **choices))

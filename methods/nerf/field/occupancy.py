@@ -23,6 +23,9 @@ SOLID = 0.5
 PART = 1e-3
 """Of the opacity of the largest part, that a part must hold: one with less is a floater."""
 
+LEAST = 0.1
+"""Of all opacity, that parts which count must hold: with less the object itself is faint, and nothing is left out."""
+
 
 @torch.no_grad()
 def refresh(field: GridField) -> float:
@@ -71,8 +74,8 @@ def seen_voxels(field: GridField) -> Tensor:
 
 
 def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
-    """Corners (3,), (3,) in voxels of the box of all parts, of voxels more than `opacity` opaque, but for fog and
-    floaters; all where nothing is left.
+    """Corners (3,), (3,) in voxels of the box of all parts, of voxels more than `opacity` opaque, but for floaters and
+    for fog that touches nothing solid; all where there is none.
 
     A single faint voxel far out would make the box around the object twice as wide, and its voxels twice as coarse.
     """
@@ -83,8 +86,11 @@ def extent(field: GridField, opacity: float = 0.02) -> tuple[Tensor, Tensor]:
     held = np.bincount(parts.ravel(), weights=opaque.ravel(), minlength=count + 1)
     solid = np.zeros(count + 1, dtype=bool)
     solid[parts[opaque >= SOLID]] = True
-    held[~solid] = 0.0
-    found = np.argwhere((held > PART * held.max())[parts])
+    counts = solid & (held > PART * held[1:].max(initial=0.0))
+    if held[counts].sum() < LEAST * held[1:].sum():
+        counts[1:] = True
+    counts[0] = False
+    found = np.argwhere(counts[parts])
     if len(found) == 0:
         return torch.zeros(3), torch.tensor(field.shape) - 1.0
     return torch.from_numpy(found.min(axis=0)).float(), torch.from_numpy(found.max(axis=0)).float()

@@ -27,6 +27,9 @@ from methods.nerf.training.joint_schedule import CoarseToFine, FinalSides
 from methods.nerf.training.optimizer_state import with_prefix
 from methods.nerf.training.rates import decayed
 
+CARVED = 1
+"""The fine stage by whose beginning fog has been carved away, so that the grid can close around what it holds."""
+
 
 class CoarseToFineGrid:
     """The field, which is another one after each `refine`, and its training: RMSprop while coarse, Adam once fine."""
@@ -79,7 +82,8 @@ class CoarseToFineGrid:
             self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))
             return
         fade = decayed(1.0, schedule.fine_decay, fine)
-        fog = schedule.radiance.sparsity if fine < schedule.grow_at[self._carved] else 0.0
+        carved_at = schedule.grow_at[CARVED] if len(schedule.grow_at) > CARVED else 0.0
+        fog = schedule.radiance.sparsity if fine < carved_at else 0.0
         rates = Rates(density=schedule.fine_density_lr * fade, colour=schedule.fine_colour_lr * fade)
         self.training.step(rates, Priors(sparsity=fog))
 
@@ -87,20 +91,15 @@ class CoarseToFineGrid:
         """Whatever is due before fine iteration `index` of `length`; True where the field has become another one."""
         grown = [max(8, round(self.final.side * share)) for share in self.schedule.growth]
         starts = [round(length * share) for share in (*self.schedule.grow_at, *self.final.late)]
-        if index not in starts:
+        due = [stage for stage, start in enumerate(starts) if start == index]  # several, where iterations are few
+        if not due:
             if index % (self.schedule.radiance.occupancy_every // 2) == 0:
                 refresh(self.field)
             return False
-        stage = starts.index(index)
-        field = recast(self.field, self.schedule.radiance) if stage == 0 else self.field
-        side = [*grown, *self.final.late.values()][stage]
-        self.training = GridTraining(resampled(field, side, shrink=stage == self._carved and field.bounds.closed))
+        field = recast(self.field, self.schedule.radiance) if 0 in due else self.field
+        side = [*grown, *self.final.late.values()][due[-1]]
+        self.training = GridTraining(resampled(field, side, shrink=CARVED in due and field.bounds.closed))
         return True
-
-    @property
-    def _carved(self) -> int:
-        """The fine stage at whose beginning there is no fog left, so that the grid can close around what it holds."""
-        return min(1, len(self.schedule.grow_at) - 1)
 
     def sharpen(self, side: int) -> None:
         """Go on coarse and soft, on a grid of about side^3 voxels."""

@@ -58,6 +58,10 @@ class CoarseToFine(BaseModel):
     def _fine_from_its_beginning(self) -> Self:
         if len(self.growth) != len(self.grow_at) or list(self.grow_at) != sorted({0.0, *self.grow_at}):
             raise ValueError("growth and grow_at need one entry for each stage, grow_at in rising order from 0")
+        for effort in ("smoke", "quick", "full"):
+            budget = getattr(self, effort, None)
+            if isinstance(budget, FinalGrid) and budget.side_late is not None and budget.late_from <= self.grow_at[-1]:
+                raise ValueError(f"{effort}.late_from={budget.late_from:g} must come after the last entry of grow_at")
         return self
 
 
@@ -73,12 +77,19 @@ class FinalGrid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels
-    # the same before a known background, where it closes around the object (None: `side`): where voxels are finer than
-    # the images can hold in place, each view gets some of its own, and its pose stays where it is
-    side_closed: int | None = Field(default=None, gt=8)
-    side_late: int | None = Field(default=None, gt=8)  # ... and there, once poses are right, it is made as fine as this
-    late_from: Share = 0.8  # from this share of the fine iterations on
+    # Where voxels are finer than the images can hold in place, each view gets some of its own, and its pose stays where
+    # it is: before a known background, where the grid closes around the object, they become as fine as the images late.
+    side: int = Field(default=160, gt=8)  # the final grid has about side^3 voxels, but where side_closed is for
+    side_closed: int | None = Field(default=None, gt=8)  # the same before a known background; None: as `side`
+    side_late: int | None = Field(default=None, gt=8)  # before a known background: the last voxels to an edge
+    late_from: float = Field(default=0.8, gt=0, lt=1)  # share of the fine iterations from which on there are side_late
+
+    @model_validator(mode="after")
+    def _late_is_finer(self) -> Self:
+        before = self.side if self.side_closed is None else self.side_closed
+        if self.side_late is not None and self.side_late < before:
+            raise ValueError(f"side_late={self.side_late} is coarser than the {before} voxels to an edge before it")
+        return self
 
     def sides(self, *, closed: bool) -> FinalSides:
         """Those of bounds which are closed (`Bounds.closed`), or not."""
