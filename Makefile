@@ -21,8 +21,8 @@ JOBS         ?= 3
 
 export UNPOSED_DATA := $(DATA)
 
-.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-report \
-  benchmark-faults lint audit lock docs release setup setup-dev setup-locked clean help
+.PHONY: bench ablation table reproduce reference tables report ui test fuzz captures benchmark benchmark-harness \
+  benchmark-report benchmark-faults lint audit lock docs release setup setup-dev setup-locked clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -85,7 +85,11 @@ fuzz: setup-dev  ## mutated scenes, answers, results and selections, 10,000 of e
 captures: setup-dev  ## what is quoted of real captures, again: templeRing's oracle, fox from photographs alone: DATA=
 	@UNPOSED_CAPTURES=1 $(BIN)/python -m pytest -q -s tests/test_captures.py $(ARGS)
 
-benchmark: setup-dev  ## what the harness costs a cell, and how long verbs take to start; on a machine that is idle: CELLS=10
+benchmark: METHODS = nerf,gnerf,barf,inerf,nerfmm,colmap_nerf
+benchmark: setup-dev  ## how fast a device trains and judges, one table; on a machine that is idle: DEVICE= METHODS= EFFORT=quick,full ARGS='--out new.csv --against old.csv'
+	@$(BIN)/python -W ignore tests/benchmarks/speed.py --device '$(DEVICE)' --methods '$(METHODS)' --efforts '$(EFFORT)' $(ARGS)
+
+benchmark-harness: setup-dev  ## what the harness costs a cell, and how long verbs take to start; on a machine that is idle: CELLS=10
 	@$(BIN)/python -W ignore tests/benchmarks/overhead.py $(or $(CELLS),10)
 
 benchmark-report: setup-dev  ## what the report of a large suite costs: seconds, memory, disk; on a machine that is idle: CELLS=10000

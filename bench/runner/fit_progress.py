@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from bench.runner import worker_io
 from bench.runner.fit_clock import CLOCK
@@ -18,6 +18,7 @@ from bench.runner.scratch import noted
 TAIL = 4096  # bytes at the end of a log
 LETTERS = 40  # of a phase
 LOSSES = 2  # shown at once
+PHASES = 12  # whose steps and seconds are kept
 
 
 class FitProgress(NamedTuple):
@@ -47,7 +48,7 @@ def read_progress(cell: Path) -> FitProgress | None:
     point = next((row for row in reversed(rows) if _losses(row) or "psnr" in row), {})
     counted = [row for row in rows if "step" in row][-1:]
     return FitProgress(
-        phase="".join(letter for letter in str(said.get("phase", ""))[:LETTERS] if letter.isprintable()),
+        phase=_name(said.get("phase", "")),
         step=_count(said.get("step") if said else counted[0]["step"] if counted else 0),
         steps=_count(said.get("steps")),
         losses=_losses(point),
@@ -55,6 +56,16 @@ def read_progress(cell: Path) -> FitProgress | None:
         previews=out / "previews" if _is_folder(out / "previews") else None,
         spent=max(0.0, float(spent)) if _is_number(spent) else None,
     )
+
+
+def phases(said: object) -> dict[str, dict[str, float]]:
+    """Steps and wall `seconds` of each phase of a fit, as its worker says; whatever is no number is left out."""
+    found: dict[str, dict[str, float]] = {}
+    for phase, spent in list(said.items())[:PHASES] if isinstance(said, dict) else ():
+        steps, seconds = (spent.get("steps"), spent.get("seconds")) if isinstance(spent, dict) else (None, None)
+        if _is_number(steps) and _is_number(seconds) and min(steps, seconds) >= 0:
+            found[_name(phase)] = {"steps": int(steps), "seconds": float(seconds)}
+    return found
 
 
 def at_work(cell: Path) -> Path | None:
@@ -90,12 +101,16 @@ def content(path: Path, most: int, *, end: bool = False) -> bytes | None:
         return opened.read(most)
 
 
+def _name(phase: object) -> str:
+    return "".join(letter for letter in str(phase)[:LETTERS] if letter.isprintable())
+
+
 def _losses(row: Mapping[str, Any]) -> dict[str, float]:
     names = [name for name in row if name.partition("/")[0] == "loss" and _is_number(row[name])]
     return {"".join(filter(str.isprintable, name))[:LETTERS]: row[name] for name in names[:LOSSES]}
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -24,6 +24,7 @@ from bench.runner.executors.base import Executor, Share, Stopped
 from bench.runner.executors.gpu import OnDevice, as_seen
 from bench.runner.fingerprints import Fingerprints
 from bench.runner.fit_client import finished_fit, go_on, keep_aside, rename, request_fit, shown_to
+from bench.runner.fit_progress import phases
 from bench.runner.given import assumed, given_in_full
 from bench.runner.loaded_scenes import LoadedScenes
 from bench.runner.machine_times import remember
@@ -280,6 +281,7 @@ class Runner:
 def _facts(planned: Planned, outcome: Mapping[str, Any]) -> dict[str, Any]:
     """Of a fit however it ended. What it took to find poses that were submitted is nowhere known: absent, not 0."""
     notes = {name: outcome[name] for name in ("attempts", "machine", "fitted_again") if name in outcome}
+    notes |= {"phases": took} if (took := phases(outcome.get("phases"))) else {}
     submission = planned.submission
     if submission is None:
         cost = {"fit_seconds": outcome["seconds"], "threads": outcome["threads"], **outcome["memory"]}

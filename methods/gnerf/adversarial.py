@@ -14,7 +14,7 @@ from methods.gnerf.schedule import SIDE, Iteration
 from methods.nerf.images.pyramid import shrunk
 
 
-def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[dict[str, float], RealPatches]:
+def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -> tuple[dict[str, Tensor], RealPatches]:
     """One step of the generator and one of the discriminator (GNeRF sec. 3.2, eq. 4 and 5); and the real patches."""
     preset, count = model.preset, model.budget.batch
     smallest = iteration.smallest_scale(model.sight.side)
@@ -40,10 +40,10 @@ def adversarial_step(model: Model, iteration: Iteration, rng: torch.Generator) -
     model.teach_discriminator.zero_grad(set_to_none=True)
     told_apart.backward()
     model.teach_discriminator.step()
-    return {"loss/generator": fooled.item(), "loss/discriminator": told_apart.item()}, real
+    return {"loss/generator": fooled.detach(), "loss/discriminator": told_apart.detach()}, real
 
 
-def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, float]:
+def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> dict[str, Tensor]:
     """One step of the inversion network on renders whose poses are known (GNeRF sec. 3.3, eq. 6)."""
     preset = model.preset
     poses = model.sample(model.budget.batch, rng)
@@ -56,10 +56,10 @@ def inversion_step(model: Model, iteration: Iteration, rng: torch.Generator) -> 
     model.teach_inversion.zero_grad(set_to_none=True)
     loss.backward()
     model.teach_inversion.step()
-    return {"loss/inversion": loss.item()}
+    return {"loss/inversion": loss.detach()}
 
 
-def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: Tensor | None) -> dict[str, float]:
+def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: Tensor | None) -> dict[str, Tensor]:
     """Pose embeddings follow the inversion network's answers to their images (GNeRF sec. 3.4, eq. 8).
 
     `views` are those of the discriminator's step; without it, as many at random. The network sees them at the size that
@@ -74,7 +74,7 @@ def pull_step(model: Model, iteration: Iteration, rng: torch.Generator, views: T
     model.move_poses.zero_grad(set_to_none=True)
     loss.backward()
     model.move_poses.step()
-    return {"loss/pull": loss.item()}
+    return {"loss/pull": loss.detach()}
 
 
 def pull_loss(model: Model, views: Tensor, images: Tensor) -> Tensor:

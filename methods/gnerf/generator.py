@@ -62,8 +62,8 @@ class Generator(Protocol):
         """Lattices of points (B, h, w, 2) seen from `poses`, in [-1, 1]: (K B, C, h, w), its K renderings in turn."""
         ...
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> float:
-        """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error.
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
+        """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error, a scalar.
 
         `noise` is the standard deviation on the raw density.
         """
@@ -116,9 +116,9 @@ class GridGenerator:
     def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
         return render_patches(self.field, intrinsics, poses, points, rng)
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> float:
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
         """Without noise: with so many pixels at once there is no need of it."""
-        return float(self.grid.learn(batch, rng))
+        return self.grid.learn(batch, rng)
 
     def step(self, iteration: Iteration) -> None:
         self.grid.step(iteration.fine)
@@ -190,13 +190,13 @@ class NetworkGenerator:
         shades = self.field.both(*view_rays(intrinsics, poses, points.flatten(1, 2)), rng)
         return torch.cat([pictures(shade.over(self.field.background), points) for shade in shades])
 
-    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float) -> float:
+    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float) -> Tensor:
         with self.noisy(noise, rng):
             shades = self.field.both(batch.origins, batch.directions, rng)
         seen = torch.stack([shade.over(self.field.background) for shade in shades])
         error = functional.mse_loss(seen, batch.colours.expand_as(seen))
         (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
-        return error.item()
+        return error.detach()
 
     def step(self, iteration: Iteration) -> None:
         self.optimiser.param_groups[0]["lr"] = iteration.halved(self.preset.field_lr, self.preset.field_halving)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
 from methods.gnerf.generator import begun_anew
@@ -144,10 +145,10 @@ def _refine_field(model: Model, iteration: Iteration) -> None:
 
 def _adversarial(
     model: Model, iteration: Iteration, rng: torch.Generator
-) -> tuple[dict[str, float], RealPatches | None]:
+) -> tuple[dict[str, Tensor], RealPatches | None]:
     """Generator and discriminator (sec. 3.2, eq. 4 and 5), the inversion network (sec. 3.3, eq. 6), and the pull of
     the poses towards its answers (sec. 3.4, eq. 8). Returns losses, and what the discriminator was shown."""
-    losses: dict[str, float] = {}
+    losses: dict[str, Tensor] = {}
     shown = None
     if model.config.adversarial:
         losses, shown = adversarial_step(model, iteration, rng)

@@ -15,7 +15,7 @@ from methods.nerf.images.posed_images import Batch
 def photometric_step(
     model: Model, iteration: Iteration, rng: torch.Generator, shown: RealPatches | None = None,
     among: Tensor | None = None, trust: float = 1.0,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, Tensor]:  # fmt: skip
     """One step of everything on the squared error of colours (GNeRF eq. 7).
 
     A preset that looks at patches takes those `shown` to the discriminator in this iteration, where there are some; one

@@ -196,15 +196,19 @@ class TrainingRun:
         if fault := symptom(self.model, rng, iterations=iterations, fitted=iteration.phase != "A"):
             raise Died(fault)
 
-    def log(self, iteration: Iteration, losses: Mapping[str, float], reseeded: int | None = None) -> None:
-        """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px)."""
-        model, values = self.model, dict(losses)
+    def log(self, iteration: Iteration, losses: Mapping[str, Tensor], reseeded: int | None = None) -> None:
+        """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px).
+
+        Losses are read only for a point that is due: on a GPU, a step that reads one waits for all steps before it.
+        """
+        model = self.model
         self.progress.reseeded += reseeded or 0
-        if "loss/photometric" in values:
-            values["psnr"] = psnr(values["loss/photometric"])
-        if reseeded is not None:
-            values["reseeded"] = float(reseeded)
         if self.checkpoints.log_due(force=reseeded is not None):
+            values = {name: float(loss) for name, loss in losses.items()}
+            if "loss/photometric" in values:
+                values["psnr"] = psnr(values["loss/photometric"])
+            if reseeded is not None:
+                values["reseeded"] = float(reseeded)
             values |= {
                 "side": float(iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),

@@ -23,6 +23,7 @@ from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, Rast
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 PROGRESS_SECONDS = 1.0  # and of progress.json
+PHASES = 12  # at most, whose seconds are kept: a method may call each step a phase of its own
 
 LOUDEST = 1e3
 """dB, of a margin: images of 8 bits tell less than 50 apart."""
@@ -59,6 +60,7 @@ def fit(folder: Path) -> dict[str, Any]:
         "seconds": seconds,
         "sessions": clock.sessions,
         "progress": place.written > 0,
+        "phases": place.phases,
         "field": answer.field is not None,
         "differentiable": isinstance(answer.field, DifferentiableField | RasterisedField),
         "registers": isinstance(answer.field, RegisteringField),
@@ -121,18 +123,32 @@ class _Log:
 
 
 class _Place:
-    """`job.progress` -> progress.json, once a second and at the beginning of a phase."""
+    """`job.progress` -> progress.json, once a second and at the beginning of a phase; and what each phase took."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.phase, self.written = path, "", 0.0
+        self.phases: dict[str, dict[str, float]] = {}
+        """Steps and wall seconds of each phase, from its first word to its last, or to the next one's first: what came
+        before a kill is not in it."""
+        self._last: tuple[str, int, float] | None = None
         path.unlink(missing_ok=True)  # of an attempt that was killed
 
     def __call__(self, phase: str, step: int, steps: int) -> None:
         now = time.monotonic()
+        self._count(str(phase), int(step), now)
         if phase != self.phase or now - self.written >= PROGRESS_SECONDS:
             self.phase, self.written = phase, now
             with replacing(self.path) as draft:
                 draft.write_text(json.dumps({"phase": str(phase), "step": int(step), "steps": int(steps)}))
+
+    def _count(self, phase: str, step: int, now: float) -> None:
+        """What has passed since the last word belongs to the phase that was named then."""
+        last, self._last = self._last, (phase, step, now)
+        if last is None or not (last[0] in self.phases or len(self.phases) < PHASES):
+            return
+        spent = self.phases.setdefault(last[0], {"steps": 0, "seconds": 0.0})
+        spent["steps"] += max(0, step - last[1])  # fewer than before: the fit has begun anew
+        spent["seconds"] = round(spent["seconds"] + now - last[2], 6)
 
 
 def _check(answer: Fit, shown: set[Any]) -> None:
