@@ -33,7 +33,7 @@ class ColmapNerf:
         uses: set[Input] = {"masks"} if self.config.masks else set()
         if known:
             uses.add("camera")
-        grid: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 760.0}
+        grid: dict[Effort, float] = {"smoke": 15.0, "quick": 180.0, "full": 860.0}
         mlp: dict[Effort, float] = {"smoke": 20.0, "quick": 2e4, "full": 8e6}  # of `nerf`: COLMAP adds nothing to it
         return Traits(
             uses=frozenset(uses), estimates_camera=not known, seconds=self.config.seconds(grid, mlp),

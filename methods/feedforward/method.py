@@ -35,7 +35,7 @@ class Feedforward:
         """`extra` says how the estimator gets into its environment, which is not this one."""
         known, estimator = self.config.intrinsics == "given", ESTIMATORS[self.config.model]
         uses: set[Input] = {"camera"} if known else set()
-        grid: dict[Effort, float] = {"smoke": 30.0, "quick": 120.0, "full": 700.0}
+        grid: dict[Effort, float] = {"smoke": 30.0, "quick": 120.0, "full": 800.0}
         mlp: dict[Effort, float] = {"smoke": 30.0, "quick": 2e4, "full": 8e6}
         told = f", and a .pth file in its site-packages that names {estimator.clone}" if estimator.clone else ""
         return Traits(

@@ -27,7 +27,7 @@ class Inerf:
 
     @property
     def traits(self) -> Traits:
-        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 130.0, "full": 700.0}
+        seconds: dict[Effort, float] = {"smoke": 15.0, "quick": 130.0, "full": 800.0}
         if self.config.field == "mlp":  # that of `nerf`, and then some
             seconds = {"smoke": 20.0, "quick": 3e4, "full": 8e6}
         config = self.config

@@ -50,7 +50,7 @@ class FieldConfig(BaseModel):
     grid_smoke: Budget = Budget(steps=150, rays=2048, side=48)
     grid_quick: Budget = Budget(steps=2000, rays=8192, side=160)
     # so many voxels fit the views and not the scene, where nothing holds neighbours together
-    grid_full: Budget = Budget(steps=5000, rays=8192, side=256, tv_density=1e-9)
+    grid_full: Budget = Budget(steps=9000, rays=8192, side=256, tv_density=1e-9)
     sh_degree: Literal[0, 1, 2] = 1
     growth: tuple[float, ...] = (0.4, 0.75)  # the grid starts at these shares of `side`, ...
     grow_at: tuple[float, ...] = (0.15, 0.4)  # ... and moves on after these shares of the steps

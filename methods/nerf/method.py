@@ -31,7 +31,7 @@ class Nerf:
 
     @property
     def traits(self) -> Traits:
-        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
+        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 700.0}
         mlp: dict[Effort, float] = {"smoke": 10.0, "quick": 2e4, "full": 8e6}  # beyond smoke by arithmetic
         return Traits(
             needs=frozenset({"camera", "start"}), uses=frozenset({"prior"}), silhouettes=True,

@@ -76,7 +76,7 @@ class PosesNerf:
 
     @property
     def traits(self) -> Traits:
-        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 600.0}
+        grid: dict[Effort, float] = {"smoke": 5.0, "quick": 70.0, "full": 700.0}
         mlp: dict[Effort, float] = {"smoke": 10.0, "quick": 2e4, "full": 8e6}  # as of `nerf`
         return _traits(self.config.seconds(grid, mlp), self.config.tuned_on, self.config.accelerator)
 
