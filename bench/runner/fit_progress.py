@@ -18,7 +18,7 @@ from bench.runner.scratch import noted
 TAIL = 4096  # bytes at the end of a log
 LETTERS = 40  # of a phase
 LOSSES = 2  # shown at once
-PHASES = 12  # whose steps and seconds are kept
+MOST = 1e15  # of steps, or seconds: what is more was not counted
 
 
 class FitProgress(NamedTuple):
@@ -59,12 +59,15 @@ def read_progress(cell: Path) -> FitProgress | None:
 
 
 def phases(said: object) -> dict[str, dict[str, float]]:
-    """Steps and wall `seconds` of each phase of a fit, as its worker says; whatever is no number is left out."""
+    """`steps` and wall `seconds` of each phase of a fit, as its worker says; whatever is no number is left out."""
     found: dict[str, dict[str, float]] = {}
-    for phase, spent in list(said.items())[:PHASES] if isinstance(said, dict) else ():
+    for phase, spent in list(said.items())[: worker_io.PHASES] if isinstance(said, dict) else ():
         steps, seconds = (spent.get("steps"), spent.get("seconds")) if isinstance(spent, dict) else (None, None)
-        if _is_number(steps) and _is_number(seconds) and min(steps, seconds) >= 0:
-            found[_name(phase)] = {"steps": int(steps), "seconds": float(seconds)}
+        if not (_is_number(steps) and _is_number(seconds) and min(steps, seconds) >= 0 and max(steps, seconds) <= MOST):
+            continue
+        if name := _name(phase):
+            before = found.get(name, {"steps": 0, "seconds": 0.0})  # of one whose name begins with the same letters
+            found[name] = {"steps": before["steps"] + int(steps), "seconds": before["seconds"] + float(seconds)}
     return found
 
 
@@ -111,7 +114,9 @@ def _losses(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return False
 
 
 def _count(value: Any) -> int:

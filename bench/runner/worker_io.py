@@ -15,6 +15,9 @@ from bench.record import read_json, write_json
 from bench.task import Camera, Capture, Estimate, Fit, Pose, PosePrior, ViewId
 
 PROGRESS, LOG, USAGE = "progress.json", "log.jsonl", "system.jsonl"
+
+PHASES = 12
+"""At most, of a fit, whose seconds are kept: a method may call each step a phase of its own."""
 """What a fit leaves in `out/` while it is at work: where it is, its curves, and what it uses of the machine."""
 
 

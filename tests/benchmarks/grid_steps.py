@@ -1,11 +1,12 @@
 """What the parts of one training step of a grid take, by back end, and their share of the memory's bandwidth.
 
-The scene is a ball with coloured voxels, seen from all around. Bytes are those that the arithmetic asks for: eight
-voxels a sample, the density up to where a ray ends and the colour where it is not empty, twice where there are
-gradients, these read and written; of the optimizer, each touched voxel with its gradient and two moments. Caches serve
-much of that, so that a share may pass one on a small grid: it says how far from idle the memory is.
+The scene is a ball with coloured voxels, seen from all around. Bytes are those that the work needs at least, whatever a
+back end really moves: eight voxels a sample, the density up to where a ray ends and the colour where it is not empty,
+for a step once more, with their gradients read and written; and of the optimizer each touched voxel with its gradient
+and two moments. Caches serve much of that, so that a share may pass 100 % on a small grid.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,28 +28,29 @@ from methods.nerf.training.grid_training import GridTraining
 RAYS, WARM = 8192, 2
 TIMES, LEAST, SECONDS = 15, 3, 5.0  # so often, but after the least number no longer than so many seconds
 CAMERA, RADIUS = 3.0, 0.7  # of the cameras and of the ball, in half sizes of the bounds
+EMPTY = -15.0  # raw density: nothing at any size of voxels, so that there is something to skip
 COPY = 2**28  # bytes
 BACKENDS: dict[str, tuple[Backend, ...]] = {"cpu": ("numba", "torch"), "cuda": ("torch", "triton")}
 
 Timed = tuple[str, str, tuple[float, ...]]
 
 
-def bandwidth(device: str) -> tuple[float, ...]:
-    """Bytes a second, read and written, of a large copy."""
+def bandwidth(device: str, threads: int) -> tuple[float, ...]:
+    """Bytes a second, read and written, of a large copy; from here on with so many CPU `threads`."""
+    set_threads(threads)
     source = torch.ones(COPY // 4, device=device)
     target = torch.empty_like(source)
-    return tuple(2 * COPY / seconds for seconds in _timed(lambda: target.copy_(source), device))
+    return tuple(2 * COPY / seconds for seconds in timed(lambda: target.copy_(source), device))
 
 
-def steps(device: str, side: int, threads: int, speed: float) -> list[Timed]:
+def steps(device: str, side: int, speed: float) -> list[Timed]:
     """(name, unit, values) of each part: milliseconds, and its share (%) of `speed`, the bytes a second of a copy."""
-    set_threads(threads)
     found: list[Timed] = []
     for backend in BACKENDS[torch.device(device).type]:
         try:
             found += _of(backend, device, side, speed)
-        except (ImportError, RuntimeError, NotImplementedError) as error:  # of kernels that do not run there
-            found.append((f"{backend}/failed: {' '.join(str(error).split())[:80]}", "-", (0.0,)))
+        except Exception as error:  # noqa: BLE001 - kernels that do not run there leave the others to be timed
+            sys.stdout.write(f"# {backend}: {type(error).__name__}: {' '.join(str(error).split())[:200]}\n")
     return found
 
 
@@ -71,25 +73,30 @@ def _of(backend: Backend, device: str, side: int, speed: float) -> list[Timed]:
     read = 4 * 8 * (visited + width * shaded)
     gradients = 2 * 4 * 8 * (1 + width) * shaded
     moved = 2 * 4 * 4 * (1 + width) * touched
-    parts: dict[str, tuple[Callable[[], object], Callable[[], object] | None, int]] = {
+
+    def both() -> None:
+        training.learn(batch, jitter)
+        training.step(rates)
+
+    parts: dict[str, tuple[Callable[[], object], Callable[[], object] | None, int | None]] = {
         "render": (render, None, read),
-        "learn": (lambda: training.learn(batch, jitter), lambda: training.step(rates), 2 * read + gradients),
-        "learn_rays": (lambda: training.learn(free, jitter), lambda: training.step(rates), 2 * read + gradients),
-        "step": (lambda: training.step(rates), lambda: training.learn(batch, jitter), moved),
+        "learn": (lambda: training.learn(batch, jitter), lambda: training.step(rates), None),
+        "learn_rays": (lambda: training.learn(free, jitter), lambda: training.step(rates), None),
+        "step": (lambda: training.step(rates), lambda: training.learn(batch, jitter), None),
+        "learn_and_step": (both, None, 2 * read + gradients + moved),
     }
     found: list[Timed] = []
-    for name, (part, between, bytes_asked) in parts.items():
+    for name, (part, between, needed) in parts.items():
         if between is not None:
             between()
-        seconds = _timed(part, device, between)
+        seconds = timed(part, device, between)
         found.append((f"{backend}/{name}", "ms", tuple(1e3 * value for value in seconds)))
-        found.append(
-            (f"{backend}/{name}/bandwidth", "%", tuple(100 * bytes_asked / value / speed for value in seconds))
-        )
+        if needed is not None:
+            found.append((f"{backend}/{name}/bandwidth", "%", tuple(100 * needed / value / speed for value in seconds)))
     return found
 
 
-def _timed(part: Callable[[], object], device: str, between: Callable[[], object] | None = None) -> tuple[float, ...]:
+def timed(part: Callable[[], object], device: str, between: Callable[[], object] | None = None) -> tuple[float, ...]:
     """Seconds of `part`, several times; what is done `between` two of them is not counted."""
     found: list[float] = []
     for number in range(WARM + TIMES):
@@ -118,7 +125,7 @@ def _ball(config: FieldConfig, side: int) -> GridField:
     axis = torch.linspace(-1, 1, side)
     inside = torch.cartesian_prod(axis, axis, axis).norm(dim=-1).reshape(side, side, side) < RADIUS
     with torch.no_grad():
-        field.density.masked_fill_(inside, 0.0)
+        field.density.fill_(EMPTY).masked_fill_(inside, 0.0)
         field.colour.copy_(torch.randn(field.colour.shape, generator=rng))
         refresh(field)
     return field
@@ -137,7 +144,7 @@ def _batch(device: str) -> tuple[Batch, torch.Tensor]:
 
 @torch.no_grad()
 def _counted(field: GridField, batch: Batch, jitter: torch.Tensor) -> tuple[int, int, int]:
-    """Samples whose density is looked at and those with a colour, and voxels that either touches."""
+    """Samples whose density is looked at, those with a colour, and the voxels that these touch."""
     grid, rays = field.view(), field.ray_batch(batch.origins, batch.directions, jitter)
     length = grid.edges.diff()
     points = rays.origins[:, None] + (grid.edges[:-1] + jitter[:, None] * length)[..., None] * rays.directions[:, None]

@@ -6,6 +6,7 @@ bandwidth that they reach; then cells, run as `unposed run` runs them: seconds a
 judgement, memory. A cell that ends otherwise than `done` is a line that says so.
 """
 
+import contextlib
 import csv
 import statistics
 import sys
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import click
 from grid_steps import bandwidth, steps
+from published_steps import published_steps
 
-from bench.matrix.plan import plan
+from bench.matrix.plan import Plan, plan
 from bench.matrix.selection import Selection
 from bench.runner.devices import Devices, card_of
 from bench.runner.provenance import cpu_count, processor, versions
@@ -28,10 +30,6 @@ METHODS = "nerf,gnerf,barf,inerf,nerfmm,colmap_nerf"
 SIDES = {"smoke": 48, "quick": 160, "full": 256}
 """Voxels along an edge of the grids whose steps are timed, by effort."""
 
-FEW = 3
-"""Iterations of each phase of the published preset: what all of them take is arithmetic."""
-
-PUBLISHED = f"gnerf[field=mlp,mlp.full.a={FEW},mlp.full.ab={FEW},mlp.full.b={FEW},margins=false]"
 FIELDS: tuple[str, ...] = ("figure", "median", "lowest", "highest", "n", "unit")
 
 
@@ -48,20 +46,22 @@ class Figure:
                         strict=True))  # fmt: skip
 
 
-def cells(methods: str, effort: str, scene: str, seeds: int, device: str, threads: int | None) -> list[Figure]:
+def cells(planned: Plan, device: str, threads: int | None) -> list[Figure]:
     """Of each method: seconds of fit and judgement, ms a step by phase, memory."""
-    selection = Selection(scenes=scene, methods=methods, degradations="clean", seeds=f"0-{seeds - 1}", effort=effort)
     held: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as suite:
         settings = Settings(suite=Path(suite), devices=Devices.of(device), threads_asked=threads)
-        for result in run(plan(selection), settings, lambda planned, stage, _: None):
-            name = f"cell/{effort}/{'published' if result.cell.method == PUBLISHED else result.cell.method}"
+        for result in run(planned, settings, lambda planned, stage, _: None):
+            name = f"cell/{result.cell.effort}/{result.cell.method}"
             if result.status != "done":
                 sys.stdout.write(f"# {name} seed {result.cell.seed}: {result.status}: {result.reason}\n")
                 continue
             known = {("fit", "s"): "fit_seconds", ("judge", "s"): "judge_seconds", ("peak_rss", "MB"): "peak_rss_mb",
                      ("peak_vram", "MB"): "peak_vram_mb"}  # fmt: skip
             figures = {head: result.cost.get(column) for head, column in known.items()}
+            if result.stage == "judge":  # rendering failed
+                sys.stdout.write(f"# {name} seed {result.cell.seed}: {result.reason}\n")
+                del figures["judge", "s"]
             for phase, took in result.notes.get("phases", {}).items():
                 if took["steps"]:
                     figures[f"phase/{phase.removeprefix('phase ').replace(' ', '_')}", "ms/step"] = (
@@ -73,14 +73,13 @@ def cells(methods: str, effort: str, scene: str, seeds: int, device: str, thread
     return [Figure(name, unit, tuple(values)) for (name, unit), values in held.items()]
 
 
-def all_of_published(figures: list[Figure]) -> list[Figure]:
-    """Hours of the published schedule, by what an iteration of each phase took."""
-    budget, phases = Published().full, {figure.name.rpartition("/")[2]: figure for figure in figures}
+def all_of_published(device: str, scene: str) -> list[Figure]:
+    """Milliseconds an iteration of each phase of the published preset, and hours of its whole schedule by them."""
+    took, budget = published_steps(device, scene), Published().full
     lengths = {"A": budget.a, "AB": budget.ab, "B": budget.b}
-    if not lengths.keys() <= phases.keys():
-        return []
-    hours = sum(length * statistics.median(phases[phase].values) for phase, length in lengths.items()) / 3.6e6
-    return [Figure(f"cell/full/published/all_{sum(lengths.values())}", "h", (hours,))]
+    hours = sum(length * statistics.median(took[phase]) for phase, length in lengths.items()) / 3600
+    found = [Figure(f"published/{phase}", "ms", tuple(1e3 * value for value in took[phase])) for phase in lengths]
+    return [*found, Figure(f"published/all_{sum(lengths.values())}", "h", (hours,))]
 
 
 def earlier(path: Path) -> dict[str, float]:
@@ -97,7 +96,7 @@ def earlier(path: Path) -> dict[str, float]:
 @click.option("--scene", default="blocks", show_default=True)
 @click.option("--seeds", default=1, show_default=True, help="how many")
 @click.option("--threads", type=int, help="CPU threads of a cell; all, where it is not given")
-@click.option("--published", is_flag=True, help=f"gnerf's published preset too: {FEW} iterations of each phase")
+@click.option("--published", is_flag=True, help="iterations of gnerf's published preset, too: minutes each on a CPU")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--against", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(
@@ -107,38 +106,48 @@ def main(
     devices = Devices.of(device)
     devices.check()
     device, before = devices.first, earlier(against) if against else {}
+    asked = [effort.strip() for effort in efforts.split(",")]
+    if unknown := sorted({*asked} - SIDES.keys()):
+        raise click.BadParameter(f"{unknown[0]!r}: it must be of {', '.join(SIDES)}", param_hint="--efforts")
+    matrices: dict[str, Plan | None] = dict.fromkeys(asked)
+    for effort in asked if methods else ():
+        matrices[effort] = plan(Selection(scenes=scene, methods=methods, seeds=f"0-{seeds - 1}", effort=effort))
     head = (
         f"# device {device} ({card_of(device) or processor()}), {threads or cpu_count()} CPU threads, "
         f"torch {versions(('torch',))['torch']}, scene {scene}"
     )
-    lines: list[dict[str, str]] = []
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(out.open("w", newline="")) if out else None
+        if file:
+            file.write(head + "\n" + ",".join(FIELDS) + "\n")
 
-    def tell(figures: list[Figure]) -> None:
-        for row in (figure.row for figure in figures):
-            lines.append(row)
-            was = before.get(row["figure"])
-            ratio = f"  x {float(row['median']) / was:.2f}" if was else ""
-            spread = f"[{row['lowest']}, {row['highest']}]"
-            sys.stdout.write(f"{row['figure']:52} {row['median']:>9} {row['unit']:8} {spread:22} n={row['n']}{ratio}\n")
-        sys.stdout.flush()
+        def tell(figures: list[Figure]) -> None:
+            for row in (figure.row for figure in figures):
+                was, spread = before.get(row["figure"]), f"[{row['lowest']}, {row['highest']}]"
+                ratio = f"x {float(row['median']) / was:.2f}" if was else ""
+                said = (
+                    f"{row['figure']:44}",
+                    f"{row['median']:>9}",
+                    f"{row['unit']:8}",
+                    f"{spread:22}",
+                    f"n={row['n']}",
+                )
+                sys.stdout.write(" ".join((*said, ratio)).rstrip() + "\n")
+                if file:
+                    csv.DictWriter(file, FIELDS).writerow(row)
+                    file.flush()
+            sys.stdout.flush()
 
-    sys.stdout.write(head + "\n")
-    speed = bandwidth(device)
-    tell([Figure("memory/copy", "GB/s", tuple(value / 1e9 for value in speed))])
-    for effort in efforts.split(","):
-        found = steps(device, SIDES[effort], threads or cpu_count(), statistics.median(speed))
-        tell([Figure(f"grid/{effort}/{name}", unit, values) for name, unit, values in found])
-        if methods:
-            tell(cells(methods, effort, scene, seeds, device, threads))
-    if published:
-        figures = cells(PUBLISHED, "full", scene, 1, device, threads)
-        tell(figures + all_of_published(figures))
-    if out:
-        with out.open("w", newline="") as file:
-            file.write(head + "\n")
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(lines)
+        sys.stdout.write(head + "\n")
+        speed = bandwidth(device, threads or cpu_count())
+        tell([Figure("memory/copy", "GB/s", tuple(value / 1e9 for value in speed))])
+        for effort, planned in matrices.items():
+            found = steps(device, SIDES[effort], statistics.median(speed))
+            tell([Figure(f"grid/{effort}/{name}", unit, values) for name, unit, values in found])
+            if planned:
+                tell(cells(planned, device, threads))
+        if published:
+            tell(all_of_published(device, scene))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, Rast
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
 PROGRESS_SECONDS = 1.0  # and of progress.json
-PHASES = 12  # at most, whose seconds are kept: a method may call each step a phase of its own
 
 LOUDEST = 1e3
 """dB, of a margin: images of 8 bits tell less than 50 apart."""
@@ -128,27 +127,27 @@ class _Place:
     def __init__(self, path: Path) -> None:
         self.path, self.phase, self.written = path, "", 0.0
         self.phases: dict[str, dict[str, float]] = {}
-        """Steps and wall seconds of each phase, from its first word to its last, or to the next one's first: what came
-        before a kill is not in it."""
-        self._last: tuple[str, int, float] | None = None
+        """Steps and wall seconds of each phase, from its first word to the next one's first, or to the last of all: a
+        step is what passes between two words. What came before a kill is not in it."""
+        self._last: tuple[str, float] | None = None
         path.unlink(missing_ok=True)  # of an attempt that was killed
 
     def __call__(self, phase: str, step: int, steps: int) -> None:
         now = time.monotonic()
-        self._count(str(phase), int(step), now)
+        self._count(str(phase), now)
         if phase != self.phase or now - self.written >= PROGRESS_SECONDS:
             self.phase, self.written = phase, now
             with replacing(self.path) as draft:
                 draft.write_text(json.dumps({"phase": str(phase), "step": int(step), "steps": int(steps)}))
 
-    def _count(self, phase: str, step: int, now: float) -> None:
+    def _count(self, phase: str, now: float) -> None:
         """What has passed since the last word belongs to the phase that was named then."""
-        last, self._last = self._last, (phase, step, now)
-        if last is None or not (last[0] in self.phases or len(self.phases) < PHASES):
+        last, self._last = self._last, (phase, now)
+        if last is None or not (last[0] in self.phases or len(self.phases) < worker_io.PHASES):
             return
         spent = self.phases.setdefault(last[0], {"steps": 0, "seconds": 0.0})
-        spent["steps"] += max(0, step - last[1])  # fewer than before: the fit has begun anew
-        spent["seconds"] = round(spent["seconds"] + now - last[2], 6)
+        spent["steps"] += 1
+        spent["seconds"] = round(spent["seconds"] + now - last[1], 6)
 
 
 def _check(answer: Fit, shown: set[Any]) -> None:
