@@ -1,9 +1,9 @@
 """How fast a device trains and judges: `python tests/benchmarks/speed.py --device cpu`, on a machine that is idle.
 
-One table, whose lines have the same names on every device, and a CSV of it (`--out`) that a later run is held against
-(`--against`): the parts of a training step for each back end that can run there, with the share of the memory's
-bandwidth that they reach; then cells, run as `unposed run` runs them: seconds a step by phase, seconds of fit and
-judgement, memory. A cell that ends otherwise than `done` is a line that says so.
+One table, whose lines have the same names on every device but for the back ends', and a CSV of it (`--out`) that a
+later run is held against (`--against`): the parts of a training step for each back end that can run there, with the
+share of the memory's bandwidth that they reach; then cells, run as `unposed run` runs them: seconds a step by phase,
+seconds of fit and judgement, memory. A cell that ends otherwise than `done` is a line that says so.
 """
 
 import contextlib
