@@ -117,7 +117,7 @@ def test_matching_that_took_long_leaves_the_groups_their_share(town, tmp_path, m
 def test_matches_that_mislead_are_not_believed(town, tmp_path, monkeypatch):
     """Each view is where another one is: a model as COLMAP makes it of repeated structure."""
     budget = FastBudget(a=60, ab=90, b=10, batch=16, rays=2048, side=32)
-    config = GnerfConfig(grid=Fast(smoke=budget), reseed_every=15, features="sift")
+    config = GnerfConfig(grid=Fast(smoke=budget), reseed_every=15, candidates=300, features="sift")
     capture = shown(town, 50)
     views = list(capture.images)
     matched(monkeypatch, dict(zip(views, [town.truth.poses[view] for view in views[25:] + views[:25]], strict=True)))
@@ -129,7 +129,7 @@ def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it
     sure = dict(list(town.truth.poses.items())[:80])
     others = [view for view in town.truth.poses if view not in sure]
     matched(monkeypatch, elsewhere(sure))
-    config = GnerfConfig(grid=Fast(smoke=budget, held_until=1.0), reseed_every=15, features="sift")
+    config = GnerfConfig(grid=Fast(smoke=budget, held_until=1.0), reseed_every=15, candidates=300, features="sift")
     found = fit(shown(town), config, a_job(tmp_path))
     assert found.notes["began_from"] == "groups" and found.notes["grouped_views"] == 80
 
@@ -150,7 +150,9 @@ def test_a_sure_group_is_believed_keeps_its_poses_and_the_other_views_find_to_it
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_poses_that_few_matches_tell_rest_until_b_and_others_for_a_part_of_it(town, tmp_path, monkeypatch, relaxed):
     budget = FastBudget(a=10, ab=60, b=8, batch=16, rays=1024, side=24)
-    config = GnerfConfig(grid=Fast(smoke=budget, held_until=0.5), reseed=True, reseed_at=(), features="sift")
+    config = GnerfConfig(
+        grid=Fast(smoke=budget, held_until=0.5), reseed=True, reseed_at=(), candidates=100, features="sift"
+    )
     matched(monkeypatch, town.truth.poses, relaxed=relaxed)
     monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
     monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
