@@ -254,7 +254,8 @@ class Fit:
     poses: Mapping[ViewId, Pose]
     field: Field | None = None
     camera: Camera | None = None  # the intrinsics that belong to `field` and `poses`; None: those given
-    # what the reader of a result should know: restarts, fallbacks taken, ...
+    # what the reader of a result should know: restarts, fallbacks taken, ...; under a name that the suite writes itself
+    # (`machine`, `phases`, ...) it goes on as `method_<name>`
     notes: Mapping[str, str | float | int | bool] = dataclasses.field(default_factory=dict)
     flags: tuple[str, ...] = ()  # what must be read beside its numbers: "too short to converge: ..."
     # optional, its own word on how sure each pose is: dB by which it explains its image better than the best pose found

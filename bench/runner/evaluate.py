@@ -38,6 +38,11 @@ SHOWN_VIEWS = 6
 _SHOWING = threading.Lock()
 """Cells side by side may have two draws of a degradation, whose pictures must not be mixed."""
 
+SUITE_NOTES = frozenset(
+    {"attempts", "fitted_again", "frame", "machine", "phases", "renders", "rewritten", "scene", "submitted"}
+)
+"""What the suite notes of a cell itself. A method's note of such a name goes on as `method_<name>`."""
+
 LIBRARIES = ("evo", "lpips", "numpy", "pillow", "scikit-image", "scipy", "torch")
 """What a judgement is computed by; torch computes LPIPS and refines poses."""
 
@@ -91,7 +96,7 @@ class Judge:
                 "reason": str(collapse),
                 "metrics": judge_floor(colour, truth),
                 "flags": fit.flags,
-                "notes": dict(fit.notes),
+                "notes": _own(fit.notes),
                 "cost": {"judge_seconds": time.monotonic() - start},
             }
         camera = protocol.render_camera(fit.camera or capture.camera, truth)
@@ -120,7 +125,7 @@ class Judge:
             "per_view": {**poses.per_view, **per_view, **views.per_view},
             "flags": (*fit.flags, *poses.flags, *((f"nvs: {failed}",) if failed else ()), *views.flags),
             "absent": {**poses.absent, **views.absent},
-            "notes": {**fit.notes, **_frame(poses)},
+            "notes": {**_own(fit.notes), **_frame(poses)},
             "cost": {"judge_seconds": time.monotonic() - start},
         }
 
@@ -180,6 +185,11 @@ def _mean_colour(scene: Scene, truth: Truth) -> NDArray[np.float64]:
 def _judged(poses: PoseJudgement, truth: Truth) -> list[ViewId]:
     """Registered views that the method was not told the pose of."""
     return [view for view in poses.alignment.registered if view in poses.per_view or not truth.poses]
+
+
+def _own(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method notes, as a result has it: under a name that is not the suite's own to write."""
+    return {f"method_{name}" if name in SUITE_NOTES else name: note for name, note in notes.items()}
 
 
 def _frame(poses: PoseJudgement) -> dict[str, str]:

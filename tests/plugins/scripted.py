@@ -23,8 +23,8 @@ class Config(BaseModel):
     behaviour: Literal[
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "shm", "memfd", "deleted", "mapped",
-        "stuck", "litter", "litter_log", "litter_field", "own_result", "steps_die_once", "unspeakable", "exit",
-        "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
+        "stuck", "litter", "litter_log", "litter_field", "own_result", "own_facts", "steps_die_once", "unspeakable",
+        "exit", "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
         "badly_registered", "full_gpu", "load_full_gpu",
         "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
     ] = "answer"  # fmt: skip
@@ -161,6 +161,10 @@ class Scripted:
                 _write(os.open(".", os.O_RDWR | os.O_TMPFILE), 1500)
             case "mapped":
                 _map(400)
+            case "own_facts":  # and says of itself what only a runner can know
+                job.progress("thinking", 1, 2)
+                notes = {"attempts": 99, "machine": "a better one", "phases": "none", "remark": "mine"}
+                return Fit(poses=poses, notes=notes)
             case "steps":
                 self._steps(job, 0.05)
             case "steps_die_once":

@@ -397,3 +397,11 @@ def test_a_suite_may_be_named_by_a_relative_path(tmp_path, monkeypatch):
     (result,), *_ = execute(Path("runs/quick"), made)
     assert result.status == "done", result.reason
     assert "nvs/aligned/psnr" in result.metrics
+
+
+def test_what_a_method_notes_never_stands_for_what_the_runner_knows(tmp_path):
+    (result,), _, _ = execute(tmp_path, make_plan("own_facts"))
+    assert result.notes["attempts"] == 1 and "machine" not in result.notes  # which is noted on a cluster
+    assert isinstance(result.notes["phases"], dict)
+    own = {name: result.notes[name] for name in ("method_attempts", "method_machine", "method_phases", "remark")}
+    assert own == {"method_attempts": 99, "method_machine": "a better one", "method_phases": "none", "remark": "mine"}
