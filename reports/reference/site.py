@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,14 +29,23 @@ def write_site(rows: Sequence[Row], out: Path) -> Path:
     """Pages of these rows into a folder: leaderboard, robustness, costs; no pictures, for the reference keeps none, and
     no variants of methods but those of a whole record: an ablation is no competitor of the whole.
 
-    Returns the path of `index.html`. Raises OSError, ValueError for rows that lack what a result has.
+    A suite has one effort: what was measured with another than most of the rows has pages of its own, in a folder of
+    that name. Returns the path of `index.html`. Raises OSError, ValueError for rows that lack what a result has.
     """
     if lacking := sorted(NEEDED.difference(*rows[:1])):
         raise ValueError(f"the reference has no column {', '.join(lacking)}, which its pages show")
     rows = [row for row in rows if row["method"] in METHODS or not split_label(row["method"])[1]]
+    (most, _), *others = Counter(row["effort"] for row in rows).most_common()
+    index = _write(rows, most, NAME, out)
+    for effort, _ in others:
+        _write(rows, effort, f"{NAME}, {effort}", out / effort)
+    return index
+
+
+def _write(rows: Sequence[Row], effort: str, name: str, out: Path) -> Path:
     with TemporaryDirectory() as place:
-        suite = Path(place) / NAME
-        for result in results(rows):
+        suite = Path(place) / name
+        for result in results([row for row in rows if row["effort"] == effort]):
             (suite / result.cell.folder).mkdir(parents=True)
             write_result(suite / result.cell.folder, result)
         return build(suite, out)

@@ -221,6 +221,18 @@ def test_the_site_shows_the_rows_and_no_ablation(tmp_path):
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 20e6
 
 
+def test_what_was_measured_with_another_effort_has_pages_of_its_own(tmp_path):
+    shown = [row for row in read() if row["scene"] == "blocks" and row["method"] in ("nerf", "gnerf")]
+    fewer = {row["seed"] for row in shown if row["effort"] == "full"}
+    write_site(shown, tmp_path)
+    held = {}
+    for effort, place in (("quick", tmp_path), ("full", tmp_path / "full")):
+        with (place / "results.csv").open() as file:
+            held[effort] = list(csv.DictReader(file))
+        assert (place / "index.html").is_file() and {row["effort"] for row in held[effort]} == {effort}
+    assert fewer and {row["seed"] for row in held["full"]} == fewer and len(held["quick"]) > len(held["full"])
+
+
 @pytest.mark.parametrize("page", list(pages(ROOT)), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_page_quotes_the_reference_as_it_is(page):
     assert updated(page, read()) == page.read_text(), "`make tables` writes the tables anew"
