@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +44,11 @@ class _Standing:
     @property
     def answered(self) -> bool:
         return any(entry.done for entry in self.entries)
+
+    @property
+    def scenes(self) -> frozenset[str]:
+        """In which it was tried."""
+        return frozenset(entry.cell.scene for entry in cells.tried(self.entries))
 
     @property
     def success(self) -> str:
@@ -87,7 +92,8 @@ def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
     if all(entry.question.reference == "none" for entry in entries):
         return (*head, *_by_views(entries))
     oracles = [each for each in helped if any(entry.is_oracle for entry in each.entries)]
-    tail = (*_against_oracle(leaders, oracles), *_unranked([each for each in helped if each not in oracles]))
+    others = [each for each in helped if each not in oracles]
+    tail = (*_against_oracle(leaders, oracles, book), *_unranked(others, {entry.cell.scene for entry in entries}))
     if not blind:
         return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
     if not leaders:
@@ -213,21 +219,33 @@ def _names(curves: Sequence[Curve]) -> list[Part]:
     return parts
 
 
-def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing]) -> Sentence:
-    best = max((each for each in oracles if each.render), key=lambda each: each.quality.at(stats.iqm), default=None)
+def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing], book: Scorebook) -> Sentence:
+    """What true poses are worth, and how far the leader is from it, over the scenes that both were tried in."""
+    ours = leaders[0].scenes if leaders and leaders[0].render else frozenset()
+    best = max(
+        (each for each in oracles if each.render),
+        key=lambda each: (len(each.scenes & ours), each.quality.at(stats.iqm)),
+        default=None,
+    )
     if best is None:
         return ()
-    text = f" Given the true poses, {best.method} reaches {best.render}"
-    if not leaders or not leaders[0].render:
-        return (Part(text + "."),)
-    gap, shown = best.quality.at(stats.iqm) - leaders[0].quality.at(stats.iqm), column(best.quality_name)
-    side = "above" if gap >= 0 else "below"
-    return (Part(f"{text}, {shown.said(abs(gap))} {side}."),)
+    shared = best.scenes & ours
+    if not shared:
+        return (Part(f" Given the true poses, {best.method} reaches {best.render}{' elsewhere' if ours else ''}."),)
+    name, shown = best.quality_name, column(best.quality_name)
+    there, here = (
+        book.penalised([entry for entry in each.entries if entry.cell.scene in shared], name).at(stats.iqm)
+        for each in (best, leaders[0])
+    )
+    side = "above" if there >= here else "below"
+    among = f" in {len(shared)} of these {len(ours)} scenes" if shared != ours else ""
+    text = f" Given the true poses, {best.method} reaches {shown.said(there)}{among}"
+    return (Part(f"{text}, {shown.said(abs(there - here))} {side}{' there' if among else ''}."),)
 
 
-def _unranked(standings: Sequence[_Standing]) -> Sentence:
+def _unranked(standings: Sequence[_Standing], scenes: Set[str]) -> Sentence:
     """What those reach that bring an estimator which other data taught, and those that were given some poses, rough
-    ones, or all of an answer: no ceiling, and no competitors."""
+    ones, or all of an answer: no ceiling, and no competitors. Who was not tried in all `scenes` is said to be."""
     learnt = [each for each in standings if cells.tier(each.entries) == 1]
     given = [each for each in standings if each not in learnt]
     parts: list[Part] = []
@@ -238,5 +256,6 @@ def _unranked(standings: Sequence[_Standing]) -> Sentence:
             made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
             end = "." if k == len(held) - 1 else "; "
             parts += [] if k else [Part(title)]
-            parts += [Part(each.method, strong=True), Part(f" ({made}{each.words}){end}")]
+            among = f"{len(each.scenes)} of {len(scenes)} scenes; " if each.scenes != scenes else ""
+            parts += [Part(each.method, strong=True), Part(f" ({made}{among}{each.words}){end}")]
     return tuple(parts)

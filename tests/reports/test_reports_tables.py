@@ -180,6 +180,26 @@ def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind
     assert ("helped (submitted; " in said) == (gift == "estimate")
 
 
+def test_an_oracle_is_held_against_the_leader_where_both_were_tried(tmp_path):
+    """`b`, where the blind method has 20 dB and nobody knows a ceiling, is no part of the gap."""
+    results = [
+        *(done(scene, "clean", "blind", 0, rotation=1, psnr=psnr, given=("camera",)) for scene, psnr in
+          (("a", 30), ("b", 20))),
+        done("a", "clean", "oracle", 0, rotation=0, psnr=33, given=("camera", "start")),
+        done("a", "clean", "helped", 0, rotation=0.1, psnr=31, given=("camera", "rough_start")),
+    ]  # fmt: skip
+    entries = entries_of(tmp_path, results)
+    said = "".join(part.text for part in finding("both", entries, Scorebook(entries)))
+    assert "25.00 dB on held-out views" in said
+    assert "Given the true poses, oracle reaches 33.00 dB in 1 of these 2 scenes, 3.00 dB above there." in said
+    assert "helped (1 of 2 scenes; median rotation" in said
+    elsewhere = [replace(each, cell=replace(each.cell, scene="c")) if each.cell.method == "oracle" else each
+                 for each in results]  # fmt: skip
+    entries = entries_of(tmp_path / "elsewhere", elsewhere)
+    said = "".join(part.text for part in finding("both", entries, Scorebook(entries)))
+    assert "Given the true poses, oracle reaches 33.00 dB elsewhere." in said
+
+
 def test_a_pretrained_estimator_of_poses_is_a_tier_between_the_ranked_and_the_helped(tmp_path):
     """However good it is; features that other data taught are ranked, and said so."""
     features = done("s", "clean", "features", 0, rotation=1, psnr=30, given=("camera",))
