@@ -188,8 +188,13 @@ def _judged(poses: PoseJudgement, truth: Truth) -> list[ViewId]:
 
 
 def _own(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a method notes, as a result has it: under a name that is not the suite's own to write."""
-    return {f"method_{name}" if name in SUITE_NOTES else name: note for name, note in notes.items()}
+    """What a method notes, as a result has it: under names that are not the suite's own to write."""
+    own: dict[str, Any] = {}
+    for name, note in notes.items():
+        while name.partition("/")[0] in SUITE_NOTES or name in own:  # a table calls a note within a note `phases/A`
+            name = f"method_{name}"
+        own[name] = note
+    return own
 
 
 def _frame(poses: PoseJudgement) -> dict[str, str]:

@@ -51,6 +51,19 @@ class _Standing:
         return frozenset(entry.cell.scene for entry in cells.tried(self.entries))
 
     @property
+    def rendered(self) -> bool:
+        """Whether any of its quality is its own, and not what a failure is charged."""
+        return any(entry.done and cells.value(entry.result, self.quality_name) is not None for entry in self.entries)
+
+    def among(self, scenes: Set[str], book: Scorebook) -> _Standing:
+        """The same over some scenes alone."""
+        entries = tuple(entry for entry in self.entries if entry.cell.scene in scenes)
+        return _Standing(
+            method=self.method, entries=entries, rotation=book.penalised(entries, ROTATION),
+            quality=book.penalised(entries, self.quality_name), quality_name=self.quality_name,
+        )  # fmt: skip
+
+    @property
     def success(self) -> str:
         held = cells.tried(self.entries)
         return f"{sum(entry.solved for entry in held)} of {len(held)}"
@@ -93,7 +106,8 @@ def finding(title: str, entries: Sequence[Entry], book: Scorebook) -> Sentence:
         return (*head, *_by_views(entries))
     oracles = [each for each in helped if any(entry.is_oracle for entry in each.entries)]
     others = [each for each in helped if each not in oracles]
-    tail = (*_against_oracle(leaders, oracles, book), *_unranked(others, {entry.cell.scene for entry in entries}))
+    compared = shared or {entry.cell.scene for entry in cells.tried(entries)}
+    tail = (*_against_oracle(leaders, oracles, book), *_unranked(others, compared))
     if not blind:
         return (*head, Part("only methods that were given poses, true or rough, were run."), *tail)
     if not leaders:
@@ -221,26 +235,22 @@ def _names(curves: Sequence[Curve]) -> list[Part]:
 
 def _against_oracle(leaders: Sequence[_Standing], oracles: Sequence[_Standing], book: Scorebook) -> Sentence:
     """What true poses are worth, and how far the leader is from it, over the scenes that both were tried in."""
-    ours = leaders[0].scenes if leaders and leaders[0].render else frozenset()
-    best = max(
-        (each for each in oracles if each.render),
-        key=lambda each: (len(each.scenes & ours), each.quality.at(stats.iqm)),
-        default=None,
-    )
-    if best is None:
-        return ()
-    shared = best.scenes & ours
-    if not shared:
+    leader = leaders[0] if leaders and leaders[0].render else None
+    ours = leader.scenes if leader else frozenset()
+    there = [part for each in oracles if (part := each.among(ours, book)).rendered and part.render]
+    if leader is None or not there:
+        apart = (each.among(each.scenes - ours, book) for each in oracles)
+        known = (each for each in apart if each.rendered and each.render)
+        best = max(known, key=lambda each: each.quality.at(stats.iqm), default=None)
+        if best is None:
+            return ()
         return (Part(f" Given the true poses, {best.method} reaches {best.render}{' elsewhere' if ours else ''}."),)
-    name, shown = best.quality_name, column(best.quality_name)
-    there, here = (
-        book.penalised([entry for entry in each.entries if entry.cell.scene in shared], name).at(stats.iqm)
-        for each in (best, leaders[0])
-    )
-    side = "above" if there >= here else "below"
-    among = f" in {len(shared)} of these {len(ours)} scenes" if shared != ours else ""
-    text = f" Given the true poses, {best.method} reaches {shown.said(there)}{among}"
-    return (Part(f"{text}, {shown.said(abs(there - here))} {side}{' there' if among else ''}."),)
+    best = max(there, key=lambda each: (len(each.scenes), each.quality.at(stats.iqm)))
+    here = leader.among(best.scenes, book)
+    gap, shown = best.quality.at(stats.iqm) - here.quality.at(stats.iqm), column(best.quality_name)
+    among = f" in {len(best.scenes)} of these {len(ours)} scenes" if best.scenes != ours else ""
+    side = ("above" if gap >= 0 else "below") + (" there" if among else "")
+    return (Part(f" Given the true poses, {best.method} reaches {best.render}{among}, {shown.said(abs(gap))} {side}."),)
 
 
 def _unranked(standings: Sequence[_Standing], scenes: Set[str]) -> Sentence:
@@ -256,6 +266,7 @@ def _unranked(standings: Sequence[_Standing], scenes: Set[str]) -> Sentence:
             made = "submitted; " if any(entry.submitted for entry in each.entries) else ""
             end = "." if k == len(held) - 1 else "; "
             parts += [] if k else [Part(title)]
-            among = f"{len(each.scenes)} of {len(scenes)} scenes; " if each.scenes != scenes else ""
+            both = len(each.scenes & scenes)
+            among = "" if both == len(scenes) else f"{both} of {len(scenes)} scenes; " if both else "elsewhere; "
             parts += [Part(each.method, strong=True), Part(f" ({made}{among}{each.words}){end}")]
     return tuple(parts)

@@ -19,6 +19,9 @@ DONE = frozenset({"solved", "answered", "short", "done"})
 NAME = "record"
 """Of the suite, as its pages are headed."""
 
+FIRST = "quick"
+"""The effort whose pages are in the folder itself."""
+
 NEEDED = frozenset({
     *KEY, *FACTS, *FLOORS, *ALSO, "protocol", "outcome", "reason", "truth", "given", "tuned_on", "pretrained_on",
     "flags", "fit_seconds", "peak_rss_mb", "fit", "torch",
@@ -29,15 +32,19 @@ def write_site(rows: Sequence[Row], out: Path) -> Path:
     """Pages of these rows into a folder: leaderboard, robustness, costs; no pictures, for the reference keeps none, and
     no variants of methods but those of a whole record: an ablation is no competitor of the whole.
 
-    A suite has one effort: what was measured with another than most of the rows has pages of its own, in a folder of
-    that name. Returns the path of `index.html`. Raises OSError, ValueError for rows that lack what a result has.
+    A suite has one effort: what was measured with another than `quick` (or, without it, than most rows) has pages of
+    its own, in a folder of that name. Returns the path of `index.html`. Raises OSError, ValueError for rows that lack
+    what a result has, and for none.
     """
     if lacking := sorted(NEEDED.difference(*rows[:1])):
         raise ValueError(f"the reference has no column {', '.join(lacking)}, which its pages show")
     rows = [row for row in rows if row["method"] in METHODS or not split_label(row["method"])[1]]
-    (most, _), *others = Counter(row["effort"] for row in rows).most_common()
-    index = _write(rows, most, NAME, out)
-    for effort, _ in others:
+    if not rows:
+        raise ValueError("the reference has no row of a whole method, so there are no pages to write")
+    counts = Counter(row["effort"] for row in rows)
+    first = FIRST if FIRST in counts else counts.most_common(1)[0][0]
+    index = _write(rows, first, NAME, out)
+    for effort in sorted(counts.keys() - {first}):
         _write(rows, effort, f"{NAME}, {effort}", out / effort)
     return index
 

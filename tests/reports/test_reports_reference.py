@@ -231,6 +231,8 @@ def test_what_was_measured_with_another_effort_has_pages_of_its_own(tmp_path):
             held[effort] = list(csv.DictReader(file))
         assert (place / "index.html").is_file() and {row["effort"] for row in held[effort]} == {effort}
     assert fewer and {row["seed"] for row in held["full"]} == fewer and len(held["quick"]) > len(held["full"])
+    with pytest.raises(ValueError, match="no row of a whole method"):
+        write_site([row for row in read() if row["method"] == "gnerf[reseed=false]"], tmp_path / "none")
 
 
 @pytest.mark.parametrize("page", list(pages(ROOT)), ids=lambda page: str(page.relative_to(ROOT)))

@@ -180,24 +180,46 @@ def test_a_method_that_was_given_poses_in_any_form_is_not_ranked_among_the_blind
     assert ("helped (submitted; " in said) == (gift == "estimate")
 
 
+def both(folder, *results):
+    entries = entries_of(folder, results)
+    return "".join(part.text for part in finding("both", entries, Scorebook(entries)))
+
+
+BLIND = [done(scene, "clean", "blind", 0, rotation=1, psnr=psnr, given=("camera",)) for scene, psnr in
+         (("a", 30), ("b", 20))]  # fmt: skip
+
+
+def oracle(scene, psnr, name="oracle"):
+    return done(scene, "clean", name, 0, rotation=0, psnr=psnr, given=("camera", "start"))
+
+
 def test_an_oracle_is_held_against_the_leader_where_both_were_tried(tmp_path):
     """`b`, where the blind method has 20 dB and nobody knows a ceiling, is no part of the gap."""
-    results = [
-        *(done(scene, "clean", "blind", 0, rotation=1, psnr=psnr, given=("camera",)) for scene, psnr in
-          (("a", 30), ("b", 20))),
-        done("a", "clean", "oracle", 0, rotation=0, psnr=33, given=("camera", "start")),
-        done("a", "clean", "helped", 0, rotation=0.1, psnr=31, given=("camera", "rough_start")),
-    ]  # fmt: skip
-    entries = entries_of(tmp_path, results)
-    said = "".join(part.text for part in finding("both", entries, Scorebook(entries)))
+    helped = done("a", "clean", "helped", 0, rotation=0.1, psnr=31, given=("camera", "rough_start"))
+    said = both(tmp_path / "1", *BLIND, oracle("a", 33), helped)
     assert "25.00 dB on held-out views" in said
     assert "Given the true poses, oracle reaches 33.00 dB in 1 of these 2 scenes, 3.00 dB above there." in said
     assert "helped (1 of 2 scenes; median rotation" in said
-    elsewhere = [replace(each, cell=replace(each.cell, scene="c")) if each.cell.method == "oracle" else each
-                 for each in results]  # fmt: skip
-    entries = entries_of(tmp_path / "elsewhere", elsewhere)
-    said = "".join(part.text for part in finding("both", entries, Scorebook(entries)))
-    assert "Given the true poses, oracle reaches 33.00 dB elsewhere." in said
+    assert "Given the true poses, oracle reaches 33.00 dB elsewhere." in both(tmp_path / "2", *BLIND, oracle("c", 33))
+
+
+def test_the_best_oracle_is_the_one_that_is_best_there(tmp_path):
+    others = [oracle("a", 31, "vast"), oracle("c", 45, "vast"), oracle("a", 35, "near")]
+    assert "near reaches 35.00 dB in 1 of these 2 scenes, 5.00 dB above there." in both(tmp_path, *BLIND, *others)
+
+
+def test_what_a_failure_is_charged_is_no_ceiling(tmp_path):
+    lost = replace(ended("a", "clean", "oracle", 0, "failed", "no memory"), given=("camera", "start"))
+    assert "oracle reaches 45.00 dB elsewhere." in both(tmp_path, *BLIND, lost, oracle("c", 45))
+
+
+def test_scenes_where_only_others_were_tried_are_no_gap_in_what_was(tmp_path):
+    helped = [done(scene, "clean", "helped", 0, rotation=0.1, psnr=31, given=("camera", "rough_start"))
+              for scene in "ab"]  # fmt: skip
+    said = both(tmp_path / "1", *BLIND, *helped, oracle("c", 33))
+    assert "helped (median rotation" in said
+    assert "helped (elsewhere; median" in both(tmp_path / "2", *BLIND, replace(
+        helped[0], cell=replace(helped[0].cell, scene="c")))  # fmt: skip
 
 
 def test_a_pretrained_estimator_of_poses_is_a_tier_between_the_ranked_and_the_helped(tmp_path):

@@ -14,6 +14,7 @@ from bench.cell import Cell
 from bench.judge import protocol
 from bench.record import read_json, read_log, read_result
 from bench.runner import fit_client, scratch
+from bench.runner.evaluate import _own
 from bench.runner.settings import Settings
 from bench.runner.shards import claimed
 from bench.runner.suite_lock import SuiteBusy, hold
@@ -405,3 +406,9 @@ def test_what_a_method_notes_never_stands_for_what_the_runner_knows(tmp_path):
     assert isinstance(result.notes["phases"], dict)
     own = {name: result.notes[name] for name in ("method_attempts", "method_machine", "method_phases", "remark")}
     assert own == {"method_attempts": 99, "method_machine": "a better one", "method_phases": "none", "remark": "mine"}
+
+
+def test_of_notes_whose_names_coincide_none_is_lost():
+    said = {"machine": 1, "method_machine": 2, "phases/A/steps": 3, "phasers": 4}
+    assert _own(said) == {"method_machine": 1, "method_method_machine": 2, "method_phases/A/steps": 3, "phasers": 4}
+    assert sorted(_own(dict(reversed(said.items()))).values()) == [1, 2, 3, 4]
