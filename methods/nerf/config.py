@@ -71,6 +71,10 @@ class FieldConfig(BaseModel):
     )  # instead of the effort's own: half the squared differences between neighbouring voxels, ...
     tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
     rays_open: float = Field(default=0.5, gt=0)  # share of the rays there: each meets many times the voxels
+    # there, with poses known: how thick the shell of all that is outside the cube is, in its half sizes (None: the more
+    # the lens shows of it), ...
+    shell_open: float | None = Field(default=None, ge=0.5, le=1)
+    seen_by_open: float = Field(default=0.2, ge=0, le=1)  # ... what share of the views must see what is near a camera
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 

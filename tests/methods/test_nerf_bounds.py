@@ -1,5 +1,7 @@
 """Bounds hold the scene, whatever they are found from, in any frame."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,20 @@ def test_before_a_real_background_voxels_are_kept_for_what_images_show():
     assert found.half_size == pytest.approx(1.2 * 0.2 * plain.camera_distance)  # 50 of 250 px from the middle
     assert found.voxel(161) == pytest.approx(2 * 2 * found.half_size / 160)
     assert Bounds.from_cameras(poses, camera=narrow) == Bounds.from_cameras(poses)
+
+
+def test_the_shell_is_as_thick_as_what_images_show_beyond_the_cube():
+    poses = list(an_orbit())
+    narrow = Camera(width=100, height=80, fx=250.0, fy=250.0, cx=50.0, cy=40.0)
+    bounds = Bounds.from_cameras(poses, contract=True, camera=narrow)
+    shelled = bounds.shelled(narrow)
+    assert bounds.shell == 1 and shelled.shell == 0.5
+    assert shelled.voxel(161) == pytest.approx(2 * 1.5 * bounds.half_size / 160)  # finer, for the same grid
+    wider = replace(narrow, fx=100.0, fy=100.0)  # 0.6 of the distance from the middle, where the cube ends at 0.5
+    assert Bounds.from_cameras(poses, contract=True, camera=wider).shelled(wider).shell == pytest.approx(0.7)
+    widest = replace(narrow, fx=40.0, fy=40.0)
+    assert Bounds.from_cameras(poses, contract=True, camera=widest).shelled(widest).shell == 1
+    closed = Bounds.from_cameras(poses)
+    assert closed.shelled(narrow) == closed
+    with pytest.raises(ValueError, match=r"shell of 0\.5 to 1, got 0\.4"):
+        replace(bounds, shell=0.4)

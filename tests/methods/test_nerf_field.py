@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.ndc import Frustum
-from methods.nerf.field.occupancy import extent, refresh, resampled
+from methods.nerf.field.near_cameras import alone_before_cameras
+from methods.nerf.field.occupancy import cell_centres, extent, refresh, resampled
 from methods.nerf.field.storage import build, describe, load, save
-from methods.nerf.field.unseen import fill_unseen, pushed_and_pulled
-from methods.nerf.rendering.contraction import contract
+from methods.nerf.field.unseen import begin_with_mean, fill_unseen, pushed_and_pulled
+from methods.nerf.rendering.contraction import contract, outside
 from methods.nerf.rendering.encoding import frequencies, harmonics
 from methods.nerf.rendering.sampling import importance, marching_edges
 from methods.nerf.rendering.volume_rendering import weights_of
 
 CAMERA = Camera(width=8, height=6, fx=9.0, fy=9.0, cx=4.0, cy=3.0)
 BOUNDS = Bounds.from_prior(PosePrior())
+OPEN = Bounds(centre=(0.0, 0.0, 0.0), half_size=1.0, near=0.2, far=400.0, contract=True, camera_distance=4.0, shell=0.5)
 TORCH = FieldConfig(backend="torch")
 
 
@@ -55,12 +58,51 @@ def test_encodings_are_those_of_the_papers():
     assert torch.allclose(basis.T @ basis / len(points), torch.eye(9), atol=0.06)
 
 
-def test_contraction_squeezes_all_of_space_and_leaves_the_near_part():
+@pytest.mark.parametrize(("shell", "expected"), [(1.0, [0, -1.5, 0.75]), (0.5, [0, -1.25, 0.625])])
+def test_contraction_squeezes_all_of_space_and_leaves_the_near_part(shell, expected):
     near = torch.tensor([[0.3, -0.9, 0.5]])
-    assert torch.equal(contract(near), near)
-    far = contract(torch.tensor([[1e6, 3.0, -2.0], [0.0, -2.0, 1.0]]))
-    assert far.abs().max() <= 2
-    assert far[1].tolist() == pytest.approx([0, -1.5, 0.75])
+    assert torch.equal(contract(near, shell), near)
+    far = torch.tensor([[1e6, 3.0, -2.0], [0.0, -2.0, 1.0]])
+    squeezed = contract(far, shell)
+    assert squeezed.abs().max() <= 1 + shell
+    assert squeezed[1].tolist() == pytest.approx(expected)
+    norms = torch.tensor([0.4, 1.0, 1.5, 7.0])
+    assert torch.allclose(outside(contract(norms[:, None], shell)[:, 0], shell), norms)
+
+
+def test_cells_of_a_grid_know_where_they_are_beyond_the_contraction():
+    bounds = replace(OPEN, centre=(1.0, 0.0, 0.0), half_size=2.0)
+    field = GridField.empty(bounds, torch.ones(3), TORCH, 13)
+    middles = cell_centres(field)
+    assert middles.shape == (*field.clearance.shape, 3)
+    squeezed = contract(middles.reshape(-1, 3), 0.5).reshape(middles.shape)
+    even = (torch.arange(6) * 2 + 1) * field.voxel + field.low[0]
+    assert torch.allclose(squeezed[:, 2, 3, 0], even, atol=1e-5)
+    assert torch.allclose(squeezed[4, 1, :, 2], even, atol=1e-5)
+    assert middles.abs().max() > 1.8  # 1.375 of 1.5, in the shell, is 4 half sizes out for its outermost cells
+
+
+def test_what_few_see_right_before_the_cameras_is_no_place_for_anything():
+    field = GridField.empty(OPEN, torch.ones(3), TORCH, 61)
+    poses = torch.eye(4).repeat(10, 1, 1)
+    poses[:, 2, 3] = -4.0  # ten cameras in a row look along z at the centre, 0.6 apart
+    poses[:, 0, 3] = torch.linspace(-2.7, 2.7, 10)
+    camera = Camera(width=100, height=100, fx=100.0, fy=100.0, cx=50.0, cy=50.0)  # each sees half as wide as far
+    barred = alone_before_cameras(field, poses, camera, 0.3)
+    middles = cell_centres(field)
+
+    def held(x: float, y: float, z: float) -> bool:
+        place = torch.tensor([x, y, z])
+        return bool(barred.flatten()[(middles.reshape(-1, 3) - place).norm(dim=-1).argmin()])
+
+    assert held(0.3, 0.0, -3.0)  # 1 in front of the fifth, which sees 1 across: one or two others do
+    assert not held(0.0, 0.0, 0.0)
+    assert not held(0.0, 0.0, -1.0)  # 3 away, where they see 3 across: five of them
+    assert not held(0.0, 3.5, 12.0)  # no nearer than the scene, however few see it
+    assert not alone_before_cameras(field, poses[:1].repeat(10, 1, 1), camera, 0.3).any()  # seen by all
+    field.barred = barred
+    refresh(field)
+    assert (field.clearance[barred] > 0).all() and (field.clearance[~barred] == 0).all()
 
 
 def test_weights_follow_the_law_of_absorption():
@@ -206,18 +248,32 @@ def test_full_holds_voxels_together_unless_told_otherwise_and_older_configs_are_
 
 
 def test_what_no_ray_has_crossed_goes_on_as_its_surroundings_do():
-    grid = a_grid()
+    grid = GridField.empty(BOUNDS, torch.tensor([0.3, 0.4, 0.5]), TORCH, 12)
+    begin_with_mean(grid)
     with torch.no_grad():
+        start = grid.colour[0, 0, 0].clone()
         grid.density[:] = torch.linspace(-2, 2, 12)[:, None, None]
         grid.colour[:6], grid.colour[6:] = 0.5, -1.5
         before = grid.density.clone(), grid.colour.clone()
-        grid.colour[8:, 3:] = 0.0
+        grid.colour[8:, 3:] = start + 0.2  # a ray or two have grazed it
         grid.density[8:, 3:] = -6.0
         fill_unseen(grid)
     assert torch.equal(grid.colour[:8], before[1][:8]) and torch.equal(grid.density[:, :3], before[0][:, :3])
     filled = grid.colour[8:, 3:]
     assert filled.max() < -0.4  # as on the side that it lies on, and not the mean of all
     assert grid.density[8:, 3:].min() > -2.1  # as what stands around, and not as at the start
+
+
+def test_a_field_begins_with_the_mean_colour_from_every_side():
+    mean = torch.tensor([0.2, 0.5, 0.7])
+    grid = GridField.empty(BOUNDS, mean, TORCH, 12)
+    begin_with_mean(grid)
+    with torch.no_grad():
+        grid.density.fill_(20.0)
+    refresh(grid)
+    seen = grid.render(PosePrior().sample(np.random.default_rng(1), 3), CAMERA)
+    assert seen.opacity.max() > 0.99
+    assert np.allclose(seen.rgb, mean, atol=1e-5)
 
 
 def test_where_all_or_nothing_is_seen_nothing_changes():

@@ -47,9 +47,10 @@ def a_job(folder, log: list | None = None, **changes) -> Job:
     return replace(job, **changes)
 
 
-def fit(images, job, **choices):
+def fit(images, job, *, contract=False, **choices):
     config = FieldConfig(**{**SMALL, **choices})
-    return train(images, POSES, CAMERA, Bounds.from_prior(PosePrior()), (1.0, 1.0, 1.0), config, job)
+    bounds = Bounds.from_prior(PosePrior(), contract=contract, camera=CAMERA)
+    return train(images, POSES, CAMERA, bounds, None if contract else (1.0, 1.0, 1.0), config, job)
 
 
 def heldout_psnr(field, images) -> float:
@@ -87,13 +88,23 @@ def test_two_fits_with_one_seed_are_equal_and_another_seed_differs(images, tmp_p
     assert fields[0].colour.shape != fields[2].colour.shape or not torch.equal(fields[0].colour, fields[2].colour)
 
 
+def test_before_a_real_background_nothing_stands_alone_right_before_a_camera(images, tmp_path):
+    shown = dict(list(images.items())[5:])
+    field = fit(shown, a_job(tmp_path), contract=True)
+    assert field.bounds.shell == 0.5  # the cube holds all that the images show of it
+    assert heldout_psnr(field, images) > 18
+    assert field.barred is not None and field.barred.any()
+    assert (field.clearance[field.barred] > 0).all()
+
+
 class KilledError(Exception):
     pass
 
 
-def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch):
+@pytest.mark.parametrize("contract", [False, True])
+def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch, contract):
     monkeypatch.setattr(checkpointing, "LOG_SECONDS", 0.0)
-    whole = fit(images, a_job(tmp_path / "whole"), steps=40)
+    whole = fit(images, a_job(tmp_path / "whole"), contract=contract, steps=40)
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
 
     def kill(step, values, pictures):
@@ -101,9 +112,9 @@ def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch):
             raise KilledError
 
     with pytest.raises(KilledError):
-        fit(images, a_job(tmp_path / "broken", sink=kill), steps=40)
+        fit(images, a_job(tmp_path / "broken", sink=kill), contract=contract, steps=40)
     log: list = []
-    again = fit(images, a_job(tmp_path / "broken", log), steps=40)
+    again = fit(images, a_job(tmp_path / "broken", log), contract=contract, steps=40)
     assert 1 < log[0][0] <= 25  # a checkpoint was used
     assert torch.equal(again.colour, whole.colour) and torch.equal(again.density, whole.density)
 

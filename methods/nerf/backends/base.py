@@ -31,6 +31,7 @@ class GridView(NamedTuple):
     min_transmittance: float  # a ray darker than this has ended
     channels: int  # C
     camera_distance: float | None  # unbounded, contracted space: how far the cameras are from its centre
+    shell: float = 1.0  # there: how thick the shell around the cube is in which all else lies
 
 
 class RayBatch(NamedTuple):

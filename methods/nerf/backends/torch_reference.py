@@ -41,7 +41,7 @@ def render(grid: GridView, rays: RayBatch, sink: DenseAdam | None) -> Rendered:
     distance = grid.edges[:-1] + rays.jitter[:, None] * length  # (R, S)
     points = rays.origins[:, None] + distance[..., None] * rays.directions[:, None]  # (R, S, 3)
     if grid.camera_distance is not None:
-        points = contract(points)
+        points = contract(points, grid.shell)
     at = (points - points.new_tensor(grid.low)) / grid.voxel
     limit = torch.tensor(grid.density.shape, device=at.device) - 1
     visited = ((at >= 0) & (at < limit)).all(dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ NEAREST = 0.2
 """How near a camera there can be something before a real background, of its distance from the centre. Where few views
 overlap, what is nearer costs nothing and explains each image by itself: floaters."""
 
+THINNEST = 0.5
+"""How thick the shell is at least, in half sizes of the cube: cameras stand in it, and where it is thinner still, so
+few voxels lie in front of each that fog there is cheap."""
+
 IN_VIEW = 1.2
 """Of what an image shows of the plane through the centre, how much is kept unsqueezed before a real background: voxels
 beyond would be spent on what hardly two views share."""
@@ -29,9 +33,10 @@ class Bounds:
     """A cube of space, and the interval along a ray in which there is something to see. All in scene units.
 
     With `contract`, the cube is only the near part of an unbounded scene: what lies outside is kept too, squeezed
-    into a shell around it (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm). Give it for real backgrounds
-    (`capture.background is None`), and not where a known colour surrounds the object. `camera_distance` is then how
-    far the cameras are from the centre: samples along a ray may grow sparser only beyond that.
+    into a shell around it, `shell` half sizes thick (mip-NeRF 360, sec. 2, eq. 10, with the maximum norm): the thinner,
+    the more voxels of a grid are left for the cube. Give it for real backgrounds (`capture.background is None`), and
+    not where a known colour surrounds the object. `camera_distance` is then how far the cameras are from the centre:
+    samples along a ray may grow sparser only beyond that.
     With `frustum`, the cube is what forward-facing cameras see, and lengths are those of its box.
     """
 
@@ -42,21 +47,29 @@ class Bounds:
     contract: bool = False
     camera_distance: float = 0.0
     frustum: Frustum | None = None
+    shell: float = 1.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite([*self.centre, self.half_size, self.far]).all() and self.half_size > 0):
             raise ValueError(f"bounds: need a finite centre and a positive half_size, got {self}")
         if not 0 <= self.near < self.far:
             raise ValueError(f"bounds: need 0 <= near < far, got near={self.near}, far={self.far}")
+        if not THINNEST <= self.shell <= 1:
+            raise ValueError(f"bounds: need a shell of {THINNEST} to 1, got {self.shell}")
 
     @property
     def closed(self) -> bool:
         """Whether all there is to see lies inside, before a known background."""
         return not self.contract and self.frustum is None
 
+    @property
+    def reach(self) -> float:
+        """Half the width of what a grid covers: of the cube, and of the shell around it; in half sizes."""
+        return 1 + self.shell if self.contract else 1.0
+
     def voxel(self, side: int) -> float:
         """Length of a voxel near the centre, scene units, of a grid with `side` along an edge."""
-        return 2 * (2 if self.contract else 1) * self.half_size / (side - 1)
+        return 2 * self.reach * self.half_size / (side - 1)
 
     @staticmethod
     def forward(frustum: Frustum) -> Bounds:
@@ -71,6 +84,14 @@ class Bounds:
         if prior is None:
             return Bounds.from_cameras(poses, contract=contract, camera=camera)
         return Bounds.from_prior(prior, contract=contract, camera=camera)
+
+    def shelled(self, camera: Camera) -> Bounds:
+        """The same, in unbounded space with the thinnest shell where the cube is as wide as what `camera` shows of the
+        plane through the centre, and one that is as much thicker as more is shown."""
+        if not self.contract:
+            return self
+        shown = _in_view(camera) * self.camera_distance / self.half_size
+        return replace(self, shell=float(np.clip(THINNEST + shown - 1, THINNEST, 1)))
 
     def distance_of(self, poses: Sequence[Pose]) -> float:
         """Median distance of cameras from the centre, scene units."""

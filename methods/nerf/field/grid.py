@@ -25,6 +25,7 @@ class GridField(RadianceField):
     clearance: Tensor
     edges: Tensor
     sink: GradientSink | None = None
+    barred: Tensor | None = None  # (cells,) what counts as empty whatever its density, while the field is trained
 
     def __init__(
         self,
@@ -53,9 +54,8 @@ class GridField(RadianceField):
     @staticmethod
     def empty(bounds: Bounds, background: Tensor, config: FieldConfig, side: int) -> GridField:
         """A nearly transparent grey grid, `side` voxels along each edge of the bounds (or of contracted space)."""
-        reach = 2.0 if bounds.contract else 1.0
-        voxel = 2 * reach / (side - 1)
-        x, y, z = bounds.frustum.widths if bounds.frustum else (reach, reach, reach)
+        voxel = 2 * bounds.reach / (side - 1)
+        x, y, z = bounds.frustum.widths if bounds.frustum else (bounds.reach,) * 3
         shape = (round(2 * x / voxel) + 1, round(2 * y / voxel) + 1, round(2 * z / voxel) + 1)
         return GridField(bounds, background, config, shape, (-x, -y, -z), voxel)
 
@@ -83,6 +83,7 @@ class GridField(RadianceField):
             min_transmittance=self.config.min_transmittance,
             channels=self.channels,
             camera_distance=self._camera_distance,
+            shell=self.bounds.shell,
         )
 
     def ray_batch(self, origins: Tensor, directions: Tensor, jitter: Tensor) -> RayBatch:

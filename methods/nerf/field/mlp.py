@@ -130,7 +130,9 @@ class MlpField(RadianceField):
         noise = None
         if self.noise > 0 and generator is not None:
             noise = self.noise * torch.randn(distance.shape, generator=generator).to(distance.device)
-        density, emitted = network(contract(points) / 2 if self.bounds.contract else points, directions, noise)
+        if self.bounds.contract:
+            points = contract(points, self.bounds.shell) / self.bounds.reach
+        density, emitted = network(points, directions, noise)
         beyond = torch.full_like(distance[:, :1], 1e10)
         if self.config.sampling == "even":  # the last sample lies at `far`, and counts for nothing
             beyond = torch.zeros_like(beyond)

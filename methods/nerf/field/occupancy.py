@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from methods.nerf.backends.base import CELL
 from methods.nerf.field.grid import GridField
+from methods.nerf.rendering.contraction import outside
 
 LAYERS = 8
 """Of a grid, that are interpolated at a time."""
@@ -31,6 +32,8 @@ LEAST = 0.1
 def refresh(field: GridField) -> float:
     """Bring `field.clearance` up to date with its density; returns the share of space that is not empty."""
     occupied = _occupied(field)
+    if field.barred is not None:
+        occupied &= ~field.barred
     away: Any = (
         distance_transform_cdt(~occupied.cpu().numpy(), "chessboard") if occupied.any() else np.zeros(occupied.shape)
     )
@@ -52,14 +55,29 @@ def _stretch(field: GridField) -> Tensor:
     """How much longer than one step the longest interval in each cell is: 1, or the distance it has in open space."""
     if not field.bounds.contract:
         return torch.ones((), device=field.device)
-    axes = [
-        (low + CELL * field.voxel * (torch.arange(cells, device=field.device) + 0.5)).abs()
-        for low, cells in zip(field.low, field.clearance.shape, strict=True)
-    ]
-    squeezed = torch.stack(torch.meshgrid(*axes, indexing="ij")).amax(dim=0).clamp(max=2 - field.voxel)
-    far = torch.where(squeezed > 1, 1 / (2 - squeezed), squeezed)
+    squeezed = _middles(field).abs().amax(dim=-1).clamp(max=field.bounds.reach - field.voxel)
+    far = outside(squeezed, field.bounds.shell)
     # a camera is taken to be at most one half size further away than it is said to be
     return (far + max(0.0, 1 - field.bounds.camera_distance / field.bounds.half_size)).clamp(min=1)
+
+
+def cell_centres(field: GridField) -> Tensor:
+    """The middles (cells, 3) of the cells of the clearance map, in half sizes from the centre of the bounds."""
+    at = _middles(field)
+    if not field.bounds.contract:
+        return at
+    squeezed = at.abs().amax(dim=-1, keepdim=True)
+    known = squeezed.clamp(min=1e-9, max=field.bounds.reach - field.voxel)
+    return at * (outside(known, field.bounds.shell) / known)
+
+
+def _middles(field: GridField) -> Tensor:
+    """The same in contracted space, in which the cells are even."""
+    axes = [
+        low + CELL * field.voxel * (torch.arange(cells, device=field.device) + 0.5)
+        for low, cells in zip(field.low, field.clearance.shape, strict=True)
+    ]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
 
 
 def seen_voxels(field: GridField) -> Tensor:

@@ -1,4 +1,4 @@
-"""What no ray has ever crossed: it goes on as the space around it does."""
+"""What a field holds before images have said anything, and what it is given where they never do."""
 
 from __future__ import annotations
 
@@ -7,20 +7,44 @@ from torch import Tensor
 from torch.nn import functional
 
 from methods.nerf.field.grid import GridField
+from methods.nerf.rendering.encoding import harmonics
+
+CHANGED = 0.5
+"""How far some raw colour of a voxel must be from its start to have been seen: ten steps of Adam. What a ray or two
+grazed says no more of a place than what is around it."""
+
+
+@torch.no_grad()
+def begin_with_mean(field: GridField) -> None:
+    """Give every voxel the colour of the background, which before a real one is the mean colour of the images.
+
+    Then nothing is won by emptying space before it has a colour. Grey voxels were emptied wherever the mean was nearer
+    to what the images show, walls and all, and came back as fog in front of the cameras.
+    """
+    field.colour.copy_(_start(field))
 
 
 @torch.no_grad()
 def fill_unseen(field: GridField) -> None:
-    """Give each voxel whose colour still is what it was before training (exactly 0) the values of those around it.
+    """Give each voxel whose colour is nearly what it was before training the values of those around it.
 
-    Before a real background a new view looks past what the others have seen. Left as they are, such voxels are grey
-    fog; their surroundings are the better guess: a table goes on, and a dark room stays dark.
+    Before a real background a new view looks past what the others have seen. Left as they are, such voxels are fog of
+    the mean colour; their surroundings are the better guess: a table goes on, and a dark room stays dark.
     """
-    seen = (field.colour != 0).any(dim=-1)
+    seen = ((field.colour - _start(field)).abs() > CHANGED).any(dim=-1)
     values = torch.cat([field.density[..., None], field.colour], dim=-1).permute(3, 0, 1, 2)  # (1 + C K, X, Y, Z)
     density, *colour = pushed_and_pulled(values, seen)
     field.density.copy_(density)
     field.colour.copy_(torch.stack(colour, dim=-1))
+
+
+def _start(field: GridField) -> Tensor:
+    """The raw colours (C K,) of `begin_with_mean`."""
+    terms = field.colour.shape[-1] // field.channels
+    constant = harmonics(field.background.new_tensor([[0.0, 0.0, 1.0]]), 0)
+    start = torch.zeros_like(field.colour[0, 0, 0])
+    start[::terms] = torch.logit(field.background.clamp(0.02, 0.98)) / constant[0, 0]
+    return start
 
 
 def pushed_and_pulled(values: Tensor, known: Tensor) -> Tensor:

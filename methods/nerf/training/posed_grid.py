@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,10 @@ from methods.nerf.backends.base import Priors, Rates
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
+from methods.nerf.field.near_cameras import alone_before_cameras
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
-from methods.nerf.field.unseen import fill_unseen
+from methods.nerf.field.unseen import begin_with_mean, fill_unseen
 from methods.nerf.images.posed_images import PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
@@ -32,11 +34,19 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
     checkpoints = Checkpoints(job, "grid", {**asked, "seed": job.seed, "views": list(views.ids)})
 
+    if bounds.contract:
+        chosen = config.shell_open
+        bounds = bounds.shelled(views.camera) if chosen is None else replace(bounds, shell=chosen)
     training = GridTraining(GridField.empty(bounds, views.background, config, sides[0]).to(views.pixels.device))
+    if not bounds.closed:
+        begin_with_mean(training.field)
+        _bar(training.field, views)
+        refresh(training.field)
     first = 0
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
         training, first = _restored(state, tensors, views), state["step"]
+        _bar(training.field, views)
         del found, state, tensors  # as large as the field and its moments together
     smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
@@ -52,6 +62,9 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
             del training  # its moments are twice as large as the field, and nobody asks for them again
             training = GridTraining(resampled(coarse, sides[stage], shrink=stage == 1 and bounds.closed))
             del coarse
+            if not bounds.closed:
+                _bar(training.field, views)
+                refresh(training.field)
         elif step % config.occupancy_every == 0 and step > 0:
             refresh(training.field)
         field, rng = training.field, generator(job.seed, step)
@@ -71,6 +84,12 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
     return training.finish()
+
+
+def _bar(field: GridField, views: PosedImages) -> None:
+    """In unbounded space, keep empty from the next look on what few see right before the cameras."""
+    if field.bounds.contract:
+        field.barred = alone_before_cameras(field, views.poses, views.camera, field.config.seen_by_open)
 
 
 def _state(training: GridTraining) -> tuple[dict[str, Any], dict[str, Tensor]]:

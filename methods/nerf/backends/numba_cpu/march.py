@@ -21,7 +21,7 @@ SAMPLE = 7
 """Floats kept of a sample while its ray is on, before its C colours: distance, x, y, z (voxels), alpha, transmittance
 before it, d(optical depth)/d(raw density)."""
 
-ZERO, ONE, TWO, HALF, EIGHTH = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5), np.float32(0.125)
+ZERO, ONE, TWO, THREE, HALF, QUARTER = (np.float32(value) for value in (0, 1, 2, 3, 0.5, 0.25))
 SAFETY = np.float32(0.999)  # of a jump over empty space, against rounding
 TINY = np.float32(1e-9)
 U1 = np.uint64(1)
@@ -63,6 +63,7 @@ def march(grid, camera_distance, origin, direction, shift, basis, ray, samples, 
     sx, sy = np.uint64(ny * nz), np.uint64(nz)
     top_x, top_y, top_z = np.float32(size[0] - 1), np.float32(ny - 1), np.float32(nz - 1)
     inverse = ONE / voxel
+    shell, reach = grid.shell, ONE + grid.shell
     step = edges[1] - edges[0]
     steps_per_unit = ONE / (step * max(abs(dx), max(abs(dy), abs(dz))))  # along the axis that the ray crosses fastest
     k, end = interval(grid, camera_distance, origin, direction)
@@ -75,7 +76,7 @@ def march(grid, camera_distance, origin, direction, shift, basis, ray, samples, 
         m = ONE
         if camera_distance is not None:
             m = max(ONE, max(abs(px), max(abs(py), abs(pz))))
-            s = (TWO - ONE / m) / m
+            s = (reach - shell / m) / m
             px, py, pz = px * s, py * s, pz * s
         x, y, z = (px - low_x) * inverse, (py - low_y) * inverse, (pz - low_z) * inverse
         if x < ZERO or y < ZERO or z < ZERO or x >= top_x or y >= top_y or z >= top_z:
@@ -87,8 +88,9 @@ def march(grid, camera_distance, origin, direction, shift, basis, ray, samples, 
         if away > 0:
             free = np.float32((away - 1) << CELL_SHIFT) * voxel * SAFETY
             if camera_distance is not None:
-                # the contraction stretches nothing by more than 4/3, and within m / 2 of here by no more than 8 / m
-                free = max(np.float32(0.75) * free, min(HALF * m, free * m * EIGHTH))
+                # the contraction stretches nothing by more than reach^2 / (3 shell), and within m / 2 of here by no
+                # more than 4 reach / m
+                free = max(THREE * shell / (reach * reach) * free, min(HALF * m, free * m * (QUARTER / reach)))
                 k += int(free / (step * max(ONE, t + free - camera_distance))) + 1
             else:
                 k += int(free * steps_per_unit) + 1
@@ -161,6 +163,7 @@ def trace_back(
     N = np.uint64(len(row))
     sx, sy = np.uint64(size[1] * size[2]), np.uint64(size[2])
     inverse = ONE / grid.voxel
+    shell, reach = grid.shell, ONE + grid.shell
     behind = ZERO  # sum of weight times worth of the samples behind this one
     for s in range(count - 1, -1, -1):
         at, to = s * W, (first + s) * P
@@ -207,7 +210,7 @@ def trace_back(
                 m = max(abs(px), max(abs(py), abs(pz)))
                 if m > ONE:
                     # y = s(m) x: its Jacobian is s I + s'(m) x (dm/dx)^T, and m depends on the largest coordinate alone
-                    s, ds = (TWO - ONE / m) / m, TWO * (ONE / m - ONE) / (m * m)
+                    s, ds = (reach - shell / m) / m, TWO * (shell / m - HALF * reach) / (m * m)
                     pull = ds * (gx * px + gy * py + gz * pz)
                     gx, gy, gz = s * gx, s * gy, s * gz
                     if abs(px) == m:

@@ -34,6 +34,7 @@ class Grid(NamedTuple):
     density_gain: np.float32
     min_transmittance: np.float32
     edges: Floats  # (S + 1,)
+    shell: np.float32  # of contracted space
     empty_threshold: Floats  # (S,) raw density below which a sample of that interval is empty
     channels: tuple[int, ...]  # C zeros
     row: tuple[int, ...]  # C K zeros: one voxel's colours
@@ -120,6 +121,7 @@ def grid_arrays(view: GridView) -> Grid:
         density_gain=gain,
         min_transmittance=np.float32(view.min_transmittance),
         edges=edges,
+        shell=np.float32(view.shell),
         empty_threshold=np.maximum(empty, -1e30).astype(np.float32),
         channels=(0,) * view.channels,
         row=(0,) * view.colour.shape[-1],

@@ -110,7 +110,7 @@ def _tensors(grid: GridView, rays: RayBatch) -> tuple[Tensor, ...]:
 def _constants(grid: GridView, rays: int) -> tuple[Any, ...]:
     return (
         rays, len(grid.edges) - 1, *grid.density.shape, *grid.low, grid.voxel, grid.density_gain, grid.min_alpha,
-        grid.min_transmittance, grid.camera_distance or 0.0,
+        grid.min_transmittance, grid.camera_distance or 0.0, grid.shell,
     )  # fmt: skip
 
 

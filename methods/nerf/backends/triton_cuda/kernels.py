@@ -6,7 +6,7 @@ added to its eight voxels by atomics. These add up in any order: two fits of one
 colours of a voxel are CP KP lanes, C and K rounded up to powers of two.
 
 Arguments that both marches share: density (X Y Z,), colour (X Y Z C K,), clearance (cells,) uint8, edges (S + 1,);
-origins, directions (R, 3), jitter (R,), basis (R, K); `camera_distance` is heeded where UNBOUNDED.
+origins, directions (R, 3), jitter (R,), basis (R, K); `camera_distance` and `shell` are heeded where UNBOUNDED.
 """
 
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
@@ -69,7 +69,7 @@ def _interval(edges, ox, oy, oz, dx, dy, dz, live, S, X, Y, Z, low_x, low_y, low
 @jit
 def _sample(
     clearance, edges, on, k, shift, ox, oy, oz, dx, dy, dz, X, Y, Z, low_x, low_y, low_z, voxel, camera_distance,
-    UNBOUNDED: tl.constexpr,
+    shell, UNBOUNDED: tl.constexpr,
 ):  # fmt: skip
     """Sample k of each ray: distance, length of its interval, place in voxels, how far out it was before contraction,
     whether something may be there, and how many samples on the next one is to look at."""
@@ -80,7 +80,7 @@ def _sample(
     m = tl.full(px.shape, 1.0, tl.float32)
     if UNBOUNDED:
         m = tl.maximum(m, tl.maximum(tl.abs(px), tl.maximum(tl.abs(py), tl.abs(pz))))
-        s = (2.0 - 1.0 / m) / m
+        s = (1.0 + shell - shell / m) / m
         px, py, pz = px * s, py * s, pz * s
     x, y, z = (px - low_x) / voxel, (py - low_y) / voxel, (pz - low_z) / voxel
     inside = on & (x >= 0) & (y >= 0) & (z >= 0) & (x < X - 1) & (y < Y - 1) & (z < Z - 1)
@@ -90,8 +90,10 @@ def _sample(
     free = ((away - 1) * 2).to(tl.float32) * voxel * 0.999  # against rounding
     step = tl.load(edges + 1) - tl.load(edges)
     if UNBOUNDED:
-        # the contraction stretches nothing by more than 4/3, and within m / 2 of here by no more than 8 / m
-        free = tl.maximum(0.75 * free, tl.minimum(0.5 * m, free * m * 0.125))
+        # the contraction stretches nothing by more than reach^2 / (3 shell), and within m / 2 of here by no more than
+        # 4 reach / m
+        reach = 1.0 + shell
+        free = tl.maximum(3.0 * shell / (reach * reach) * free, tl.minimum(0.5 * m, free * m * (0.25 / reach)))
         jump = (free / (step * tl.maximum(1.0, t + free - camera_distance))).to(tl.int32) + 1
     else:
         fastest = tl.maximum(tl.abs(dx), tl.maximum(tl.abs(dy), tl.abs(dz)))
@@ -141,7 +143,7 @@ def _emit(raw, blended, harmonics, hit, length, gain, min_alpha, CP: tl.constexp
 @jit
 def forward(
     density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, distance,
-    R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance,
+    R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance, shell,
     C: tl.constexpr, K: tl.constexpr, CP: tl.constexpr, KP: tl.constexpr, UNBOUNDED: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """Fill in colour (R, C), opacity (R,) and mean distance (R,) of rays, before any background."""
@@ -159,7 +161,7 @@ def forward(
     while tl.max(on.to(tl.int32), axis=0) > 0:
         t, length, x, y, z, _m, hit, hop = _sample(
             clearance, edges, on, k, shift, ox, oy, oz, dx, dy, dz, X, Y, Z, low_x, low_y, low_z, voxel,
-            camera_distance, UNBOUNDED,
+            camera_distance, shell, UNBOUNDED,
         )  # fmt: skip
         if tl.max(hit.to(tl.int32), axis=0) > 0:
             raw, blended = _look_up(density, colour, x, y, z, hit, entry, used, Y, Z, C * K)
@@ -179,7 +181,7 @@ def forward(
 def backward(
     density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, by_rgb, by_opacity,
     by_density, by_colour, touched, by_origins, by_directions, by_basis,
-    R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance,
+    R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance, shell,
     C: tl.constexpr, K: tl.constexpr, CP: tl.constexpr, KP: tl.constexpr, UNBOUNDED: tl.constexpr, B: tl.constexpr,
     WANTS_VOXELS: tl.constexpr, WANTS_RAYS: tl.constexpr,
 ):  # fmt: skip
@@ -206,7 +208,7 @@ def backward(
     while tl.max(on.to(tl.int32), axis=0) > 0:
         t, length, x, y, z, m, hit, hop = _sample(
             clearance, edges, on, k, shift, ox, oy, oz, dx, dy, dz, X, Y, Z, low_x, low_y, low_z, voxel,
-            camera_distance, UNBOUNDED,
+            camera_distance, shell, UNBOUNDED,
         )  # fmt: skip
         if tl.max(hit.to(tl.int32), axis=0) > 0:
             raw, blended = _look_up(density, colour, x, y, z, hit, entry, used, Y, Z, C * K)
@@ -244,7 +246,7 @@ def backward(
                 if UNBOUNDED:
                     # y = s(m) x: its Jacobian is s I + s'(m) x (dm/dx)^T, and m depends on the largest coordinate alone
                     px, py, pz = ox + t * dx, oy + t * dy, oz + t * dz
-                    s, ds = (2.0 - 1.0 / m) / m, 2.0 * (1.0 / m - 1.0) / (m * m)
+                    s, ds = (1.0 + shell - shell / m) / m, (2.0 * shell / m - 1.0 - shell) / (m * m)
                     pull = ds * (gx * px + gy * py + gz * pz)
                     squeezed = m > 1.0
                     on_x = squeezed & (tl.abs(px) == m)
