@@ -71,10 +71,12 @@ class FieldConfig(BaseModel):
     )  # instead of the effort's own: half the squared differences between neighbouring voxels, ...
     tv_open: float = Field(default=3e-8, ge=0)  # ... and before a real background, where few views see each place
     rays_open: float = Field(default=0.5, gt=0)  # share of the rays there: each meets many times the voxels
-    # there, with poses known: how thick the shell of all that is outside the cube is, in its half sizes (None: the more
-    # the lens shows of it), ...
+    # there, with poses known: how thick the shell of all that is outside the cube is, in its half sizes (None:
+    # thicker, the more the lens shows beyond the cube), ...
     shell_open: float | None = Field(default=None, ge=0.5, le=1)
-    seen_by_open: float = Field(default=0.2, ge=0, le=1)  # ... what share of the views must see what is near a camera
+    # ... and, where all look at one thing, by what share of the views something must be seen that is nearer to some
+    # camera than 0.7 of its distance (0: by none)
+    seen_by_open: float = Field(default=0.2, ge=0, le=1)
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 
@@ -106,8 +108,8 @@ class FieldConfig(BaseModel):
 
     @property
     def tuned_on(self) -> tuple[str, ...]:
-        """Scenes whose held-out views were in view when defaults of the grid were chosen: `tv_open`, `rays_open` and,
-        on chair, that of `full`.
+        """Scenes whose held-out views were in view when defaults of the grid were chosen: those of a real
+        background and, on chair, `tv_density` of `full`.
 
         The two DTU names are the same photographs.
         """

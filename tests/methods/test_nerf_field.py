@@ -85,8 +85,8 @@ def test_cells_of_a_grid_know_where_they_are_beyond_the_contraction():
 def test_what_few_see_right_before_the_cameras_is_no_place_for_anything():
     field = GridField.empty(OPEN, torch.ones(3), TORCH, 61)
     poses = torch.eye(4).repeat(10, 1, 1)
-    poses[:, 2, 3] = -4.0  # ten cameras in a row look along z at the centre, 0.6 apart
-    poses[:, 0, 3] = torch.linspace(-2.7, 2.7, 10)
+    poses[:, 2, 3] = -4.0  # ten cameras in a row look along z, 0.42 apart
+    poses[:, 0, 3] = torch.linspace(-1.9, 1.9, 10)
     camera = Camera(width=100, height=100, fx=100.0, fy=100.0, cx=50.0, cy=50.0)  # each sees half as wide as far
     barred = alone_before_cameras(field, poses, camera, 0.3)
     middles = cell_centres(field)
@@ -95,14 +95,35 @@ def test_what_few_see_right_before_the_cameras_is_no_place_for_anything():
         place = torch.tensor([x, y, z])
         return bool(barred.flatten()[(middles.reshape(-1, 3) - place).norm(dim=-1).argmin()])
 
-    assert held(0.3, 0.0, -3.0)  # 1 in front of the fifth, which sees 1 across: one or two others do
+    assert held(0.3, 0.0, -3.0)  # 1 away, where each sees 1 across: two of them
     assert not held(0.0, 0.0, 0.0)
-    assert not held(0.0, 0.0, -1.0)  # 3 away, where they see 3 across: five of them
+    assert not held(0.0, 0.0, -1.5)  # 2.5 away, where each sees 2.5 across: six of them
     assert not held(0.0, 3.5, 12.0)  # no nearer than the scene, however few see it
     assert not alone_before_cameras(field, poses[:1].repeat(10, 1, 1), camera, 0.3).any()  # seen by all
+    assert not alone_before_cameras(field, poses, camera, 0.0).any() and barred.any()
+    assert not alone_before_cameras(field, poses[:2], camera, 0.3).any()
     field.barred = barred
     refresh(field)
     assert (field.clearance[barred] > 0).all() and (field.clearance[~barred] == 0).all()
+    with torch.no_grad():
+        field.density[:] = torch.where(cell_centres(field).norm(dim=-1).amin() > 9, 1.0, -20.0)
+    refresh(field)
+    assert (field.clearance[barred] > 0).all()  # where nothing else is occupied, too
+
+
+@pytest.mark.parametrize("outwards", [True, False])
+def test_where_cameras_do_not_look_at_one_thing_nothing_is_barred(outwards):
+    """A room from its middle, and a facade along which the camera moved: hardly any surface is seen by a fifth."""
+    poses = torch.eye(4).repeat(40, 1, 1)
+    if outwards:
+        turn = torch.linspace(0, 2 * math.pi, 41)[:40]
+        poses[:, 0, 0] = poses[:, 2, 2] = turn.cos()
+        poses[:, 0, 2], poses[:, 2, 0] = turn.sin(), -turn.sin()
+        poses[:, :3, 3] = poses[:, :3, 2]
+    else:
+        poses[:, 0, 3], poses[:, 2, 3] = torch.linspace(-10, 10, 40), -4.0
+    camera = Camera(width=100, height=100, fx=100.0, fy=100.0, cx=50.0, cy=50.0)
+    assert not alone_before_cameras(GridField.empty(OPEN, torch.ones(3), TORCH, 31), poses, camera, 0.2).any()
 
 
 def test_weights_follow_the_law_of_absorption():
@@ -262,6 +283,17 @@ def test_what_no_ray_has_crossed_goes_on_as_its_surroundings_do():
     filled = grid.colour[8:, 3:]
     assert filled.max() < -0.4  # as on the side that it lies on, and not the mean of all
     assert grid.density[8:, 3:].min() > -2.1  # as what stands around, and not as at the start
+
+
+def test_a_wall_of_the_mean_colour_has_been_seen():
+    grid = GridField.empty(BOUNDS, torch.tensor([0.3, 0.4, 0.5]), TORCH, 12)
+    begin_with_mean(grid)
+    with torch.no_grad():
+        grid.density.fill_(-13.0)  # air, which rays have crossed
+        grid.density[5] = 6.0
+        before = grid.density.clone(), grid.colour.clone()
+        fill_unseen(grid)
+    assert torch.equal(grid.density, before[0]) and torch.equal(grid.colour, before[1])
 
 
 def test_a_field_begins_with_the_mean_colour_from_every_side():

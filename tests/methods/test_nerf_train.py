@@ -12,6 +12,7 @@ from bench.task import Camera, Capture, Job, PosePrior, ViewId
 from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
+from methods.nerf.field.near_cameras import alone_before_cameras
 from methods.nerf.method import Nerf, NerfConfig
 from methods.nerf.train import train
 from methods.nerf.training import checkpointing
@@ -88,13 +89,25 @@ def test_two_fits_with_one_seed_are_equal_and_another_seed_differs(images, tmp_p
     assert fields[0].colour.shape != fields[2].colour.shape or not torch.equal(fields[0].colour, fields[2].colour)
 
 
-def test_before_a_real_background_nothing_stands_alone_right_before_a_camera(images, tmp_path):
+def test_before_a_real_background_nothing_stands_alone_before_a_camera(images, tmp_path):
     shown = dict(list(images.items())[5:])
     field = fit(shown, a_job(tmp_path), contract=True)
     assert field.bounds.shell == 0.5  # the cube holds all that the images show of it
     assert heldout_psnr(field, images) > 18
-    assert field.barred is not None and field.barred.any()
-    assert (field.clearance[field.barred] > 0).all()
+    poses = torch.from_numpy(np.stack([POSES[view] for view in shown])).float()
+    barred = alone_before_cameras(field, poses, CAMERA, 0.2)
+    assert barred.any() and (field.clearance[barred] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "shell", "is_barred"), [({"shell_open": 0.8}, 0.8, True), ({"seen_by_open": 0.0}, 0.5, False)]
+)
+def test_the_shell_and_who_must_see_what_is_near_can_be_chosen(images, tmp_path, asked, shell, is_barred):
+    field = fit(images, a_job(tmp_path), contract=True, steps=8, **asked)
+    poses = torch.from_numpy(np.stack(list(POSES.values()))).float()
+    barred = alone_before_cameras(field, poses, CAMERA, 0.2)
+    assert field.bounds.shell == shell
+    assert (field.clearance[barred] > 0).all() == is_barred
 
 
 class KilledError(Exception):
@@ -104,7 +117,8 @@ class KilledError(Exception):
 @pytest.mark.parametrize("contract", [False, True])
 def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch, contract):
     monkeypatch.setattr(checkpointing, "LOG_SECONDS", 0.0)
-    whole = fit(images, a_job(tmp_path / "whole"), contract=contract, steps=40)
+    asked = {"contract": contract, "steps": 40, "occupancy_every": 2}
+    whole = fit(images, a_job(tmp_path / "whole"), **asked)
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
 
     def kill(step, values, pictures):
@@ -112,11 +126,12 @@ def test_a_killed_fit_goes_on_to_the_same_field(images, tmp_path, monkeypatch, c
             raise KilledError
 
     with pytest.raises(KilledError):
-        fit(images, a_job(tmp_path / "broken", sink=kill), contract=contract, steps=40)
+        fit(images, a_job(tmp_path / "broken", sink=kill), **asked)
     log: list = []
-    again = fit(images, a_job(tmp_path / "broken", log), contract=contract, steps=40)
+    again = fit(images, a_job(tmp_path / "broken", log), **asked)
     assert 1 < log[0][0] <= 25  # a checkpoint was used
     assert torch.equal(again.colour, whole.colour) and torch.equal(again.density, whole.density)
+    assert torch.equal(again.clearance, whole.clearance)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])

@@ -53,7 +53,7 @@ class GridField(RadianceField):
 
     @staticmethod
     def empty(bounds: Bounds, background: Tensor, config: FieldConfig, side: int) -> GridField:
-        """A nearly transparent grey grid, `side` voxels along each edge of the bounds (or of contracted space)."""
+        """A nearly transparent grid, grey as yet, `side` voxels along each edge of the bounds (or contracted space)."""
         voxel = 2 * bounds.reach / (side - 1)
         x, y, z = bounds.frustum.widths if bounds.frustum else (bounds.reach,) * 3
         shape = (round(2 * x / voxel) + 1, round(2 * y / voxel) + 1, round(2 * z / voxel) + 1)

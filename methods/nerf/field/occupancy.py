@@ -32,11 +32,11 @@ LEAST = 0.1
 def refresh(field: GridField) -> float:
     """Bring `field.clearance` up to date with its density; returns the share of space that is not empty."""
     occupied = _occupied(field)
-    if field.barred is not None:
-        occupied &= ~field.barred
-    away: Any = (
-        distance_transform_cdt(~occupied.cpu().numpy(), "chessboard") if occupied.any() else np.zeros(occupied.shape)
-    )
+    barred = torch.zeros_like(occupied) if field.barred is None else field.barred
+    occupied &= ~barred
+    away: Any = barred.cpu().numpy()
+    if occupied.any():
+        away = distance_transform_cdt(~occupied.cpu().numpy(), "chessboard")
     field.clearance.copy_(torch.from_numpy(np.minimum(away, 255).astype(np.uint8)))
     return float(occupied.float().mean())
 

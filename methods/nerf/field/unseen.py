@@ -9,14 +9,14 @@ from torch.nn import functional
 from methods.nerf.field.grid import GridField
 from methods.nerf.rendering.encoding import harmonics
 
-CHANGED = 0.5
-"""How far some raw colour of a voxel must be from its start to have been seen: ten steps of Adam. What a ray or two
-grazed says no more of a place than what is around it."""
+GRAZED = 10
+"""Steps of Adam by which neither a raw colour nor the raw density of a voxel has moved: what a ray or two grazed says
+no more of a place than what is around it. (A wall of the mean colour has its density.)"""
 
 
 @torch.no_grad()
 def begin_with_mean(field: GridField) -> None:
-    """Give every voxel the colour of the background, which before a real one is the mean colour of the images.
+    """Give every voxel the colour of the background (within 0.02 to 0.98), before a real one the images' mean colour.
 
     Then nothing is won by emptying space before it has a colour. Grey voxels were emptied wherever the mean was nearer
     to what the images show, walls and all, and came back as fog in front of the cameras.
@@ -26,12 +26,14 @@ def begin_with_mean(field: GridField) -> None:
 
 @torch.no_grad()
 def fill_unseen(field: GridField) -> None:
-    """Give each voxel whose colour is nearly what it was before training the values of those around it.
+    """Give each voxel that is nearly what it was before training the values of those around it.
 
     Before a real background a new view looks past what the others have seen. Left as they are, such voxels are fog of
     the mean colour; their surroundings are the better guess: a table goes on, and a dark room stays dark.
     """
-    seen = ((field.colour - _start(field)).abs() > CHANGED).any(dim=-1)
+    config = field.config
+    seen = ((field.colour - _start(field)).abs() > GRAZED * config.colour_lr).any(dim=-1)
+    seen |= (field.density - config.density_start).abs() > GRAZED * config.density_lr
     values = torch.cat([field.density[..., None], field.colour], dim=-1).permute(3, 0, 1, 2)  # (1 + C K, X, Y, Z)
     density, *colour = pushed_and_pulled(values, seen)
     field.density.copy_(density)

@@ -81,13 +81,14 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         if checkpoints.save_due():
             checkpoints.save(step + 1, *_state(training))
     refresh(training.field)
+    training.field.barred = None  # its clearance knows
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
     return training.finish()
 
 
 def _bar(field: GridField, views: PosedImages) -> None:
-    """In unbounded space, keep empty from the next look on what few see right before the cameras."""
+    """In unbounded space, keep empty from the next look on what lies before the cameras and few of them see."""
     if field.bounds.contract:
         field.barred = alone_before_cameras(field, views.poses, views.camera, field.config.seen_by_open)
 
