@@ -69,7 +69,8 @@ class JointGrid:
         changed = fine >= 0 and self.grid.refine(fine, self.budget.fine)
         if changed:
             cameras.forget_momentum()
-        if self.field.bounds.contract and (changed or index in self._coarse_sides or index % BAR_EVERY == 0):
+        is_asked = self.field.bounds.contract and self.schedule.seen_by_open > 0
+        if is_asked and (changed or index in self._coarse_sides or index % BAR_EVERY == 0):
             self._bar(cameras)
 
     def _bar(self, cameras: CameraTraining) -> None:
