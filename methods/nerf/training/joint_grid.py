@@ -11,16 +11,11 @@ from torch import Tensor
 from bench.task import Effort
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
-from methods.nerf.field.near_cameras import alone_before_cameras
-from methods.nerf.field.occupancy import refresh
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
 from methods.nerf.training.rates import decayed, ramped
-
-BAR_EVERY = 50
-"""Iterations between two looks at what few cameras see."""
 
 
 class JointGrid:
@@ -65,20 +60,9 @@ class JointGrid:
         if index in self._coarse_sides and index > 0:
             self.grid.sharpen(self._coarse_sides[index])
             cameras.forget_momentum()
-        fine = index - self.budget.coarse
-        changed = fine >= 0 and self.grid.refine(fine, self.budget.fine)
-        if changed:
+        index -= self.budget.coarse
+        if index >= 0 and self.grid.refine(index, self.budget.fine):
             cameras.forget_momentum()
-        is_asked = self.field.bounds.contract and self.schedule.seen_by_open > 0
-        if is_asked and (changed or index in self._coarse_sides or index % BAR_EVERY == 0):
-            self._bar(cameras)
-
-    def _bar(self, cameras: CameraTraining) -> None:
-        """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
-        views at the end of a row are, and they would build what they show right before themselves."""
-        poses, camera = cameras.cameras.poses().detach(), cameras.cameras.intrinsics.estimate()
-        self.field.barred = alone_before_cameras(self.field, poses, camera, self.schedule.seen_by_open)
-        refresh(self.field)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
         return self.grid.learn(batch, rng)

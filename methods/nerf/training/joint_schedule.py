@@ -120,9 +120,6 @@ class JointGridSchedule(CoarseToFine):
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
     # before a real background
     pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
-    # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
-    # 0.7 of its distance (0: by none)
-    seen_by_open: Share = 0.2
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate
