@@ -10,7 +10,8 @@ from bench.files import replacing
 
 NAME = ".tracked.jsonl"
 BEGUN = "begun"
-"""In place of a digest: the run of a cell whose fit is at work, or was when it was killed, which is to be completed."""
+"""In place of a digest: the run of a cell whose fit is at work or whose result is being sent, or was when that was
+killed, which is to be completed."""
 
 
 class Ledger:

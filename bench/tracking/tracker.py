@@ -193,6 +193,8 @@ class Tracker:
         if begun is None or begun.id not in runs:
             begun = self._taken_up(runs)
         self._forget(run for run in runs if begun is None or run != begun.id)
+        if self.ledger.cells.get(result.cell.id) != BEGUN:  # for who comes after a kill: from here on there is a run
+            self.ledger.add(result.cell.id, BEGUN)
         write(self.client, self.experiment, self._tags, folder, result, begun)
         self.ledger.add(result.cell.id, digest_of(result))
 

@@ -24,6 +24,7 @@ class Config(BaseModel):
         "answer", "partial", "nan", "poses_only", "collapse", "coincide", "raise", "strangers", "memory", "hang", "die",
         "die_once", "killed", "swell", "fork", "fill", "shm", "memfd", "deleted", "mapped",
         "stuck", "litter", "litter_log", "litter_field", "own_result", "own_facts", "steps_die_once", "unspeakable",
+        "steps_hang_once",
         "exit", "die_with_field", "steps", "slow_steps", "load_raises", "load_hangs", "wrong_size", "no_depth",
         "badly_registered", "full_gpu", "load_full_gpu",
         "sure", "sure_nan", "sure_true", "sure_vast", "sure_strangers", "sure_list",
@@ -169,6 +170,8 @@ class Scripted:
                 self._steps(job, 0.05)
             case "steps_die_once":
                 self._steps(job, 0.05, dies_at=6)
+            case "steps_hang_once":
+                self._steps(job, 0.05, hangs_at=6)
             case "slow_steps":
                 self._steps(job, 0.5)
             case "sure":  # of all views but the first, which it leaves out, and the second
@@ -220,13 +223,15 @@ class Scripted:
             (out / "log.jsonl").unlink()
             os.mkfifo(out / "log.jsonl")
 
-    def _steps(self, job: Job, seconds: float, dies_at: int | None = None) -> None:
+    def _steps(self, job: Job, seconds: float, *, dies_at: int | None = None, hangs_at: int | None = None) -> None:
         """Ten steps, each kept: a fit that was killed goes on where it was."""
         path = job.checkpoints / "step"
         done = int(path.read_text()) if path.exists() else 0
         for step in range(done, 10):
             if step == dies_at and not done:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if step == hangs_at and not done:
+                time.sleep(3600)
             job.progress("stepping", step, 10)
             time.sleep(seconds)
             job.log(step, {"loss": 1.0 / (1 + step)})

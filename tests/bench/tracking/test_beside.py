@@ -23,14 +23,15 @@ from bench.tracking.beside import Tracking, replay
 from bench.tracking.tracker import Tracker
 
 ROOT = Path(__file__).parents[3]
-SLOW = f"{ROOT / 'tests' / 'plugins' / 'scripted.py'}[behaviour=slow_steps]"
+SLOW, HANGS = (
+    f"{ROOT / 'tests' / 'plugins' / 'scripted.py'}[behaviour={how}]" for how in ("slow_steps", "steps_hang_once")
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations are not ours to mend
 
 
-def run_slowly(suite, uri):
-    """A real fit of five seconds."""
-    selection = Selection(scenes="blocks", methods=SLOW, degradations="clean", seeds="0", effort="smoke")
+def run_once(suite, uri, method):
+    selection = Selection(scenes="blocks", methods=method, degradations="clean", seeds="0", effort="smoke")
     with Tracking(suite, uri, pytest.fail) if uri else nullcontext() as tracking:
 
         def listen(planned, stage, result):
@@ -53,7 +54,7 @@ def test_points_of_a_real_fit_appear_before_it_ends(tmp_path, store, monkeypatch
 
     over = threading.Event()
     threading.Thread(target=watch, args=(over,), daemon=True).start()
-    run_slowly(suite, uri)
+    run_once(suite, uri, SLOW)  # a real fit of five seconds
     over.set()
     growing = [count for found in seen for status, count in found if status == "RUNNING"]
     assert len(set(growing)) >= 3 and growing == sorted(growing)
@@ -64,7 +65,7 @@ def test_points_of_a_real_fit_appear_before_it_ends(tmp_path, store, monkeypatch
 def test_a_run_that_is_killed_in_a_fit_leaves_a_child_that_is_the_only_one_in_the_end(tmp_path, store, then):
     suite, uri = tmp_path / "runs" / "s", store("live")
     database = uri.removeprefix("sqlite:///")
-    command = [sys.executable, "-W", "ignore", "-m", "bench.cli", "run", "-s", "blocks", "-m", SLOW, "--seeds", "0",
+    command = [sys.executable, "-W", "ignore", "-m", "bench.cli", "run", "-s", "blocks", "-m", HANGS, "--seeds", "0",
                "--effort", "smoke", "-o", str(suite), "--track", uri]  # fmt: skip
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
     points = []
@@ -75,7 +76,7 @@ def test_a_run_that_is_killed_in_a_fit_leaves_a_child_that_is_the_only_one_in_th
     process.kill()
     process.wait()
     assert points and child(Tracker(suite, uri)).info.status == "RUNNING"
-    run_slowly(suite, uri if then == "run" else None)
+    run_once(suite, uri if then == "run" else None, HANGS)
     if then == "replay":
         assert child(Tracker(suite, uri)).info.status == "RUNNING"
         assert replay(suite, uri)[0] == 1

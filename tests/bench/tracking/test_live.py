@@ -57,10 +57,14 @@ def test_a_run_that_was_killed_before_it_sent_a_result_is_completed(suite, fit, 
     assert replay(suite, uri)[0] == 0
 
 
-def test_a_completion_that_is_cut_short_is_made_anew(suite, fit, store, monkeypatch):
+@pytest.mark.parametrize("by", ["replay", "run"])
+@pytest.mark.parametrize("followed", [True, False])
+def test_a_sending_that_is_cut_short_is_made_anew(suite, fit, store, monkeypatch, followed, by):
+    """Also of a cell whose fit was over before the store was open, as on a busy machine."""
     tracker = Tracker(suite, store("live"))
     log(fit, range(30))
-    tracker.follow(suite / CELL.folder, CELL, always)
+    if followed:
+        tracker.follow(suite / CELL.folder, CELL, always)
     folder, result = end(suite, fit)
 
     def killed(*_, **__):
@@ -70,8 +74,16 @@ def test_a_completion_that_is_cut_short_is_made_anew(suite, fit, store, monkeypa
         patched.setattr(tracker.client, "log_inputs", killed)
         with pytest.raises(KeyboardInterrupt):
             tracker.send(folder, result)
-    assert Tracker(suite, tracker.uri).replay() == 1
+    assert child(tracker).info.status == "RUNNING"
+    if by == "replay":
+        assert replay(suite, tracker.uri)[0] == 1
+    else:  # to which the cell is settled
+        with Tracking(suite, tracker.uri, pytest.fail) as tracking:
+            tracking.heard(folder, CELL, "cached", result)
+    tracker = Tracker(suite, tracker.uri)
+    assert child(tracker).info.status == "FINISHED"
     assert is_what_a_replay_says(tracker, store("replayed"))
+    assert replay(suite, tracker.uri)[0] == 0
 
 
 def test_a_fit_that_was_wound_back_begins_its_run_anew(suite, fit, store):
