@@ -18,8 +18,7 @@ no more of a place than what is around it. (A wall of the mean colour has its de
 def begin_with_mean(field: GridField) -> None:
     """Give every voxel the colour of the background (within 0.02 to 0.98), before a real one the images' mean colour.
 
-    Then nothing is won by emptying space before it has a colour. Grey voxels were emptied wherever the mean was nearer
-    to what the images show, walls and all, and came back as fog in front of the cameras.
+    Then a surface costs nothing, and empty space wins nothing, before it has a colour.
     """
     field.colour.copy_(_start(field))
 
