@@ -36,6 +36,7 @@ SMALL = JointGridSchedule(
     smoke=JointGridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64
 )
 BRIEF = JointGridSchedule(smoke=JointGridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
+PICTURES = ImagePyramid(ids=("a", "b"), images=torch.zeros(2, 3, 64, 64), background=None)
 NETWORK = JointMlpSchedule(
     radiance=FieldConfig(field="mlp", fine_samples=0),
     pose_lr=1e-3,
@@ -53,11 +54,11 @@ def town():
     return replace(scene, capture=perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", 0)))
 
 
-def trained(scene, plan, folder, *, free=False, log=None, **job):
+def trained(scene, plan, folder, *, free=False, contract=False, log=None, **job):
     """Field, cameras, and what was answered."""
     capture = scene.capture
     pyramid = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
-    bounds = Bounds.from_prior(capture.prior)
+    bounds = Bounds.from_prior(capture.prior, contract=contract, camera=capture.camera)
     start = torch.from_numpy(np.stack([capture.start[view] for view in pyramid.ids])).float()
     intrinsics = Intrinsics(capture.camera, free=free)
     cameras = Cameras(start, intrinsics, pivot=torch.tensor(bounds.centre), unit=1.0)
@@ -199,6 +200,32 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeyp
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 
 
+def test_what_few_see_before_the_cameras_stays_empty_after_a_kill_too(town, tmp_path, monkeypatch):
+    plan = BRIEF.model_copy(update={"radiance": FieldConfig(occupancy_every=2), "seen_by_open": 0.2})
+    asked = {"contract": True, "free": True}
+    whole, _, poses = trained(town, plan, tmp_path / "whole", **asked)
+    assert whole.barred is None
+    open_to_all = plan.model_copy(update={"seen_by_open": 0.0})
+    other, *_ = trained(town, open_to_all, tmp_path / "open", **asked)
+    assert not torch.equal(whole.clearance, other.clearance)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+    save_checkpoint = checkpointing.Checkpoints.save
+
+    def stop(self, step, state, tensors):
+        save_checkpoint(self, step, state, tensors)
+        self.writing = 0.0  # however long it took
+        if step == 11:  # the field became another one at 10
+            assert tensors["barred"].any()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(town, plan, tmp_path / "broken", **asked)
+    again, _, found = trained(town, plan, tmp_path / "broken", **asked)
+    assert all(np.array_equal(poses[view], found[view]) for view in poses)
+    assert torch.equal(again.clearance, whole.clearance) and torch.equal(again.density, whole.density)
+
+
 def test_pictures_on_the_way_change_no_bit_and_every_iteration_is_told(town, tmp_path, monkeypatch):
     answers, pictures, told = [], [], []
     for seconds in (1e9, 0.0):
@@ -226,10 +253,11 @@ def test_exact_poses_stay_before_a_real_background(data_root, tmp_path):
 
 @pytest.mark.parametrize("camera", [None, Camera(width=50, height=50, fx=120, fy=120, cx=25, cy=25)])
 def test_only_exact_poses_before_a_real_background_skip_coarse_grids_and_rest(camera):
-    bounds, schedule = Bounds.open((0.0, 0.0, 0.0), 4.0, camera=camera), JointGridSchedule()
+    bounds, schedule = Bounds.open((0.0, 0.0, 0.0), 4.0, camera=camera), BarfConfig().grid
     assert fitting(schedule, bounds, exact=False) is schedule and schedule.pose_from == 0
     found = fitting(schedule, bounds, exact=True)
     assert found.coarse_sides_open == schedule.coarse_sides_open[-1:] and found.pose_from > 0
+    assert found.seen_by_open == found.anew_open == 0 < min(schedule.seen_by_open, schedule.anew_open)
     assert (
         fitting(schedule, Bounds.from_prior(PosePrior()), exact=True) is schedule
     )  # around an object all is as it was
@@ -246,7 +274,7 @@ def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number_and_m
     bounds = {"closed": Bounds.from_prior(PosePrior()), "open": Bounds.open((0.0, 0.0, 0.0), 4.0)}
     seen = {}
     for name, each in bounds.items():
-        grid = JointGrid(each, torch.ones(3), JointGridSchedule(smoke=budget), "smoke", 64, torch.Generator()).grid
+        grid = JointGrid(each, torch.ones(3), JointGridSchedule(smoke=budget), "smoke", PICTURES, torch.Generator()).grid
         shapes = [grid.field.shape[0] for index in range(20) if grid.refine(index, 20)]
         seen[name] = shapes
     assert seen == {"closed": [13, 22, 32, 48], "open": [26, 45, 64]}
@@ -257,7 +285,7 @@ def test_a_fit_of_few_iterations_closes_too_and_late_voxels_come_late():
     closed = Bounds.from_prior(PosePrior())
     for length, sides in ((1, [32]), (2, [22, 32])):
         plan = JointGridSchedule(smoke=JointGridBudget(coarse=1, fine=length, side=32))
-        grid = JointGrid(closed, torch.ones(3), plan, "smoke", 64, torch.Generator()).grid
+        grid = JointGrid(closed, torch.ones(3), plan, "smoke", PICTURES, torch.Generator()).grid
         assert [grid.field.shape[0] for index in range(length) if grid.refine(index, length)] == sides
     for choices in ({"side_late": 48, "late_from": 0.5}, {"side_late": 16}):
         with pytest.raises(ValueError, match=r"late_from|side_late"):

@@ -30,9 +30,9 @@ def fitted(residuals: Callable[[Tensor], Tensor], poses: Tensor, *, pivot: Tenso
     damping = torch.full_like(left[:, 0], DAMPING)
     axes = STRIDE * torch.eye(6, dtype=poses.dtype, device=poses.device)
     for _ in range(steps):
-        ends = [residuals(_moved(poses, axis.expand(len(poses), 6), pivot, unit)) for axis in axes]
+        ends = [residuals(moved_about(poses, axis.expand(len(poses), 6), pivot, unit)) for axis in axes]
         slopes = (torch.stack(ends, dim=2) - left[:, :, None]) / STRIDE  # (H, R, 6)
-        tried = _moved(poses, _step(slopes, left, damping), pivot, unit)
+        tried = moved_about(poses, _step(slopes, left, damping), pivot, unit)
         found = residuals(tried)
         better = found.square().sum(dim=1) < left.square().sum(dim=1)
         poses = torch.where(better[:, None, None], tried, poses)
@@ -50,7 +50,7 @@ def _step(slopes: Tensor, left: Tensor, damping: Tensor) -> Tensor:
     return step * (LONGEST / step.norm(dim=1, keepdim=True).clamp(min=LONGEST))
 
 
-def _moved(poses: Tensor, twists: Tensor, pivot: Tensor, unit: float) -> Tensor:
+def moved_about(poses: Tensor, twists: Tensor, pivot: Tensor, unit: float) -> Tensor:
     """Poses (H, 4, 4) after motions (H, 6) about the pivot."""
     around = torch.eye(4, dtype=poses.dtype, device=poses.device)
     around[:3, 3] = pivot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.spatial.transform import RigidTransform
 from torch import Tensor, nn
 
 from bench.geometry_torch import exp_se3
@@ -40,6 +41,16 @@ class Cameras(nn.Module):
         height = (centres[:, 2] - mu * centres[:, 0] - nu * centres[:, 1]) / lam
         centres = torch.cat([centres[:, :2], height[:, None]], dim=1) + self.pivot
         return torch.cat([torch.cat([rotations, centres[:, :, None]], dim=2), self.start[:, 3:]], dim=1)
+
+    @torch.no_grad()
+    def place(self, poses: Tensor) -> None:
+        """Move the views to `poses` (N, 4, 4), from where they go on; not for a field in a space of its own."""
+        around = torch.eye(4, dtype=torch.float64)
+        around[:3, 3] = self.pivot
+        motions = around.inverse() @ poses.double().cpu() @ self.start.double().cpu().inverse() @ around
+        twists = RigidTransform.from_matrix(motions.numpy()).as_exp_coords()
+        twists[:, 3:] /= self.unit
+        self.twists.copy_(torch.from_numpy(twists))
 
     def rays(self, views: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions, (V K, 3) each, in the field's space, of points (V, K, 2) of `views` (V,)."""

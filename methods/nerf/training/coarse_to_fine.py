@@ -107,11 +107,14 @@ class CoarseToFineGrid:
 
     def finish(self) -> GridField:
         """The field, on its own again and frozen."""
+        self.field.barred = None  # its clearance knows
         return self.training.finish()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}
         tensors |= {f"sink/{name}": value for name, value in self.training.sink.state().items()}
+        if self.field.barred is not None:
+            tensors["barred"] = self.field.barred
         fine = self.field.config == self.schedule.radiance
         return {"field": describe(self.field), "steps": self.training.sink.steps, "fine": fine}, tensors
 
@@ -121,6 +124,8 @@ class CoarseToFineGrid:
         assert isinstance(field, GridField)
         field.load_state_dict(with_prefix("field/", tensors))
         self.training = GridTraining(field.to(device), beta1=0.9 if state["fine"] else 0.0)
+        if "barred" in tensors:
+            self.field.barred = tensors["barred"].to(device)
         if state["steps"]:
             self.training.sink.restore(with_prefix("sink/", tensors), state["steps"])
 

@@ -46,8 +46,8 @@ class JointField(Protocol):
         """The pixels of iteration `index`."""
         ...
 
-    def prepare(self, index: int, cameras: CameraTraining) -> None:
-        """Whatever is due before an iteration."""
+    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
+        """Whatever is due before an iteration, whose generator is `rng`."""
         ...
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -80,7 +80,7 @@ def train_jointly(
     rng = generator(job.seed, -1)
     joint: JointField
     if isinstance(schedule, JointGridSchedule):
-        joint = JointGrid(bounds, background, schedule, job.effort, pyramid.side, rng)
+        joint = JointGrid(bounds, background, schedule, job.effort, pyramid, rng)
     else:
         joint = JointMlp(bounds, background, schedule, job.effort, pyramid.side, rng)
     moving = CameraTraining(cameras)
@@ -99,9 +99,10 @@ def train_jointly(
         if deadline.reached(index, joint.iterations, joint.phase(index)):
             break
         rng = generator(job.seed, index)
-        joint.prepare(index, moving)
+        joint.prepare(index, moving, rng)
         draw = joint.draw(index)
-        views, points, colours = pyramid.draw(draw.side, draw.rays, rng, views=draw.views)
+        among = None if draw.among is None else torch.tensor(draw.among, device=pyramid.images.device)
+        views, points, colours = pyramid.draw(draw.side, draw.rays, rng, views=draw.views, among=among)
         origins, directions = cameras.rays(views, points)
         error = joint.learn(Batch(origins=origins, directions=directions, colours=colours.flatten(0, 1)), rng)
         joint.step(index, moving)

@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from bench.task import Effort
+from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
+from methods.nerf.field.near_cameras import alone_before_cameras
+from methods.nerf.field.occupancy import refresh
 from methods.nerf.images.posed_images import Batch
+from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
-from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
+from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
+from methods.nerf.training.lost_views import doubtful_views, placed_anew
 from methods.nerf.training.rates import decayed, ramped
+
+BAR_EVERY = 50
+"""Iterations between two looks at what few cameras see."""
+
+
+class Course(NamedTuple):
+    """A field from fog to fine voxels."""
+
+    first: int  # iteration of the training with which it begins
+    coarse: int  # iterations
+    fine: int
+    sides: Mapping[int, int]  # voxels to an edge of the coarse grid, from which of these iterations on
+    rest: int  # iterations for which poses rest
+
+    @property
+    def end(self) -> int:
+        return self.first + self.coarse + self.fine
+
+
+def courses(schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool) -> tuple[Course, ...]:
+    """One, and before a real background (`contract`) as many more as the `schedule` has fields that begin anew."""
+    if not contract:
+        return (Course(0, budget.coarse, budget.fine, {0: schedule.coarse_side}, 0),)
+    anew, rest = schedule.anew_open, round(schedule.pose_from * budget.coarse)
+    found = [
+        Course(0, budget.coarse, budget.fine_anew if anew else budget.fine, schedule.stages_open(budget.coarse), rest)
+    ]
+    sides = in_equal_shares(schedule.sides_anew, budget.coarse_anew)
+    rest = round(schedule.rest_anew * budget.coarse_anew)
+    for left in reversed(range(anew)):
+        fine = budget.fine_anew if left else budget.fine
+        found.append(Course(found[-1].end, budget.coarse_anew, fine, sides, rest))
+    return tuple(found)
 
 
 class JointGrid:
     """The `JointField` of a `JointGridSchedule`."""
 
     def __init__(
-        self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, side: int,
+        self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, pyramid: ImagePyramid,
         rng: torch.Generator,
     ) -> None:  # fmt: skip
-        """`side`: the longest one of the images themselves, px."""
-        self.schedule, self.side = schedule, side
+        self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
-        self._coarse_sides = (  # from which iteration on
-            schedule.stages_open(self.budget.coarse) if bounds.contract else {0: schedule.coarse_side}
-        )
-        first = schedule.coarse_sides_open[0] if bounds.contract else schedule.coarse_side
+        self.courses = courses(schedule, self.budget, contract=bounds.contract)
+        self.lost: tuple[int, ...] = ()  # the views that the field is not shown
+        self.grid = self._begun(self.courses[0], bounds, rng)
+
+    def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
         final = self.budget.sides(closed=bounds.closed)
-        self.grid = CoarseToFineGrid(bounds, background, schedule, final, rng, coarse_side=first)
+        return CoarseToFineGrid(bounds, self.background, self.schedule, final, rng, coarse_side=course.sides[0])
 
     @property
     def field(self) -> GridField:
@@ -41,73 +79,120 @@ class JointGrid:
 
     @property
     def iterations(self) -> int:
-        return self.budget.coarse + self.budget.fine
+        return self.courses[-1].end
 
     def phase(self, index: int) -> str:
-        return "coarse" if self._fine(index) is None else "fine"
+        course, _, fine = self._at(index)
+        word = "coarse" if fine is None else "fine"
+        count = len(self.courses)
+        return word if count == 1 else f"{word}, field {self.courses.index(course) + 1} of {count}"
 
     def draw(self, index: int) -> Draw:
-        schedule, fine = self.schedule, self._fine(index)
-        end = min(schedule.side_coarse, self.side)
+        schedule, side = self.schedule, self.pyramid.side
+        course, passed, fine = self._at(index)
+        end = min(schedule.side_coarse, side)
+        among = tuple(view for view in range(len(self.pyramid.ids)) if view not in self.lost) if self.lost else None
         if fine is None:
-            start = min(schedule.side_start, self.side)
-            return Draw(side=_between(start, end, index / self.budget.coarse, 4), rays=self.budget.rays_coarse)
-        if fine >= schedule.sharp_at:
-            return Draw(side=self.side, rays=self.budget.rays)
-        return Draw(side=_between(end, self.side, fine / schedule.sharp_at, 8), rays=self.budget.rays)
+            start = min(schedule.side_start, side)
+            side, rays = _between(start, end, passed / course.coarse, 4), self.budget.rays_coarse
+            return Draw(side=side, rays=rays, among=among)
+        if fine < schedule.sharp_at:
+            side = _between(end, side, fine / schedule.sharp_at, 8)
+        return Draw(side=side, rays=self.budget.rays, among=among)
 
-    def prepare(self, index: int, cameras: CameraTraining) -> None:
-        if index in self._coarse_sides and index > 0:
-            self.grid.sharpen(self._coarse_sides[index])
+    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
+        course, passed, fine = self._at(index)
+        bounds, is_first = self.field.bounds, course.first == 0
+        if self._looks(course, passed):
+            found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
+            both = sorted({*self.lost, *found})
+            self.lost = tuple(both) if 2 * len(both) < len(self.pyramid.ids) else found
+        if self.lost and not is_first and passed == course.rest:
+            unit = cameras.cameras.unit
+            cameras.cameras.place(placed_anew(self.field, *_seen_from(cameras), self.lost, self.pyramid, unit, rng))
+            self.lost = ()
+        changed = False
+        if passed in course.sides and index > 0:
+            if passed == 0:
+                self.grid = self._begun(course, bounds, rng)
+            else:
+                self.grid.sharpen(course.sides[passed])
+            changed = True
+        if fine is not None and self.grid.refine(passed - course.coarse, course.fine):
+            changed = True
+        if changed:
             cameras.forget_momentum()
-        index -= self.budget.coarse
-        if index >= 0 and self.grid.refine(index, self.budget.fine):
-            cameras.forget_momentum()
+        is_barred = bounds.contract and self.schedule.seen_by_open > 0
+        if is_barred and (changed or index % BAR_EVERY == 0):
+            self._bar(cameras)
+
+    def _looks(self, course: Course, passed: int) -> bool:
+        """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
+        if len(self.courses) == 1:
+            return False
+        return passed == (course.coarse if course.first == 0 else 0)
+
+    def _bar(self, cameras: CameraTraining) -> None:
+        """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
+        views at the end of a row are, and they would build what they show right before themselves."""
+        poses, camera = cameras.cameras.poses().detach(), cameras.cameras.intrinsics.estimate()
+        self.field.barred = alone_before_cameras(self.field, poses, camera, self.schedule.seen_by_open)
+        refresh(self.field)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
         return self.grid.learn(batch, rng)
 
     def step(self, index: int, cameras: CameraTraining) -> None:
-        schedule, fine = self.schedule, self._fine(index)
+        schedule = self.schedule
+        course, passed, fine = self._at(index)
         if fine is None:
-            rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, index / self.budget.coarse)
+            rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, passed / course.coarse)
         else:
             rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
-        fade *= self._trust(index)
+        fade *= self._trust(course, passed)
         has_own_space = self.field.bounds.frustum is not None
         relief = schedule.relief_lr if has_own_space else 0.0
         cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
         self.grid.step(fine)
 
-    def _trust(self, index: int) -> float:
-        """0 to 1: how far the field is believed about the cameras at iteration `index`.
+    def _trust(self, course: Course, passed: int) -> float:
+        """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.
 
         Adam's first steps are as long as its rate, however little a gradient says: poses that were exact end degrees
         away when a field that is still fog, or has just become another one, moves them.
         """
-        schedule, coarse, fine = self.schedule, self.budget.coarse, self.budget.fine
+        schedule = self.schedule
         if not self.field.bounds.contract:  # around an object a field soon says more than its first step costs
             return 1.0
-        if index < coarse:
-            begins = max(start for start in self._coarse_sides if start <= index)
-            moves, ramp = begins or round(schedule.pose_from * coarse), round(schedule.pose_ramp * coarse)
+        if passed < course.coarse:
+            begins = max(start for start in course.sides if start <= passed)
+            moves, ramp = max(begins, course.rest), round(schedule.pose_ramp * course.coarse)
         else:
-            starts = [coarse + round(fine * share) for share in schedule.grow_at]
-            moves, ramp = max(start for start in starts if start <= index), round(schedule.pose_ramp * fine)
-        return ramped(index - moves, ramp)
+            starts = [course.coarse + round(course.fine * share) for share in schedule.grow_at]
+            moves, ramp = max(start for start in starts if start <= passed), round(schedule.pose_ramp * course.fine)
+        return ramped(passed - moves, ramp)
 
     def finish(self) -> GridField:
         return self.grid.finish()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        return self.grid.state()
+        state, tensors = self.grid.state()
+        return state | {"lost": list(self.lost)}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.grid.restore(state, tensors)
+        self.lost = tuple(state.get("lost", ()))
 
-    def _fine(self, index: int) -> float | None:
-        """Share of the fine iterations that is over; None before them."""
-        return (index - self.budget.coarse) / self.budget.fine if index >= self.budget.coarse else None
+    def _at(self, index: int) -> tuple[Course, int, float | None]:
+        """The course of iteration `index`, how many of its iterations are over, and the share of its fine ones: None
+        before them."""
+        course = [each for each in self.courses if each.first <= index][-1]
+        passed = index - course.first
+        return course, passed, (passed - course.coarse) / course.fine if passed >= course.coarse else None
+
+
+def _seen_from(cameras: CameraTraining) -> tuple[Intrinsics, Tensor]:
+    return cameras.cameras.intrinsics, cameras.cameras.poses().detach()
 
 
 def _between(start: int, end: int, share: float, step: int) -> int:

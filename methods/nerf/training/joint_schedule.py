@@ -6,7 +6,7 @@ network whose rates decay exponentially.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,6 +24,12 @@ class Draw(NamedTuple):
     side: int  # px, longest side of the images that they are drawn from
     rays: int  # how many
     views: int | None = None  # from how many of the views; None: all
+    among: tuple[int, ...] | None = None  # of the views of these numbers; None: of all
+
+
+def in_equal_shares(sides: Sequence[int], length: int) -> dict[int, int]:
+    """From which of `length` iterations on there are how many voxels to an edge."""
+    return {round(stage / len(sides) * length): side for stage, side in enumerate(sides)}
 
 
 class CoarseToFine(BaseModel):
@@ -51,8 +57,7 @@ class CoarseToFine(BaseModel):
 
     def stages_open(self, length: int) -> dict[int, int]:
         """From which of `length` coarse iterations before a real background on there are how many voxels to an edge."""
-        sides = self.coarse_sides_open
-        return {round(stage / len(sides) * length): side for stage, side in enumerate(sides)}
+        return in_equal_shares(self.coarse_sides_open, length)
 
     @model_validator(mode="after")
     def _fine_from_its_beginning(self) -> Self:
@@ -106,12 +111,16 @@ class JointGridBudget(FinalGrid):
     fine: Count
     rays_coarse: Count = 4096  # pixels an iteration
     rays: Count = 8192
+    coarse_anew: Count = 220  # the same of a field that begins anew (`anew_open`) ...
+    fine_anew: Count = 400  # ... and, before the last one, of the fine grid: of all fields but the last
 
 
 class JointGridSchedule(CoarseToFine):
     """Coarse grid and small images first; then fine ones."""
 
-    smoke: JointGridBudget = JointGridBudget(coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40)
+    smoke: JointGridBudget = JointGridBudget(
+        coarse=40, fine=60, rays_coarse=1024, rays=2048, side=40, coarse_anew=12, fine_anew=24
+    )
     quick: JointGridBudget = JointGridBudget(coarse=300, fine=1000)
     full: JointGridBudget = JointGridBudget(coarse=300, fine=4000, side=256, side_closed=144, side_late=224)
     side_start: Count = 32  # px, longest side of the images at the start ...
@@ -120,6 +129,15 @@ class JointGridSchedule(CoarseToFine):
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
     # before a real background
     pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
+    # how often the field begins anew from the poses that the last one has found, coarse at first, as above; after that
+    # share of these iterations poses move, and the views that the last field explained worst, which the new one was not
+    # shown, are placed anew (`lost_views.py`)
+    anew_open: int = Field(default=0, ge=0)
+    sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
+    rest_anew: Share = 0.9
+    # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
+    # 0.7 of its distance (0: by none)
+    seen_by_open: Share = 0.0
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate

@@ -16,25 +16,18 @@ from torch import Tensor
 
 from bench.task import Job, Pose, PosePrior, ViewId
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.cameras.levenberg_marquardt import fitted
 from methods.nerf.field.base import RadianceField
-from methods.nerf.field.render import render_points
 from methods.nerf.field.render_and_compare import APART, RenderedCandidates
 from methods.nerf.images.pyramid import ImagePyramid, shrunk, shrunk_to
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 SIDE = 24
 """px, of the renders by which all candidates are compared with an image."""
 
 BLURRED = 64
 """px, longest side, of the images that hypotheses are first held against; the last steps look at the whole ones."""
-
-RAYS = 8192
-"""At once: a network's activations of all images and hypotheses would take gigabytes."""
-
-LEAST = 1e-6
-"""Mean squared error below which nothing is told apart: 60 dB."""
 
 DRAWS = 2**31
 """Whose randomness comes after that of all steps of a training."""
@@ -108,46 +101,16 @@ class _Comparison:
             return torch.full_like(own[:, 0, 0], torch.inf)
         unit = self.field.bounds.distance_of(list(own.double().cpu().numpy())) / 4 or 1.0
         small, starts = shrunk_to(self.images, BLURRED), candidates[chosen]
-        moved = self._followed(starts, small, unit, *self.budget.first)
+        held = PoseHypotheses(self.field, self.intrinsics, self.rng)
+        moved = held.followed(starts, small, unit, *self.budget.first)
         moved = torch.where(_apart(own[:, None], moved)[..., None, None], moved, starts)
-        best = self._errors(moved, small, self.budget.sorted).masked_fill(~found, torch.inf).argmin(dim=1)
+        best = held.errors(moved, small, self.budget.sorted).masked_fill(~found, torch.inf).argmin(dim=1)
         tried = [each[torch.arange(len(own)), best][:, None] for each in (starts, moved)]
-        moved = self._followed(tried[-1], self.images, unit, *self.budget.last)
-        errors = self._errors(torch.cat([own[:, None], *tried, moved], dim=1), self.images, self.budget.checked)
+        moved = held.followed(tried[-1], self.images, unit, *self.budget.last)
+        errors = held.errors(torch.cat([own[:, None], *tried, moved], dim=1), self.images, self.budget.checked)
         errors[:, 3:].masked_fill_(~_apart(own[:, None], moved), torch.inf)
         margins = 10 * (errors[:, 1:].amin(dim=1) / errors[:, 0]).log10()
         return margins.masked_fill(~found.any(dim=1), torch.inf)
-
-    def _followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int) -> Tensor:
-        """Poses (N, K, 4, 4), moved from `starts` to where each of K hypotheses fits its image of `images` better."""
-        count = starts.shape[1]
-        points, wanted = (part.repeat_interleave(count, dim=0) for part in self._pixels(images, pixels))
-
-        def residuals(poses: Tensor) -> Tensor:
-            return (self._seen(poses, points) - wanted).flatten(1)
-
-        found = fitted(residuals, starts.flatten(0, 1), pivot=self.field.centre, unit=unit, steps=steps)
-        return found.unflatten(0, (-1, count))
-
-    def _errors(self, poses: Tensor, images: Tensor, pixels: int) -> Tensor:
-        """Mean squared errors (N, H) of H hypotheses (N, H, 4, 4) of each image, on the same pixels."""
-        points, wanted = self._pixels(images, pixels)
-        held = [self._seen(each, points) for each in poses.unbind(dim=1)]
-        return torch.stack([(seen - wanted).square().mean(dim=(1, 2)) for seen in held], dim=1).clamp(min=LEAST)
-
-    def _seen(self, poses: Tensor, points: Tensor) -> Tensor:
-        """Colours (N, P, C) of points (N, P, 2) from poses (N, 4, 4), RAYS or one image's at a time."""
-        size = max(1, RAYS // points.shape[1])
-        parts = zip(poses.split(size), points.split(size), strict=True)
-        return torch.cat([render_points(self.field, self.intrinsics, *part, None) for part in parts])
-
-    def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Points (N, P, 2) in [-1, 1]^2, the same in all images, and their colours (N, P, C) in [0, 1]."""
-        height, width = images.shape[2:]
-        pixels = torch.randperm(height * width, generator=self.rng)[:count].to(images.device)
-        x, y = pixels % width, pixels // width
-        points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
-        return points.expand(len(images), -1, -1), (images[:, :, y, x].transpose(1, 2) + 1) / 2
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
