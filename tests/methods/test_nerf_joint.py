@@ -26,10 +26,10 @@ from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.storage import load, save
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.rendering.encoding import frequencies
-from methods.nerf.training import checkpointing
+from methods.nerf.training import checkpointing, lost_views
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
-from methods.nerf.training.joint_grid import JointGrid
+from methods.nerf.training.joint_grid import JointGrid, courses
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
 
 SMALL = JointGridSchedule(
@@ -88,6 +88,17 @@ def test_cameras_turn_about_the_pivot():
         cameras.twists[:, 2] = torch.pi / 2
     moved = cameras.poses()[:, :3, 3].detach()
     assert torch.allclose(moved, torch.tensor([[2.0, 3.0, 0.0], [0.0, 0.0, 1.0]]), atol=1e-5)
+
+
+def test_cameras_that_are_placed_are_there_and_go_on_from_there():
+    rng = np.random.default_rng(0)
+    start, wanted = (PosePrior().sample(rng, 5) for _ in range(2))
+    camera = Camera(width=10, height=10, fx=10, fy=10, cx=5, cy=5)
+    pivot = torch.tensor([1.0, 0.5, -1.0])
+    cameras = Cameras(torch.from_numpy(start).float(), Intrinsics(camera, free=False), pivot=pivot, unit=0.7)
+    cameras.place(torch.from_numpy(wanted).float())
+    assert torch.allclose(cameras.poses(), torch.from_numpy(wanted).float(), atol=1e-5)
+    assert torch.equal(cameras.start, torch.from_numpy(start).float()) and cameras.twists.requires_grad
 
 
 def test_straight_rays_stay_straight_in_the_frustum_and_depths_come_back():
@@ -226,6 +237,75 @@ def test_what_few_see_before_the_cameras_stays_empty_after_a_kill_too(town, tmp_
     assert torch.equal(again.clearance, whole.clearance) and torch.equal(again.density, whole.density)
 
 
+def anew(monkeypatch):
+    """A plan whose field begins anew twice, in whose eyes some views are always lost."""
+    monkeypatch.setattr(lost_views, "DOUBT", 1.0)
+    monkeypatch.setattr(lost_views, "FIRST", (1, 16))
+    monkeypatch.setattr(lost_views, "LAST", (1, 16))
+    budget = BRIEF.smoke.model_copy(update={"coarse_anew": 5, "fine_anew": 4})
+    return BRIEF.model_copy(update={"anew_open": 2, "sides_anew": (6, 8), "rest_anew": 0.6, "smoke": budget})
+
+
+def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are_lost(town, tmp_path, monkeypatch):
+    plan = anew(monkeypatch)
+    told, hidden, placed = [], [], []
+    draw, place = JointGrid.draw, Cameras.place
+
+    def drawn(self, index):
+        found = draw(self, index)
+        hidden.append((self.lost, found.among, self.field.shape[0]))
+        return found
+
+    def noted(self, poses):
+        placed.append((len(hidden), (poses - self.poses()).abs().amax(dim=(1, 2)) > 0))
+        place(self, poses)
+
+    monkeypatch.setattr(JointGrid, "draw", drawn)
+    monkeypatch.setattr(Cameras, "place", noted)
+    trained(town, plan, tmp_path, contract=True, place=lambda *where: told.append(where))
+    phases = [phase for phase, _, _ in told]
+    assert [phases.count(phase) for phase in dict.fromkeys(phases)] == [6, 4, 5, 4, 5, 8]  # coarse and fine, in turn
+    assert list(dict.fromkeys(phases))[2] == "coarse, field 2 of 3"
+    count = len(town.capture.images)
+    for lost, among, _ in hidden:
+        assert (among is None and not lost) or sorted({*lost, *(among or ())}) == list(range(count))
+    assert not hidden[5][0] and hidden[6][0]  # from the end of the coarse iterations on ...
+    assert hidden[12][0] and not hidden[13][0] and not hidden[18][0] and hidden[19][0] and not hidden[22][0]
+    assert [when for when, _ in placed] == [13, 22]  # ... until the next field has seen enough of the others
+    for (_, moved), before in zip(placed, (12, 21), strict=True):
+        assert set(moved.nonzero()[:, 0].tolist()) <= set(hidden[before][0])
+    assert [hidden[k][2] for k in (10, 11, 12, 19)] == [6, 6, 8, 6]  # it begins coarse again
+
+
+def test_a_field_begins_anew_after_a_kill_too(town, tmp_path, monkeypatch):
+    plan = anew(monkeypatch)
+    whole, _, poses = trained(town, plan, tmp_path / "whole", contract=True)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+    save_checkpoint = checkpointing.Checkpoints.save
+    for last in (8, 11, 16):  # views are lost, the field is young, and views have been placed
+
+        def stop(self, step, state, tensors, last=last):
+            save_checkpoint(self, step, state, tensors)
+            self.writing = 0.0  # however long it took
+            if step == last:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(town, plan, tmp_path / "broken", contract=True)
+    monkeypatch.setattr(checkpointing.Checkpoints, "save", save_checkpoint)
+    again, _, found = trained(town, plan, tmp_path / "broken", contract=True)
+    assert all(np.array_equal(poses[view], found[view]) for view in poses)
+    assert torch.equal(again.density, whole.density) and torch.equal(again.colour, whole.colour)
+
+
+def test_around_an_object_there_is_one_field(town):
+    for contract, count in ((False, 1), (True, 4)):
+        found = courses(BarfConfig().grid, BarfConfig().grid.quick, contract=contract)
+        assert len(found) == count and found[-1].fine == BarfConfig().grid.quick.fine
+        assert [each.first for each in found[1:]] == [each.end for each in found[:-1]]
+
+
 def test_pictures_on_the_way_change_no_bit_and_every_iteration_is_told(town, tmp_path, monkeypatch):
     answers, pictures, told = [], [], []
     for seconds in (1e9, 0.0):
@@ -274,7 +354,9 @@ def test_a_grid_that_closes_around_the_object_has_voxels_of_its_own_number_and_m
     bounds = {"closed": Bounds.from_prior(PosePrior()), "open": Bounds.open((0.0, 0.0, 0.0), 4.0)}
     seen = {}
     for name, each in bounds.items():
-        grid = JointGrid(each, torch.ones(3), JointGridSchedule(smoke=budget), "smoke", PICTURES, torch.Generator()).grid
+        grid = JointGrid(
+            each, torch.ones(3), JointGridSchedule(smoke=budget), "smoke", PICTURES, torch.Generator()
+        ).grid
         shapes = [grid.field.shape[0] for index in range(20) if grid.refine(index, 20)]
         seen[name] = shapes
     assert seen == {"closed": [13, 22, 32, 48], "open": [26, 45, 64]}
