@@ -45,13 +45,13 @@ def fitting(
     schedule: JointGridSchedule | JointMlpSchedule, bounds: Bounds, *, exact: bool
 ) -> JointGridSchedule | JointMlpSchedule:
     """The schedule, where start poses are `exact` before a real background without its coarsest grids, poses at rest at
-    first, and with nothing kept empty before the cameras.
+    first, with nothing kept empty before the cameras, and as one field from fog to the end.
 
     Voxels larger than what poses are off by cannot tell these from the truth, and lead them away. Rough poses need such
-    voxels, and must not rest: a field that has settled on them holds them where they are (DTU scan24 from 13.7 degrees
-    ended at 7.7 instead of 2.1). Exact poses lose nothing to what stands before a camera, and a little to what is
-    missing there (DTU scan24 at 64 px, in 240 iterations: 1.7 degrees for 0.9). How rough a start is nobody tells a
-    method, but that it is the truth.
+    voxels, and must not rest in the first field: one that has settled on them holds them where they are (DTU scan24
+    from 13.7 degrees ended at 7.7 instead of 2.1, each as one field). Exact poses lose nothing to what stands before a
+    camera, and a little to what is missing there (DTU scan24 at 64 px, in 240 iterations: 1.7 degrees for 0.9). How
+    rough a start is nobody tells a method, but that it is the truth.
     """
     if isinstance(schedule, JointMlpSchedule) or not (bounds.contract and exact):
         return schedule

@@ -44,13 +44,18 @@ class Cameras(nn.Module):
 
     @torch.no_grad()
     def place(self, poses: Tensor) -> None:
-        """Move the views to `poses` (N, 4, 4), from where they go on; not for a field in a space of its own."""
+        """Move the views to `poses` (N, 4, 4), from where they go on, but for those that are not finite.
+
+        Not for a field in a space of its own.
+        """
+        finite = poses.isfinite().all(dim=2).all(dim=1)
         around = torch.eye(4, dtype=torch.float64)
         around[:3, 3] = self.pivot
         motions = around.inverse() @ poses.double().cpu() @ self.start.double().cpu().inverse() @ around
-        twists = RigidTransform.from_matrix(motions.numpy()).as_exp_coords()
+        motions[:, 3] = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)  # to the last bit, or it is refused
+        twists = RigidTransform.from_matrix(motions[finite.cpu()].numpy()).as_exp_coords()
         twists[:, 3:] /= self.unit
-        self.twists.copy_(torch.from_numpy(twists))
+        self.twists[finite] = torch.from_numpy(twists).to(self.twists)
 
     def rays(self, views: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions, (V K, 3) each, in the field's space, of points (V, K, 2) of `views` (V,)."""

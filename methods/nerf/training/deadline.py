@@ -25,19 +25,25 @@ class Deadline:
         end = job.began + job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2)
         self._end = end if share == 1 else now + share * max(0.0, end - now)
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
+        self._begun: tuple[int, float] | None = None  # step and time of the first question
         self._asked = False
         self._job, self._before, self._around = job, before, before + after
         self.share_done = 1.0  # of the steps, once stopped
 
-    def reached(self, step: int, steps: int, phase: str = "") -> bool:
+    def reached(self, step: int, steps: int, phase: str = "", ahead: int = 1) -> bool:
         """Whether one more step, as long as the last ones were, could end too late. `step` of `steps` are taken so far,
-        the last ones in `phase`; the first one is always taken."""
+        the last ones in `phase`; the first one is always taken.
+
+        Where it is better to take none of the next steps than some, they are so many `ahead`, each as long as the mean.
+        """
         self._job.progress(phase, self._before + step, self._around + steps)
         now = time.monotonic()
         if self._asked:
             self._longest = max(now - self._last, 0.9 * self._longest)
         first, self._asked, self._last = not self._asked, True, now
-        if first or now + self._longest < self._end:
+        since, began = self._begun = self._begun or (step, now)
+        needed = self._longest if ahead == 1 or step == since else ahead * (now - began) / (step - since)
+        if first or now + needed < self._end:
             return False
         self.share_done = step / steps
         return True

@@ -42,6 +42,10 @@ class JointField(Protocol):
         """What iteration `index` belongs to, in a word or two."""
         ...
 
+    def ahead(self, index: int) -> int:
+        """How many iterations from `index` on leave it worse than it is, if they are not all taken."""
+        ...
+
     def draw(self, index: int) -> Draw:
         """The pixels of iteration `index`."""
         ...
@@ -96,7 +100,7 @@ def train_jointly(
         moving.restore(tensors)
         first = state["step"]
     for index in range(first, joint.iterations):
-        if deadline.reached(index, joint.iterations, joint.phase(index)):
+        if deadline.reached(index, joint.iterations, joint.phase(index), joint.ahead(index)):
             break
         rng = generator(job.seed, index)
         joint.prepare(index, moving, rng)

@@ -19,7 +19,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
-from methods.nerf.training.lost_views import doubtful_views, placed_anew
+from methods.nerf.training.lost_views import doubtful_views, left_out, placed_anew
 from methods.nerf.training.rates import decayed, ramped
 
 BAR_EVERY = 50
@@ -49,7 +49,7 @@ def courses(schedule: JointGridSchedule, budget: JointGridBudget, *, contract: b
         Course(0, budget.coarse, budget.fine_anew if anew else budget.fine, schedule.stages_open(budget.coarse), rest)
     ]
     sides = in_equal_shares(schedule.sides_anew, budget.coarse_anew)
-    rest = round(schedule.rest_anew * budget.coarse_anew)
+    rest = max(1, round(schedule.rest_anew * budget.coarse_anew))  # a field must have begun to tell where a view is
     for left in reversed(range(anew)):
         fine = budget.fine_anew if left else budget.fine
         found.append(Course(found[-1].end, budget.coarse_anew, fine, sides, rest))
@@ -87,6 +87,11 @@ class JointGrid:
         count = len(self.courses)
         return word if count == 1 else f"{word}, field {self.courses.index(course) + 1} of {count}"
 
+    def ahead(self, index: int) -> int:
+        """A whole course, where the field would begin anew: fog is worse than what there was before."""
+        course, passed, _ = self._at(index)
+        return course.end - course.first if passed == 0 and index > 0 else 1
+
     def draw(self, index: int) -> Draw:
         schedule, side = self.schedule, self.pyramid.side
         course, passed, fine = self._at(index)
@@ -105,8 +110,7 @@ class JointGrid:
         bounds, is_first = self.field.bounds, course.first == 0
         if self._looks(course, passed):
             found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
-            both = sorted({*self.lost, *found})
-            self.lost = tuple(both) if 2 * len(both) < len(self.pyramid.ids) else found
+            self.lost = left_out(found, self.lost, len(self.pyramid.ids))
         if self.lost and not is_first and passed == course.rest:
             unit = cameras.cameras.unit
             cameras.cameras.place(placed_anew(self.field, *_seen_from(cameras), self.lost, self.pyramid, unit, rng))
@@ -130,7 +134,7 @@ class JointGrid:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
         if len(self.courses) == 1:
             return False
-        return passed == (course.coarse if course.first == 0 else 0)
+        return passed == (course.coarse if course.first == 0 else 0) and (course.first > 0 or course.coarse > 0)
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where

@@ -39,6 +39,9 @@ class JointMlp:
     def phase(self, index: int) -> str:
         return "poses and field"
 
+    def ahead(self, index: int) -> int:
+        return 1
+
     def draw(self, index: int) -> Draw:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 

@@ -111,8 +111,10 @@ class JointGridBudget(FinalGrid):
     fine: Count
     rays_coarse: Count = 4096  # pixels an iteration
     rays: Count = 8192
-    coarse_anew: Count = 220  # the same of a field that begins anew (`anew_open`) ...
-    fine_anew: Count = 400  # ... and, before the last one, of the fine grid: of all fields but the last
+    # where fields begin anew (`anew_open`): iterations on the coarse grid of all but the first, on the fine one of all
+    # but the last
+    coarse_anew: Count = 220
+    fine_anew: Count = 400
 
 
 class JointGridSchedule(CoarseToFine):
@@ -129,11 +131,11 @@ class JointGridSchedule(CoarseToFine):
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
     # before a real background
     pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
-    # how often the field begins anew from the poses that the last one has found, coarse at first, as above; after that
-    # share of these iterations poses move, and the views that the last field explained worst, which the new one was not
-    # shown, are placed anew (`lost_views.py`)
+    # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without the
+    # views that the last one explained worst (`lost_views.py`) ...
     anew_open: int = Field(default=0, ge=0)
     sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
+    # ... until, after this share of its coarse iterations, these are placed anew, and poses move
     rest_anew: Share = 0.9
     # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
     # 0.7 of its distance (0: by none)

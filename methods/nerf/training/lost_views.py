@@ -20,6 +20,9 @@ from methods.nerf.training.pose_hypotheses import PoseHypotheses
 DOUBT = 2.0
 """A view is doubtful when its error is above so many times the median view's."""
 
+LEAST = 6
+"""Views: what fewer have built is no judge of another one."""
+
 SIDE = 24
 """px, of the renders by which all candidates are compared with an image."""
 
@@ -54,10 +57,22 @@ GAIN = 0.9
 def doubtful_views(
     field: RadianceField, intrinsics: Intrinsics, poses: Tensor, pyramid: ImagePyramid, rng: torch.Generator
 ) -> tuple[int, ...]:
-    """The numbers of the views which `field`, seen from `poses` (N, 4, 4), explains much worse than the median one."""
+    """The numbers of the views which `field`, seen from `poses` (N, 4, 4), explains much worse than the median one.
+
+    None where there are fewer than LEAST.
+    """
+    if len(poses) < LEAST:
+        return ()
     held = PoseHypotheses(field, intrinsics, rng)
     errors = held.errors(poses[:, None], pyramid.at(BLURRED), CHECKED)[:, 0]
     return tuple((errors > DOUBT * errors.median()).nonzero()[:, 0].tolist())
+
+
+def left_out(found: tuple[int, ...], before: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Which of `count` views a field is not shown: those `found` doubtful now and those left out `before`, which it has
+    not seen since; but always fewer than half, for the others must build it."""
+    both = tuple(sorted({*found, *before}))
+    return next((lost for lost in (both, found) if 2 * len(lost) < count), ())
 
 
 @torch.no_grad()
@@ -65,10 +80,10 @@ def placed_anew(
     field: RadianceField, intrinsics: Intrinsics, poses: Tensor, lost: tuple[int, ...], pyramid: ImagePyramid,
     unit: float, rng: torch.Generator,
 ) -> Tensor:  # fmt: skip
-    """Poses (N, 4, 4), those of the views `lost` as the frozen `field` of the others tells; lengths in `unit`s.
+    """Poses (N, 4, 4), those of the views `lost` as `field`, which learnt from the others, tells; lengths in `unit`s.
 
     Hypotheses are the poses of all other views and what lies around them, for most captures have neighbours, and the
-    pose that a view has by now. The likeliest are followed to where they fit best.
+    pose that a view has by now. The likeliest are followed to where they fit best, the field as it is meanwhile.
     """
     views = torch.tensor(lost, device=poses.device)
     is_other = torch.ones(len(poses), dtype=torch.bool, device=poses.device)
@@ -87,7 +102,7 @@ def placed_anew(
     best = errors[:, 1:].topk(FINALISTS, dim=1, largest=False).indices + 1
     chosen = torch.cat([torch.zeros_like(best[:, :1]), best], dim=1)[..., None, None].expand(-1, -1, 4, 4)
     tried = held.followed(tried.gather(1, chosen), images, unit, *LAST)
-    errors = held.errors(tried, images, CHECKED)
+    errors = held.errors(tried, images, CHECKED).nan_to_num(nan=torch.inf)
     errors[:, 0] *= GAIN
     placed = poses.clone()
     placed[views] = tried[torch.arange(len(views), device=views.device), errors.argmin(dim=1)]

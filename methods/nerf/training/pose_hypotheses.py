@@ -27,6 +27,7 @@ class PoseHypotheses:
     intrinsics: Intrinsics
     rng: torch.Generator
 
+    @torch.no_grad()
     def followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int) -> Tensor:
         """Poses (N, H, 4, 4), moved from `starts` to where each hypothesis fits its image of `images` better.
 
