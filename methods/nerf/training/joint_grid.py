@@ -132,9 +132,9 @@ class JointGrid:
 
     def _looks(self, course: Course, passed: int) -> bool:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
-        if len(self.courses) == 1:
-            return False
-        return passed == (course.coarse if course.first == 0 else 0) and (course.first > 0 or course.coarse > 0)
+        if course.first > 0:
+            return passed == 0
+        return len(self.courses) > 1 and passed == course.coarse > 0
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
