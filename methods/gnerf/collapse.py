@@ -24,7 +24,7 @@ def symptom(model: Model, rng: torch.Generator, *, iterations: int, fitted: bool
     """
     poses = model.sample(VIEWS, rng)
     seen = render_views(model.generator.field, model.intrinsics, poses, SIDE)
-    if not (torch.isfinite(seen).all() and torch.isfinite(model.variables).all()):
+    if not (torch.isfinite(seen).all() and torch.isfinite(model.poses()).all()):
         return "values that are not finite"
     if float(seen.std()) < FLAT and (fitted or iterations >= model.preset.fog_until):
         return "the field renders one colour from everywhere"

@@ -88,10 +88,13 @@ class GnerfConfig(BaseModel):
     def budget(self, effort: Effort) -> PublishedBudget | FastBudget:
         return getattr(self.numbers, effort)
 
-    def plan(self, effort: Effort, *, open: bool = False) -> Plan:
-        """`open`: before a real background, where the preset has an AB of its own for it."""
+    def plan(self, effort: Effort, *, open: bool = False, anew: int = 0) -> Plan:
+        """`open`: before a real background, where the preset has an AB of its own for it. `anew`: so many fields begin
+        anew in B; 0: one goes on."""
         budget = self.budget(effort)
-        ab, soft = budget.ab, budget.a + budget.ab
+        ab, b, soft = budget.ab, budget.b, budget.a + budget.ab
         if open and isinstance(budget, FastBudget) and budget.ab_open is not None:
             ab = budget.ab_open
-        return Plan.of(self.schedule, budget.a, ab, budget.b, photometric=self.photometric, soft=soft)
+        if anew and isinstance(budget, FastBudget):
+            b += anew * budget.coarse_anew + (anew - 1) * budget.fine_anew
+        return Plan.of(self.schedule, budget.a, ab, b, photometric=self.photometric, soft=soft)

@@ -1,6 +1,7 @@
 """The fast preset: the same phases on voxels, coarse to fine; minutes on a laptop.
 
-Before a real background AB is another one (`*_open`): photometric alone, on a field anew, whose voxels become finer.
+Before a real background AB is another one (`*_open`): photometric alone, on a field anew, whose voxels become finer;
+and in B the field begins anew, too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class FastBudget(FinalGrid):
 class Fast(CoarseToFine):
     """Dense voxels (the inherited options), random pixels of all views, re-seeding, poses refined in B."""
 
-    smoke: FastBudget = FastBudget(a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16)
+    smoke: FastBudget = FastBudget(
+        a=80, ab=80, b=140, batch=8, rays=2048, side=40, inversion_render=16, coarse_anew=16, fine_anew=30
+    )
     quick: FastBudget = FastBudget(a=150, ab=240, ab_open=1350, beginnings=4, b=1000, batch=16)
     full: FastBudget = FastBudget(
         a=150,
@@ -50,6 +53,8 @@ class Fast(CoarseToFine):
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(
         default=(16, 32, 16, 32, 64, 96), min_length=1
     )  # AB before a real background: voxels to an edge, in turn; where they are no finer than before, the field is new
+    anew_open: int = Field(default=3, ge=0)  # fields in B before a real background; 0: one, that goes on from AB's
+    seen_by_open: Share = 0.2
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
     few_views: int = Field(default=30, ge=0)  # fewer views than this have several beginnings before any background

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Capture, Effort, PosePrior
+from methods.gnerf.anew import FieldsAnew
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.discriminator import Discriminator
 from methods.gnerf.fast import Fast, FastBudget
@@ -18,6 +19,7 @@ from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, 
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
+from methods.gnerf.schedule import Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
@@ -43,6 +45,7 @@ class Model:
         if capture.prior is None:
             raise ValueError("gnerf: needs a pose prior")
         self.capture, self.config, self.sight = capture, config, sight
+        self.effort: Effort = effort
         self.preset, self.budget = config.numbers, config.budget(effort)
         self.device = sight.images.device
         rng = generator_of(seed, -1)
@@ -71,6 +74,7 @@ class Model:
         self.rests = True  # whether views that are held rest for the first part of B
         # whether AB is that before a real background
         self.open = isinstance(self.preset, Fast) and bounds.contract and config.photometric
+        self.anew: FieldsAnew | None = None  # in the B before a real background: its fields, and its cameras
         colour = sight.background or ((sight.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
         background = torch.tensor(colour, dtype=torch.float32, device=self.device)
         self.generator: Generator = (
@@ -127,7 +131,27 @@ class Model:
 
     def poses(self) -> Tensor:
         """(N, 4, 4) of all views, differentiably."""
-        return self.family.decode(self.variables)
+        return self.family.decode(self.variables) if self.anew is None else self.anew.moving.cameras.poses()
+
+    @property
+    def fields_anew(self) -> int:
+        """How many fields begin anew in B; 0: the one of AB goes on. Poses of matched features are past that."""
+        config = self.config
+        apt = self.open and config.schedule == "A-AB-B" and config.reseeds
+        known = self.intrinsics.free or self.held is not None
+        return config.grid.anew_open if apt and not known else 0
+
+    @property
+    def plan(self) -> Plan:
+        return self.config.plan(self.effort, open=self.open, anew=self.fields_anew)
+
+    def begin_anew(self) -> FieldsAnew:
+        """From now on poses are free of the prior's family, and the fields those of BARF before a real background."""
+        assert isinstance(self.generator, GridGenerator)
+        if self.anew is None:
+            poses = self.poses().detach()
+            self.anew = FieldsAnew.of(self.generator, self.intrinsics, poses, self.sight, self.effort)
+        return self.anew
 
     @property
     def known(self) -> Tensor | None:
@@ -205,13 +229,16 @@ class Model:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """JSON and tensors of a checkpoint: all there is."""
-        state, tensors = self.generator.state()
-        state["rests"] = self.rests
+        state, tensors = self.generator.state() if self.anew is None else self.anew.joint.state()
+        state["rests"], state["anew"] = self.rests, self.anew is not None
         tensors = {f"generator/{name}": value for name, value in tensors.items()}
         for part, module in self._parts().items():
             tensors |= {f"{part}/{name}": value for name, value in module.state_dict().items()}
         for name, optimiser in self._optimisers().items():
             tensors |= optimizer_tensors(optimiser, f"{name}/")
+        if self.anew is not None:
+            # copies: the intrinsics are a part of both, and no file of tensors has one twice
+            tensors |= {f"anew/{name}": value.clone() for name, value in self.anew.moving.state().items()}
         tensors["variables"] = self.variables
         for name in ("learned", "held"):
             if (value := getattr(self, name)) is not None:
@@ -222,7 +249,6 @@ class Model:
         def under(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
 
-        self.generator.restore(state, under("generator"))
         self.rests = state["rests"]
         for part, module in self._parts().items():
             module.load_state_dict(under(part))
@@ -232,3 +258,9 @@ class Model:
             restore_optimizer(optimiser, f"{name}/", tensors)
         for name in ("learned", "held"):
             setattr(self, name, tensors[name].to(self.device) if name in tensors else None)
+        if not state["anew"]:
+            self.generator.restore(state, under("generator"))
+            return
+        anew = self.begin_anew()  # its cameras begin where AB left the variables
+        anew.joint.restore(state, under("generator"))
+        anew.moving.restore(under("anew"))

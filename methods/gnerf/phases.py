@@ -113,9 +113,13 @@ def phase_ab_open(run: TrainingRun, *, first: bool = False) -> None:
 def phase_b(run: TrainingRun) -> None:
     """The images alone: field, poses and focal length are refined together, on a field that grows finer.
 
-    The inversion network may go on learning, for `register`. Raises Died.
+    The inversion network may go on learning, for `register`. Before a real background it is another one:
+    `phase_b_open`. Raises Died.
     """
     model, config, every = run.model, run.model.config, run.model.preset.inversion_every
+    if model.fields_anew:
+        phase_b_open(run)
+        return
     for iteration, rng in run.iterations("B"):
         moved = None
         first = iteration.index == 0
@@ -135,6 +139,28 @@ def phase_b(run: TrainingRun) -> None:
         run.log(iteration, losses, moved)
     if run.begins("B"):
         run.leave("B", lambda: _without_photometric(model))
+
+
+def phase_b_open(run: TrainingRun) -> None:
+    """B before a real background (not published): on fields that begin anew, without the views that look lost.
+
+    The inversion network goes on learning once the last of them is fine. Raises Died.
+    """
+    model, every = run.model, run.model.preset.inversion_every
+    anew = model.begin_anew()
+    joint = anew.joint
+    for iteration, rng in run.iterations("B", ahead=joint.ahead):
+        index = iteration.index
+        if joint.begins_anew(index) and index > 0:
+            since = index - joint.began(index - 1)
+            run.check(iteration, generator(run.seed, LOOKS + iteration.number), iterations=since)
+        error, draw, placed = anew.step(index, model.sight, rng)
+        losses = {"loss/photometric": error}
+        if every and model.config.inversion and index % every == 0 and joint.is_last_fine(index):
+            losses |= inversion_step(model, iteration, rng)
+        run.log(iteration, losses, placed, side=draw.side)
+    if run.begins("B"):
+        run.leave("B")
 
 
 def _refine_field(model: Model, iteration: Iteration) -> None:

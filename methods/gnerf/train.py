@@ -98,7 +98,7 @@ def _from_groups(
     assert capture.prior is not None
     freed = beyond_family(groups, capture.prior, config)
     model = Model(capture, sight, config, job.effort, seed, freed=freed)
-    after = config.plan(job.effort, open=model.open).total
+    after = model.plan.total
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed, after) else None
 
 

@@ -14,7 +14,7 @@ from bench.task import Job
 from methods.gnerf.collapse import inversion_spread, opacity, symptom
 from methods.gnerf.generator import begun_anew
 from methods.gnerf.model import Model
-from methods.gnerf.schedule import Iteration, Phase
+from methods.gnerf.schedule import Iteration, Phase, Plan
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
 from methods.nerf.training.deadline import Deadline
@@ -101,20 +101,25 @@ class TrainingRun:
 
     def __post_init__(self) -> None:
         self.beginnings = 1  # how many are to be tried
-        self.plan = self.model.config.plan(self.job.effort, open=self.model.open)
+
+    @property
+    def plan(self) -> Plan:
+        return self.model.plan
 
     def iterations(
-        self, phase: Phase, over: Callable[[Iteration], bool] | None = None
+        self, phase: Phase, over: Callable[[Iteration], bool] | None = None, ahead: Callable[[int], int] | None = None
     ) -> Iterator[tuple[Iteration, torch.Generator]]:
         """The iterations of a phase that are still to be run, each with its own randomness.
 
-        The phase ends after its length, where `over` says so, or at the deadline. Nothing comes of a phase that the
+        The phase ends after its length, where `over` says so, or at the deadline; where it is better to take none of
+        the next iterations than some, `ahead` says how many of them. Nothing comes of a phase that the
         schedule does not have, that ended before a kill, or that comes after the deadline.
         """
         if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
-            if self.deadline.reached(*self._steps(iteration), f"phase {phase}"):
+            needed = ahead(iteration.index) if ahead is not None else 1
+            if self.deadline.reached(*self._steps(iteration), f"phase {phase}", needed):
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1
@@ -196,8 +201,11 @@ class TrainingRun:
         if fault := symptom(self.model, rng, iterations=iterations, fitted=iteration.phase != "A"):
             raise Died(fault)
 
-    def log(self, iteration: Iteration, losses: Mapping[str, Tensor], reseeded: int | None = None) -> None:
-        """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px).
+    def log(
+        self, iteration: Iteration, losses: Mapping[str, Tensor], reseeded: int | None = None, side: int | None = None
+    ) -> None:
+        """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px; as the schedule says,
+        if not `side`).
 
         Losses are read only for a point that is due: on a GPU, a step that reads one waits for all steps before it.
         """
@@ -210,7 +218,7 @@ class TrainingRun:
             if reseeded is not None:
                 values["reseeded"] = float(reseeded)
             values |= {
-                "side": float(iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
+                "side": float(side or iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
                 "attempt": float(self.progress.attempt),
             }  # fmt: skip

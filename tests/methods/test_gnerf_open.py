@@ -22,7 +22,7 @@ from methods.nerf.training.deadline import Deadline
 
 BUDGET = FastBudget(a=6, ab=6, ab_open=12, beginnings=3, b=10, batch=4, rays=512, side=24, inversion_render=16)
 OPEN = GnerfConfig(
-    grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 4, 6, 8, 10), coarse_side=12, pose_ramp=0.17),
+    grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 4, 6, 8, 10), coarse_side=12, pose_ramp=0.17, anew_open=0),
     reseed_every=3, candidates=60, restarts=0,
 )  # fmt: skip
 FIRST = 4
@@ -47,8 +47,8 @@ def followed(monkeypatch):
     rows = []
     plain = TrainingRun.log
 
-    def log(self, iteration, losses, reseeded=None):
-        plain(self, iteration, losses, reseeded)
+    def log(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
         field, trust = self.model.generator.field, self.model.generator.trust(iteration)
         rows.append((iteration.phase, iteration.index, max(field.shape), trust))
 
@@ -152,8 +152,8 @@ def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain = TrainingRun.log
 
-    def dying(self, iteration, losses, reseeded=None):
-        plain(self, iteration, losses, reseeded)
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
         if (iteration.phase, iteration.index, self.progress.beginning) == (phase, index, of):
             raise KeyboardInterrupt
 
@@ -171,8 +171,8 @@ def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_an
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain, poses = TrainingRun.log, []
 
-    def dying(self, iteration, losses, reseeded=None):
-        plain(self, iteration, losses, reseeded)
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
         if (iteration.phase, iteration.index, self.progress.beginning) == ("AB", FIRST - 1, 0):
             poses.append(self.model.poses().detach().double().numpy())
         if (iteration.phase, iteration.index, self.progress.beginning) == ("AB", 1, 1):
@@ -183,7 +183,7 @@ def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_an
         with pytest.raises(KeyboardInterrupt):
             fit(capture, OPEN, a_job(tmp_path))
 
-    def over(self, step, steps, phase=""):
+    def over(self, step, steps, phase="", ahead=1):
         self.share_done = 0.4
         return True
 

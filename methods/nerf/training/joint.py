@@ -105,11 +105,7 @@ def train_jointly(
         rng = generator(job.seed, index)
         joint.prepare(index, moving, rng)
         draw = joint.draw(index)
-        among = None if draw.among is None else torch.tensor(draw.among, device=pyramid.images.device)
-        views, points, colours = pyramid.draw(draw.side, draw.rays, rng, views=draw.views, among=among)
-        origins, directions = cameras.rays(views, points)
-        error = joint.learn(Batch(origins=origins, directions=directions, colours=colours.flatten(0, 1)), rng)
-        joint.step(index, moving)
+        error = joint_step(joint, moving, index, draw, pyramid, rng)
         if checkpoints.log_due(force=index + 1 == joint.iterations):
             loss = float(error)
             curves = {"loss": loss, "psnr": psnr(loss), "side": float(draw.side), **_moved(cameras)}
@@ -128,6 +124,18 @@ def train_jointly(
     if not deadline.stopped:
         job.log(joint.iterations, {}, preview(field, cameras.poses()[:1], cameras.intrinsics.estimate()))
     return field
+
+
+def joint_step(
+    joint: JointField, moving: CameraTraining, index: int, draw: Draw, pyramid: ImagePyramid, rng: torch.Generator
+) -> Tensor:
+    """One step of field and cameras on the pixels of `draw`; returns their mean squared error, a scalar."""
+    among = None if draw.among is None else torch.tensor(draw.among, device=pyramid.images.device)
+    views, points, colours = pyramid.draw(draw.side, draw.rays, rng, views=draw.views, among=among)
+    origins, directions = moving.cameras.rays(views, points)
+    error = joint.learn(Batch(origins=origins, directions=directions, colours=colours.flatten(0, 1)), rng)
+    joint.step(index, moving)
+    return error
 
 
 def estimated_poses(pyramid: ImagePyramid, cameras: Cameras) -> dict[ViewId, Pose]:

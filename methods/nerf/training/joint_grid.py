@@ -34,25 +34,29 @@ class Course(NamedTuple):
     fine: int
     sides: Mapping[int, int]  # voxels to an edge of the coarse grid, from which of these iterations on
     rest: int  # iterations for which poses rest
+    anew: bool = False  # whether there was a field before
 
     @property
     def end(self) -> int:
         return self.first + self.coarse + self.fine
 
 
-def courses(schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool) -> tuple[Course, ...]:
-    """One, and before a real background (`contract`) as many more as the `schedule` has fields that begin anew."""
+def courses(
+    schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool, begun: bool = False
+) -> tuple[Course, ...]:
+    """One, and before a real background (`contract`) as many more as the `schedule` has fields that begin anew; where
+    one has `begun` already, these alone."""
     if not contract:
         return (Course(0, budget.coarse, budget.fine, {0: schedule.coarse_side}, 0),)
     anew, rest = schedule.anew_open, round(schedule.pose_from * budget.coarse)
-    found = [
-        Course(0, budget.coarse, budget.fine_anew if anew else budget.fine, schedule.stages_open(budget.coarse), rest)
-    ]
+    fine = budget.fine_anew if anew else budget.fine
+    found = [] if begun else [Course(0, budget.coarse, fine, schedule.stages_open(budget.coarse), rest)]
     sides = in_equal_shares(schedule.sides_anew, budget.coarse_anew)
     rest = max(1, round(schedule.rest_anew * budget.coarse_anew))  # a field must have begun to tell where a view is
     for left in reversed(range(anew)):
         fine = budget.fine_anew if left else budget.fine
-        found.append(Course(found[-1].end, budget.coarse_anew, fine, sides, rest))
+        first = found[-1].end if found else 0
+        found.append(Course(first, budget.coarse_anew, fine, sides, rest, anew=True))
     return tuple(found)
 
 
@@ -61,13 +65,14 @@ class JointGrid:
 
     def __init__(
         self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, pyramid: ImagePyramid,
-        rng: torch.Generator,
+        rng: torch.Generator, begun: CoarseToFineGrid | None = None,
     ) -> None:  # fmt: skip
+        """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
-        self.courses = courses(schedule, self.budget, contract=bounds.contract)
+        self.courses = courses(schedule, self.budget, contract=bounds.contract, begun=begun is not None)
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
-        self.grid = self._begun(self.courses[0], bounds, rng)
+        self.grid = begun or self._begun(self.courses[0], bounds, rng)
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
         final = self.budget.sides(closed=bounds.closed)
@@ -90,7 +95,25 @@ class JointGrid:
     def ahead(self, index: int) -> int:
         """A whole course, where the field would begin anew: fog is worse than what there was before."""
         course, passed, _ = self._at(index)
-        return course.end - course.first if passed == 0 and index > 0 else 1
+        return course.end - course.first if passed == 0 and course.anew else 1
+
+    def began(self, index: int) -> int:
+        """The iteration with which the field of iteration `index` began."""
+        return self._at(index)[0].first
+
+    def begins_anew(self, index: int) -> bool:
+        course, passed, _ = self._at(index)
+        return course.anew and passed == 0
+
+    def places(self, index: int) -> bool:
+        """Whether lost views, if there are any, are placed anew before iteration `index`."""
+        course, passed, _ = self._at(index)
+        return course.anew and passed == course.rest
+
+    def is_last_fine(self, index: int) -> bool:
+        """Whether the field of iteration `index` is the last one, and has become fine."""
+        course, _, fine = self._at(index)
+        return fine is not None and course == self.courses[-1]
 
     def draw(self, index: int) -> Draw:
         schedule, side = self.schedule, self.pyramid.side
@@ -107,16 +130,16 @@ class JointGrid:
 
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
         course, passed, fine = self._at(index)
-        bounds, is_first = self.field.bounds, course.first == 0
+        bounds = self.field.bounds
         if self._looks(course, passed):
             found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
             self.lost = left_out(found, self.lost, len(self.pyramid.ids))
-        if self.lost and not is_first and passed == course.rest:
+        if self.lost and self.places(index):
             unit = cameras.cameras.unit
             cameras.cameras.place(placed_anew(self.field, *_seen_from(cameras), self.lost, self.pyramid, unit, rng))
             self.lost = ()
         changed = False
-        if passed in course.sides and index > 0:
+        if passed in course.sides and (course.anew or passed > 0):
             if passed == 0:
                 self.grid = self._begun(course, bounds, rng)
             else:
@@ -132,7 +155,7 @@ class JointGrid:
 
     def _looks(self, course: Course, passed: int) -> bool:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
-        if course.first > 0:
+        if course.anew:
             return passed == 0
         return len(self.courses) > 1 and passed == course.coarse > 0
 

@@ -46,6 +46,16 @@ class CoarseToFine(BaseModel):
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
     # ... and the share of these, and of the fine ones,
     pose_ramp: Share = 0.03  # in which poses reach their rate whenever the field has become another
+    # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without the
+    # views that the last one explained worst (`lost_views.py`) ...
+    anew_open: int = Field(default=0, ge=0)
+    sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
+    # ... until, after this share of its coarse iterations, these are placed anew, and poses move
+    rest_anew: Share = 0.9
+    # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
+    # 0.7 of its distance (0: by none)
+    seen_by_open: Share = 0.0
+    # everywhere
     density_lr: Positive = 0.2
     colour_lr: Positive = 0.02
     growth: tuple[Share, ...] = (0.4, 0.7, 1.0)  # fine: shares of the final side ...
@@ -78,7 +88,7 @@ class FinalSides(NamedTuple):
 
 
 class FinalGrid(BaseModel):
-    """What an effort pays for in voxels."""
+    """What an effort pays for in voxels, and for those of fields that begin anew."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,6 +98,10 @@ class FinalGrid(BaseModel):
     side_closed: int | None = Field(default=None, gt=8)  # the same before a known background; None: as `side`
     side_late: int | None = Field(default=None, gt=8)  # before a known background: the last voxels to an edge
     late_from: float = Field(default=0.8, gt=0, lt=1)  # share of the fine iterations from which on there are side_late
+    # where fields begin anew (`anew_open`): iterations on the coarse grid of all but the first, on the fine one of all
+    # but the last
+    coarse_anew: Count = 220
+    fine_anew: Count = 400
 
     @model_validator(mode="after")
     def _late_is_finer(self) -> Self:
@@ -111,10 +125,6 @@ class JointGridBudget(FinalGrid):
     fine: Count
     rays_coarse: Count = 4096  # pixels an iteration
     rays: Count = 8192
-    # where fields begin anew (`anew_open`): iterations on the coarse grid of all but the first, on the fine one of all
-    # but the last
-    coarse_anew: Count = 220
-    fine_anew: Count = 400
 
 
 class JointGridSchedule(CoarseToFine):
@@ -129,17 +139,7 @@ class JointGridSchedule(CoarseToFine):
     side_coarse: Count = 64  # ... and at the end of the coarse iterations
     pose_lr: Positive = 1e-2  # Adam, on twists; coarse
     pose_decay_coarse: Positive = 1.0  # what is left of it by the end of the coarse iterations
-    # before a real background
-    pose_from: Share = 0.0  # share of the coarse iterations for which poses rest
-    # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without the
-    # views that the last one explained worst (`lost_views.py`) ...
-    anew_open: int = Field(default=0, ge=0)
-    sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
-    # ... until, after this share of its coarse iterations, these are placed anew, and poses move
-    rest_anew: Share = 0.9
-    # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
-    # 0.7 of its distance (0: by none)
-    seen_by_open: Share = 0.0
+    pose_from: Share = 0.0  # before a real background: share of the coarse iterations for which poses rest
     pose_lr_fine: Positive = 8e-3
     pose_decay: Positive = 0.02  # of the fine rate, by the end
     focal_lr: Positive = 1e-3  # Adam, on the logarithm of the focal length, where it is free; decays as the poses' rate

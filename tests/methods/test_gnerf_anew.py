@@ -1,0 +1,181 @@
+"""GNeRF's phase B before a real background: fields that begin anew, and lost views that are placed anew."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_gnerf_open import BUDGET, OPEN
+from test_gnerf_train import a_job, answers, shown
+
+from bench.matrix.registry import find_scene
+from methods.barf.config import BarfConfig
+from methods.gnerf import training_run
+from methods.gnerf.anew import joint_schedule
+from methods.gnerf.config import GnerfConfig
+from methods.gnerf.fast import Fast
+from methods.gnerf.train import fit
+from methods.gnerf.training_run import TrainingRun
+from methods.nerf.training import checkpointing, joint_grid
+from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.joint_schedule import CoarseToFine
+
+LENGTH = 3 * 4 + 2 * 5 + 10
+"""Iterations of B."""
+
+ANEW = OPEN.model_copy(
+    update={
+        "grid": OPEN.grid.model_copy(
+            update={
+                "smoke": BUDGET.model_copy(update={"beginnings": 1, "coarse_anew": 4, "fine_anew": 5}),
+                "anew_open": 3, "sides_anew": (5, 7), "rest_anew": 0.75,
+            }
+        )
+    }
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def capture():
+    """A dozen views of a small town, of which nobody says that their background is one colour."""
+    return shown(find_scene("blocks", ()).load(64), 12, background=None)
+
+
+@pytest.fixture(autouse=True)
+def sound(monkeypatch):
+    """After so few iterations a field may well be fog."""
+    monkeypatch.setattr(training_run, "symptom", lambda *_, **__: None)
+
+
+@pytest.fixture
+def followed(monkeypatch):
+    """(index, voxels to an edge) of each iteration of B, its poses, and how many views were placed."""
+    rows = []
+    plain = TrainingRun.log
+
+    def log(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
+        if iteration.phase == "B":
+            field, poses = self.model.generator.field, self.model.poses().detach().clone()
+            rows.append((iteration.index, max(field.shape), poses, reseeded))
+
+    monkeypatch.setattr(TrainingRun, "log", log)
+    return rows
+
+
+def test_three_fields_begin_anew_from_where_ab_has_led(capture, tmp_path, followed):
+    found = fit(capture, ANEW, a_job(tmp_path))
+    assert [row[0] for row in followed] == list(range(LENGTH))
+    assert found.notes["iterations/B"] == LENGTH
+    voxels = [row[1] for row in followed]
+    for first in (0, 9, 18):
+        assert voxels[first : first + 4] == [5, 5, 7, 7]
+    assert voxels[-1] == 24 and voxels[8] == voxels[17] == 24
+    poses = [row[2] for row in followed]
+    assert all(torch.equal(poses[0], each) for each in poses[:3])  # they rest until a field says something
+    assert not torch.equal(poses[3], poses[2]) and not torch.equal(poses[-1], poses[4])
+    last = np.stack([found.poses[view] for view in capture.images])
+    assert np.allclose(last, poses[-1].double().numpy())
+
+
+def test_lost_views_are_not_shown_to_a_field_until_it_places_them(capture, tmp_path, followed, monkeypatch):
+    seen, placed = [], []
+    draw = joint_grid.JointGrid.draw
+
+    def drawn(self, index):
+        seen.append((index, draw(self, index).among))
+        return draw(self, index)
+
+    def place(field, intrinsics, poses, lost, *others):
+        placed.append(lost)
+        moved = poses.clone()
+        moved[list(lost), :3, 3] += 0.5
+        return moved
+
+    monkeypatch.setattr(joint_grid.JointGrid, "draw", drawn)
+    monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
+    monkeypatch.setattr(joint_grid, "placed_anew", place)
+    found = fit(capture, ANEW, a_job(tmp_path))
+    others = tuple(view for view in range(12) if view not in (2, 7))
+    assert dict(seen) == {index: others if index % 9 < 3 and index < 27 else None for index in range(LENGTH)}
+    assert placed == 3 * [(2, 7)]
+    assert [row[3] for row in followed if row[3] is not None] == [2, 2, 2]
+    assert found.notes["reseeded_views"] >= 6
+    before, after = followed[2][2], followed[3][2]
+    moved = (after - before)[:, :3, 3].norm(dim=1)
+    assert moved[[2, 7]].min() > 0.4 and moved[list(others)].max() < 0.4
+
+
+@pytest.mark.parametrize("killed", [1, 3, 9, 12, 24])
+def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(capture, tmp_path, monkeypatch, killed):
+    monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
+    whole = fit(capture, ANEW, a_job(tmp_path / "whole"))
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
+    plain = TrainingRun.log
+
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
+        if (iteration.phase, iteration.index) == ("B", killed):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(capture, ANEW, a_job(tmp_path / "broken"))
+    again = fit(capture, ANEW, a_job(tmp_path / "broken"))
+    assert np.array_equal(answers(whole), answers(again))
+    assert again.notes == whole.notes
+
+
+def test_no_field_begins_that_the_time_would_end_as_fog(capture, tmp_path, monkeypatch, followed):
+    asked = []
+
+    def reached(self, step, steps, phase="", ahead=1):
+        asked.append((step, ahead))
+        if phase == "phase B" and step == 18 + 9:  # the second field
+            self.share_done = step / steps
+            return True
+        return False
+
+    monkeypatch.setattr(Deadline, "reached", reached)
+    found = fit(capture, ANEW, a_job(tmp_path))
+    whole = {step: ahead for step, ahead in asked if ahead > 1}
+    assert whole == {18: 9, 27: 9}
+    assert [row[0] for row in followed] == list(range(9))
+    assert found.notes["stopped_early"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"background": (1.0, 1.0, 1.0)},
+        {"camera": None, "intrinsics": "unknown"},
+        {"reseed": False},
+        {"anew_open": 0},
+    ],
+)
+def test_elsewhere_b_is_one_field_that_goes_on(capture, tmp_path, followed, change):
+    given = {name: value for name, value in change.items() if name in ("background", "camera")}
+    options = {name: value for name, value in change.items() if name in ("intrinsics", "reseed")}
+    grid = {name: value for name, value in change.items() if name == "anew_open"}
+    config = ANEW.model_copy(update={**options, "grid": ANEW.grid.model_copy(update=grid)})
+    fit(replace(capture, **given), config, a_job(tmp_path))
+    assert [row[0] for row in followed][-1] < 16
+    assert {row[1] for row in followed} <= {10, 17, 24}
+
+
+@pytest.mark.parametrize("effort", ["quick", "full"])
+def test_its_fields_are_those_of_barf_but_for_the_length_of_the_first(effort):
+    ours = joint_schedule(Fast(), getattr(Fast(), effort), effort)
+    theirs = BarfConfig().grid
+    first = {"coarse_sides_open"}
+    for name in (set(CoarseToFine.model_fields) - first) | {"side_start", "side_coarse", "pose_lr", "pose_lr_fine"}:
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert getattr(ours, effort) == getattr(theirs, effort).model_copy(update={"coarse": 0})
+
+
+def test_plan_counts_all_fields():
+    plan = GnerfConfig().plan("quick", open=True, anew=3)
+    assert plan.phases["B"] == 3 * 220 + 2 * 400 + 1000
+    assert plan.total == 150 + 1350 + plan.phases["B"]
+    assert GnerfConfig().plan("quick", open=True).phases["B"] == 1000
