@@ -141,6 +141,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in ran.items()}
     notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
+    if model.anew is not None:
+        notes["fields_anew"] = len(model.anew.joint.courses)
     if len(progress.misfits_begun) > 1:
         notes["beginnings"] = " ".join(f"{error:.4g}" for error in progress.misfits_begun)
         notes["beginning"] = progress.beginning

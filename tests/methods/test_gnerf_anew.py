@@ -66,7 +66,7 @@ def followed(monkeypatch):
 def test_three_fields_begin_anew_from_where_ab_has_led(capture, tmp_path, followed):
     found = fit(capture, ANEW, a_job(tmp_path))
     assert [row[0] for row in followed] == list(range(LENGTH))
-    assert found.notes["iterations/B"] == LENGTH
+    assert found.notes["iterations/B"] == LENGTH and found.notes["fields_anew"] == 3
     voxels = [row[1] for row in followed]
     for first in (0, 9, 18):
         assert voxels[first : first + 4] == [5, 5, 7, 7]
@@ -159,7 +159,8 @@ def test_elsewhere_b_is_one_field_that_goes_on(capture, tmp_path, followed, chan
     options = {name: value for name, value in change.items() if name in ("intrinsics", "reseed")}
     grid = {name: value for name, value in change.items() if name == "anew_open"}
     config = ANEW.model_copy(update={**options, "grid": ANEW.grid.model_copy(update=grid)})
-    fit(replace(capture, **given), config, a_job(tmp_path))
+    found = fit(replace(capture, **given), config, a_job(tmp_path))
+    assert "fields_anew" not in found.notes
     assert [row[0] for row in followed][-1] < 16
     assert {row[1] for row in followed} <= {10, 17, 24}
 
