@@ -1,13 +1,15 @@
 """Phase B before a real background (not published): fields that begin anew, and cameras free of the prior's family.
 
-AB leaves some views in the wrong place, and its field holds them there. As BARF does before a real background, a field
-begins anew several times, without the views that the last one explained worst; these are then placed anew against what
-the others have built (`methods/nerf/training/joint_grid.py`).
+AB leaves some views in the wrong place, and its field holds them there. As in this suite's `barf` before a real
+background, a field begins anew several times, without the views that the last one explained worst; these are then
+placed anew against what the others have built (`methods/nerf/training/joint_grid.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,20 +19,25 @@ from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.generator import GridGenerator
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.pose_variables import Cameras
+from methods.nerf.field.grid import GridField
+from methods.nerf.field.storage import build, describe
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.joint import joint_step
 from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_schedule import CoarseToFine, Draw, FinalGrid, JointGridBudget, JointGridSchedule
+from methods.nerf.training.optimizer_state import with_prefix
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class FieldsAnew:
     """The fields, one after another, and the cameras that are trained with them."""
 
     generator: GridGenerator  # which has the present one
     joint: JointGrid
     moving: CameraTraining
+    last: tuple[GridField, Tensor] | None = None  # the last field that was done, and the twists of its cameras
 
     @staticmethod
     def of(
@@ -46,13 +53,59 @@ class FieldsAnew:
         return FieldsAnew(generator=generator, joint=joint, moving=CameraTraining(cameras))
 
     def step(self, index: int, sight: ImagePyramid, rng: torch.Generator) -> tuple[Tensor, Draw, int | None]:
-        """Iteration `index` of B: its mean squared error, its pixels, and how many lost views were placed anew."""
+        """Iteration `index` of B: its mean squared error, its pixels, and how many lost views were asked for anew."""
+        if self.joint.begins_anew(index):
+            self.last = self.joint.grid.training.finish(), self.moving.cameras.twists.detach().clone()
         lost = self.joint.lost
         self.joint.prepare(index, self.moving, rng)
         self.generator.grid = self.joint.grid
         draw = self.joint.draw(index)
         error = joint_step(self.joint, self.moving, index, draw, sight, rng)
         return error, draw, len(lost) if self.joint.places(index) else None
+
+    def done(self, iterations: int) -> int:
+        """How many of the fields are done after so many iterations of B."""
+        return sum(course.end <= iterations for course in self.joint.courses)
+
+    def stop(self, misfit: Callable[[], float]) -> None:
+        """Where there is no time to do the present field: go back to the last one, if that explains all images better.
+
+        Half done, a field is often better than the one before it; as fog it is worse.
+        """
+        if self.last is None:
+            return
+        field, twists = self.last
+        present = self.generator.grid.training, self.moving.cameras.twists.detach().clone()
+        error = misfit()
+        self._take(GridTraining(field), twists)
+        if not misfit() < error:
+            self._take(*present)
+
+    @torch.no_grad()
+    def _take(self, training: GridTraining, twists: Tensor) -> None:
+        self.generator.grid.training = training
+        self.moving.cameras.twists.copy_(twists)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        state, tensors = self.joint.state()
+        # copies: the intrinsics are a part of the model's state as well, and no file of tensors has one twice
+        tensors = dict(tensors) | {f"moving/{name}": value.clone() for name, value in self.moving.state().items()}
+        if self.last is not None:
+            field, tensors["last/twists"] = self.last
+            state["last"] = describe(field)
+            own = {"background": field.background.clone()}  # all fields have one and the same
+            tensors |= {f"last/field/{name}": value for name, value in (field.state_dict() | own).items()}
+        return state, tensors
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.joint.restore(state, tensors)
+        self.moving.restore(with_prefix("moving/", tensors))
+        self.generator.grid = self.joint.grid
+        if "last" in state:
+            field, device = build(dict(state["last"])), self.joint.field.device
+            assert isinstance(field, GridField)
+            field.load_state_dict(with_prefix("last/field/", tensors))
+            self.last = field.to(device), tensors["last/twists"].to(device)
 
 
 def joint_schedule(preset: Fast, budget: FastBudget, effort: Effort) -> JointGridSchedule:

@@ -36,15 +36,17 @@ class GnerfConfig(BaseModel):
     adversarial: bool = True
     inversion: bool = True
     photometric: bool = True
-    reseed: bool | None = None  # views are re-seeded by render and compare; by default as the preset has it
+    # views are re-seeded by render and compare, and before a real background fields begin anew in B; by default as the
+    # preset has it
+    reseed: bool | None = None
 
     # re-seeding (reseed.py)
     reseed_every: Count = 25  # iterations of AB; before a real background, whenever the field grows finer
-    reseed_at: tuple[Share, ...] = (0.0, 0.12, 0.24, 0.48)  # of phase B
+    reseed_at: tuple[Share, ...] = (0.0, 0.12, 0.24, 0.48)  # of phase B, where its field does not begin anew
     candidates: Count = 1000  # poses drawn from the prior
     reseed_side: Count = 24  # px
     reseed_gain: Share = 0.8  # a view moves where the best candidate's error is below this share of its present one
-    hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out in phase B
+    hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out there, and of a new image
 
     # matched features (groups.py): not published, but the first item of the paper's future work (sec. 5)
     features: Literal["none", "sift", "xfeat", "aliked", "disk"] = "none"

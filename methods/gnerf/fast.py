@@ -76,7 +76,9 @@ class Fast(CoarseToFine):
     inversion: Literal["vit", "cnn"] = "cnn"
     inversion_side: Literal[16, 32, 64, 128] = 32  # px
     pull: float = Field(default=0.0, ge=0)  # 0.1: the published regulariser; 0: none
-    inversion_every: int = Field(default=8, ge=0)  # in B: it goes on learning, once in so many iterations (0: never)
+    # in B, of fields that begin anew once the last one is fine: it goes on learning, once in so many iterations (0:
+    # never)
+    inversion_every: int = Field(default=8, ge=0)
     adversarial_every: Count = 4  # in AB: one adversarial iteration to so many photometric ones
 
     # photometric (sec. 3.4)

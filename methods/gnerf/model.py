@@ -135,18 +135,20 @@ class Model:
 
     @property
     def fields_anew(self) -> int:
-        """How many fields begin anew in B; 0: the one of AB goes on. Poses of matched features are past that."""
+        """How many fields begin anew in B; 0: the one of AB goes on.
+
+        Poses that matched features lead are past that, and a free focal length moves cameras by other rules.
+        """
         config = self.config
-        apt = self.open and config.schedule == "A-AB-B" and config.reseeds
-        known = self.intrinsics.free or self.held is not None
-        return config.grid.anew_open if apt and not known else 0
+        apt = self.open and config.schedule == "A-AB-B" and config.reseeds and self.budget.b > 0
+        return config.grid.anew_open if apt and not self.intrinsics.free and self.held is None else 0
 
     @property
     def plan(self) -> Plan:
         return self.config.plan(self.effort, open=self.open, anew=self.fields_anew)
 
     def begin_anew(self) -> FieldsAnew:
-        """From now on poses are free of the prior's family, and the fields those of BARF before a real background."""
+        """From now on poses are free of the prior's family."""
         assert isinstance(self.generator, GridGenerator)
         if self.anew is None:
             poses = self.poses().detach()
@@ -229,16 +231,13 @@ class Model:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """JSON and tensors of a checkpoint: all there is."""
-        state, tensors = self.generator.state() if self.anew is None else self.anew.joint.state()
+        state, tensors = self.generator.state() if self.anew is None else self.anew.state()
         state["rests"], state["anew"] = self.rests, self.anew is not None
         tensors = {f"generator/{name}": value for name, value in tensors.items()}
         for part, module in self._parts().items():
             tensors |= {f"{part}/{name}": value for name, value in module.state_dict().items()}
         for name, optimiser in self._optimisers().items():
             tensors |= optimizer_tensors(optimiser, f"{name}/")
-        if self.anew is not None:
-            # copies: the intrinsics are a part of both, and no file of tensors has one twice
-            tensors |= {f"anew/{name}": value.clone() for name, value in self.anew.moving.state().items()}
         tensors["variables"] = self.variables
         for name in ("learned", "held"):
             if (value := getattr(self, name)) is not None:
@@ -261,6 +260,4 @@ class Model:
         if not state["anew"]:
             self.generator.restore(state, under("generator"))
             return
-        anew = self.begin_anew()  # its cameras begin where AB left the variables
-        anew.joint.restore(state, under("generator"))
-        anew.moving.restore(under("anew"))
+        self.begin_anew().restore(state, under("generator"))  # its cameras begin where AB left the variables

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
 from methods.gnerf.generator import begun_anew
+from methods.gnerf.grouped import misfit
 from methods.gnerf.model import Model
 from methods.gnerf.patches import RealPatches
 from methods.gnerf.photometric import photometric_step
@@ -144,12 +145,15 @@ def phase_b(run: TrainingRun) -> None:
 def phase_b_open(run: TrainingRun) -> None:
     """B before a real background (not published): on fields that begin anew, without the views that look lost.
 
-    The inversion network goes on learning once the last of them is fine. Raises Died.
+    The inversion network goes on learning once the last of them is fine. Where the time is over before a field is done,
+    the last one is the answer if it explains the images better. Raises Died.
     """
     model, every = run.model, run.model.preset.inversion_every
+    if run.deadline.stopped or "B" in run.progress.ran:
+        return
     anew = model.begin_anew()
     joint = anew.joint
-    for iteration, rng in run.iterations("B", ahead=joint.ahead):
+    for iteration, rng in run.iterations("B"):
         index = iteration.index
         if joint.begins_anew(index) and index > 0:
             since = index - joint.began(index - 1)
@@ -159,6 +163,9 @@ def phase_b_open(run: TrainingRun) -> None:
         if every and model.config.inversion and index % every == 0 and joint.is_last_fine(index):
             losses |= inversion_step(model, iteration, rng)
         run.log(iteration, losses, placed, side=draw.side)
+    if run.deadline.stopped:
+        anew.stop(lambda: misfit(model))
+    joint.field.barred = None  # its clearance knows
     if run.begins("B"):
         run.leave("B")
 

@@ -33,7 +33,8 @@ DOUBTING = 2**30
 """Whose randomness comes after that of all iterations."""
 
 ENOUGH = 0.5
-"""Share of its iterations after which a fit that is stopped has found poses, as a rule."""
+"""Share of its iterations, those of fields that begin anew left out, after which a fit that is stopped has found poses,
+as a rule."""
 
 
 def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
@@ -98,7 +99,7 @@ def _from_groups(
     assert capture.prior is not None
     freed = beyond_family(groups, capture.prior, config)
     model = Model(capture, sight, config, job.effort, seed, freed=freed)
-    after = model.plan.total
+    after = config.plan(job.effort, open=model.open).total
     return model if begin_from_groups(model, groups, config.plan(job.effort), job, seed, after) else None
 
 
@@ -142,7 +143,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
     if model.anew is not None:
-        notes["fields_anew"] = len(model.anew.joint.courses)
+        notes["fields_anew"] = model.anew.done(ran.get("B", 0))
     if len(progress.misfits_begun) > 1:
         notes["beginnings"] = " ".join(f"{error:.4g}" for error in progress.misfits_begun)
         notes["beginning"] = progress.beginning
@@ -159,7 +160,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     gain = decibels_over_mean(model)
     notes["training_gain_db"] = round(gain, 2)
     flags: tuple[str, ...] = ()
-    if deadline.share_done < ENOUGH:
+    if deadline.share_done < ENOUGH * config.plan(job.effort, open=model.open).total / model.plan.total:
         flags = (f"too short to converge: stopped after {deadline.share_done:.0%} of its iterations",)
     elif job.effort == "smoke" and progress.unsettled:
         flags = ("too short to converge: phase AB ended while re-seeding still moved views",)

@@ -107,19 +107,17 @@ class TrainingRun:
         return self.model.plan
 
     def iterations(
-        self, phase: Phase, over: Callable[[Iteration], bool] | None = None, ahead: Callable[[int], int] | None = None
+        self, phase: Phase, over: Callable[[Iteration], bool] | None = None
     ) -> Iterator[tuple[Iteration, torch.Generator]]:
         """The iterations of a phase that are still to be run, each with its own randomness.
 
-        The phase ends after its length, where `over` says so, or at the deadline; where it is better to take none of
-        the next iterations than some, `ahead` says how many of them. Nothing comes of a phase that the
+        The phase ends after its length, where `over` says so, or at the deadline. Nothing comes of a phase that the
         schedule does not have, that ended before a kill, or that comes after the deadline.
         """
         if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
-            needed = ahead(iteration.index) if ahead is not None else 1
-            if self.deadline.reached(*self._steps(iteration), f"phase {phase}", needed):
+            if self.deadline.reached(*self._steps(iteration), f"phase {phase}"):
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1

@@ -10,12 +10,14 @@ from test_gnerf_train import a_job, answers, shown
 
 from bench.matrix.registry import find_scene
 from methods.barf.config import BarfConfig
-from methods.gnerf import training_run
+from methods.gnerf import phases, training_run
 from methods.gnerf.anew import joint_schedule
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast
+from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import TrainingRun
+from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_schedule import CoarseToFine
@@ -106,43 +108,71 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(capture, tmp_p
     assert moved[[2, 7]].min() > 0.4 and moved[list(others)].max() < 0.4
 
 
-@pytest.mark.parametrize("killed", [1, 3, 9, 12, 24])
-def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(capture, tmp_path, monkeypatch, killed):
-    monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
-    whole = fit(capture, ANEW, a_job(tmp_path / "whole"))
+def killed_in(monkeypatch, capture, folder, index):
+    """A fit that was killed in an iteration of B, and has its checkpoint before it."""
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain = TrainingRun.log
 
     def dying(self, iteration, losses, reseeded=None, side=None):
         plain(self, iteration, losses, reseeded, side)
-        if (iteration.phase, iteration.index) == ("B", killed):
+        if (iteration.phase, iteration.index) == ("B", index):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "log", dying)
         with pytest.raises(KeyboardInterrupt):
-            fit(capture, ANEW, a_job(tmp_path / "broken"))
+            fit(capture, ANEW, a_job(folder))
+
+
+@pytest.mark.parametrize("killed", [0, 1, 3, 9, 12, 24])
+def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(capture, tmp_path, monkeypatch, killed):
+    monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
+    whole = fit(capture, ANEW, a_job(tmp_path / "whole"))
+    killed_in(monkeypatch, capture, tmp_path / "broken", killed)
     again = fit(capture, ANEW, a_job(tmp_path / "broken"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes == whole.notes
 
 
-def test_no_field_begins_that_the_time_would_end_as_fog(capture, tmp_path, monkeypatch, followed):
-    asked = []
-
-    def reached(self, step, steps, phase="", ahead=1):
-        asked.append((step, ahead))
-        if phase == "phase B" and step == 18 + 9:  # the second field
+@pytest.mark.parametrize(("stops", "errors", "answer", "voxels"), [
+    (11, (1.0, 0.5), 8, 24),  # as fog: the last field that was done
+    (14, (0.5, 1.0), 13, 10),  # half done, and better
+    (5, (1.0, 0.5), 2, 10),  # the first one: AB's, from whose poses it began
+    (0, (), None, 10),
+])  # fmt: skip
+def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer(
+    capture, tmp_path, monkeypatch, followed, stops, errors, answer, voxels
+):
+    def reached(self, step, steps, phase=""):
+        if phase == "phase B" and step == 18 + stops:
             self.share_done = step / steps
             return True
         return False
 
+    said = iter(errors)
     monkeypatch.setattr(Deadline, "reached", reached)
+    monkeypatch.setattr(phases, "misfit", lambda _: next(said))
     found = fit(capture, ANEW, a_job(tmp_path))
-    whole = {step: ahead for step, ahead in asked if ahead > 1}
-    assert whole == {18: 9, 27: 9}
-    assert [row[0] for row in followed] == list(range(9))
-    assert found.notes["stopped_early"]
+    assert [row[0] for row in followed] == list(range(stops)) and not list(said)
+    poses = np.stack([found.poses[view] for view in capture.images])
+    if answer is not None:
+        assert np.array_equal(poses, followed[answer][2].double().numpy())
+    assert max(found.field.field.shape) == voxels
+    assert found.notes["stopped_early"] and found.notes["fields_anew"] == (stops >= 9)
+    assert "of its iterations" not in " ".join(found.flags) and found.field.field.barred is None
+
+
+def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(capture, tmp_path, monkeypatch, followed):
+    killed_in(monkeypatch, capture, tmp_path, 11)
+    before = followed[8][2]
+    monkeypatch.setattr(
+        Deadline, "reached", lambda self, step, *_: step == 30 and setattr(self, "share_done", 0.5) is None
+    )
+    said = iter((1.0, 0.5))
+    monkeypatch.setattr(phases, "misfit", lambda _: next(said))
+    found = fit(capture, ANEW, a_job(tmp_path))
+    poses = np.stack([found.poses[view] for view in capture.images])
+    assert np.array_equal(poses, before.double().numpy()) and max(found.field.field.shape) == 24
 
 
 @pytest.mark.parametrize(
@@ -152,17 +182,19 @@ def test_no_field_begins_that_the_time_would_end_as_fog(capture, tmp_path, monke
         {"camera": None, "intrinsics": "unknown"},
         {"reseed": False},
         {"anew_open": 0},
+        {"schedule": "A-B"},
+        {"schedule": "B"},
     ],
 )
 def test_elsewhere_b_is_one_field_that_goes_on(capture, tmp_path, followed, change):
     given = {name: value for name, value in change.items() if name in ("background", "camera")}
-    options = {name: value for name, value in change.items() if name in ("intrinsics", "reseed")}
+    options = {name: value for name, value in change.items() if name in ("intrinsics", "reseed", "schedule")}
     grid = {name: value for name, value in change.items() if name == "anew_open"}
     config = ANEW.model_copy(update={**options, "grid": ANEW.grid.model_copy(update=grid)})
     found = fit(replace(capture, **given), config, a_job(tmp_path))
     assert "fields_anew" not in found.notes
-    assert [row[0] for row in followed][-1] < 16
-    assert {row[1] for row in followed} <= {10, 17, 24}
+    assert len(followed) == found.notes["iterations/B"] <= 28  # of A, AB and B together, where B is alone
+    assert {row[1] for row in followed} <= {10, 12, 17, 24}
 
 
 @pytest.mark.parametrize("effort", ["quick", "full"])
@@ -180,3 +212,22 @@ def test_plan_counts_all_fields():
     assert plan.phases["B"] == 3 * 220 + 2 * 400 + 1000
     assert plan.total == 150 + 1350 + plan.phases["B"]
     assert GnerfConfig().plan("quick", open=True).phases["B"] == 1000
+
+
+def test_few_views_of_which_none_can_be_lost_go_through_it_too(capture, tmp_path, followed):
+    few = dict(list(capture.images.items())[:3])
+    fit(replace(capture, images=few), ANEW, a_job(tmp_path))
+    assert len(followed) == LENGTH and not any(row[3] for row in followed)
+
+
+def test_a_budget_without_b_has_none_and_poses_of_matched_features_lead_it_elsewhere(capture):
+    def model(**budget):
+        grid = ANEW.grid.model_copy(update={"smoke": ANEW.grid.smoke.model_copy(update=budget)})
+        config = ANEW.model_copy(update={"grid": grid})
+        return Model(capture, ImagePyramid.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
+
+    assert model(b=0).fields_anew == 0 and "B" not in model(b=0).plan.phases
+    led = model()
+    assert led.fields_anew == 3 and led.plan.phases["B"] == LENGTH
+    led.held = torch.zeros(12, dtype=torch.bool)
+    assert led.fields_anew == 0 and led.plan.phases["B"] == 10

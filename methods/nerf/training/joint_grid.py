@@ -72,7 +72,7 @@ class JointGrid:
         self.budget: JointGridBudget = getattr(schedule, effort)
         self.courses = courses(schedule, self.budget, contract=bounds.contract, begun=begun is not None)
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
-        self.grid = begun or self._begun(self.courses[0], bounds, rng)
+        self.grid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
         final = self.budget.sides(closed=bounds.closed)

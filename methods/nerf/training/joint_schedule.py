@@ -98,8 +98,8 @@ class FinalGrid(BaseModel):
     side_closed: int | None = Field(default=None, gt=8)  # the same before a known background; None: as `side`
     side_late: int | None = Field(default=None, gt=8)  # before a known background: the last voxels to an edge
     late_from: float = Field(default=0.8, gt=0, lt=1)  # share of the fine iterations from which on there are side_late
-    # where fields begin anew (`anew_open`): iterations on the coarse grid of all but the first, on the fine one of all
-    # but the last
+    # where fields begin anew (`anew_open`): iterations of each of these on the coarse grid, and of all fields but the
+    # last on the fine one
     coarse_anew: Count = 220
     fine_anew: Count = 400
 
