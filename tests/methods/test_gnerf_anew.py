@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 from test_gnerf_open import BUDGET, OPEN
-from test_gnerf_train import a_job, answers, shown
+from test_gnerf_train import a_job, answers
 
-from bench.matrix.registry import find_scene
 from methods.barf.config import BarfConfig
-from methods.gnerf import phases, training_run
+from methods.gnerf import phases
 from methods.gnerf.anew import joint_schedule
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast
@@ -21,6 +20,8 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_schedule import CoarseToFine
+
+pytestmark = pytest.mark.usefixtures("never_collapses")
 
 LENGTH = 3 * 4 + 2 * 5 + 10
 """Iterations of B."""
@@ -35,18 +36,6 @@ ANEW = OPEN.model_copy(
         )
     }
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def capture():
-    """A dozen views of a small town, of which nobody says that their background is one colour."""
-    return shown(find_scene("blocks", ()).load(64), 12, background=None)
-
-
-@pytest.fixture(autouse=True)
-def sound(monkeypatch):
-    """After so few iterations a field may well be fog."""
-    monkeypatch.setattr(training_run, "symptom", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -65,8 +54,8 @@ def followed(monkeypatch):
     return rows
 
 
-def test_three_fields_begin_anew_from_where_ab_has_led(capture, tmp_path, followed):
-    found = fit(capture, ANEW, a_job(tmp_path))
+def test_three_fields_begin_anew_from_where_ab_has_led(open_town, tmp_path, followed):
+    found = fit(open_town, ANEW, a_job(tmp_path))
     assert [row[0] for row in followed] == list(range(LENGTH))
     assert found.notes["iterations/B"] == LENGTH and found.notes["fields_anew"] == 3
     voxels = [row[1] for row in followed]
@@ -76,11 +65,11 @@ def test_three_fields_begin_anew_from_where_ab_has_led(capture, tmp_path, follow
     poses = [row[2] for row in followed]
     assert all(torch.equal(poses[0], each) for each in poses[:3])  # they rest until a field says something
     assert not torch.equal(poses[3], poses[2]) and not torch.equal(poses[-1], poses[4])
-    last = np.stack([found.poses[view] for view in capture.images])
+    last = np.stack([found.poses[view] for view in open_town.images])
     assert np.allclose(last, poses[-1].double().numpy())
 
 
-def test_lost_views_are_not_shown_to_a_field_until_it_places_them(capture, tmp_path, followed, monkeypatch):
+def test_lost_views_are_not_shown_to_a_field_until_it_places_them(open_town, tmp_path, followed, monkeypatch):
     seen, placed = [], []
     draw = joint_grid.JointGrid.draw
 
@@ -97,7 +86,7 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(capture, tmp_p
     monkeypatch.setattr(joint_grid.JointGrid, "draw", drawn)
     monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
     monkeypatch.setattr(joint_grid, "placed_anew", place)
-    found = fit(capture, ANEW, a_job(tmp_path))
+    found = fit(open_town, ANEW, a_job(tmp_path))
     others = tuple(view for view in range(12) if view not in (2, 7))
     assert dict(seen) == {index: others if index % 9 < 3 and index < 27 else None for index in range(LENGTH)}
     assert placed == 3 * [(2, 7)]
@@ -108,7 +97,7 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(capture, tmp_p
     assert moved[[2, 7]].min() > 0.4 and moved[list(others)].max() < 0.4
 
 
-def killed_in(monkeypatch, capture, folder, index):
+def killed_in(monkeypatch, open_town, folder, index):
     """A fit that was killed in an iteration of B, and has its checkpoint before it."""
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain = TrainingRun.log
@@ -121,15 +110,15 @@ def killed_in(monkeypatch, capture, folder, index):
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "log", dying)
         with pytest.raises(KeyboardInterrupt):
-            fit(capture, ANEW, a_job(folder))
+            fit(open_town, ANEW, a_job(folder))
 
 
 @pytest.mark.parametrize("killed", [0, 1, 3, 9, 12, 24])
-def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(capture, tmp_path, monkeypatch, killed):
+def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
-    whole = fit(capture, ANEW, a_job(tmp_path / "whole"))
-    killed_in(monkeypatch, capture, tmp_path / "broken", killed)
-    again = fit(capture, ANEW, a_job(tmp_path / "broken"))
+    whole = fit(open_town, ANEW, a_job(tmp_path / "whole"))
+    killed_in(monkeypatch, open_town, tmp_path / "broken", killed)
+    again = fit(open_town, ANEW, a_job(tmp_path / "broken"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes == whole.notes
 
@@ -141,7 +130,7 @@ def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(capture, tmp_path, mo
     (0, (), None, 10),
 ])  # fmt: skip
 def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer(
-    capture, tmp_path, monkeypatch, followed, stops, errors, answer, voxels
+    open_town, tmp_path, monkeypatch, followed, stops, errors, answer, voxels
 ):
     def reached(self, step, steps, phase=""):
         if phase == "phase B" and step == 18 + stops:
@@ -152,9 +141,9 @@ def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer
     said = iter(errors)
     monkeypatch.setattr(Deadline, "reached", reached)
     monkeypatch.setattr(phases, "misfit", lambda _: next(said))
-    found = fit(capture, ANEW, a_job(tmp_path))
+    found = fit(open_town, ANEW, a_job(tmp_path))
     assert [row[0] for row in followed] == list(range(stops)) and not list(said)
-    poses = np.stack([found.poses[view] for view in capture.images])
+    poses = np.stack([found.poses[view] for view in open_town.images])
     if answer is not None:
         assert np.array_equal(poses, followed[answer][2].double().numpy())
     assert max(found.field.field.shape) == voxels
@@ -162,16 +151,16 @@ def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer
     assert "of its iterations" not in " ".join(found.flags) and found.field.field.barred is None
 
 
-def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(capture, tmp_path, monkeypatch, followed):
-    killed_in(monkeypatch, capture, tmp_path, 11)
+def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(open_town, tmp_path, monkeypatch, followed):
+    killed_in(monkeypatch, open_town, tmp_path, 11)
     before = followed[8][2]
     monkeypatch.setattr(
         Deadline, "reached", lambda self, step, *_: step == 30 and setattr(self, "share_done", 0.5) is None
     )
     said = iter((1.0, 0.5))
     monkeypatch.setattr(phases, "misfit", lambda _: next(said))
-    found = fit(capture, ANEW, a_job(tmp_path))
-    poses = np.stack([found.poses[view] for view in capture.images])
+    found = fit(open_town, ANEW, a_job(tmp_path))
+    poses = np.stack([found.poses[view] for view in open_town.images])
     assert np.array_equal(poses, before.double().numpy()) and max(found.field.field.shape) == 24
 
 
@@ -186,12 +175,12 @@ def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(captur
         {"schedule": "B"},
     ],
 )
-def test_elsewhere_b_is_one_field_that_goes_on(capture, tmp_path, followed, change):
+def test_elsewhere_b_is_one_field_that_goes_on(open_town, tmp_path, followed, change):
     given = {name: value for name, value in change.items() if name in ("background", "camera")}
     options = {name: value for name, value in change.items() if name in ("intrinsics", "reseed", "schedule")}
     grid = {name: value for name, value in change.items() if name == "anew_open"}
     config = ANEW.model_copy(update={**options, "grid": ANEW.grid.model_copy(update=grid)})
-    found = fit(replace(capture, **given), config, a_job(tmp_path))
+    found = fit(replace(open_town, **given), config, a_job(tmp_path))
     assert "fields_anew" not in found.notes
     assert len(followed) == found.notes["iterations/B"] <= 28  # of A, AB and B together, where B is alone
     assert {row[1] for row in followed} <= {10, 12, 17, 24}
@@ -214,17 +203,19 @@ def test_plan_counts_all_fields():
     assert GnerfConfig().plan("quick", open=True).phases["B"] == 1000
 
 
-def test_few_views_of_which_none_can_be_lost_go_through_it_too(capture, tmp_path, followed):
-    few = dict(list(capture.images.items())[:3])
-    fit(replace(capture, images=few), ANEW, a_job(tmp_path))
+def test_few_views_of_which_none_can_be_lost_go_through_it_too(open_town, tmp_path, followed):
+    few = dict(list(open_town.images.items())[:3])
+    fit(replace(open_town, images=few), ANEW, a_job(tmp_path))
     assert len(followed) == LENGTH and not any(row[3] for row in followed)
 
 
-def test_a_budget_without_b_has_none_and_poses_of_matched_features_lead_it_elsewhere(capture):
+def test_a_budget_without_b_has_none_and_poses_of_matched_features_lead_it_elsewhere(open_town):
     def model(**budget):
         grid = ANEW.grid.model_copy(update={"smoke": ANEW.grid.smoke.model_copy(update=budget)})
         config = ANEW.model_copy(update={"grid": grid})
-        return Model(capture, ImagePyramid.of(capture, masked=False, device=torch.device("cpu")), config, "smoke", 0)
+        return Model(
+            open_town, ImagePyramid.of(open_town, masked=False, device=torch.device("cpu")), config, "smoke", 0
+        )
 
     assert model(b=0).fields_anew == 0 and "B" not in model(b=0).plan.phases
     led = model()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from test_gnerf_features import elsewhere, matched
-from test_gnerf_train import a_job, answers, shown
+from test_gnerf_train import a_job, answers
 
 from bench.matrix.registry import find_scene
 from bench.task import Collapsed
@@ -20,6 +20,8 @@ from methods.gnerf.training_run import Died, TrainingRun
 from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
 
+pytestmark = pytest.mark.usefixtures("never_collapses")
+
 BUDGET = FastBudget(a=6, ab=6, ab_open=12, beginnings=3, b=10, batch=4, rays=512, side=24, inversion_render=16)
 OPEN = GnerfConfig(
     grid=Fast(smoke=BUDGET, coarse_sides_open=(4, 6, 4, 6, 8, 10), coarse_side=12, pose_ramp=0.17, anew_open=0),
@@ -27,18 +29,6 @@ OPEN = GnerfConfig(
 )  # fmt: skip
 FIRST = 4
 """Iterations of the first field of AB."""
-
-
-@pytest.fixture(scope="module")
-def capture():
-    """A dozen views of a small town, of which nobody says that their background is one colour."""
-    return shown(find_scene("blocks", ()).load(64), 12, background=None)
-
-
-@pytest.fixture(autouse=True)
-def sound(monkeypatch):
-    """After so few iterations a field may well be fog."""
-    monkeypatch.setattr(training_run, "symptom", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -56,8 +46,8 @@ def followed(monkeypatch):
     return rows
 
 
-def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_step(capture, tmp_path, followed):
-    found = fit(capture, OPEN, a_job(tmp_path))
+def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_step(open_town, tmp_path, followed):
+    found = fit(open_town, OPEN, a_job(tmp_path))
     assert [row[:3] for row in followed if row[0] == "A"][:6] == [("A", index, 12) for index in range(6)]
     first = [row[2:] for row in followed if row[0] == "AB" and row[1] < FIRST]
     assert first == 3 * [(4, 0.5), (4, 1.0), (6, 0.5), (6, 1.0)]  # a ramp of two iterations
@@ -72,10 +62,10 @@ def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_s
 
 @pytest.mark.parametrize(("few", "tried"), [(12, 1), (13, 3)])
 def test_before_a_known_background_ab_is_the_published_one_and_few_views_have_several_beginnings(
-    capture, tmp_path, followed, few, tried
+    open_town, tmp_path, followed, few, tried
 ):
     config = OPEN.model_copy(update={"grid": OPEN.grid.model_copy(update={"few_views": few})})
-    found = fit(replace(capture, background=(1.0, 1.0, 1.0)), config, a_job(tmp_path))
+    found = fit(replace(open_town, background=(1.0, 1.0, 1.0)), config, a_job(tmp_path))
     assert {row[2:] for row in followed if row[0] == "AB"} == {(12, 1.0)}
     assert len(found.notes.get("beginnings", "").split()) == (tried if tried > 1 else 0)
     assert sum(row[:2] == ("A", 0) for row in followed) == tried
@@ -91,8 +81,8 @@ def test_before_a_known_background_ab_is_the_published_one_and_few_views_have_se
     ],
     ids=str,
 )  # fmt: skip
-def test_ablations_run_through_before_a_real_background(capture, tmp_path, choices, ran):
-    found = fit(capture, GnerfConfig.model_validate({**OPEN.model_dump(), **choices}), a_job(tmp_path))
+def test_ablations_run_through_before_a_real_background(open_town, tmp_path, choices, ran):
+    found = fit(open_town, GnerfConfig.model_validate({**OPEN.model_dump(), **choices}), a_job(tmp_path))
     assert {name: found.notes[f"iterations/{name}"] for name in ran} == ran
 
 
@@ -103,7 +93,7 @@ def wanting(monkeypatch, best):
 
 
 @pytest.mark.parametrize("best", range(3))
-def test_the_beginning_that_explains_the_images_best_goes_on(capture, tmp_path, monkeypatch, best):
+def test_the_beginning_that_explains_the_images_best_goes_on(open_town, tmp_path, monkeypatch, best):
     wanting(monkeypatch, best)
     seeds, poses = [], {}
     plain = training_run.TrainingRun.begin
@@ -121,7 +111,7 @@ def test_the_beginning_that_explains_the_images_best_goes_on(capture, tmp_path, 
     monkeypatch.setattr(beginnings, "phase_ab_open", first)
     stands = []
     monkeypatch.setattr(train, "phase_ab", lambda run: stands.append(run.model.poses().detach().clone()))
-    found = fit(capture, OPEN, a_job(tmp_path))
+    found = fit(open_town, OPEN, a_job(tmp_path))
     assert found.notes["beginning"] == best
     assert torch.equal(stands[0], poses[best])
     assert len(set(seeds[:2])) == 2
@@ -134,9 +124,9 @@ def test_the_beginning_that_explains_the_images_best_goes_on(capture, tmp_path, 
 )
 @pytest.mark.parametrize("background", [None, (1.0, 1.0, 1.0)], ids=["open", "few views"])
 def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
-    capture, tmp_path, monkeypatch, background, best, phase, index, of
+    open_town, tmp_path, monkeypatch, background, best, phase, index, of
 ):
-    capture = replace(capture, background=background)
+    open_town = replace(open_town, background=background)
     config = OPEN.model_copy(update={"ab_at_least": 1.0})  # that no phase ends before it is killed
     errors = {}
 
@@ -147,7 +137,7 @@ def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
 
     monkeypatch.setattr(beginnings, "misfit", misfit)
     monkeypatch.setattr(phases, "reseed", lambda *_: 3)  # views moved, which the notes count
-    whole = fit(capture, config, a_job(tmp_path / "whole"))
+    whole = fit(open_town, config, a_job(tmp_path / "whole"))
     assert whole.notes["beginning"] == best
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain = TrainingRun.log
@@ -160,13 +150,13 @@ def test_a_fit_killed_in_any_beginning_ends_as_an_unbroken_one(
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "log", dying)
         with pytest.raises(KeyboardInterrupt):
-            fit(capture, config, a_job(tmp_path / "killed"))
-    again = fit(capture, config, a_job(tmp_path / "killed"))
+            fit(open_town, config, a_job(tmp_path / "killed"))
+    again = fit(open_town, config, a_job(tmp_path / "killed"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes == whole.notes
 
 
-def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_answer(capture, tmp_path, monkeypatch):
+def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_answer(open_town, tmp_path, monkeypatch):
     wanting(monkeypatch, 0)
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain, poses = TrainingRun.log, []
@@ -181,21 +171,21 @@ def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_an
     with monkeypatch.context() as context:
         context.setattr(TrainingRun, "log", dying)
         with pytest.raises(KeyboardInterrupt):
-            fit(capture, OPEN, a_job(tmp_path))
+            fit(open_town, OPEN, a_job(tmp_path))
 
     def over(self, step, steps, phase="", ahead=1):
         self.share_done = 0.4
         return True
 
     monkeypatch.setattr(Deadline, "reached", over)
-    found = fit(capture, OPEN, a_job(tmp_path))
+    found = fit(open_town, OPEN, a_job(tmp_path))
     assert found.notes["stopped_early"] is True and found.notes["beginning"] == 0
     assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == FIRST
     assert np.array_equal(answers(found), poses[0])
 
 
 @pytest.mark.parametrize("ab_open", [9, 12, 500])
-def test_a_field_is_looked_at_before_it_begins_anew_and_not_just_after(capture, tmp_path, monkeypatch, ab_open):
+def test_a_field_is_looked_at_before_it_begins_anew_and_not_just_after(open_town, tmp_path, monkeypatch, ab_open):
     looked = []
 
     def symptom(model, _, iterations, fitted):
@@ -204,7 +194,7 @@ def test_a_field_is_looked_at_before_it_begins_anew_and_not_just_after(capture, 
 
     monkeypatch.setattr(training_run, "symptom", symptom)
     budget = BUDGET.model_copy(update={"ab_open": ab_open, "beginnings": 1})
-    fit(capture, OPEN.model_copy(update={"grid": OPEN.grid.model_copy(update={"smoke": budget})}), a_job(tmp_path))
+    fit(open_town, OPEN.model_copy(update={"grid": OPEN.grid.model_copy(update={"smoke": budget})}), a_job(tmp_path))
     sixth = ab_open / 6
     expected = [(4, sixth), (6, 2 * sixth), (4, sixth), (6, 2 * sixth), (8, 3 * sixth), (10, ab_open)]
     assert [side for side, _ in looked[:6]] == [side for side, _ in expected]
@@ -223,25 +213,25 @@ def dying_in(monkeypatch, *numbers):
     monkeypatch.setattr(beginnings, "phase_a", phase_a)
 
 
-def test_a_beginning_that_dies_costs_its_time_and_not_the_fit(capture, tmp_path, monkeypatch):
+def test_a_beginning_that_dies_costs_its_time_and_not_the_fit(open_town, tmp_path, monkeypatch):
     dying_in(monkeypatch, 0, 2)
-    found = fit(capture, OPEN, a_job(tmp_path))
+    found = fit(open_town, OPEN, a_job(tmp_path))
     assert found.notes["beginning"] == 1 and found.notes["restarts"] == 0
     assert found.notes["collapses"] == "beginning 0 died; beginning 2 died"
     errors = [float(word) for word in found.notes["beginnings"].split()]
     assert [math.isinf(error) for error in errors] == [True, False, True]
 
 
-def test_where_all_beginnings_die_the_attempt_is_over(capture, tmp_path, monkeypatch):
+def test_where_all_beginnings_die_the_attempt_is_over(open_town, tmp_path, monkeypatch):
     dying_in(monkeypatch, 0, 1, 2)
     with pytest.raises(Collapsed, match="each of 3 beginnings collapsed; the last one: beginning 2 died"):
-        fit(capture, OPEN, a_job(tmp_path))
+        fit(open_town, OPEN, a_job(tmp_path))
 
 
-def test_where_the_time_is_short_there_are_fewer_beginnings(capture, tmp_path, monkeypatch):
+def test_where_the_time_is_short_there_are_fewer_beginnings(open_town, tmp_path, monkeypatch):
     shares = []
     monkeypatch.setattr(Deadline, "leaves_room", lambda _, share=0.1: shares.append(share) or len(shares) < 2)
-    found = fit(capture, OPEN, a_job(tmp_path))
+    found = fit(open_town, OPEN, a_job(tmp_path))
     assert len(found.notes["beginnings"].split()) == 2
     assert shares[0] == pytest.approx(1 + 1.5 * (28 - 10) / 10)  # one more, and all that comes after
     assert shares[1] == pytest.approx(shares[0] / 2)
@@ -251,11 +241,11 @@ def test_where_the_time_is_short_there_are_fewer_beginnings(capture, tmp_path, m
     ("background", "total"), [(None, 2 * 10 + 28), ((1.0, 1.0, 1.0), 2 * 12 + 22)], ids=["open", "few views"]
 )
 @pytest.mark.parametrize("at_least", [0.5, 1.0])
-def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path, background, total, at_least):
+def test_whoever_waits_is_told_of_all_beginnings(open_town, tmp_path, background, total, at_least):
     told = []
     config = OPEN.model_copy(update={"ab_at_least": at_least})
     job = replace(a_job(tmp_path), place=lambda *row: told.append(row))
-    fit(replace(capture, background=background), config, job)
+    fit(replace(open_town, background=background), config, job)
     steps = [(done, of) for _, done, of in told if of]
     assert {of for _, of in steps} == {total}
     done = [each for each, _ in steps]
@@ -265,19 +255,19 @@ def test_whoever_waits_is_told_of_all_beginnings(capture, tmp_path, background, 
 SIFT = OPEN.model_copy(update={"features": "sift"})
 
 
-def test_without_matches_it_is_gnerf_to_the_last_bit_here_too(capture, tmp_path, monkeypatch):
+def test_without_matches_it_is_gnerf_to_the_last_bit_here_too(open_town, tmp_path, monkeypatch):
     matched(monkeypatch)
-    plain, found = fit(capture, OPEN, a_job(tmp_path / "plain")), fit(capture, SIFT, a_job(tmp_path / "sift"))
+    plain, found = fit(open_town, OPEN, a_job(tmp_path / "plain")), fit(open_town, SIFT, a_job(tmp_path / "sift"))
     assert np.array_equal(answers(plain), answers(found))
     assert found.notes["beginnings"] == plain.notes["beginnings"]
 
 
 @pytest.mark.parametrize("believed", [True, False])
 def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compared_on_as_coarse_a_field(
-    capture, tmp_path, monkeypatch, followed, believed
+    open_town, tmp_path, monkeypatch, followed, believed
 ):
     truth = find_scene("blocks", ()).load(64).truth.poses
-    matched(monkeypatch, elsewhere({view: truth[view] for view in list(capture.images)[:8]}))
+    matched(monkeypatch, elsewhere({view: truth[view] for view in list(open_town.images)[:8]}))
     monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
     compared = []
 
@@ -286,7 +276,7 @@ def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compare
         return 1.0 if (model.held is not None) == believed else 2.0
 
     monkeypatch.setattr(train, "misfit", misfit)
-    found = fit(capture, SIFT, a_job(tmp_path))
+    found = fit(open_town, SIFT, a_job(tmp_path))
     assert found.notes["began_from"] == ("groups" if believed else "nothing")
     assert found.notes["iterations/AB"] == (FIRST if believed else 12)
     assert "beginnings" not in found.notes and set(compared) == {12, 6}
