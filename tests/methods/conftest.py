@@ -1,4 +1,4 @@
-"""What the tests of GNeRF before a real background share."""
+"""Captures that tests of several methods share."""
 
 import pytest
 
@@ -19,3 +19,17 @@ def never_collapses(monkeypatch):
     from methods.gnerf import training_run
 
     monkeypatch.setattr(training_run, "symptom", lambda *_, **__: None)
+
+
+@pytest.fixture(scope="module")
+def town():
+    """`blocks` at 64 px, its poses as rough as BARF has them."""
+    from dataclasses import replace
+
+    from bench.degrade.initial_poses import generator_of, perturbed
+    from bench.matrix.registry import find_scene
+    from bench.task import InitialPoses
+
+    scene = find_scene("blocks", ()).load(64)
+    capture = replace(scene.capture, start=scene.truth.poses, masks=None)
+    return replace(scene, capture=perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", 0)))

@@ -1,6 +1,5 @@
 """Cameras that move with the field: their motion, the frustum they may look into, and the training of both."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +7,10 @@ import pytest
 import torch
 from scipy.spatial.transform import RigidTransform
 
-from bench.degrade.initial_poses import generator_of, perturbed
 from bench.geometry_torch import exp_se3
 from bench.judge.poses import judge_poses
 from bench.matrix.registry import find_scene
-from bench.task import Camera, InitialPoses, Job, PosePrior
+from bench.task import Camera, Job, PosePrior
 from methods.barf.config import BarfConfig
 from methods.barf.method import Barf
 from methods.barf.train import fitting
@@ -27,12 +25,11 @@ from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.storage import load, save
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.rendering.encoding import frequencies
-from methods.nerf.training import checkpointing, lost_views
+from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
-from methods.nerf.training.joint_grid import JointGrid, courses
+from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule, JointMlpSchedule
-from methods.nerf.training.lost_views import left_out
 
 SMALL = JointGridSchedule(
     smoke=JointGridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64
@@ -46,14 +43,6 @@ NETWORK = JointMlpSchedule(
     coarse_to_fine_from=0.1,
     coarse_to_fine_by=0.5,
 )
-
-
-@pytest.fixture(scope="module")
-def town():
-    """`blocks` at 64 px, its poses as rough as BARF has them."""
-    scene = find_scene("blocks", ()).load(64)
-    capture = replace(scene.capture, start=scene.truth.poses, masks=None)
-    return replace(scene, capture=perturbed(capture, InitialPoses(noise=0.15), generator_of("blocks", 0)))
 
 
 def trained(scene, plan, folder, *, free=False, contract=False, log=None, **job):
@@ -244,113 +233,12 @@ def test_what_few_see_before_the_cameras_stays_empty_after_a_kill_too(town, tmp_
     assert torch.equal(again.clearance, whole.clearance) and torch.equal(again.density, whole.density)
 
 
-def anew(monkeypatch):
-    """A plan whose field begins anew twice, in whose eyes some views are always lost."""
-    monkeypatch.setattr(lost_views, "DOUBT", 1.03)
-    monkeypatch.setattr(lost_views, "FIRST", (1, 16))
-    monkeypatch.setattr(lost_views, "LAST", (1, 16))
-    budget = BRIEF.smoke.model_copy(update={"coarse_anew": 5, "fine_anew": 4})
-    return BRIEF.model_copy(update={"anew_open": 2, "sides_anew": (6, 8), "rest_anew": 0.6, "smoke": budget})
-
-
-def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are_lost(town, tmp_path, monkeypatch):
-    plan = anew(monkeypatch)
-    told, hidden, placed = [], [], []
-    draw, place = JointGrid.draw, Cameras.place
-
-    def drawn(self, index):
-        found = draw(self, index)
-        hidden.append((self.lost, found.among, self.field.shape[0]))
-        return found
-
-    def noted(self, poses):
-        placed.append((len(hidden), (poses - self.poses()).abs().amax(dim=(1, 2)) > 0))
-        place(self, poses)
-
-    monkeypatch.setattr(JointGrid, "draw", drawn)
-    monkeypatch.setattr(Cameras, "place", noted)
-    trained(town, plan, tmp_path, contract=True, place=lambda *where: told.append(where))
-    phases = [phase for phase, _, _ in told]
-    assert [phases.count(phase) for phase in dict.fromkeys(phases)] == [6, 4, 5, 4, 5, 8]  # coarse and fine, in turn
-    assert list(dict.fromkeys(phases))[2] == "coarse, field 2 of 3"
-    count = len(town.capture.images)
-    for lost, among, _ in hidden:
-        assert (among is None and not lost) or sorted({*lost, *(among or ())}) == list(range(count))
-    assert not hidden[5][0] and hidden[6][0]  # from the end of the coarse iterations on ...
-    assert hidden[12][0] and not hidden[13][0] and not hidden[18][0] and hidden[19][0] and not hidden[22][0]
-    assert [when for when, _ in placed] == [13, 22]  # ... until the next field has seen enough of the others
-    for (_, moved), before in zip(placed, (12, 21), strict=True):
-        assert moved.any() and set(moved.nonzero()[:, 0].tolist()) <= set(hidden[before][0])
-    assert [hidden[k][2] for k in (10, 11, 12, 19)] == [6, 6, 8, 6]  # it begins coarse again
-
-
-def test_a_field_begins_anew_after_a_kill_too(town, tmp_path, monkeypatch):
-    plan = anew(monkeypatch)
-    whole, _, poses = trained(town, plan, tmp_path / "whole", contract=True)
-    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
-    save_checkpoint = checkpointing.Checkpoints.save
-    for last in (8, 11, 16):  # views are lost, the field is young, and views have been placed
-
-        def stop(self, step, state, tensors, last=last):
-            save_checkpoint(self, step, state, tensors)
-            self.writing = 0.0  # however long it took
-            if step == last:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            trained(town, plan, tmp_path / "broken", contract=True)
-    monkeypatch.setattr(checkpointing.Checkpoints, "save", save_checkpoint)
-    again, _, found = trained(town, plan, tmp_path / "broken", contract=True)
-    assert all(np.array_equal(poses[view], found[view]) for view in poses)
-    assert torch.equal(again.density, whole.density) and torch.equal(again.colour, whole.colour)
-
-
-def test_whoever_is_left_out_stays_so_until_placed_and_most_are_never():
-    assert left_out((1, 5), (3,), 10) == (1, 3, 5)
-    assert left_out((), (3,), 10) == (3,)
-    assert left_out((1, 5), (2, 3, 4), 10) == (1, 5)  # of five in all there would be no more than five others
-    assert left_out((0, 1), (2,), 4) == ()
-
-
-def test_a_field_does_not_begin_anew_where_the_time_would_end_it_as_fog(town, tmp_path, monkeypatch):
-    """Each iteration takes a second by this clock: of 32, 21 are left when the second field would begin, and 13 when
-    the third one would, in no more time than its iterations."""
-    plan, clock = anew(monkeypatch), [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    learn = JointGrid.learn
-
-    def slow(self, batch, rng):
-        clock[0] += 1.0
-        return learn(self, batch, rng)
-
-    monkeypatch.setattr(JointGrid, "learn", slow)
-    ends = {}
-    for seconds in (20.0, 28.0, 60.0):
-        clock[0] = 0.0
-        reached = []
-        field, *_ = trained(
-            town, plan, tmp_path / str(seconds), contract=True, seconds=seconds, began=0.0,
-            place=lambda *where, reached=reached: reached.append(where[1]),
-        )  # fmt: skip
-        assert field.config.min_alpha == plan.radiance.min_alpha  # a fine one
-        ends[seconds] = len(reached)
-    assert ends == {20.0: 11, 28.0: 20, 60.0: 32}
-
-
 def test_poses_rest_for_as_long_as_they_are_told_to_whatever_the_grid_becomes():
     plan = BRIEF.model_copy(update={"coarse_sides_open": (8, 16), "pose_from": 0.9, "pose_ramp": 0.0})
     grid = JointGrid(Bounds.open((0.0, 0.0, 0.0), 4.0), torch.ones(3), plan, "smoke", PICTURES, torch.Generator())
     course = grid.courses[0]
     rests = [grid._trust(course, passed) == 0 for passed in range(course.coarse + 1)]
     assert rests == [True] * 5 + [False, False]
-
-
-def test_around_an_object_there_is_one_field(town):
-    for contract, count in ((False, 1), (True, 4)):
-        found = courses(BarfConfig().grid, BarfConfig().grid.quick, contract=contract)
-        assert len(found) == count and found[-1].fine == BarfConfig().grid.quick.fine
-        assert [each.first for each in found[1:]] == [each.end for each in found[:-1]]
 
 
 def test_pictures_on_the_way_change_no_bit_and_every_iteration_is_told(town, tmp_path, monkeypatch):

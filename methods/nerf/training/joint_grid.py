@@ -16,6 +16,7 @@ from methods.nerf.field.near_cameras import alone_before_cameras
 from methods.nerf.field.occupancy import refresh
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
@@ -131,7 +132,7 @@ class JointGrid:
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
         course, passed, fine = self._at(index)
         bounds = self.field.bounds
-        if self._looks(course, passed):
+        if self._looks(course, passed) and not (course.anew and self._bundle(cameras)):
             found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
             self.lost = left_out(found, self.lost, len(self.pyramid.ids))
         if self.lost and self.places(index):
@@ -158,6 +159,21 @@ class JointGrid:
         if course.anew:
             return passed == 0
         return len(self.courses) > 1 and passed == course.coarse > 0
+
+    def _bundle(self, cameras: CameraTraining) -> bool:
+        """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough; whether they did.
+
+        The views that then see too little are the lost ones.
+        """
+        if not self.schedule.bundle_open:
+            return False
+        intrinsics, poses = _seen_from(cameras)
+        found = bundled(self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images)
+        if found is None:
+            return False
+        cameras.cameras.place(torch.from_numpy(found.poses))
+        self.lost = tuple((~found.supported).nonzero()[0].tolist())
+        return True
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where

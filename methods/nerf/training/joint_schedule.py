@@ -46,9 +46,12 @@ class CoarseToFine(BaseModel):
     coarse_sides_open: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(16, 32, 64, 96), min_length=1)
     # ... and the share of these, and of the fine ones,
     pose_ramp: Share = 0.03  # in which poses reach their rate whenever the field has become another
-    # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without the
-    # views that the last one explained worst (`lost_views.py`) ...
+    # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without
+    # views that are lost. With `bundle_open` poses are adjusted first, all at once, by where images show what the last
+    # one has learnt (`bundled.py`), and what sees too little of it is lost; else, and where too few see enough, what
+    # that field explained worst (`lost_views.py`) ...
     anew_open: int = Field(default=0, ge=0)
+    bundle_open: bool = False
     sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
     # ... until, after this share of its coarse iterations, these are placed anew, and poses move
     rest_anew: Share = 0.9

@@ -1,0 +1,135 @@
+"""Poses and points that explain where points are seen in images, all of them at once: COLMAP's bundle adjustment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from bench.geometry import inverse
+from bench.task import Camera, Pose
+
+LOSS = 0.5  # px, where Cauchy's loss begins to doubt an observation
+STEPS = 50  # of Levenberg-Marquardt, at most
+AGREES = 1.0  # px between where a point is seen and where it should be, of those that agree
+MIN_POINTS = 30
+"""That a view must see where they should be: fewer tell little of its pose (COLMAP's own minimum to register one)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracks:
+    """P points of the scene, and where they are seen, O times in all."""
+
+    points: NDArray[np.float64]  # (P, 3), about where they are
+    point: NDArray[np.int64]  # (O,) the number of the point that is seen ...
+    view: NDArray[np.int64]  # (O,) ... in the view of this number ...
+    pixel: NDArray[np.float64]  # (O, 2) ... at x and y in px, the middle of the first pixel at 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """What `adjusted` found."""
+
+    poses: Pose  # (N, 4, 4); of a view that is not supported, as it was
+    supported: NDArray[np.bool_]  # (N,) whether enough points are seen by a view where they should be
+
+
+def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
+    """Poses of the least sum of reprojection errors under Cauchy's loss, from `poses` (N, 4, 4) on, world_from_camera.
+
+    Triggs et al., *Bundle Adjustment: A Modern Synthesis*, 2000. The intrinsics of `camera` are known. Of all frames,
+    which the tracks leave open, it is that in which the supported views have turned and moved least. On one thread: the
+    same poses come out twice.
+    """
+    asked = np.bincount(tracks.view, minlength=len(poses)) >= MIN_POINTS
+    if asked.sum() < 2:
+        return Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool))
+    model, numbers = _model(tracks, poses, camera, asked)
+    options = pycolmap.BundleAdjustmentOptions(
+        refine_focal_length=False, refine_principal_point=False, refine_extra_params=False, print_summary=False
+    )
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = LOSS
+    options.ceres.solver_options.max_num_iterations = STEPS
+    options.ceres.solver_options.num_threads = 1
+    config = pycolmap.BundleAdjustmentConfig()
+    for number in model.reg_image_ids():
+        config.add_image(number)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+    found, points = poses.copy(), tracks.points.copy()
+    for number in model.reg_image_ids():
+        found[number - 1, :3] = model.image(number).cam_from_world().inverse().matrix()
+    for mine, theirs in numbers.items():
+        points[mine] = model.point3D(theirs).xyz
+    supported = asked & (_agreeing(tracks, points, found, camera) >= MIN_POINTS)
+    if supported.any():
+        found = _in_frame_of(poses, found, supported)
+    return Bundle(poses=np.where(supported[:, None, None], found, poses), supported=supported)
+
+
+def _model(
+    tracks: Tracks, poses: Pose, camera: Camera, asked: NDArray[np.bool_]
+) -> tuple[pycolmap.Reconstruction, dict[int, int]]:
+    """The views `asked` for as COLMAP has them, view k as image k + 1; and its numbers of the points they share."""
+    model = pycolmap.Reconstruction()
+    model.add_camera_with_trivial_rig(
+        pycolmap.Camera(
+            camera_id=1, model="PINHOLE", width=camera.width, height=camera.height,
+            params=[camera.fx, camera.fy, camera.cx, camera.cy],
+        )
+    )  # fmt: skip
+    is_asked = asked[tracks.view]
+    point, view, pixel = tracks.point[is_asked], tracks.view[is_asked], tracks.pixel[is_asked]
+    for number in asked.nonzero()[0].tolist():
+        u, _, vt = np.linalg.svd(poses[number, :3, :3])
+        rotation = (u @ vt).T
+        image = pycolmap.Image(
+            name=str(number), image_id=number + 1, camera_id=1, keypoints=pixel[view == number],
+        )  # fmt: skip
+        motion = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ poses[number, :3, 3])
+        model.add_image_with_trivial_frame(image, motion)
+    place = np.zeros(len(view), dtype=np.int64)  # of an observation among those of its view
+    for number in asked.nonzero()[0]:
+        place[view == number] = np.arange((view == number).sum())
+    numbers = {}
+    order = np.argsort(point, kind="stable")
+    for seen in np.split(order, np.flatnonzero(np.diff(point[order])) + 1):
+        if len(seen) > 1:
+            track = pycolmap.Track()
+            for k in seen.tolist():
+                track.add_element(int(view[k]) + 1, int(place[k]))
+            mine = int(point[seen[0]])
+            numbers[mine] = model.add_point3D(tracks.points[mine], track)
+    return model, numbers
+
+
+def _agreeing(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera: Camera) -> NDArray[np.int64]:
+    """(N,) how many points each view sees where they should be."""
+    camera_from_world = inverse(poses)[tracks.view]
+    x, y, z = (camera_from_world[:, :3, :3] @ points[tracks.point][:, :, None])[..., 0].T + camera_from_world[
+        :, :3, 3
+    ].T
+    ahead = np.where(z > 0, z, np.nan)
+    there = np.stack([camera.fx * x / ahead + camera.cx, camera.fy * y / ahead + camera.cy], axis=1)
+    agrees = np.linalg.norm(there - tracks.pixel, axis=1) < AGREES
+    return np.bincount(tracks.view[agrees], minlength=len(poses))
+
+
+def _in_frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> Pose:
+    """The poses `after` in the frame in which the views `of` are turned least from `before`, and their centres nearest.
+
+    By the chordal mean of their rotations (Hartley et al., *Rotation Averaging*, IJCV 2013, sec. 5.3).
+    """
+    u, _, vt = np.linalg.svd(np.einsum("nij,nkj->ik", before[of, :3, :3], after[of, :3, :3]))
+    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    there, turned = before[of, :3, 3], after[of, :3, 3] @ rotation.T
+    middle, turned_middle = there.mean(axis=0), turned.mean(axis=0)
+    spread = np.sum((turned - turned_middle) ** 2)
+    scale = np.sum((there - middle) * (turned - turned_middle)) / spread if spread > 0 else 1.0
+    found = after.copy()
+    found[:, :3, :3] = rotation @ after[:, :3, :3]
+    found[:, :3, 3] = scale * (after[:, :3, 3] @ rotation.T - turned_middle) + middle
+    return found

@@ -1,0 +1,214 @@
+"""Poses adjusted all at once by what a field shows of where images show the same."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from bench.geometry import look_at
+from bench.task import Camera
+from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, adjusted
+from methods.nerf.images.patch_tracking import blurred, corners, tracked
+from methods.nerf.training import bundled as of_bundled
+from methods.nerf.training.bundled import bundled
+
+CAMERA = Camera(width=160, height=120, fx=200.0, fy=200.0, cx=80.0, cy=60.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def texture(points):
+    """Colours (..., 3) in [-1, 1], of a solid that varies from place to place and looks the same from all sides."""
+    rng = np.random.default_rng(3)
+    waves, phases, tints = rng.normal(0, 25, (24, 3)), rng.uniform(0, 6.3, 24), rng.normal(0, 1, (24, 3))
+    return np.tanh(0.35 * np.sin(points @ waves.T + phases) @ tints)
+
+
+@dataclass
+class Ball:
+    """A ball of that solid, of radius 1 around the origin, before a wall that is plain; a field that knows it all."""
+
+    asked: list
+
+    def render(self, poses, camera):
+        self.asked.append(camera)
+        distance = np.stack([self.distance(pose, camera)[1] for pose in poses])
+        return SimpleNamespace(depth=distance, opacity=(distance > 0).astype(np.float32))
+
+    @staticmethod
+    def distance(pose, camera):
+        """Where each pixel looks (H, W, 3), and the depth there (H, W): 0 beside the ball."""
+        ways = camera.directions() @ pose[:3, :3].T
+        along, centre = (ways * ways).sum(-1), pose[:3, 3]
+        half = ways @ centre
+        root = half**2 - along * (centre @ centre - 1)
+        depth = np.where(root > 0, (-half - np.sqrt(np.maximum(root, 0))) / along, 0)
+        return centre + depth[..., None] * ways, depth.astype(np.float32)
+
+    def image(self, pose):
+        points, depth = self.distance(pose, CAMERA)
+        return torch.from_numpy(np.where(depth[..., None] > 0, texture(points), 1.0)).permute(2, 0, 1).float()
+
+
+def ring(count=9):
+    angles = np.linspace(-0.5, 0.5, count)
+    centres = np.stack([3 * np.sin(angles), 0.4 * np.cos(5 * angles), 3 * np.cos(angles)], axis=1)
+    return look_at(centres, np.zeros(3), np.array([0.0, 1.0, 0.0]))
+
+
+def jolted(poses, degrees, seed=0):
+    """The poses, turned about the world's origin, so that they still look at it."""
+    rng, found = np.random.default_rng(seed), poses.copy()
+    for pose in found:
+        turn = Rotation.from_rotvec(np.radians(degrees) * rng.normal(0, 1, 3)).as_matrix()
+        pose[:3] = turn @ pose[:3]
+    return found
+
+
+def apart(a, b):
+    """Degrees between the rotations of two sets of poses, once the first is turned to lie on the second."""
+    frame = Rotation.from_matrix(b[:, :3, :3] @ a[:, :3, :3].transpose(0, 2, 1)).mean().as_matrix()
+    return np.degrees(Rotation.from_matrix(frame @ a[:, :3, :3] @ b[:, :3, :3].transpose(0, 2, 1)).magnitude())
+
+
+def test_a_patch_is_found_to_a_tenth_of_a_pixel_where_it_has_moved_and_turned():
+    poses = ring()
+    image, other = Ball.image(Ball([]), poses[3]), Ball.image(Ball([]), poses[5])
+    points = corners(image)
+    assert len(points) > 30
+    surface, depth = Ball.distance(poses[3], CAMERA)
+    on_ball = [k for k, (x, y) in enumerate(points.long().tolist()) if depth[y - 6 : y + 7, x - 6 : x + 7].all()]
+    points = points[on_ball]
+
+    def there(places):
+        """Of points in the one image, in the other."""
+        x, y, z = ((places - poses[5][:3, 3]) @ poses[5][:3, :3]).T
+        return torch.from_numpy(np.stack([200 * x / z + 80, 200 * y / z + 60], 1)).float()
+
+    x, y = points.long().T.numpy()
+    right = there(surface[y, x]), there(surface[y, x + 1]), there(surface[y, x - 1])
+    down = there(surface[y + 1, x]), there(surface[y - 1, x])
+    warps = torch.stack([(right[1] - right[2]) / 2, (down[0] - down[1]) / 2], dim=2)
+    off = torch.tensor([1.4, -1.1])
+    images, other = blurred(torch.stack([image, other, torch.zeros_like(image)])), torch.tensor([1])
+    found, is_there = tracked(images, 0, other, points, (right[0] + off)[None], warps[None])
+    left = (found[0] - right[0]).norm(dim=1)
+    assert is_there[0].float().mean() > 0.7
+    assert left[is_there[0]].median() < 0.1 and left[is_there[0]].quantile(0.9) < 0.25
+    # what is looked for where something else is, is not there; nor is it in an image without anything
+    _, wrong = tracked(images, 0, other, points, right[0].roll(5, 0)[None], warps[None])
+    assert wrong[0].float().mean() < 0.1
+    _, nothing = tracked(images, 0, other + 1, points, right[0][None], warps[None])
+    assert not nothing.any()
+
+
+def test_corners_are_where_something_changes_and_not_at_the_edge():
+    image = torch.zeros(3, 64, 80)
+    image[:, 20:40, 30:60] = 1.0
+    found = corners(image)
+    for corner in ((30, 20), (60, 20), (30, 40), (60, 40)):
+        assert (found - torch.tensor(corner)).norm(dim=1).min() < 4
+    assert not len(corners(torch.zeros(3, 64, 80)))
+
+
+def seen_points(poses, count=200, noise=0.0):
+    rng = np.random.default_rng(1)
+    points = rng.normal(0, 0.4, (count, 3))
+    local = (points[None] - poses[:, None, :3, 3]) @ poses[:, :3, :3]
+    pixels = local[..., :2] / local[..., 2:] * 200 + [80, 60] + rng.normal(0, noise, (len(poses), count, 2))
+    view, point = np.meshgrid(np.arange(len(poses)), np.arange(count), indexing="ij")
+    return points, point.ravel(), view.ravel(), pixels.reshape(-1, 2)
+
+
+def test_adjusted_poses_are_right_in_the_frame_they_came_in_whatever_a_tenth_of_the_points_say():
+    poses = ring()
+    points, point, view, pixel = seen_points(poses, noise=0.1)
+    wrong = np.random.default_rng(2).random(len(point)) < 0.1
+    pixel[wrong] += np.random.default_rng(4).normal(0, 20, (wrong.sum(), 2))
+    start = jolted(poses, 1.5)
+    rough = points + np.random.default_rng(5).normal(0, 0.05, points.shape)
+    tracks = Tracks(points=rough, point=point, view=view, pixel=pixel)
+    found = adjusted(tracks, start, CAMERA)
+    assert found.supported.all()
+    assert apart(start, poses).mean() > 1 and apart(found.poses, poses).max() < 0.1
+    turned = Rotation.from_matrix(found.poses[:, :3, :3] @ start[:, :3, :3].transpose(0, 2, 1)).mean().magnitude()
+    assert np.degrees(turned) < 1e-6  # in the frame of the start, in which they are as large and as far away
+    assert np.allclose(found.poses[:, :3, 3].mean(0), start[:, :3, 3].mean(0))
+    assert np.allclose(found.poses[:, :3, :3] @ found.poses[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-9)
+    again = adjusted(tracks, start, CAMERA)
+    assert np.array_equal(again.poses, found.poses)
+
+
+def test_a_view_that_sees_too_little_stays_where_it_was_and_is_said_to():
+    poses = ring()
+    points, point, view, pixel = seen_points(poses)
+    scarce = (view == 2) & (point >= MIN_POINTS - 1)  # one too few
+    astray = view == 6  # many, of which none is where it should be
+    pixel[astray] = np.random.default_rng(0).uniform(0, 90, (astray.sum(), 2))
+    kept = ~scarce & (view != 4)
+    start = jolted(poses, 1.0)
+    found = adjusted(Tracks(points=points, point=point[kept], view=view[kept], pixel=pixel[kept]), start, CAMERA)
+    assert found.supported.tolist() == [True, True, False, True, False, True, False, True, True]
+    assert np.array_equal(found.poses[[2, 4, 6]], start[[2, 4, 6]])
+    assert apart(found.poses[found.supported], poses[found.supported]).max() < 0.01
+
+
+def test_without_any_tracks_poses_stay():
+    none = Tracks(points=np.zeros((0, 3)), point=np.zeros(0, int), view=np.zeros(0, int), pixel=np.zeros((0, 2)))
+    found = adjusted(none, ring(), CAMERA)
+    assert not found.supported.any() and np.array_equal(found.poses, ring())
+
+
+def test_a_field_tells_all_poses_at_once_from_where_they_nearly_are():
+    poses, ball = ring(), Ball([])
+    images = torch.stack([ball.image(pose) for pose in poses])
+    start = jolted(poses, 0.4)
+    found = bundled(ball, CAMERA, start, images)
+    assert found is not None and found.supported.all()
+    assert apart(start, poses).mean() > 0.4 and apart(found.poses, poses).max() < 0.15
+    assert (ball.asked[0].width, ball.asked[0].height) == (80, 60)
+
+
+def test_a_view_of_something_else_is_not_supported():
+    poses, ball = ring(), Ball([])
+    images = torch.stack([ball.image(pose) for pose in poses])
+    images[4] = images[4].flip(1)
+    found = bundled(ball, CAMERA, jolted(poses, 0.3), images)
+    assert found is not None and found.supported.tolist() == [k != 4 for k in range(9)]
+
+
+@pytest.mark.parametrize("spoilt", ["fog", "few", "plain"])
+def test_nothing_is_told_by_fog_or_few_views_or_plain_images(spoilt):
+    poses, ball = ring(5 if spoilt == "few" else 9), Ball([])
+    images = torch.stack([ball.image(pose) for pose in poses])
+    if spoilt == "plain":
+        images[:] = 0.3
+    if spoilt == "fog":
+        ball.render = lambda poses, camera: SimpleNamespace(
+            depth=np.zeros((len(poses), camera.height, camera.width), np.float32),
+            opacity=np.zeros((len(poses), camera.height, camera.width), np.float32),
+        )
+    assert bundled(ball, CAMERA, poses, images) is None
+
+
+def test_neighbours_are_spread_from_near_to_far_and_not_too_far(monkeypatch):
+    poses = ring(41)
+    camera = torch.from_numpy(poses).float()
+    points = torch.from_numpy(Ball.distance(poses[20], CAMERA)[0][50:66, 70:90].reshape(-1, 3)).float()
+    depths = torch.from_numpy(np.stack([Ball.distance(pose, CAMERA)[1] for pose in poses]))
+    found = of_bundled._neighbours(20, points, depths, camera, CAMERA).tolist()
+    assert len(found) == of_bundled.NEIGHBOURS == len(set(found)) and 20 not in found
+    assert {19, 21} & set(found)  # the next one
+    furthest = max(found, key=lambda k: abs(k - 20))
+    sides = [points.numpy() - poses[k][:3, 3] for k in (20, furthest)]
+    cosine = (sides[0] * sides[1]).sum(1) / np.prod([np.linalg.norm(side, axis=1) for side in sides], axis=0)
+    assert 15 < np.degrees(np.arccos(cosine)).mean() < of_bundled.ANGLE
