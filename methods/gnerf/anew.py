@@ -1,8 +1,9 @@
 """Phase B before a real background (not published): fields that begin anew, and cameras free of the prior's family.
 
 AB leaves some views in the wrong place, and its field holds them there. As in this suite's `barf` before a real
-background, a field begins anew several times, without the views that the last one explained worst; these are then
-placed anew against what the others have built (`methods/nerf/training/joint_grid.py`).
+background, a field begins anew several times, from poses that are adjusted all at once and without the views that see
+too little of what the last field has learnt; these are then placed anew against what the others have built
+(`methods/nerf/training/joint_grid.py`).
 """
 
 from __future__ import annotations

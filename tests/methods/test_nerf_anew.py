@@ -112,6 +112,36 @@ def test_before_it_begins_anew_all_poses_are_adjusted_and_views_that_see_too_lit
     assert hidden[19] and hidden[19] != (3,)  # then by how badly views are explained, as without
 
 
+def test_a_kill_around_an_adjustment_changes_no_bit(town, tmp_path, monkeypatch):
+    plan = anew(monkeypatch).model_copy(update={"bundle_open": True})
+    count = len(town.capture.images)
+
+    def adjusted(field, camera, poses, images):
+        moved = poses.copy()
+        moved[:, :3, 3] += 0.1 * float(field.density.detach().mean().sigmoid())
+        return Bundle(poses=moved, supported=np.arange(count) != 3)
+
+    monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    whole, _, poses = trained(town, plan, tmp_path / "whole", contract=True)
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+    save_checkpoint = checkpointing.Checkpoints.save
+    for last in (10, 11, 19):  # before it, after it, and before the next
+
+        def stop(self, step, state, tensors, last=last):
+            save_checkpoint(self, step, state, tensors)
+            self.writing = 0.0  # however long it took
+            if step == last:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(town, plan, tmp_path / "broken", contract=True)
+    monkeypatch.setattr(checkpointing.Checkpoints, "save", save_checkpoint)
+    again, _, found = trained(town, plan, tmp_path / "broken", contract=True)
+    assert all(np.array_equal(poses[view], found[view]) for view in poses)
+    assert torch.equal(again.density, whole.density) and torch.equal(again.colour, whole.colour)
+
+
 def test_whoever_is_left_out_stays_so_until_placed_and_most_are_never():
     assert left_out((1, 5), (3,), 10) == (1, 3, 5)
     assert left_out((), (3,), 10) == (3,)
@@ -144,8 +174,36 @@ def test_a_field_does_not_begin_anew_where_the_time_would_end_it_as_fog(town, tm
     assert ends == {20.0: 11, 28.0: 20, 60.0: 32}
 
 
+def test_what_adjusting_takes_neither_ends_a_field_as_fog_nor_counts_as_a_step(town, tmp_path, monkeypatch):
+    """A second for an iteration, two for an adjustment before each of the two fields that begin anew."""
+    plan, clock = anew(monkeypatch).model_copy(update={"bundle_open": True}), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    learn = JointGrid.learn
+
+    def slow(self, batch, rng):
+        clock[0] += 1.0
+        return learn(self, batch, rng)
+
+    def adjusted(*_):
+        clock[0] += 2.0
+
+    monkeypatch.setattr(JointGrid, "learn", slow)
+    monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    ends = {}
+    for seconds in (22.0, 24.0, 34.0, 50.0):
+        clock[0] = 0.0
+        reached = []
+        field, *_ = trained(
+            town, plan, tmp_path / str(seconds), contract=True, seconds=seconds, began=0.0,
+            place=lambda *where, reached=reached: reached.append(where[1]),
+        )  # fmt: skip
+        assert field.config.min_alpha == plan.radiance.min_alpha  # a fine one
+        ends[seconds] = len(reached)
+    assert ends[22.0] == 11 and ends[24.0] == 20 and ends[34.0] == 20 and ends[50.0] == 32
+
+
 def test_around_an_object_there_is_one_field(town):
-    for contract, count in ((False, 1), (True, 3)):
+    for contract, count in ((False, 1), (True, 4)):
         found = courses(BarfConfig().grid, BarfConfig().grid.quick, contract=contract)
         assert len(found) == count and found[-1].fine == BarfConfig().grid.quick.fine
         assert [each.first for each in found[1:]] == [each.end for each in found[:-1]]

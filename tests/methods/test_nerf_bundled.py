@@ -10,20 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from bench.geometry import look_at
 from bench.task import Camera
-from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, adjusted
-from methods.nerf.images.patch_tracking import blurred, corners, tracked
+from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, _in_frame_of, adjusted
+from methods.nerf.images.patch_tracking import ACROSS, blurred, corners, tracked
 from methods.nerf.training import bundled as of_bundled
 from methods.nerf.training.bundled import bundled
 
 CAMERA = Camera(width=160, height=120, fx=200.0, fy=200.0, cx=80.0, cy=60.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def texture(points):
@@ -42,7 +37,7 @@ class Ball:
     def render(self, poses, camera):
         self.asked.append(camera)
         distance = np.stack([self.distance(pose, camera)[1] for pose in poses])
-        return SimpleNamespace(depth=distance, opacity=(distance > 0).astype(np.float32))
+        return SimpleNamespace(depth=distance, opacity=np.float32(0.9) * (distance > 0))
 
     @staticmethod
     def distance(pose, camera):
@@ -118,6 +113,8 @@ def test_corners_are_where_something_changes_and_not_at_the_edge():
     for corner in ((30, 20), (60, 20), (30, 40), (60, 40)):
         assert (found - torch.tensor(corner)).norm(dim=1).min() < 4
     assert not len(corners(torch.zeros(3, 64, 80)))
+    large = torch.rand(1, 300, 400, generator=torch.Generator().manual_seed(0))
+    assert 0.5 * ACROSS**2 < len(corners(large)) <= ACROSS**2  # no more than of a small one
 
 
 def seen_points(poses, count=200, noise=0.0):
@@ -162,6 +159,43 @@ def test_a_view_that_sees_too_little_stays_where_it_was_and_is_said_to():
     assert apart(found.poses[found.supported], poses[found.supported]).max() < 0.01
 
 
+def test_the_frame_is_kept_whatever_its_size():
+    poses = ring()
+    turn = Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix()
+    moved = poses.copy()
+    moved[:, :3, :3] = turn @ poses[:, :3, :3]
+    moved[:, :3, 3] = 3 * poses[:, :3, 3] @ turn.T + [1.0, 2.0, 3.0]
+    assert np.allclose(_in_frame_of(poses, moved, np.ones(9, dtype=bool)), poses)
+    # of views in one place, or in a row, the rotations tell
+    for centres in (np.zeros((9, 3)), np.arange(9)[:, None] * [0.0, 1.0, 0.0]):
+        line, other = poses.copy(), moved.copy()
+        line[:, :3, 3], other[:, :3, 3] = centres, 3 * centres @ turn.T
+        assert np.allclose(_in_frame_of(line, other, np.ones(9, dtype=bool)), line)
+
+
+def test_of_two_sets_of_views_that_share_nothing_the_larger_is_supported():
+    poses = ring()
+    points, point, view, pixel = seen_points(poses)
+    kept = (view < 4) == (point < 100)
+    tracks = Tracks(points=points, point=point[kept], view=view[kept], pixel=pixel[kept])
+    assert adjusted(tracks, jolted(poses, 0.5), CAMERA).supported.tolist() == [False] * 4 + [True] * 5
+
+
+def test_what_one_view_alone_sees_agrees_with_itself_and_tells_nothing():
+    poses = ring()
+    points, point, view, pixel = seen_points(poses, count=50)
+    own = Tracks(points=np.tile(points, (9, 1)), point=50 * view + point, view=view, pixel=pixel)
+    assert not adjusted(own, poses, CAMERA).supported.any()
+
+
+def test_what_cannot_be_solved_supports_nothing():
+    poses = ring()
+    points, point, view, pixel = seen_points(poses)
+    points[:] = np.nan
+    found = adjusted(Tracks(points=points, point=point, view=view, pixel=pixel), poses, CAMERA)
+    assert not found.supported.any() and np.array_equal(found.poses, poses)
+
+
 def test_without_any_tracks_poses_stay():
     none = Tracks(points=np.zeros((0, 3)), point=np.zeros(0, int), view=np.zeros(0, int), pixel=np.zeros((0, 2)))
     found = adjusted(none, ring(), CAMERA)
@@ -184,6 +218,31 @@ def test_a_view_of_something_else_is_not_supported():
     images[4] = images[4].flip(1)
     found = bundled(ball, CAMERA, jolted(poses, 0.3), images)
     assert found is not None and found.supported.tolist() == [k != 4 for k in range(9)]
+
+
+def test_a_point_is_seen_where_nothing_is_before_it_and_put_where_there_is_no_edge():
+    poses, ball = ring(), Ball([])
+    seen = ball.render(poses, CAMERA)
+    depths, cameras = torch.from_numpy(seen.depth), torch.from_numpy(poses).float()
+    towards = poses[4, :3, 3] / np.linalg.norm(poses[4, :3, 3])
+    points = torch.tensor(np.stack([towards, -towards, 1.2 * towards, 0.8 * towards])).float()
+    pixels, is_seen = of_bundled._seen(points, depths, cameras, CAMERA)
+    assert is_seen[4].tolist() == [True, False, False, False]
+    assert torch.allclose(pixels[4], torch.tensor([80.0, 60.0]), atol=0.01)
+    # 80 px from the middle to the edge of the picture, about 71 to the edge of the ball
+    wanted = torch.tensor([[80.5, 60.5], [100.5, 60.5], [149.5, 60.5], [158.5, 60.5]])
+    surface = of_bundled._surface(wanted, depths[4], cameras[4], CAMERA)
+    assert surface.pixels.tolist() == [[80.5, 60.5], [100.5, 60.5]]
+    assert torch.allclose(surface.points.norm(dim=1), torch.ones(2), atol=2e-3)
+    there = of_bundled._projected(surface.points + surface.right, cameras[4:5], CAMERA)[0][0] - surface.pixels
+    assert torch.allclose(there, torch.tensor([[1.0, 0.0], [1.0, 0.0]]), atol=0.02)
+
+
+def test_a_handful_among_views_of_something_else_is_not_believed():
+    poses, ball = ring(), Ball([])
+    images = torch.stack([ball.image(pose) for pose in poses])
+    images[[0, 2, 4, 6, 8]] = images[[0, 2, 4, 6, 8]].flip(2)
+    assert bundled(ball, CAMERA, poses, images) is None
 
 
 @pytest.mark.parametrize("spoilt", ["fog", "few", "plain"])

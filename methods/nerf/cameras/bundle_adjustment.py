@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pycolmap
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from bench.geometry import inverse
 from bench.task import Camera, Pose
 
+if TYPE_CHECKING:
+    import pycolmap
+
 LOSS = 0.5  # px, where Cauchy's loss begins to doubt an observation
-STEPS = 50  # of Levenberg-Marquardt, at most
+STEPS = 50  # of Levenberg-Marquardt, at most ...
+CHANGE = 1e-6  # ... until one changes the sum by less than this share
 AGREES = 1.0  # px between where a point is seen and where it should be, of those that agree
 MIN_POINTS = 30
 """That a view must see where they should be: fewer tell little of its pose (COLMAP's own minimum to register one)."""
@@ -43,9 +49,14 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
     which the tracks leave open, it is that in which the supported views have turned and moved least. On one thread: the
     same poses come out twice.
     """
+    import pycolmap  # not before: with it a process that is stopped prints a trace
+
+    none = Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool))
     asked = np.bincount(tracks.view, minlength=len(poses)) >= MIN_POINTS
     if asked.sum() < 2:
-        return Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool))
+        return none
+    pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)  # a step that fails is tried shorter
+    pycolmap.logging.logtostderr = True  # else it leaves log files behind
     model, numbers = _model(tracks, poses, camera, asked)
     options = pycolmap.BundleAdjustmentOptions(
         refine_focal_length=False, refine_principal_point=False, refine_extra_params=False, print_summary=False
@@ -53,18 +64,20 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = LOSS
     options.ceres.solver_options.max_num_iterations = STEPS
+    options.ceres.solver_options.function_tolerance = CHANGE
     options.ceres.solver_options.num_threads = 1
     config = pycolmap.BundleAdjustmentConfig()
     for number in model.reg_image_ids():
         config.add_image(number)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    pycolmap.create_default_bundle_adjuster(options, config, model).solve()
-    found, points = poses.copy(), tracks.points.copy()
+    if not pycolmap.create_default_bundle_adjuster(options, config, model).solve().is_solution_usable():
+        return none
+    found, points = poses.copy(), np.full_like(tracks.points, np.nan)
     for number in model.reg_image_ids():
         found[number - 1, :3] = model.image(number).cam_from_world().inverse().matrix()
     for mine, theirs in numbers.items():
         points[mine] = model.point3D(theirs).xyz
-    supported = asked & (_agreeing(tracks, points, found, camera) >= MIN_POINTS)
+    supported = _supported(tracks, points, found, camera)
     if supported.any():
         found = _in_frame_of(poses, found, supported)
     return Bundle(poses=np.where(supported[:, None, None], found, poses), supported=supported)
@@ -74,6 +87,8 @@ def _model(
     tracks: Tracks, poses: Pose, camera: Camera, asked: NDArray[np.bool_]
 ) -> tuple[pycolmap.Reconstruction, dict[int, int]]:
     """The views `asked` for as COLMAP has them, view k as image k + 1; and its numbers of the points they share."""
+    import pycolmap
+
     model = pycolmap.Reconstruction()
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(
@@ -106,16 +121,22 @@ def _model(
     return model, numbers
 
 
-def _agreeing(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera: Camera) -> NDArray[np.int64]:
-    """(N,) how many points each view sees where they should be."""
+def _supported(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera: Camera) -> NDArray[np.bool_]:
+    """(N,) the views that see enough of `points` (P, 3) where they should be, of the largest set of views that hang
+    together by such points: between two sets nothing says how they lie to each other."""
     camera_from_world = inverse(poses)[tracks.view]
-    x, y, z = (camera_from_world[:, :3, :3] @ points[tracks.point][:, :, None])[..., 0].T + camera_from_world[
-        :, :3, 3
-    ].T
+    rotation, shift = camera_from_world[:, :3, :3], camera_from_world[:, :3, 3]
+    x, y, z = (np.einsum("oij,oj->oi", rotation, points[tracks.point]) + shift).T
     ahead = np.where(z > 0, z, np.nan)
     there = np.stack([camera.fx * x / ahead + camera.cx, camera.fy * y / ahead + camera.cy], axis=1)
     agrees = np.linalg.norm(there - tracks.pixel, axis=1) < AGREES
-    return np.bincount(tracks.view[agrees], minlength=len(poses))
+    count, size = len(poses), len(poses) + len(points)
+    view, point = tracks.view[agrees], tracks.point[agrees]
+    links = coo_array((np.ones(len(view)), (view, count + point)), shape=(size, size))
+    _, sets = connected_components(links, directed=False)
+    enough = np.bincount(view, minlength=count) >= MIN_POINTS
+    largest = np.bincount(sets[:count][enough], minlength=size).argmax()
+    return enough & (sets[:count] == largest)
 
 
 def _in_frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> Pose:

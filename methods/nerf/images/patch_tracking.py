@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CELL = 8  # px: one point in each square of this side, where it looks most like a corner
+CELL = 8  # px: one point in each square of this side, where it looks most like a corner ...
+ACROSS = 25  # ... and squares so much larger that no more than these lie along the longest side: large images have time
 BORDER = 8  # px from the edge of the image: a patch needs room to move
 CORNER = 0.4
 """Of the median cell's corner: what is less is too plain to be found again."""
@@ -27,6 +28,8 @@ class Scale(NamedTuple):
 
 SCALES = Scale(blur=2.0, half=6, stride=2, steps=8), Scale(blur=1.0, half=4, stride=1, steps=10)
 """Coarse, then fine."""
+
+AT_ONCE = 16  # images that are blurred together: the work takes many times their memory
 
 LONGEST = 1.0  # px of a step
 SETTLED = 0.05  # px of the last step of those that have come to rest
@@ -45,18 +48,19 @@ def corners(image: Tensor) -> Tensor:
     least = (xx + yy) / 2 - ((xx - yy).square() / 4 + xy.square()).sqrt()
     inner = torch.zeros_like(least)
     inner[BORDER:-BORDER, BORDER:-BORDER] = least[BORDER:-BORDER, BORDER:-BORDER]
-    rows, columns = inner.shape[0] // CELL, inner.shape[1] // CELL
-    cells = inner[: rows * CELL, : columns * CELL].unflatten(0, (rows, CELL)).unflatten(2, (columns, CELL))
+    cell = max(CELL, math.ceil(max(inner.shape) / ACROSS))
+    rows, columns = inner.shape[0] // cell, inner.shape[1] // cell
+    cells = inner[: rows * cell, : columns * cell].unflatten(0, (rows, cell)).unflatten(2, (columns, cell))
     best, where = cells.transpose(1, 2).flatten(2).max(dim=2)
-    x = torch.arange(columns, device=image.device) * CELL + where % CELL
-    y = torch.arange(rows, device=image.device)[:, None] * CELL + where // CELL
+    x = torch.arange(columns, device=image.device) * cell + where % cell
+    y = torch.arange(rows, device=image.device)[:, None] * cell + where // cell
     kept = best > CORNER * best.median()
     return torch.stack([x[kept], y[kept]], dim=1).to(image) + 0.5
 
 
 def blurred(images: Tensor) -> list[Tensor]:
     """Images (N, C, H, W) as they are looked at on each of the SCALES."""
-    return [_blurred(images, scale.blur) for scale in SCALES]
+    return [torch.cat([_blurred(some, scale.blur) for some in images.split(AT_ONCE)]) for scale in SCALES]
 
 
 def tracked(
@@ -86,16 +90,16 @@ def _followed(
     offsets = torch.stack([x, y], dim=-1).reshape(-1, 2)  # (P, 2)
     weights = torch.exp(-offsets.square().sum(dim=1) / (2 * (0.8 * scale.half) ** 2))
     places = points[:, None] + offsets
-    patch, size = _normalised(_at(here, places[None]))  # (1, C, N, P), (1, 1, N, 1)
+    patch, size = _normalised(sampled(here, places[None]))  # (1, C, N, P), (1, 1, N, 1)
     right, down = 0.5 * torch.eye(2).to(points)
-    slopes = [_at(here, (places + way)[None]) - _at(here, (places - way)[None]) for way in (right, down)]
+    slopes = [sampled(here, (places + way)[None]) - sampled(here, (places - way)[None]) for way in (right, down)]
     gx, gy = ((slope - slope.mean(dim=3, keepdim=True)) / size for slope in slopes)
     xx, xy, yy = ((weights * part).sum(dim=(1, 3)) for part in (gx * gx, gx * gy, gy * gy))  # (1, N)
     det = (xx * yy - xy.square()).clamp(min=1e-9)
     around = torch.einsum("knij,pj->knpi", warps, offsets)
     moved = alike = torch.zeros_like(found[..., 0])
     for _ in range(scale.steps):
-        seen, _ = _normalised(_at(there, found[:, :, None] + around))  # (K, C, N, P)
+        seen, _ = _normalised(sampled(there, found[:, :, None] + around))  # (K, C, N, P)
         alike = (seen * patch).sum(dim=(1, 3))
         left = weights * (seen - patch)
         u, v = (left * gx).sum(dim=(1, 3)), (left * gy).sum(dim=(1, 3))  # (K, N)
@@ -106,12 +110,7 @@ def _followed(
     return found, moved, alike
 
 
-def sampled(image: Tensor, points: Tensor) -> Tensor:
-    """Values (C, ...) of `image` (C, H, W) at points (..., 2) in px, between pixels linearly."""
-    return _at(image[None], points.reshape(1, 1, -1, 2))[0].reshape(len(image), *points.shape[:-1])
-
-
-def _at(images: Tensor, points: Tensor) -> Tensor:
+def sampled(images: Tensor, points: Tensor) -> Tensor:
     """Values (K, C, N, P) of images (K, C, H, W) at points (K, N, P, 2) in px; beyond the edge those at the edge."""
     size = torch.tensor(images.shape[:1:-1], device=images.device, dtype=images.dtype)
     return functional.grid_sample(

@@ -35,6 +35,9 @@ STEEP = 0.1
 HIDDEN = 0.05
 """Share of the distance by which a point may be behind what a view sees, and still count as seen."""
 
+SOLID = 0.5
+"""Opacity of what is a surface: what is fainter has no depth."""
+
 STRETCH = 2.5  # of a patch's area, at most, either way
 
 LEAST = 6  # views: of fewer, one that is wrong is not told from the others
@@ -55,9 +58,11 @@ def bundled(field: RadianceField, camera: Camera, poses: Pose, images: Tensor) -
 
     None where fewer than half of the views, or than LEAST, are supported by what is found.
     """
+    if len(poses) < LEAST:
+        return None
     half = camera.resized(camera.width // 2, camera.height // 2)
     seen = field.render(poses, half)
-    depths = torch.from_numpy(seen.depth / np.maximum(seen.opacity, 1e-3)).to(images)
+    depths = torch.from_numpy(np.where(seen.opacity > SOLID, seen.depth, 0.0)).to(images)
     tracks = _tracks(images, depths, torch.from_numpy(poses).to(images), camera)
     bundle = adjusted(tracks, poses, camera)
     return bundle if bundle.supported.sum() >= max(LEAST, len(poses) / 2) else None
@@ -106,7 +111,7 @@ def _surface(pixels: Tensor, depth: Tensor, pose: Tensor, camera: Camera) -> Sur
     """What is seen at `pixels` (N, 2), by `depth` (h, w), where it is not at an edge."""
 
     def at(places: Tensor) -> tuple[Tensor, Tensor]:
-        z = _depth_at(depth[None], places, camera)[0]
+        z = _depths_at(depth[None], places[None], camera)[0]
         x, y = (places[:, 0] - camera.cx) / camera.fx, (places[:, 1] - camera.cy) / camera.fy
         return z, (z[:, None] * torch.stack([x, y, torch.ones_like(x)], dim=1)) @ pose[:3, :3].T + pose[:3, 3]
 
@@ -144,10 +149,7 @@ def _seen(points: Tensor, depths: Tensor, poses: Tensor, camera: Camera) -> tupl
     pixels, z = _projected(points, poses, camera)
     x, y = pixels.unbind(dim=2)
     inside = (z > 0) & (x > 0) & (x < camera.width) & (y > 0) & (y < camera.height)
-    nearest = torch.stack(
-        [_depth_at(depth[None], places, camera)[0] for depth, places in zip(depths, pixels, strict=True)]
-    )
-    return pixels, inside & ((nearest - z).abs() < HIDDEN * z)
+    return pixels, inside & ((_depths_at(depths, pixels, camera) - z).abs() < HIDDEN * z)
 
 
 def _projected(points: Tensor, poses: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
@@ -157,7 +159,7 @@ def _projected(points: Tensor, poses: Tensor, camera: Camera) -> tuple[Tensor, T
     return torch.stack([camera.fx * x / ahead + camera.cx, camera.fy * y / ahead + camera.cy], dim=2), z
 
 
-def _depth_at(depth: Tensor, pixels: Tensor, camera: Camera) -> Tensor:
-    """Depths (1, P) of a smaller image (1, h, w) at pixels (P, 2) of the camera's size."""
-    scale = torch.tensor([depth.shape[2] / camera.width, depth.shape[1] / camera.height]).to(pixels)
-    return sampled(depth, pixels * scale)
+def _depths_at(depths: Tensor, pixels: Tensor, camera: Camera) -> Tensor:
+    """Depths (K, P) of smaller images (K, h, w) at pixels (K, P, 2) of the camera's size."""
+    scale = torch.tensor([depths.shape[2] / camera.width, depths.shape[1] / camera.height]).to(pixels)
+    return sampled(depths[:, None], pixels[:, None] * scale)[:, 0, 0]

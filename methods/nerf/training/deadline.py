@@ -48,6 +48,10 @@ class Deadline:
         self.share_done = step / steps
         return True
 
+    def no_step(self) -> None:
+        """What was done since the last question is no step, and does not tell how long the next ones take."""
+        self._last = time.monotonic()
+
     def leaves_room(self, share: float = 0.1) -> bool:
         """Whether a last piece of work, of `share` of the time so far, still ends before."""
         now = time.monotonic()

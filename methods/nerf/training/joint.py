@@ -100,10 +100,13 @@ def train_jointly(
         moving.restore(tensors)
         first = state["step"]
     for index in range(first, joint.iterations):
-        if deadline.reached(index, joint.iterations, joint.phase(index), joint.ahead(index)):
+        ahead = joint.ahead(index)
+        if deadline.reached(index, joint.iterations, joint.phase(index), ahead):
             break
         rng = generator(job.seed, index)
         joint.prepare(index, moving, rng)
+        if ahead > 1:
+            deadline.no_step()  # it comes once
         draw = joint.draw(index)
         error = joint_step(joint, moving, index, draw, pyramid, rng)
         if checkpoints.log_due(force=index + 1 == joint.iterations):

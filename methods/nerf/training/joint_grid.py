@@ -23,6 +23,9 @@ from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGri
 from methods.nerf.training.lost_views import doubtful_views, left_out, placed_anew
 from methods.nerf.training.rates import decayed, ramped
 
+BUNDLE_SHARE = 0.2
+"""Of the time of a course, what adjusting all poses before it takes, at most."""
+
 BAR_EVERY = 50
 """Iterations between two looks at what few cameras see."""
 
@@ -96,7 +99,9 @@ class JointGrid:
     def ahead(self, index: int) -> int:
         """A whole course, where the field would begin anew: fog is worse than what there was before."""
         course, passed, _ = self._at(index)
-        return course.end - course.first if passed == 0 and course.anew else 1
+        if passed or not course.anew:
+            return 1
+        return round((1 + BUNDLE_SHARE * self.schedule.bundle_open) * (course.end - course.first))
 
     def began(self, index: int) -> int:
         """The iteration with which the field of iteration `index` began."""
