@@ -55,26 +55,32 @@ def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are
     assert [hidden[k][2] for k in (10, 11, 12, 19)] == [6, 6, 8, 6]  # it begins coarse again
 
 
-def test_a_field_begins_anew_after_a_kill_too(town, tmp_path, monkeypatch):
-    plan = anew(monkeypatch)
-    whole, _, poses = trained(town, plan, tmp_path / "whole", contract=True)
-    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+def assert_same_bits_after_kills(town, plan, folder, monkeypatch, steps):
+    """A training that is killed after each of these steps, and goes on, ends as one that is not."""
+    whole, _, poses = trained(town, plan, folder / "whole", contract=True)
     save_checkpoint = checkpointing.Checkpoints.save
-    for last in (8, 11, 16):  # views are lost, the field is young, and views have been placed
+    with monkeypatch.context() as context:
+        context.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+        for last in steps:
 
-        def stop(self, step, state, tensors, last=last):
-            save_checkpoint(self, step, state, tensors)
-            self.writing = 0.0  # however long it took
-            if step == last:
-                raise KeyboardInterrupt
+            def stop(self, step, state, tensors, last=last):
+                save_checkpoint(self, step, state, tensors)
+                self.writing = 0.0  # however long it took
+                if step == last:
+                    raise KeyboardInterrupt
 
-        monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            trained(town, plan, tmp_path / "broken", contract=True)
-    monkeypatch.setattr(checkpointing.Checkpoints, "save", save_checkpoint)
-    again, _, found = trained(town, plan, tmp_path / "broken", contract=True)
+            context.setattr(checkpointing.Checkpoints, "save", stop)
+            with pytest.raises(KeyboardInterrupt):
+                trained(town, plan, folder / "broken", contract=True)
+    again, _, found = trained(town, plan, folder / "broken", contract=True)
     assert all(np.array_equal(poses[view], found[view]) for view in poses)
     assert torch.equal(again.density, whole.density) and torch.equal(again.colour, whole.colour)
+
+
+def test_a_field_begins_anew_after_a_kill_too(town, tmp_path, monkeypatch):
+    plan = anew(monkeypatch)
+    # views are lost, the field is young, and views have been placed
+    assert_same_bits_after_kills(town, plan, tmp_path, monkeypatch, (8, 11, 16))
 
 
 def test_before_it_begins_anew_all_poses_are_adjusted_and_views_that_see_too_little_are_the_lost_ones(
@@ -122,24 +128,8 @@ def test_a_kill_around_an_adjustment_changes_no_bit(town, tmp_path, monkeypatch)
         return Bundle(poses=moved, supported=np.arange(count) != 3)
 
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
-    whole, _, poses = trained(town, plan, tmp_path / "whole", contract=True)
-    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
-    save_checkpoint = checkpointing.Checkpoints.save
-    for last in (10, 11, 19):  # before it, after it, and before the next
-
-        def stop(self, step, state, tensors, last=last):
-            save_checkpoint(self, step, state, tensors)
-            self.writing = 0.0  # however long it took
-            if step == last:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(checkpointing.Checkpoints, "save", stop)
-        with pytest.raises(KeyboardInterrupt):
-            trained(town, plan, tmp_path / "broken", contract=True)
-    monkeypatch.setattr(checkpointing.Checkpoints, "save", save_checkpoint)
-    again, _, found = trained(town, plan, tmp_path / "broken", contract=True)
-    assert all(np.array_equal(poses[view], found[view]) for view in poses)
-    assert torch.equal(again.density, whole.density) and torch.equal(again.colour, whole.colour)
+    # before it, after it, and before the next
+    assert_same_bits_after_kills(town, plan, tmp_path, monkeypatch, (10, 11, 19))
 
 
 def test_whoever_is_left_out_stays_so_until_placed_and_most_are_never():
