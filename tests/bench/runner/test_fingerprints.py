@@ -49,15 +49,19 @@ def test_a_result_of_the_cpu_is_not_served_for_another_device(tmp_path):
 
 
 def test_an_upgraded_library_refits_the_methods_that_use_it_and_no_others(tmp_path, monkeypatch):
-    cells = [planned_of("colmap_nerf"), planned_of("barf")]
+    cells = [
+        planned_of("colmap_nerf"),
+        planned_of("barf"),
+        planned_of("inerf"),
+    ]  # structure from motion, bundles, neither
     before = [fit_of(cell, tmp_path) for cell in cells]
     real = fit_client.versions
     monkeypatch.setattr(
         fit_client, "versions", lambda names: {k: "999" if k == "pycolmap" else v for k, v in real(names).items()}
     )
     after = [fit_of(cell, tmp_path) for cell in cells]
-    assert before[0] != after[0]
-    assert before[1] == after[1]
+    assert before[0] != after[0] and before[1] != after[1]
+    assert before[2] == after[2]
 
 
 def test_a_suite_of_the_old_form_is_judged_again_and_fitted_no_more(tmp_path):
