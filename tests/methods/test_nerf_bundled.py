@@ -173,12 +173,20 @@ def test_the_frame_is_kept_whatever_its_size():
         assert np.allclose(_in_frame_of(line, other, np.ones(9, dtype=bool)), line)
 
 
-def test_of_two_sets_of_views_that_share_nothing_the_larger_is_supported():
+def test_of_sets_of_views_that_share_nothing_each_is_right_in_itself_and_stays_where_it_was():
     poses = ring()
     points, point, view, pixel = seen_points(poses)
-    kept = (view < 4) == (point < 100)
-    tracks = Tracks(points=points, point=point[kept], view=view[kept], pixel=pixel[kept])
-    assert adjusted(tracks, jolted(poses, 0.5), CAMERA).supported.tolist() == [False] * 4 + [True] * 5
+    kept = np.where(view < 4, point < 90, np.where(view < 7, (point >= 90) & (point < 150), point >= 150))
+    start = jolted(poses, 0.5)
+    found = adjusted(Tracks(points=points, point=point[kept], view=view[kept], pixel=pixel[kept]), start, CAMERA)
+    assert found.supported.tolist() == [True] * 7 + [False] * 2  # two alone are no set
+    assert np.array_equal(found.poses[7:], start[7:])
+    for together in (slice(0, 4), slice(4, 7)):
+        assert apart(start[together], poses[together]).max() > 0.3
+        assert apart(found.poses[together], poses[together]).max() < 0.1
+        turned = found.poses[together, :3, :3] @ start[together, :3, :3].transpose(0, 2, 1)
+        assert np.degrees(Rotation.from_matrix(turned).mean().magnitude()) < 1e-6
+        assert np.allclose(found.poses[together, :3, 3].mean(0), start[together, :3, 3].mean(0))
 
 
 def test_what_one_view_alone_sees_agrees_with_itself_and_tells_nothing():

@@ -20,6 +20,7 @@ LOSS = 0.5  # px, where Cauchy's loss begins to doubt an observation
 STEPS = 50  # of Levenberg-Marquardt, at most ...
 CHANGE = 1e-6  # ... until one changes the sum by less than this share
 AGREES = 1.0  # px between where a point is seen and where it should be, of those that agree
+MIN_VIEWS = 3  # that hang together by points: of two, one may be anywhere along what it sees
 MIN_POINTS = 30
 """That a view must see where they should be: fewer tell little of its pose (COLMAP's own minimum to register one)."""
 
@@ -46,8 +47,9 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
     """Poses of the least sum of reprojection errors under Cauchy's loss, from `poses` (N, 4, 4) on, world_from_camera.
 
     Triggs et al., *Bundle Adjustment: A Modern Synthesis*, 2000. The intrinsics of `camera` are known. Of all frames,
-    which the tracks leave open, it is that in which the supported views have turned and moved least. On one thread: the
-    same poses come out twice.
+    which the tracks leave open, it is that in which the supported views have turned and moved least; and so for each
+    of several sets of views that share nothing, for nothing says how they lie to each other. On one thread: the same
+    poses come out twice.
     """
     import pycolmap  # not before: with it a process that is stopped prints a trace
 
@@ -77,10 +79,11 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
         found[number - 1, :3] = model.image(number).cam_from_world().inverse().matrix()
     for mine, theirs in numbers.items():
         points[mine] = model.point3D(theirs).xyz
-    supported = _supported(tracks, points, found, camera)
-    if supported.any():
-        found = _in_frame_of(poses, found, supported)
-    return Bundle(poses=np.where(supported[:, None, None], found, poses), supported=supported)
+    kept, supported = poses.copy(), np.zeros(len(poses), dtype=bool)
+    for together in _supported(tracks, points, found, camera):
+        kept[together] = _in_frame_of(poses, found, together)[together]
+        supported |= together
+    return Bundle(poses=kept, supported=supported)
 
 
 def _model(
@@ -121,9 +124,8 @@ def _model(
     return model, numbers
 
 
-def _supported(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera: Camera) -> NDArray[np.bool_]:
-    """(N,) the views that see enough of `points` (P, 3) where they should be, of the largest set of views that hang
-    together by such points: between two sets nothing says how they lie to each other."""
+def _supported(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera: Camera) -> list[NDArray[np.bool_]]:
+    """Sets of views, (N,) each, that see enough of `points` (P, 3) where they should be, and hang together by these."""
     camera_from_world = inverse(poses)[tracks.view]
     rotation, shift = camera_from_world[:, :3, :3], camera_from_world[:, :3, 3]
     x, y, z = (np.einsum("oij,oj->oi", rotation, points[tracks.point]) + shift).T
@@ -135,8 +137,8 @@ def _supported(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera:
     links = coo_array((np.ones(len(view)), (view, count + point)), shape=(size, size))
     _, sets = connected_components(links, directed=False)
     enough = np.bincount(view, minlength=count) >= MIN_POINTS
-    largest = np.bincount(sets[:count][enough], minlength=size).argmax()
-    return enough & (sets[:count] == largest)
+    found = [enough & (sets[:count] == each) for each in np.unique(sets[:count][enough])]
+    return [together for together in found if together.sum() >= MIN_VIEWS]
 
 
 def _in_frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> Pose:
