@@ -139,57 +139,46 @@ def test_whoever_is_left_out_stays_so_until_placed_and_most_are_never():
     assert left_out((0, 1), (2,), 4) == ()
 
 
-def test_a_field_does_not_begin_anew_where_the_time_would_end_it_as_fog(town, tmp_path, monkeypatch):
-    """Each iteration takes a second by this clock: of 32, 21 are left when the second field would begin, and 13 when
-    the third one would, in no more time than its iterations."""
-    plan, clock = anew(monkeypatch), [0.0]
+def ends_by_limit(town, plan, folder, monkeypatch, limits, adjusting=0.0):
+    """How many iterations are begun within each of these limits, by a clock on which each takes a second, and adjusting
+    all poses `adjusting`; what they end with is a fine field."""
+    clock, learn = [0.0], JointGrid.learn
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    learn = JointGrid.learn
-
-    def slow(self, batch, rng):
-        clock[0] += 1.0
-        return learn(self, batch, rng)
-
-    monkeypatch.setattr(JointGrid, "learn", slow)
-    ends = {}
-    for seconds in (20.0, 28.0, 60.0):
-        clock[0] = 0.0
-        reached = []
-        field, *_ = trained(
-            town, plan, tmp_path / str(seconds), contract=True, seconds=seconds, began=0.0,
-            place=lambda *where, reached=reached: reached.append(where[1]),
-        )  # fmt: skip
-        assert field.config.min_alpha == plan.radiance.min_alpha  # a fine one
-        ends[seconds] = len(reached)
-    assert ends == {20.0: 11, 28.0: 20, 60.0: 32}
-
-
-def test_what_adjusting_takes_neither_ends_a_field_as_fog_nor_counts_as_a_step(town, tmp_path, monkeypatch):
-    """A second for an iteration, two for an adjustment before each of the two fields that begin anew."""
-    plan, clock = anew(monkeypatch).model_copy(update={"bundle_open": True}), [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    learn = JointGrid.learn
 
     def slow(self, batch, rng):
         clock[0] += 1.0
         return learn(self, batch, rng)
 
     def adjusted(*_):
-        clock[0] += 2.0
+        clock[0] += adjusting
 
     monkeypatch.setattr(JointGrid, "learn", slow)
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
     ends = {}
-    for seconds in (22.0, 24.0, 34.0, 50.0):
+    for seconds in limits:
         clock[0] = 0.0
         reached = []
         field, *_ = trained(
-            town, plan, tmp_path / str(seconds), contract=True, seconds=seconds, began=0.0,
+            town, plan, folder / str(seconds), contract=True, seconds=seconds, began=0.0,
             place=lambda *where, reached=reached: reached.append(where[1]),
         )  # fmt: skip
-        assert field.config.min_alpha == plan.radiance.min_alpha  # a fine one
+        assert field.config.min_alpha == plan.radiance.min_alpha
         ends[seconds] = len(reached)
-    assert ends[22.0] == 11 and ends[24.0] == 20 and ends[34.0] == 20 and ends[50.0] == 32
+    return ends
+
+
+def test_a_field_does_not_begin_anew_where_the_time_would_end_it_as_fog(town, tmp_path, monkeypatch):
+    """Of 32 iterations, 21 are left when the second field would begin, and 13 when the third one would, in no more time
+    than its iterations."""
+    ends = ends_by_limit(town, anew(monkeypatch), tmp_path, monkeypatch, (20.0, 28.0, 60.0))
+    assert ends == {20.0: 11, 28.0: 20, 60.0: 32}
+
+
+def test_what_adjusting_takes_neither_ends_a_field_as_fog_nor_counts_as_a_step(town, tmp_path, monkeypatch):
+    """Two seconds before each of the two fields that begin anew."""
+    plan = anew(monkeypatch).model_copy(update={"bundle_open": True})
+    ends = ends_by_limit(town, plan, tmp_path, monkeypatch, (22.0, 24.0, 34.0, 50.0), adjusting=2.0)
+    assert ends == {22.0: 11, 24.0: 20, 34.0: 20, 50.0: 32}
 
 
 def test_around_an_object_there_is_one_field(town):
