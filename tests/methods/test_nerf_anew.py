@@ -18,8 +18,9 @@ from methods.nerf.training.lost_views import left_out
 def anew(monkeypatch):
     """A plan whose field begins anew twice, in whose eyes some views are always lost."""
     monkeypatch.setattr(lost_views, "DOUBT", 1.03)
-    monkeypatch.setattr(lost_views, "FIRST", (1, 16))
-    monkeypatch.setattr(lost_views, "LAST", (1, 16))
+    for steps in ("FIRST", "LAST"):
+        monkeypatch.setattr(lost_views, steps, 1)
+    monkeypatch.setattr(lost_views, "CLOSER", ())
     budget = BRIEF.smoke.model_copy(update={"coarse_anew": 5, "fine_anew": 4})
     return BRIEF.model_copy(update={"anew_open": 2, "sides_anew": (6, 8), "rest_anew": 0.6, "smoke": budget})
 

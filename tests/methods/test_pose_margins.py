@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
 
 from bench.task import Camera, Capture, Job, PosePrior, look_at
 from methods.nerf.cameras.intrinsics import Intrinsics
@@ -14,7 +13,6 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.render_and_compare import APART, RenderedCandidates
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.lost_views import doubtful_views, placed_anew
 from methods.nerf.training.pose_margins import pose_margins
 
 PRIOR = PosePrior(radius=(4.0, 4.0), elevation=(10.0, 60.0))
@@ -34,12 +32,14 @@ class Ball(RadianceField):
         middle = -(origins * directions).sum(dim=1)  # of the ray's way through it
         inside = 1 - (origins + middle[:, None] * directions).square().sum(dim=1)
         travelled = middle - inside.clamp(min=1e-6).sqrt()
-        x, y, z = (origins + travelled[:, None] * directions).unbind(dim=1)
-        paint = torch.stack([2 * x * y, x * x - y * y, (3 * x * y * z).sin()], dim=1) + self.odd * torch.stack(
+        colour = 0.5 + 0.15 * self.paint(*(origins + travelled[:, None] * directions).unbind(dim=1))
+        opacity = (inside / 0.05).sigmoid()
+        return Shade(colour=colour * opacity[:, None], opacity=opacity, depth=travelled.detach())
+
+    def paint(self, x, y, z):
+        return torch.stack([2 * x * y, x * x - y * y, (3 * x * y * z).sin()], dim=1) + self.odd * torch.stack(
             [x, y, x - y], dim=1
         )
-        opacity = (inside / 0.05).sigmoid()
-        return Shade(colour=(0.5 + 0.15 * paint) * opacity[:, None], opacity=opacity, depth=travelled.detach())
 
 
 def seen(field, poses, noise=0.02):
@@ -156,30 +156,3 @@ def test_levenberg_marquardt_finds_the_cameras_that_saw_points_where_they_are_se
     assert (start - truth).abs().amax(dim=(1, 2)).min() > 0.1
     assert (found - truth).abs().max() < 1e-5
     assert torch.allclose(found[:, :3, :3] @ found[:, :3, :3].transpose(1, 2), torch.eye(3, dtype=torch.float64))
-
-
-def test_a_lost_view_is_doubtful_and_comes_back_while_all_others_stay():
-    """It stands 40 degrees off, in a ring of thirty with 12 between neighbours; others may be in doubt for nothing."""
-    angles = np.radians(12.0 * np.arange(30))
-    ring = 4 * np.stack([np.cos(angles), np.sin(angles), np.full(30, 0.5)], axis=1)
-    truth = look_at(ring, np.zeros(3), np.array([0.0, 0.0, 1.0]))
-    field, wrong = Ball(odd=1.0), truth.copy()
-    wrong[7, :3] = Rotation.from_euler("z", 40, degrees=True).as_matrix() @ truth[7, :3]
-    images = seen(field, truth, noise=0.005)
-    pyramid = ImagePyramid.of(
-        Capture(images={f"v{k:03d}": image for k, image in enumerate(images)}, background=(1.0, 1.0, 1.0)),
-        masked=False, device=torch.device("cpu"),
-    )  # fmt: skip
-    intrinsics, rng = Intrinsics(CAMERA, free=False), torch.Generator().manual_seed(0)
-    poses = torch.from_numpy(wrong).float()
-    assert doubtful_views(field, intrinsics, poses, pyramid, rng) == (7,)
-    assert doubtful_views(field, intrinsics, torch.from_numpy(truth).float(), pyramid, rng) == ()
-    few = slice(5, 9)
-    some = ImagePyramid(ids=pyramid.ids[few], images=pyramid.images[few], background=pyramid.background)
-    assert doubtful_views(field, intrinsics, poses[few], some, rng) == ()  # too few to be judged by
-    placed = placed_anew(field, intrinsics, poses, (7, 20), pyramid, 1.0, rng).numpy()
-    now, then = (Rotation.from_matrix(each[[7, 20], :3, :3]) for each in (placed, truth))
-    assert np.degrees((now.inv() * then).magnitude()).max() < 1.0  # two pixels
-    assert np.linalg.norm(placed[[7, 20], :3, 3] - truth[[7, 20], :3, 3], axis=1).max() < 0.08
-    rest = np.delete(np.arange(30), [7, 20])
-    assert np.array_equal(placed[rest], poses.numpy()[rest])

@@ -7,6 +7,8 @@ where they are.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from methods.nerf.cameras.levenberg_marquardt import moved_about
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render_and_compare import RenderedCandidates
 from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.images.windows import Windows
 from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 DOUBT = 2.0
@@ -35,21 +38,24 @@ SCATTER = 0.1
 COPIES = 8
 """... and how many of them for each."""
 
-HYPOTHESES = 16
-"""Candidates of a view that are followed for a while, FIRST, ..."""
+CLOSER = 0.1, 0.07, 0.05
+"""The same of those around the likeliest of those before, each time nearer: other views may all be too far off ..."""
+
+LIKELIEST = 16
+"""... and how many of the likeliest."""
+
+HYPOTHESES = 4
+"""Candidates of a view that are followed for FIRST steps of Levenberg-Marquardt, ..."""
 
 FINALISTS = 2
-"""... and that then are, beside the present pose, LAST."""
+"""... and that then are, beside the present pose, for LAST."""
 
-FIRST = (4, 192)
-"""Steps of Levenberg-Marquardt, and pixels."""
-
-LAST = (8, 512)
+FIRST, LAST = 4, 8
 
 CHECKED = 1024
-"""Pixels on which poses are compared in the end."""
+"""Pixels on which colours are compared."""
 
-GAIN = 0.9
+GAIN = 0.8
 """Another hypothesis replaces the present pose, followed as far, where its error is below so much of that one's."""
 
 
@@ -82,28 +88,63 @@ def placed_anew(
 ) -> Tensor:  # fmt: skip
     """Poses (N, 4, 4), those of the views `lost` as `field`, which learnt from the others, tells; lengths in `unit`s.
 
-    Hypotheses are the poses of all other views and what lies around them, for most captures have neighbours, and the
-    pose that a view has by now. The likeliest are followed to where they fit best, the field as it is meanwhile.
+    Hypotheses are the poses of all other views and what lies around them, for most captures have neighbours, then what
+    lies around the likeliest of these, and the pose that a view has by now. The best are followed to where they fit
+    best, the field as it is meanwhile. What windows show is compared, and not colours: a lost view often looks past
+    what the others have seen.
     """
     views = torch.tensor(lost, device=poses.device)
     is_other = torch.ones(len(poses), dtype=torch.bool, device=poses.device)
     is_other[views] = False
-    others = poses[is_other]
-    around = others.repeat(COPIES, 1, 1)
-    scatter = (SCATTER * torch.randn(len(around), 6, generator=rng)).to(poses)
-    candidates = torch.cat([others, moved_about(around, scatter, field.centre, unit)])
-    search = RenderedCandidates.of(field, intrinsics, candidates, SIDE)
-    errors = search.errors(pyramid.square(SIDE)[views])
-    likeliest = errors.topk(min(HYPOTHESES, len(candidates)), dim=1, largest=False).indices
-    held, images = PoseHypotheses(field, intrinsics, rng), pyramid.at(BLURRED)[views]
-    tried = torch.cat([poses[views, None], candidates[likeliest]], dim=1)  # (L, 1 + H, 4, 4)
-    tried = held.followed(tried, images, unit, *FIRST)
-    errors = held.errors(tried, images, LAST[1])
-    best = errors[:, 1:].topk(FINALISTS, dim=1, largest=False).indices + 1
-    chosen = torch.cat([torch.zeros_like(best[:, :1]), best], dim=1)[..., None, None].expand(-1, -1, 4, 4)
-    tried = held.followed(tried.gather(1, chosen), images, unit, *LAST)
-    errors = held.errors(tried, images, CHECKED).nan_to_num(nan=torch.inf)
-    errors[:, 0] *= GAIN
+    search = _Search(field, intrinsics, unit, rng)
+    candidates = search.around(poses[is_other], COPIES, SCATTER)
+    likeness = search.likeness(candidates, pyramid.square(SIDE)[views])  # (L, M)
     placed = poses.clone()
-    placed[views] = tried[torch.arange(len(views), device=views.device), errors.argmin(dim=1)]
+    for view, mine in zip(lost, likeness, strict=True):
+        found = search.closer(candidates, mine, pyramid.square(SIDE)[view, None])
+        placed[view] = search.best(torch.cat([poses[view, None], found]), pyramid.at(BLURRED)[view, None])
     return placed
+
+
+@dataclass(frozen=True)
+class _Search:
+    """For the poses of single images, by what a frozen field shows from them."""
+
+    field: RadianceField
+    intrinsics: Intrinsics
+    unit: float
+    rng: torch.Generator
+
+    def around(self, poses: Tensor, copies: int, scatter: float) -> Tensor:
+        """Poses (M, 4, 4): these (K, 4, 4), and `copies` of each, moved at random."""
+        twists = scatter * torch.randn(copies * len(poses), 6, generator=self.rng)
+        moved = moved_about(poses.repeat(copies, 1, 1), twists.to(poses), self.field.centre, self.unit)
+        return torch.cat([poses, moved])
+
+    def likeness(self, candidates: Tensor, images: Tensor) -> Tensor:
+        """How much renders from `candidates` (M, 4, 4) are like squeezed `images` (N, C, s, s): (N, M), 1 at most."""
+        windows = Windows.over(*images.shape[2:], stride=1, overlap=2)
+        renders = RenderedCandidates.of(self.field, self.intrinsics, candidates, images.shape[3]).renders
+        return windows.of(images).flatten(1) @ windows.of(renders).flatten(1).T
+
+    def closer(self, candidates: Tensor, likeness: Tensor, image: Tensor) -> Tensor:
+        """The HYPOTHESES (H, 4, 4) that are found around the likeliest `candidates` (M, 4, 4), by their `likeness` (M,)
+        to an `image` (1, C, s, s)."""
+        for scatter in CLOSER:
+            parents = likeness.topk(min(LIKELIEST, len(candidates))).indices
+            candidates = self.around(candidates[parents], COPIES, scatter)
+            children = self.likeness(candidates[len(parents) :], image)[0]
+            likeness = torch.cat([likeness[parents], children])
+        return candidates[likeness.topk(HYPOTHESES).indices]
+
+    def best(self, tried: Tensor, image: Tensor) -> Tensor:
+        """The pose (4, 4) from which the field is most like an `image` (1, C, h, w): of `tried` (1 + H, 4, 4), of which
+        the first is the present one, each followed for a while."""
+        held = PoseHypotheses(self.field, self.intrinsics, self.rng, by_structure=True)
+        tried = held.followed(tried[None], image, self.unit, FIRST)
+        errors = held.errors(tried, image)[0]
+        finalists = errors[1:].topk(FINALISTS, largest=False).indices + 1
+        tried = held.followed(tried[:, [0, *finalists.tolist()]], image, self.unit, LAST)
+        errors = held.errors(tried, image)[0].nan_to_num(nan=torch.inf)
+        errors[0] *= GAIN
+        return tried[0, errors.argmin()]

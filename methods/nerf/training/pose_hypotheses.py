@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.levenberg_marquardt import fitted
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render import render_points
+from methods.nerf.images.windows import Windows
 
 RAYS = 8192
 """At once: a network's activations of all images and hypotheses would take gigabytes."""
@@ -26,27 +28,33 @@ class PoseHypotheses:
     field: RadianceField
     intrinsics: Intrinsics
     rng: torch.Generator
+    by_structure: bool = False
+    """Whether what windows show is compared (`images/windows.py`), and not colours: for views that look past what the
+    field knows. Errors are then 1 less the correlation, and all windows are looked at."""
 
     @torch.no_grad()
-    def followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int) -> Tensor:
+    def followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int = 0) -> Tensor:
         """Poses (N, H, 4, 4), moved from `starts` to where each hypothesis fits its image of `images` better.
 
         In `steps` of Levenberg-Marquardt on so many `pixels`, the same in all; lengths in `unit`s.
         """
         count = starts.shape[1]
-        points, wanted = (part.repeat_interleave(count, dim=0) for part in self._pixels(images, pixels))
+        points, wanted, look = self._pixels(images, pixels)
+        points, wanted = (part.repeat_interleave(count, dim=0) for part in (points, wanted))
 
         def residuals(poses: Tensor) -> Tensor:
-            return (self._seen(poses, points) - wanted).flatten(1)
+            return (look(self._seen(poses, points)) - wanted).flatten(1)
 
         found = fitted(residuals, starts.flatten(0, 1), pivot=self.field.centre, unit=unit, steps=steps)
         return found.unflatten(0, (-1, count))
 
     @torch.no_grad()
-    def errors(self, poses: Tensor, images: Tensor, pixels: int) -> Tensor:
+    def errors(self, poses: Tensor, images: Tensor, pixels: int = 0) -> Tensor:
         """Mean squared errors (N, H), colours in [0, 1], of the hypotheses (N, H, 4, 4), on the same pixels."""
-        points, wanted = self._pixels(images, pixels)
-        held = [self._seen(each, points) for each in poses.unbind(dim=1)]
+        points, wanted, look = self._pixels(images, pixels)
+        held = [look(self._seen(each, points)) for each in poses.unbind(dim=1)]
+        if self.by_structure:
+            return torch.stack([1 - (seen * wanted).sum(dim=(1, 2)) for seen in held], dim=1)
         return torch.stack([(seen - wanted).square().mean(dim=(1, 2)) for seen in held], dim=1).clamp(min=LEAST)
 
     def _seen(self, poses: Tensor, points: Tensor) -> Tensor:
@@ -55,10 +63,20 @@ class PoseHypotheses:
         parts = zip(poses.split(size), points.split(size), strict=True)
         return torch.cat([render_points(self.field, self.intrinsics, *part, None) for part in parts])
 
-    def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Points (N, P, 2) in [-1, 1]^2, the same in all images, and their colours (N, P, C) in [0, 1]."""
+    def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Points (N, P, 2) in [-1, 1]^2, the same in all images, what is to be seen there (N, P, C), and how to look at
+        colours (N, P, C) in [0, 1] to compare them with that."""
         height, width = images.shape[2:]
-        pixels = torch.randperm(height * width, generator=self.rng)[:count].to(images.device)
-        x, y = pixels % width, pixels // width
-        points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
-        return points.expand(len(images), -1, -1), (images[:, :, y, x].transpose(1, 2) + 1) / 2
+        if self.by_structure:
+            windows = Windows.over(height, width)
+            x, y, wanted, look = windows.x, windows.y, windows.of(images), windows.structure
+        else:
+            pixels = torch.randperm(height * width, generator=self.rng)[:count]
+            x, y, look = pixels % width, pixels // width, _as_they_are
+            wanted = (images[:, :, y, x].transpose(1, 2) + 1) / 2
+        points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1).to(images.device)
+        return points.expand(len(images), -1, -1), wanted, look
+
+
+def _as_they_are(colours: Tensor) -> Tensor:
+    return colours
