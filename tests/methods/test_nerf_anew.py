@@ -95,13 +95,13 @@ def test_before_it_begins_anew_all_poses_are_adjusted_and_views_that_see_too_lit
         hidden[index] = self.lost
         return draw(self, index)
 
-    def adjusted(field, camera, poses, images):
+    def adjusted(field, camera, poses, images, *, free_focal):
         asked.append((field.shape[0], camera, images.shape))
         if len(asked) > 1:
             return None  # the second time the images do not say enough
         moved = poses.copy()
         moved[:, :3, 3] += 0.25
-        return Bundle(poses=moved, supported=np.arange(count) != 3)
+        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera)
 
     def placed(self, poses):
         after[len(hidden)] = poses[:, :3, 3] - self.poses()[:, :3, 3]
@@ -123,10 +123,10 @@ def test_a_kill_around_an_adjustment_changes_no_bit(town, tmp_path, monkeypatch)
     plan = anew(monkeypatch).model_copy(update={"bundle_open": True})
     count = len(town.capture.images)
 
-    def adjusted(field, camera, poses, images):
+    def adjusted(field, camera, poses, images, *, free_focal):
         moved = poses.copy()
         moved[:, :3, 3] += 0.1 * float(field.density.detach().mean().sigmoid())
-        return Bundle(poses=moved, supported=np.arange(count) != 3)
+        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera)
 
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
     # before it, after it, and before the next
@@ -150,7 +150,7 @@ def ends_by_limit(town, plan, folder, monkeypatch, limits, adjusting=0.0):
         clock[0] += 1.0
         return learn(self, batch, rng)
 
-    def adjusted(*_):
+    def adjusted(*_, **__):
         clock[0] += adjusting
 
     monkeypatch.setattr(JointGrid, "learn", slow)
@@ -183,7 +183,7 @@ def test_what_adjusting_takes_neither_ends_a_field_as_fog_nor_counts_as_a_step(t
 
 
 def test_around_an_object_there_is_one_field(town):
-    for contract, count in ((False, 1), (True, 4)):
-        found = courses(BarfConfig().grid, BarfConfig().grid.quick, contract=contract)
+    for is_open, count in ((False, 1), (True, 4)):
+        found = courses(BarfConfig().grid, BarfConfig().grid.quick, contract=is_open, is_open=is_open)
         assert len(found) == count and found[-1].fine == BarfConfig().grid.quick.fine
         assert [each.first for each in found[1:]] == [each.end for each in found[:-1]]

@@ -1,6 +1,6 @@
 """Poses adjusted all at once by what a field shows of where images show the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,6 +143,20 @@ def test_adjusted_poses_are_right_in_the_frame_they_came_in_whatever_a_tenth_of_
     assert np.allclose(found.poses[:, :3, :3] @ found.poses[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-9)
     again = adjusted(tracks, start, CAMERA)
     assert np.array_equal(again.poses, found.poses)
+
+
+@pytest.mark.parametrize(("fx", "fy"), [(220.0, 220.0), (184.0, 184.0), (220.0, 231.0)])
+def test_a_free_focal_length_is_found_with_the_poses(fx, fy):
+    poses = ring()
+    points, point, view, pixel = seen_points(poses, noise=0.05)
+    pixel[:, 1] = (pixel[:, 1] - 60) * (fy / fx) + 60  # by a camera of 200 px, its pixels as tall as the guess has them
+    tracks = Tracks(points=points, point=point, view=view, pixel=pixel)
+    guess = replace(CAMERA, fx=fx, fy=fy)
+    found = adjusted(tracks, jolted(poses, 1.0), guess, free_focal=True)
+    assert found.supported.all() and apart(found.poses, poses).max() < 0.1
+    assert abs(found.camera.fx / 200 - 1) < 2e-3  # fifty views would say more than nine
+    assert found.camera.fy / found.camera.fx == pytest.approx(fy / fx, rel=2e-3)
+    assert adjusted(tracks, jolted(poses, 1.0), guess).camera == guess
 
 
 def test_a_view_that_sees_too_little_stays_where_it_was_and_is_said_to():

@@ -8,15 +8,18 @@ import pytest
 from bench.judge.poses import judge_poses
 from bench.scene import HeldOut, Truth
 from bench.task import Camera, Capture, Job, ViewId
+from methods.nerf.cameras.bundle_adjustment import Bundle
+from methods.nerf.training import joint_grid
 from methods.nerf.training.joint_schedule import JointGridBudget, JointGridSchedule
 from methods.nerfmm.config import NerfmmConfig
 from methods.nerfmm.method import Nerfmm
 
 CAMERA = Camera(width=64, height=48, fx=54, fy=54, cx=32, cy=24)
 """Its focal length is a sixth shorter than the guess that the method starts from."""
-PLAN = NerfmmConfig().grid.model_copy(
-    update={"smoke": JointGridBudget(coarse=500, fine=200, rays_coarse=2048, rays=3000, side=64), "side_start": 48}
-)
+BUDGET = JointGridBudget(
+    coarse=500, fine=200, rays_coarse=2048, rays=3000, side=64, coarse_anew=60, fine_anew=80
+)  # fmt: skip
+PLAN = NerfmmConfig().grid.model_copy(update={"smoke": BUDGET, "side_start": 48})
 SHORT = NerfmmConfig(grid=PLAN)
 
 
@@ -73,6 +76,31 @@ def test_poses_come_out_of_images_alone(stereo, tmp_path):
     seen = fit.field.render(np.stack([fit.poses[view] for view in capture.images]), fit.camera).rgb
     wanted = np.stack(list(capture.images.values())) / 255
     assert -10 * np.log10(np.square(seen - wanted).mean()) > 20
+
+
+def test_what_adjusting_finds_is_kept_by_a_field_around_what_the_cameras_look_at(stereo, tmp_path, monkeypatch):
+    """All but one view, which sees too little and is placed against what the others have built."""
+    capture, truth = stereo
+    ids = list(capture.images)
+    first = np.linalg.inv(truth.poses[ids[0]])
+    known = np.stack([first @ truth.poses[view] for view in ids])
+    asked = []
+
+    def adjusted(field, camera, poses, images, *, free_focal):
+        seen = field.render(poses, camera)
+        asked.append((free_focal, np.square(seen.rgb - np.stack(list(capture.images.values())) / 255).mean()))
+        told = np.concatenate([known[:-1], poses[-1:]])
+        return Bundle(poses=told, supported=np.arange(12) < 11, camera=CAMERA)
+
+    monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    fit = Nerfmm(SHORT).fit(capture, Job(seed=0, workdir=tmp_path, threads=1, effort="smoke"))
+    assert asked[0][0] and len(asked) == 1
+    assert asked[0][1] < 0.003  # a field that was found with a space of its own is seen as it is
+    assert fit.field.bounds.contract and fit.field.bounds.frustum is None
+    found = np.stack([fit.poses[view] for view in ids])
+    assert np.abs(found[:-1] - known[:-1]).max() < 1e-5 and np.abs(found[-1] - known[-1]).max() > 1e-5
+    assert fit.camera.fx == pytest.approx(CAMERA.fx) and fit.camera.fy == pytest.approx(CAMERA.fy)
+    assert judge_poses(fit.poses, truth).metrics["pose/inliers_10deg"] == 1.0
 
 
 def test_what_it_is_given_follows_from_its_options():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,27 +41,28 @@ class Bundle:
 
     poses: Pose  # (N, 4, 4); of a view that is not supported, as it was
     supported: NDArray[np.bool_]  # (N,) whether enough points are seen by a view where they should be
+    camera: Camera  # as it was, or its focal length adjusted
 
 
-def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
+def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = False) -> Bundle:
     """Poses of the least sum of reprojection errors under Cauchy's loss, from `poses` (N, 4, 4) on, world_from_camera.
 
-    Triggs et al., *Bundle Adjustment: A Modern Synthesis*, 2000. The intrinsics of `camera` are known. Of all frames,
-    which the tracks leave open, it is that in which the supported views have turned and moved least; and so for each
-    of several sets of views that share nothing, for nothing says how they lie to each other. On one thread: the same
-    poses come out twice.
+    Triggs et al., *Bundle Adjustment: A Modern Synthesis*, 2000. The intrinsics of `camera` are known, but for one
+    factor on fx and fy with `free_focal`. Of all frames, which the tracks leave open, it is that in which the supported
+    views have turned and moved least; and so for each of several sets of views that share nothing, for nothing says how
+    they lie to each other. On one thread: the same poses come out twice.
     """
     import pycolmap  # not before: with it a process that is stopped prints a trace
 
-    none = Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool))
+    none = Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool), camera=camera)
     asked = np.bincount(tracks.view, minlength=len(poses)) >= MIN_POINTS
     if asked.sum() < 2:
         return none
     pycolmap.logging.minloglevel = int(pycolmap.logging.Level.ERROR)  # a step that fails is tried shorter
     pycolmap.logging.logtostderr = True  # else it leaves log files behind
-    model, numbers = _model(tracks, poses, camera, asked)
+    model, numbers = _model(tracks, poses, camera, asked, free_focal=free_focal)
     options = pycolmap.BundleAdjustmentOptions(
-        refine_focal_length=False, refine_principal_point=False, refine_extra_params=False, print_summary=False
+        refine_focal_length=free_focal, refine_principal_point=False, refine_extra_params=False, print_summary=False
     )
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = LOSS
@@ -79,24 +80,28 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera) -> Bundle:
         found[number - 1, :3] = model.image(number).cam_from_world().inverse().matrix()
     for mine, theirs in numbers.items():
         points[mine] = model.point3D(theirs).xyz
+    if free_focal:
+        zoom = model.camera(1).mean_focal_length() / ((camera.fx + camera.fy) / 2)
+        camera = replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom)
     kept, supported = poses.copy(), np.zeros(len(poses), dtype=bool)
     for together in _supported(tracks, points, found, camera):
         kept[together] = _in_frame_of(poses, found, together)[together]
         supported |= together
-    return Bundle(poses=kept, supported=supported)
+    return Bundle(poses=kept, supported=supported, camera=camera)
 
 
 def _model(
-    tracks: Tracks, poses: Pose, camera: Camera, asked: NDArray[np.bool_]
+    tracks: Tracks, poses: Pose, camera: Camera, asked: NDArray[np.bool_], *, free_focal: bool
 ) -> tuple[pycolmap.Reconstruction, dict[int, int]]:
     """The views `asked` for as COLMAP has them, view k as image k + 1; and its numbers of the points they share."""
     import pycolmap
 
     model = pycolmap.Reconstruction()
+    is_one = free_focal and camera.fx == camera.fy
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(
-            camera_id=1, model="PINHOLE", width=camera.width, height=camera.height,
-            params=[camera.fx, camera.fy, camera.cx, camera.cy],
+            camera_id=1, model="SIMPLE_PINHOLE" if is_one else "PINHOLE", width=camera.width, height=camera.height,
+            params=[camera.fx, *([] if is_one else [camera.fy]), camera.cx, camera.cy],
         )
     )  # fmt: skip
     is_asked = asked[tracks.view]

@@ -57,6 +57,13 @@ class Cameras(nn.Module):
         twists[:, 3:] /= self.unit
         self.twists[finite] = torch.from_numpy(twists).to(self.twists)
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Leave the field's own space: the next one lies in the scene, where the poses are by now."""
+        poses = self.poses()
+        self.bas_relief.zero_()
+        self.place(poses)
+
     def rays(self, views: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions, (V K, 3) each, in the field's space, of points (V, K, 2) of `views` (V,)."""
         rotations, centres = self._moved()

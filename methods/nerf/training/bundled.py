@@ -53,8 +53,11 @@ class Surface(NamedTuple):
 
 
 @torch.no_grad()
-def bundled(field: RadianceField, camera: Camera, poses: Pose, images: Tensor) -> Bundle | None:
-    """`poses` (N, 4, 4), adjusted by what `field` says of where the `images` (N, C, H, W), of `camera`, show the same.
+def bundled(
+    field: RadianceField, camera: Camera, poses: Pose, images: Tensor, *, free_focal: bool = False
+) -> Bundle | None:
+    """`poses` (N, 4, 4), adjusted by what `field` says of where the `images` (N, C, H, W), of `camera`, show the same;
+    and with `free_focal` its focal length.
 
     None where fewer than half of the views, or than LEAST, are supported by what is found.
     """
@@ -64,7 +67,7 @@ def bundled(field: RadianceField, camera: Camera, poses: Pose, images: Tensor) -
     seen = field.render(poses, half)
     depths = torch.from_numpy(np.where(seen.opacity > SOLID, seen.depth, 0.0)).to(images)
     tracks = _tracks(images, depths, torch.from_numpy(poses).to(images), camera)
-    bundle = adjusted(tracks, poses, camera)
+    bundle = adjusted(tracks, poses, camera, free_focal=free_focal)
     return bundle if bundle.supported.sum() >= max(LEAST, len(poses) / 2) else None
 
 

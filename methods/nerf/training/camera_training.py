@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from methods.nerf.cameras.pose_variables import Cameras
+from methods.nerf.field.base import RadianceField
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 
 
@@ -39,6 +42,17 @@ class CameraTraining:
         """Of the poses, when the field they are drawn by has become another one."""
         self._optimizers["poses"].state.clear()
 
+    def hold(self, views: Sequence[int]) -> None:
+        """Forget what was told of the poses of these."""
+        if self.cameras.twists.grad is not None:
+            self.cameras.twists.grad[list(views)] = 0.0
+
+    def settle(self, field: RadianceField) -> None:
+        """Go on without this `field`, which is asked by rays of the scene from now on: see `Cameras`."""
+        in_scene(field, self.cameras)
+        self.cameras.settle()
+        self._optimizers["bas_relief"].state.clear()
+
     def state(self) -> dict[str, Tensor]:
         """Variables and optimizers, for a checkpoint."""
         tensors = {f"cameras/{name}": value for name, value in self.cameras.state_dict().items()}
@@ -50,3 +64,11 @@ class CameraTraining:
         self.cameras.load_state_dict(with_prefix("cameras/", tensors))
         for name, optimizer in self._optimizers.items():
             restore_optimizer(optimizer, f"{name}/", tensors)
+
+
+def in_scene(field: RadianceField, cameras: Cameras) -> None:
+    """From now on a `field` that learnt in a space of its own is asked by rays of the scene."""
+    if field.bounds.frustum is not None:
+        mu, nu, lam = cameras.bas_relief.tolist()
+        frustum = replace(field.bounds.frustum, bas_relief=(mu, nu, math.exp(lam)))
+        field.bounds = replace(field.bounds, frustum=frustum)

@@ -5,9 +5,7 @@ Each method says from where its cameras start and by which schedule (`joint_sche
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,7 +19,7 @@ from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.camera_training import CameraTraining, in_scene
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_grid import JointGrid
@@ -120,10 +118,7 @@ def train_jointly(
             state, tensors = joint.state()
             checkpoints.save(index + 1, state, tensors | moving.state())
     field = joint.finish()
-    if field.bounds.frustum is not None:  # from now on it is asked by rays of the scene
-        mu, nu, lam = cameras.bas_relief.tolist()
-        frustum = replace(field.bounds.frustum, bas_relief=(mu, nu, math.exp(lam)))
-        field.bounds = replace(field.bounds, frustum=frustum)
+    in_scene(field, cameras)
     if not deadline.stopped:
         job.log(joint.iterations, {}, preview(field, cameras.poses()[:1], cameras.intrinsics.estimate()))
     return field

@@ -46,15 +46,15 @@ class Course(NamedTuple):
 
 
 def courses(
-    schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool, begun: bool = False
+    schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool, is_open: bool, begun: bool = False
 ) -> tuple[Course, ...]:
-    """One, and before a real background (`contract`) as many more as the `schedule` has fields that begin anew; where
+    """One, and before a real background (`is_open`) as many more as the `schedule` has fields that begin anew; where
     one has `begun` already, these alone."""
-    if not contract:
-        return (Course(0, budget.coarse, budget.fine, {0: schedule.coarse_side}, 0),)
-    anew, rest = schedule.anew_open, round(schedule.pose_from * budget.coarse)
+    stages = schedule.stages_open(budget.coarse) if contract else {0: schedule.coarse_side}
+    rest = round(schedule.pose_from * budget.coarse) if contract else 0
+    anew = schedule.anew_open if is_open else 0
     fine = budget.fine_anew if anew else budget.fine
-    found = [] if begun else [Course(0, budget.coarse, fine, schedule.stages_open(budget.coarse), rest)]
+    found = [] if begun else [Course(0, budget.coarse, fine, stages, rest)]
     sides = in_equal_shares(schedule.sides_anew, budget.coarse_anew)
     rest = max(1, round(schedule.rest_anew * budget.coarse_anew))  # a field must have begun to tell where a view is
     for left in reversed(range(anew)):
@@ -74,8 +74,12 @@ class JointGrid:
         """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
-        self.courses = courses(schedule, self.budget, contract=bounds.contract, begun=begun is not None)
+        is_open = bounds.contract or (bounds.frustum is not None and pyramid.background is None)
+        self.courses = courses(
+            schedule, self.budget, contract=bounds.contract, is_open=is_open, begun=begun is not None
+        )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
+        self.held: tuple[int, ...] = ()  # the views whose poses stay as they were adjusted
         self.grid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
@@ -137,9 +141,14 @@ class JointGrid:
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
         course, passed, fine = self._at(index)
         bounds = self.field.bounds
-        if self._looks(course, passed) and not (course.anew and self._bundle(cameras)):
-            found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
-            self.lost = left_out(found, self.lost, len(self.pyramid.ids))
+        if course.anew and passed == 0 and bounds.frustum is not None:
+            cameras.settle(self.field)
+        if self._looks(course, passed):
+            if course.anew and self._bundle(cameras):
+                bounds = self._around(cameras, bounds)
+            else:
+                found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
+                self.lost = left_out(found, self.lost, len(self.pyramid.ids))
         if self.lost and self.places(index):
             unit = cameras.cameras.unit
             cameras.cameras.place(placed_anew(self.field, *_seen_from(cameras), self.lost, self.pyramid, unit, rng))
@@ -168,17 +177,34 @@ class JointGrid:
     def _bundle(self, cameras: CameraTraining) -> bool:
         """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough; whether they did.
 
-        The views that then see too little are the lost ones.
+        The views that then see too little are the lost ones. In a frustum the others, and the focal length, stay where
+        they are from then on: seen from one side, cameras and field would lean together again.
         """
+        self.held = ()
         if not self.schedule.bundle_open:
             return False
         intrinsics, poses = _seen_from(cameras)
-        found = bundled(self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images)
+        found = bundled(
+            self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
+            free_focal=intrinsics.free,
+        )  # fmt: skip
         if found is None:
             return False
+        intrinsics.take(found.camera)
         cameras.cameras.place(torch.from_numpy(found.poses))
         self.lost = tuple((~found.supported).nonzero()[0].tolist())
+        is_leaning = self.field.bounds.frustum is not None
+        self.held = tuple(found.supported.nonzero()[0].tolist()) if is_leaning else ()
         return True
+
+    def _around(self, cameras: CameraTraining, bounds: Bounds) -> Bounds:
+        """Of the field that begins anew. A frustum is what the first view sees, and needs no poses; where these are
+        known, a field is laid around what they look at."""
+        if bounds.frustum is None:
+            return bounds
+        intrinsics, poses = _seen_from(cameras)
+        known = [pose for k, pose in enumerate(poses.double().cpu().numpy()) if k not in self.lost]
+        return Bounds.from_cameras(known, contract=True, camera=intrinsics.estimate())
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
@@ -198,9 +224,13 @@ class JointGrid:
         else:
             rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
         fade *= self._trust(course, passed)
-        has_own_space = self.field.bounds.frustum is not None
-        relief = schedule.relief_lr if has_own_space else 0.0
-        cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
+        if self.held:
+            cameras.hold(self.held)
+            cameras.step(fade * rate)
+        else:
+            has_own_space = self.field.bounds.frustum is not None
+            relief = schedule.relief_lr if has_own_space else 0.0
+            cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
         self.grid.step(fine)
 
     def _trust(self, course: Course, passed: int) -> float:
@@ -210,7 +240,7 @@ class JointGrid:
         away when a field that is still fog, or has just become another one, moves them.
         """
         schedule = self.schedule
-        if not self.field.bounds.contract:  # around an object a field soon says more than its first step costs
+        if not self.field.bounds.contract and not course.anew:  # a field soon says more than its first step costs
             return 1.0
         if passed < course.coarse:
             begins = max(start for start in course.sides if start <= passed)
@@ -225,11 +255,11 @@ class JointGrid:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.grid.state()
-        return state | {"lost": list(self.lost)}, tensors
+        return state | {"lost": list(self.lost), "held": list(self.held)}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.grid.restore(state, tensors)
-        self.lost = tuple(state.get("lost", ()))
+        self.lost, self.held = tuple(state.get("lost", ())), tuple(state.get("held", ()))
 
     def _at(self, index: int) -> tuple[Course, int, float | None]:
         """The course of iteration `index`, how many of its iterations are over, and the share of its fine ones: None
