@@ -29,7 +29,9 @@ class NerfmmConfig(BaseModel):
     near: float = Field(default=1.0, gt=0)  # distance of the frustum's front from the first cameras: sets the scale
     margin: float = Field(default=1.5, ge=1)  # how much wider than the first view it is
     grid: JointGridSchedule = JointGridSchedule(
-        smoke=JointGridBudget(coarse=150, fine=60, rays_coarse=2048, rays=2048, side=40),
+        smoke=JointGridBudget(
+            coarse=150, fine=60, rays_coarse=2048, rays=2048, side=40, coarse_anew=20, fine_anew=30
+        ),
         quick=JointGridBudget(coarse=1500, fine=2000), full=JointGridBudget(coarse=1500, fine=5000, side=256),
         side_start=64, pose_lr_fine=0.016, pose_decay=0.05, focal_lr=0.01, relief_lr=0.03,
         anew_open=1, bundle_open=True,

@@ -172,7 +172,8 @@ class JointGrid:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
         if course.anew:
             return passed == 0
-        return len(self.courses) > 1 and passed == course.coarse > 0
+        # a field in a space of its own is not seen from the scene's poses
+        return self.field.bounds.contract and len(self.courses) > 1 and passed == course.coarse > 0
 
     def _bundle(self, cameras: CameraTraining) -> bool:
         """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough; whether they did.

@@ -47,9 +47,9 @@ class CoarseToFine(BaseModel):
     # ... and the share of these, and of the fine ones,
     pose_ramp: Share = 0.03  # in which poses reach their rate whenever the field has become another
     # how often the field begins anew from the poses that the last one has found, coarse at first, as above, without
-    # views that are lost. With `bundle_open` poses are adjusted first, all at once, by where images show what the last
-    # one has learnt (`bundled.py`), and what sees too little of it is lost; else, and where too few see enough, what
-    # that field explained worst (`lost_views.py`) ...
+    # views that are lost. With `bundle_open` poses, and a free focal length, are adjusted first, all at once, by where
+    # images show what the last one has learnt (`bundled.py`), and what sees too little of it is lost; else, and where
+    # too few see enough, what that field explained worst (`lost_views.py`) ...
     anew_open: int = Field(default=0, ge=0)
     bundle_open: bool = False
     sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
