@@ -14,6 +14,8 @@ from methods.nerf.training import checkpointing, joint_grid, lost_views
 from methods.nerf.training.joint_grid import JointGrid, courses
 from methods.nerf.training.lost_views import left_out
 
+NOWHERE = np.zeros((0, 3))
+
 
 def anew(monkeypatch):
     """A plan whose field begins anew twice, in whose eyes some views are always lost."""
@@ -101,7 +103,7 @@ def test_before_it_begins_anew_all_poses_are_adjusted_and_views_that_see_too_lit
             return None  # the second time the images do not say enough
         moved = poses.copy()
         moved[:, :3, 3] += 0.25
-        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera)
+        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera, is_one=True, points=NOWHERE)
 
     def placed(self, poses):
         after[len(hidden)] = poses[:, :3, 3] - self.poses()[:, :3, 3]
@@ -126,7 +128,7 @@ def test_a_kill_around_an_adjustment_changes_no_bit(town, tmp_path, monkeypatch)
     def adjusted(field, camera, poses, images, *, free_focal):
         moved = poses.copy()
         moved[:, :3, 3] += 0.1 * float(field.density.detach().mean().sigmoid())
-        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera)
+        return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera, is_one=True, points=NOWHERE)
 
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
     # before it, after it, and before the next

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from bench.geometry import look_at
 from bench.task import Camera
-from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, _in_frame_of, adjusted
+from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, _frame_of, adjusted
 from methods.nerf.images.patch_tracking import ACROSS, blurred, corners, tracked
 from methods.nerf.training import bundled as of_bundled
 from methods.nerf.training.bundled import bundled
@@ -179,12 +179,12 @@ def test_the_frame_is_kept_whatever_its_size():
     moved = poses.copy()
     moved[:, :3, :3] = turn @ poses[:, :3, :3]
     moved[:, :3, 3] = 3 * poses[:, :3, 3] @ turn.T + [1.0, 2.0, 3.0]
-    assert np.allclose(_in_frame_of(poses, moved, np.ones(9, dtype=bool)), poses)
+    assert np.allclose(_frame_of(poses, moved, np.ones(9, dtype=bool)).poses(moved), poses)
     # of views in one place, or in a row, the rotations tell
     for centres in (np.zeros((9, 3)), np.arange(9)[:, None] * [0.0, 1.0, 0.0]):
         line, other = poses.copy(), moved.copy()
         line[:, :3, 3], other[:, :3, 3] = centres, 3 * centres @ turn.T
-        assert np.allclose(_in_frame_of(line, other, np.ones(9, dtype=bool)), line)
+        assert np.allclose(_frame_of(line, other, np.ones(9, dtype=bool)).poses(other), line)
 
 
 def test_of_sets_of_views_that_share_nothing_each_is_right_in_itself_and_stays_where_it_was():

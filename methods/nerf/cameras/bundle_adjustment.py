@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOSS = 0.5  # px, where Cauchy's loss begins to doubt an observation
 STEPS = 50  # of Levenberg-Marquardt, at most ...
 CHANGE = 1e-6  # ... until one changes the sum by less than this share
+LEAST_ZOOM = 0.5  # of a free focal length, either way: what changes more was not told by what is seen
 AGREES = 1.0  # px between where a point is seen and where it should be, of those that agree
 MIN_VIEWS = 3  # that hang together by points: of two, one may be anywhere along what it sees
 MIN_POINTS = 30
@@ -42,6 +43,8 @@ class Bundle:
     poses: Pose  # (N, 4, 4); of a view that is not supported, as it was
     supported: NDArray[np.bool_]  # (N,) whether enough points are seen by a view where they should be
     camera: Camera  # as it was, or its focal length adjusted
+    is_one: bool  # whether all supported views hang together by what they see
+    points: NDArray[np.float64]  # (M, 3) where points are, if so
 
 
 def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = False) -> Bundle:
@@ -54,7 +57,9 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = 
     """
     import pycolmap  # not before: with it a process that is stopped prints a trace
 
-    none = Bundle(poses=poses, supported=np.zeros(len(poses), dtype=bool), camera=camera)
+    none = Bundle(
+        poses=poses, supported=np.zeros(len(poses), dtype=bool), camera=camera, is_one=False, points=np.zeros((0, 3))
+    )
     asked = np.bincount(tracks.view, minlength=len(poses)) >= MIN_POINTS
     if asked.sum() < 2:
         return none
@@ -81,13 +86,21 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = 
     for mine, theirs in numbers.items():
         points[mine] = model.point3D(theirs).xyz
     if free_focal:
-        zoom = model.camera(1).mean_focal_length() / ((camera.fx + camera.fy) / 2)
+        zoom = model.camera(1).focal_length / camera.fx
+        if not LEAST_ZOOM < zoom < 1 / LEAST_ZOOM:
+            return none
         camera = replace(camera, fx=camera.fx * zoom, fy=camera.fy * zoom)
-    kept, supported = poses.copy(), np.zeros(len(poses), dtype=bool)
-    for together in _supported(tracks, points, found, camera):
-        kept[together] = _in_frame_of(poses, found, together)[together]
+    sets = _supported(tracks, points, found, camera)
+    kept, supported, placed = poses.copy(), np.zeros(len(poses), dtype=bool), np.zeros((0, 3))
+    for together in sets:
+        frame = _frame_of(poses, found, together)
+        kept[together] = frame.poses(found)[together]
+        placed = frame.points(points[np.isfinite(points).all(axis=1)])
         supported |= together
-    return Bundle(poses=kept, supported=supported, camera=camera)
+    is_one = len(sets) == 1
+    return Bundle(
+        poses=kept, supported=supported, camera=camera, is_one=is_one, points=placed if is_one else np.zeros((0, 3))
+    )
 
 
 def _model(
@@ -97,15 +110,16 @@ def _model(
     import pycolmap
 
     model = pycolmap.Reconstruction()
-    is_one = free_focal and camera.fx == camera.fy
+    tall = camera.fx / camera.fy if free_focal else 1.0  # so many times as high, pixels are square: one focal length
+    focal = [camera.fx] if free_focal else [camera.fx, camera.fy]
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(
-            camera_id=1, model="SIMPLE_PINHOLE" if is_one else "PINHOLE", width=camera.width, height=camera.height,
-            params=[camera.fx, *([] if is_one else [camera.fy]), camera.cx, camera.cy],
+            camera_id=1, model="SIMPLE_PINHOLE" if free_focal else "PINHOLE", width=camera.width,
+            height=camera.height, params=[*focal, camera.cx, tall * camera.cy],
         )
     )  # fmt: skip
     is_asked = asked[tracks.view]
-    point, view, pixel = tracks.point[is_asked], tracks.view[is_asked], tracks.pixel[is_asked]
+    point, view, pixel = tracks.point[is_asked], tracks.view[is_asked], tracks.pixel[is_asked] * [1.0, tall]
     for number in asked.nonzero()[0].tolist():
         u, _, vt = np.linalg.svd(poses[number, :3, :3])
         rotation = (u @ vt).T
@@ -146,8 +160,28 @@ def _supported(tracks: Tracks, points: NDArray[np.float64], poses: Pose, camera:
     return [together for together in found if together.sum() >= MIN_VIEWS]
 
 
-def _in_frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> Pose:
-    """The poses `after` in the frame in which the views `of` are turned least from `before`, and their centres nearest.
+class _Frame(NamedTuple):
+    """Another frame: turned, scaled, and its middle elsewhere."""
+
+    rotation: NDArray[np.float64]  # (3, 3)
+    scale: float
+    turned_middle: NDArray[np.float64]  # (3,)
+    middle: NDArray[np.float64]  # (3,)
+
+    def points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (P, 3) in it."""
+        return self.scale * (points @ self.rotation.T - self.turned_middle) + self.middle
+
+    def poses(self, poses: Pose) -> Pose:
+        """Poses (N, 4, 4) in it."""
+        found = poses.copy()
+        found[:, :3, :3] = self.rotation @ poses[:, :3, :3]
+        found[:, :3, 3] = self.points(poses[:, :3, 3])
+        return found
+
+
+def _frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> _Frame:
+    """The frame in which the views `of`, of the poses `after`, are turned least from `before`, their centres nearest.
 
     By the chordal mean of their rotations (Hartley et al., *Rotation Averaging*, IJCV 2013, sec. 5.3).
     """
@@ -156,8 +190,5 @@ def _in_frame_of(before: Pose, after: Pose, of: NDArray[np.bool_]) -> Pose:
     there, turned = before[of, :3, 3], after[of, :3, 3] @ rotation.T
     middle, turned_middle = there.mean(axis=0), turned.mean(axis=0)
     spread = np.sum((turned - turned_middle) ** 2)
-    scale = np.sum((there - middle) * (turned - turned_middle)) / spread if spread > 0 else 1.0
-    found = after.copy()
-    found[:, :3, :3] = rotation @ after[:, :3, :3]
-    found[:, :3, 3] = scale * (after[:, :3, 3] @ rotation.T - turned_middle) + middle
-    return found
+    scale = float(np.sum((there - middle) * (turned - turned_middle)) / spread) if spread > 0 else 1.0
+    return _Frame(rotation, scale, turned_middle, middle)

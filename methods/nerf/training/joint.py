@@ -44,6 +44,10 @@ class JointField(Protocol):
         """How many iterations from `index` on leave it worse than it is, if they are not all taken."""
         ...
 
+    def once(self, index: int) -> bool:
+        """Whether what is due before iteration `index` takes long, and is not due before others."""
+        ...
+
     def draw(self, index: int) -> Draw:
         """The pixels of iteration `index`."""
         ...
@@ -98,13 +102,12 @@ def train_jointly(
         moving.restore(tensors)
         first = state["step"]
     for index in range(first, joint.iterations):
-        ahead = joint.ahead(index)
-        if deadline.reached(index, joint.iterations, joint.phase(index), ahead):
+        if deadline.reached(index, joint.iterations, joint.phase(index), joint.ahead(index)):
             break
-        rng = generator(job.seed, index)
+        rng, is_once = generator(job.seed, index), joint.once(index)
         joint.prepare(index, moving, rng)
-        if ahead > 1:
-            deadline.no_step()  # it comes once
+        if is_once:
+            deadline.no_step()
         draw = joint.draw(index)
         error = joint_step(joint, moving, index, draw, pyramid, rng)
         if checkpoints.log_due(force=index + 1 == joint.iterations):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.task import Effort
+from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -74,6 +75,7 @@ class JointGrid:
         """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
+        self.leans = bounds.frustum is not None  # cameras and field, seen from one side
         is_open = bounds.contract or (bounds.frustum is not None and pyramid.background is None)
         self.courses = courses(
             schedule, self.budget, contract=bounds.contract, is_open=is_open, begun=begun is not None
@@ -106,6 +108,9 @@ class JointGrid:
         if passed or not course.anew:
             return 1
         return round((1 + BUNDLE_SHARE * self.schedule.bundle_open) * (course.end - course.first))
+
+    def once(self, index: int) -> bool:
+        return self.begins_anew(index) or (self.places(index) and len(self.lost) > 0)
 
     def began(self, index: int) -> int:
         """The iteration with which the field of iteration `index` began."""
@@ -144,9 +149,10 @@ class JointGrid:
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
         if self._looks(course, passed):
-            if course.anew and self._bundle(cameras):
-                bounds = self._around(cameras, bounds)
-            else:
+            bundle = self._bundle(cameras) if course.anew else None
+            if bundle is not None and bounds.frustum is not None:
+                bounds = _around(bundle)
+            if bundle is None:
                 found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
                 self.lost = left_out(found, self.lost, len(self.pyramid.ids))
         if self.lost and self.places(index):
@@ -175,37 +181,27 @@ class JointGrid:
         # a field in a space of its own is not seen from the scene's poses
         return self.field.bounds.contract and len(self.courses) > 1 and passed == course.coarse > 0
 
-    def _bundle(self, cameras: CameraTraining) -> bool:
-        """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough; whether they did.
+    def _bundle(self, cameras: CameraTraining) -> Bundle | None:
+        """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough.
 
-        The views that then see too little are the lost ones. In a frustum the others, and the focal length, stay where
-        they are from then on: seen from one side, cameras and field would lean together again.
+        The views that then see too little are the lost ones. Where training began in a frustum the others, and the
+        focal length, stay where they are from then on, if all hang together: seen from one side, cameras and field
+        would lean together again.
         """
-        self.held = ()
         if not self.schedule.bundle_open:
-            return False
+            return None
         intrinsics, poses = _seen_from(cameras)
         found = bundled(
             self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
             free_focal=intrinsics.free,
         )  # fmt: skip
         if found is None:
-            return False
+            return None
         intrinsics.take(found.camera)
         cameras.cameras.place(torch.from_numpy(found.poses))
         self.lost = tuple((~found.supported).nonzero()[0].tolist())
-        is_leaning = self.field.bounds.frustum is not None
-        self.held = tuple(found.supported.nonzero()[0].tolist()) if is_leaning else ()
-        return True
-
-    def _around(self, cameras: CameraTraining, bounds: Bounds) -> Bounds:
-        """Of the field that begins anew. A frustum is what the first view sees, and needs no poses; where these are
-        known, a field is laid around what they look at."""
-        if bounds.frustum is None:
-            return bounds
-        intrinsics, poses = _seen_from(cameras)
-        known = [pose for k, pose in enumerate(poses.double().cpu().numpy()) if k not in self.lost]
-        return Bounds.from_cameras(known, contract=True, camera=intrinsics.estimate())
+        self.held = tuple(found.supported.nonzero()[0].tolist()) if self.leans and found.is_one else ()
+        return found
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
@@ -268,6 +264,13 @@ class JointGrid:
         course = [each for each in self.courses if each.first <= index][-1]
         passed = index - course.first
         return course, passed, (passed - course.coarse) / course.fine if passed >= course.coarse else None
+
+
+def _around(bundle: Bundle) -> Bounds:
+    """Of a field that begins anew after one in a frustum, which is what the first view sees, and needs no poses: where
+    these are known, and points with them, a field is laid around the points."""
+    poses = list(bundle.poses[bundle.supported])
+    return Bounds.from_points(bundle.points, poses, contract=True, camera=bundle.camera)
 
 
 def _seen_from(cameras: CameraTraining) -> tuple[Intrinsics, Tensor]:

@@ -42,6 +42,9 @@ class JointMlp:
     def ahead(self, index: int) -> int:
         return 1
 
+    def once(self, index: int) -> bool:
+        return False
+
     def draw(self, index: int) -> Draw:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 

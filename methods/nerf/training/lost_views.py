@@ -15,7 +15,7 @@ from torch import Tensor
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.levenberg_marquardt import moved_about
 from methods.nerf.field.base import RadianceField
-from methods.nerf.field.render_and_compare import RenderedCandidates
+from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.images.windows import Windows
 from methods.nerf.training.pose_hypotheses import PoseHypotheses
@@ -124,8 +124,9 @@ class _Search:
     def likeness(self, candidates: Tensor, images: Tensor) -> Tensor:
         """How much renders from `candidates` (M, 4, 4) are like squeezed `images` (N, C, s, s): (N, M), 1 at most."""
         windows = Windows.over(*images.shape[2:], stride=1, overlap=2)
-        renders = RenderedCandidates.of(self.field, self.intrinsics, candidates, images.shape[3]).renders
-        return windows.of(images).flatten(1) @ windows.of(renders).flatten(1).T
+        renders = render_views(self.field, self.intrinsics, candidates, images.shape[3])
+        alike = windows.of(images).flatten(1) @ windows.of(renders).flatten(1).T
+        return alike.nan_to_num(nan=-torch.inf)
 
     def closer(self, candidates: Tensor, likeness: Tensor, image: Tensor) -> Tensor:
         """The HYPOTHESES (H, 4, 4) that are found around the likeliest `candidates` (M, 4, 4), by their `likeness` (M,)

@@ -30,13 +30,14 @@ class PoseHypotheses:
     rng: torch.Generator
     by_structure: bool = False
     """Whether what windows show is compared (`images/windows.py`), and not colours: for views that look past what the
-    field knows. Errors are then 1 less the correlation, and all windows are looked at."""
+    field knows."""
 
     @torch.no_grad()
-    def followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int = 0) -> Tensor:
+    def followed(self, starts: Tensor, images: Tensor, unit: float, steps: int, pixels: int | None = None) -> Tensor:
         """Poses (N, H, 4, 4), moved from `starts` to where each hypothesis fits its image of `images` better.
 
-        In `steps` of Levenberg-Marquardt on so many `pixels`, the same in all; lengths in `unit`s.
+        In `steps` of Levenberg-Marquardt on so many `pixels`, the same in all (by structure, on those of all windows);
+        lengths in `unit`s.
         """
         count = starts.shape[1]
         points, wanted, look = self._pixels(images, pixels)
@@ -49,8 +50,9 @@ class PoseHypotheses:
         return found.unflatten(0, (-1, count))
 
     @torch.no_grad()
-    def errors(self, poses: Tensor, images: Tensor, pixels: int = 0) -> Tensor:
-        """Mean squared errors (N, H), colours in [0, 1], of the hypotheses (N, H, 4, 4), on the same pixels."""
+    def errors(self, poses: Tensor, images: Tensor, pixels: int | None = None) -> Tensor:
+        """Mean squared errors (N, H), colours in [0, 1], of the hypotheses (N, H, 4, 4), on the same `pixels`; by
+        structure 1 less the correlation."""
         points, wanted, look = self._pixels(images, pixels)
         held = [look(self._seen(each, points)) for each in poses.unbind(dim=1)]
         if self.by_structure:
@@ -63,7 +65,7 @@ class PoseHypotheses:
         parts = zip(poses.split(size), points.split(size), strict=True)
         return torch.cat([render_points(self.field, self.intrinsics, *part, None) for part in parts])
 
-    def _pixels(self, images: Tensor, count: int) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    def _pixels(self, images: Tensor, count: int | None) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
         """Points (N, P, 2) in [-1, 1]^2, the same in all images, what is to be seen there (N, P, C), and how to look at
         colours (N, P, C) in [0, 1] to compare them with that."""
         height, width = images.shape[2:]
@@ -71,6 +73,7 @@ class PoseHypotheses:
             windows = Windows.over(height, width)
             x, y, wanted, look = windows.x, windows.y, windows.of(images), windows.structure
         else:
+            assert count, "colours are compared on some pixels"
             pixels = torch.randperm(height * width, generator=self.rng)[:count]
             x, y, look = pixels % width, pixels // width, _as_they_are
             wanted = (images[:, :, y, x].transpose(1, 2) + 1) / 2
