@@ -34,7 +34,7 @@ class NerfmmConfig(BaseModel):
         ),
         quick=JointGridBudget(coarse=1500, fine=2000), full=JointGridBudget(coarse=1500, fine=5000, side=256),
         side_start=64, pose_lr_fine=0.016, pose_decay=0.05, focal_lr=0.01, relief_lr=0.03,
-        anew_open=1, bundle_open=True,
+        anew_open=2, bundle_open=True,
     )  # fmt: skip
     mlp: JointMlpSchedule = PUBLISHED
 
