@@ -77,7 +77,7 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(open_town, tmp
         seen.append((index, draw(self, index).among))
         return draw(self, index)
 
-    def place(field, intrinsics, poses, lost, *others):
+    def place(field, intrinsics, poses, lost, *others, **more):
         placed.append(lost)
         moved = poses.clone()
         moved[list(lost), :3, 3] += 0.5

@@ -20,9 +20,7 @@ NOWHERE = np.zeros((0, 3))
 def anew(monkeypatch):
     """A plan whose field begins anew twice, in whose eyes some views are always lost."""
     monkeypatch.setattr(lost_views, "DOUBT", 1.03)
-    for steps in ("FIRST", "LAST"):
-        monkeypatch.setattr(lost_views, steps, 1)
-    monkeypatch.setattr(lost_views, "CLOSER", ())
+    monkeypatch.setattr(joint_grid, "SMALL", lost_views.Search(closer=(), hypotheses=3, first=1, last=1))
     budget = BRIEF.smoke.model_copy(update={"coarse_anew": 5, "fine_anew": 4})
     return BRIEF.model_copy(update={"anew_open": 2, "sides_anew": (6, 8), "rest_anew": 0.6, "smoke": budget})
 

@@ -11,7 +11,7 @@ from bench.task import Capture, look_at
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.images.windows import Windows
-from methods.nerf.training.lost_views import doubtful_views, placed_anew
+from methods.nerf.training.lost_views import MOST, Search, doubtful_views, placed_anew
 from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 
@@ -74,7 +74,7 @@ def test_a_lost_view_is_doubtful_and_comes_back_while_all_others_stay():
     few = slice(5, 9)
     some = ImagePyramid(ids=pyramid.ids[few], images=pyramid.images[few], background=pyramid.background)
     assert doubtful_views(field, intrinsics, poses[few], some, rng) == ()  # too few to be judged by
-    placed = placed_anew(field, intrinsics, poses, (7, 20), pyramid, 1.0, rng).numpy()
+    placed = placed_anew(field, intrinsics, poses, (7, 20), pyramid, 1.0, rng, budget=Search()).numpy()
     now, then = (Rotation.from_matrix(each[[7, 20], :3, :3]) for each in (placed, truth))
     assert np.degrees((now.inv() * then).magnitude()).max() < 1.0  # two pixels
     assert np.linalg.norm(placed[[7, 20], :3, 3] - truth[[7, 20], :3, 3], axis=1).max() < 0.08
@@ -99,7 +99,7 @@ def test_a_view_that_looks_past_what_the_others_have_seen_is_placed_by_what_wind
     assert by_colour[0] < 0.9 * by_colour[1] and by_structure[1] < 0.7 * by_structure[0]
     poses = torch.from_numpy(truth).float()
     poses[7] = torch.from_numpy(wrong)
-    placed = placed_anew(field, intrinsics, poses, (7,), pyramid, 1.0, rng).numpy()
+    placed = placed_anew(field, intrinsics, poses, (7,), pyramid, 1.0, rng, budget=Search()).numpy()
     off = Rotation.from_matrix(placed[7, :3, :3]).inv() * Rotation.from_matrix(truth[7, :3, :3])
     assert np.degrees(off.magnitude()) < 7  # near enough to be brought back by a field that it is part of
 
@@ -121,3 +121,11 @@ def test_windows_lie_over_the_whole_image_and_see_neither_brightness_nor_contras
     assert (looks * darker).sum(dim=1).min() > 0.97
     plain = windows.of(images * 0.01).flatten(1)  # noise, and no more
     assert (looks * plain).sum(dim=1).abs().max() < 0.15
+
+
+def test_of_many_lost_views_each_costs_less():
+    whole = Search()
+    assert whole.shared(1) == whole.shared(MOST) == whole
+    some = whole.shared(2 * MOST)
+    assert (some.likeliest, some.hypotheses, some.finalists) == (8, 2, 1) and some.closer == whole.closer
+    assert whole.shared(1000).likeliest == 2

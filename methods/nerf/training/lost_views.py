@@ -7,7 +7,7 @@ where they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,19 +38,31 @@ SCATTER = 0.1
 COPIES = 8
 """... and how many of them for each."""
 
-CLOSER = 0.1, 0.07, 0.05
-"""The same of those around the likeliest of those before, each time nearer: other views may all be too far off ..."""
 
-LIKELIEST = 16
-"""... and how many of the likeliest."""
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What looking for a lost view may cost."""
 
-HYPOTHESES = 4
-"""Candidates of a view that are followed for FIRST steps of Levenberg-Marquardt, ..."""
+    closer: tuple[float, ...] = (0.1, 0.07, 0.05)
+    """As SCATTER, of candidates around the likeliest of those before, one time after another: other views may all be
+    too far off ..."""
+    likeliest: int = 16  # ... and how many those are
+    hypotheses: int = 4  # candidates of a view that are followed for `first` steps of Levenberg-Marquardt, ...
+    finalists: int = 2  # ... and that then are, beside the present pose, for `last`
+    first: int = 4
+    last: int = 8
 
-FINALISTS = 2
-"""... and that then are, beside the present pose, for LAST."""
+    def shared(self, count: int) -> Search:
+        """The same for each of `count` views, or less where they are more than MOST: together they cost about as much
+        as so many."""
+        if count <= MOST:
+            return self
+        return replace(self, likeliest=max(2, self.likeliest * MOST // count), hypotheses=2, finalists=1)
 
-FIRST, LAST = 4, 8
+
+MOST = 8
+SMALL = Search(closer=(0.1,), likeliest=4, hypotheses=2, finalists=1, first=2, last=3)
+"""For smoke tests."""
 
 CHECKED = 1024
 """Pixels on which colours are compared."""
@@ -84,7 +96,7 @@ def left_out(found: tuple[int, ...], before: tuple[int, ...], count: int) -> tup
 @torch.no_grad()
 def placed_anew(
     field: RadianceField, intrinsics: Intrinsics, poses: Tensor, lost: tuple[int, ...], pyramid: ImagePyramid,
-    unit: float, rng: torch.Generator,
+    unit: float, rng: torch.Generator, *, budget: Search,
 ) -> Tensor:  # fmt: skip
     """Poses (N, 4, 4), those of the views `lost` as `field`, which learnt from the others, tells; lengths in `unit`s.
 
@@ -96,7 +108,7 @@ def placed_anew(
     views = torch.tensor(lost, device=poses.device)
     is_other = torch.ones(len(poses), dtype=torch.bool, device=poses.device)
     is_other[views] = False
-    search = _Search(field, intrinsics, unit, rng)
+    search = _Renders(field, intrinsics, unit, rng, budget.shared(len(lost)))
     candidates = search.around(poses[is_other], COPIES, SCATTER)
     likeness = search.likeness(candidates, pyramid.square(SIDE)[views])  # (L, M)
     placed = poses.clone()
@@ -107,13 +119,14 @@ def placed_anew(
 
 
 @dataclass(frozen=True)
-class _Search:
-    """For the poses of single images, by what a frozen field shows from them."""
+class _Renders:
+    """What a frozen field shows from poses, held against single images."""
 
     field: RadianceField
     intrinsics: Intrinsics
     unit: float
     rng: torch.Generator
+    budget: Search
 
     def around(self, poses: Tensor, copies: int, scatter: float) -> Tensor:
         """Poses (M, 4, 4): these (K, 4, 4), and `copies` of each, moved at random."""
@@ -129,23 +142,23 @@ class _Search:
         return alike.nan_to_num(nan=-torch.inf)
 
     def closer(self, candidates: Tensor, likeness: Tensor, image: Tensor) -> Tensor:
-        """The HYPOTHESES (H, 4, 4) that are found around the likeliest `candidates` (M, 4, 4), by their `likeness` (M,)
+        """The hypotheses (H, 4, 4) that are found around the likeliest `candidates` (M, 4, 4), by their `likeness` (M,)
         to an `image` (1, C, s, s)."""
-        for scatter in CLOSER:
-            parents = likeness.topk(min(LIKELIEST, len(candidates))).indices
+        for scatter in self.budget.closer:
+            parents = likeness.topk(min(self.budget.likeliest, len(candidates))).indices
             candidates = self.around(candidates[parents], COPIES, scatter)
             children = self.likeness(candidates[len(parents) :], image)[0]
             likeness = torch.cat([likeness[parents], children])
-        return candidates[likeness.topk(HYPOTHESES).indices]
+        return candidates[likeness.topk(self.budget.hypotheses).indices]
 
     def best(self, tried: Tensor, image: Tensor) -> Tensor:
         """The pose (4, 4) from which the field is most like an `image` (1, C, h, w): of `tried` (1 + H, 4, 4), of which
         the first is the present one, each followed for a while."""
         held = PoseHypotheses(self.field, self.intrinsics, self.rng, by_structure=True)
-        tried = held.followed(tried[None], image, self.unit, FIRST)
+        tried = held.followed(tried[None], image, self.unit, self.budget.first)
         errors = held.errors(tried, image)[0]
-        finalists = errors[1:].topk(FINALISTS, largest=False).indices + 1
-        tried = held.followed(tried[:, [0, *finalists.tolist()]], image, self.unit, LAST)
+        finalists = errors[1:].topk(self.budget.finalists, largest=False).indices + 1
+        tried = held.followed(tried[:, [0, *finalists.tolist()]], image, self.unit, self.budget.last)
         errors = held.errors(tried, image)[0].nan_to_num(nan=torch.inf)
         errors[0] *= GAIN
         return tried[0, errors.argmin()]
