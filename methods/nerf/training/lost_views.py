@@ -60,7 +60,8 @@ class Search:
         return replace(self, likeliest=max(2, self.likeliest * MOST // count), hypotheses=2, finalists=1)
 
 
-MOST = 8
+MOST = 8  # lost views that are looked for at the whole cost each
+
 SMALL = Search(closer=(0.1,), likeliest=4, hypotheses=2, finalists=1, first=2, last=3)
 """For smoke tests."""
 
