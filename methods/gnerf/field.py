@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from torch import Tensor
 from bench.task import Camera, Pose, PosePrior, Rendering
 from methods.gnerf.inversion import Cnn, Vit, inversion_network
 from methods.gnerf.poses import Family, turned
-from methods.gnerf.register import locate
+from methods.gnerf.register import locate, located_among
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.storage import load_rays, save, write_tensors
 from methods.nerf.images.pyramid import shrunk
 from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.lost_views import WHOLE, Search
 
-DESCRIPTION, NETWORK, KNOWN = "gnerf.json", "inversion.safetensors", "known.safetensors"
+DESCRIPTION, NETWORK = "gnerf.json", "inversion.safetensors"
+KNOWN, VIEWS = "known.safetensors", "views.safetensors"  # poses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class GnerfField:
     hypotheses: int
     side: int  # px, of the renders that candidates are compared by
     known: Tensor | None = None  # (K, 4, 4) poses of the views of a rigid group: other cameras are like these
+    views: Tensor | None = None  # (N, 4, 4) poses of all views before a real background: others were taken among them
+    search: Search = WHOLE  # ... and what looking there may cost
 
     def render(self, poses: Pose, camera: Camera) -> Rendering:
         return self.field.render(poses, camera)
@@ -49,7 +53,8 @@ class GnerfField:
 
     def register(self, images: NDArray[np.uint8], camera: Camera, seed: int) -> Pose:
         """Poses (N, 4, 4) of new `images` (N, H, W, C): inversion network and render-and-compare propose, photometric
-        refinement decides (GNeRF sec. 3.3 and 3.4). `camera` is that of the images."""
+        refinement decides (GNeRF sec. 3.3 and 3.4); before a real background among the poses of all views (not
+        published). `camera` is that of the images."""
         device = self.field.device
         stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         drawn = torch.from_numpy(self.prior.sample(np.random.default_rng(seed), self.candidates)).float().to(device)
@@ -61,11 +66,14 @@ class GnerfField:
             with torch.no_grad():
                 answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
                 answers = Family.of(self.prior, self.answer_family).recoded(answers, search)
+        intrinsics = Intrinsics(camera, free=False).to(device)
         found = locate(
-            self.field, Intrinsics(camera, free=False).to(device), search, stack,
-            drawn, answers, generator(seed, 0),
+            self.field, intrinsics, search, stack, drawn, answers, generator(seed, 0),
             side=self.side, hypotheses=self.hypotheses,
         )  # fmt: skip
+        if self.views is not None:
+            views = self.views.to(device)
+            found = located_among(self.field, intrinsics, views, found, stack, generator(seed, 2), budget=self.search)
         return found.double().cpu().numpy()
 
     def save(self, folder: Path) -> None:
@@ -73,13 +81,15 @@ class GnerfField:
         save(self.field, folder)
         if self.inversion is not None:
             write_tensors(folder / NETWORK, self.inversion.state_dict())
-        (folder / KNOWN).unlink(missing_ok=True)  # of a field that was saved there before
-        if self.known is not None:
-            write_tensors(folder / KNOWN, {"poses": self.known.contiguous()})
+        for name, poses in ((KNOWN, self.known), (VIEWS, self.views)):
+            (folder / name).unlink(missing_ok=True)  # of a field that was saved there before
+            if poses is not None:
+                write_tensors(folder / name, {"poses": poses.contiguous()})
         described: dict[str, Any] = {
             "prior": self.prior.plain(), "family": self.family, "answer_family": self.answer_family,
             "inversion_kind": self.inversion_kind,
-            "side": self.side, "candidates": self.candidates, "hypotheses": self.hypotheses,
+            "search": asdict(self.search), "side": self.side,
+            "candidates": self.candidates, "hypotheses": self.hypotheses,
             "inversion_side": self.inversion.side if self.inversion is not None else None,
         }  # fmt: skip
         draft = folder / f".{DESCRIPTION}.tmp"
@@ -92,10 +102,7 @@ class GnerfField:
         field = load_rays(folder, device)
         try:
             said = json.loads((folder / DESCRIPTION).read_text())
-            parts: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in said["prior"].items()
-            }
-            prior = PosePrior(**parts)
+            prior = PosePrior(**_with_tuples(said["prior"]))
             answer_family = said.get("answer_family", said["family"])  # absent from fields of earlier versions
             network = None
             if said["inversion_side"] is not None:
@@ -109,7 +116,16 @@ class GnerfField:
             return GnerfField(
                 field=field, prior=prior, family=said["family"], answer_family=answer_family, inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
-                side=said["side"], known=load_file(folder / KNOWN)["poses"] if (folder / KNOWN).exists() else None,
+                side=said["side"], known=_poses(folder / KNOWN), views=_poses(folder / VIEWS),
+                search=Search(**_with_tuples(said.get("search", {}))),  # absent from fields of earlier versions
             )  # fmt: skip
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
             raise ValueError(f"{folder}: not a scene saved by this version of gnerf ({error})") from error
+
+
+def _with_tuples(read: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
+
+
+def _poses(file: Path) -> Tensor | None:
+    return load_file(file)["poses"] if file.exists() else None

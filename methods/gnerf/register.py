@@ -14,8 +14,13 @@ from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render import render_points
 from methods.nerf.field.render_and_compare import RenderedCandidates
 from methods.nerf.images.pyramid import shrunk, shrunk_to
+from methods.nerf.training.lost_views import BLURRED, SIDE, Search, placed_among
+from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 CHECKED = 1024  # pixels of an image that hypotheses are compared on
+
+FOLLOWED = ((64, 12, 2048), (100, 12, 2048), (None, 20, 4096))
+"""How a pose that is nearly right is followed by colours: images' longest side, px (None: their own), steps, pixels."""
 
 
 def refine(
@@ -80,3 +85,24 @@ def locate(
     variables = tried.reshape(len(images), count, -1)[torch.arange(len(images)), best]
     variables, _ = refine(field, intrinsics, family, variables, images, rng, steps=100, rays=256, rate=3e-3)
     return family.decode(variables)
+
+
+@torch.no_grad()
+def located_among(
+    field: RadianceField, intrinsics: Intrinsics, views: Tensor, present: Tensor, images: Tensor,
+    rng: torch.Generator, *, budget: Search,
+) -> Tensor:  # fmt: skip
+    """Poses (N, 4, 4) of new `images` (N, C, H, W) in [-1, 1] before a real background, where `present` (N, 4, 4) is
+    what `locate` says.
+
+    A capture's cameras are no family, and what a new image shows beside that which `views` (K, 4, 4) have seen is fog
+    of any colour: so its pose is looked for as that of a lost view is, and then followed by colours, each freely.
+    """
+    unit = float((views[:, :3, 3] - field.centre).norm(dim=1).median()) / 4
+    squeezed, small = shrunk(images, (SIDE, SIDE)), shrunk_to(images, BLURRED)
+    poses = placed_among(field, intrinsics, views, present, squeezed, small, unit, rng, budget=budget)[:, None]
+    held = PoseHypotheses(field, intrinsics, rng)
+    for side, steps, pixels in FOLLOWED:
+        seen = images if side is None else shrunk_to(images, side)
+        poses = held.followed(poses, seen, unit, steps, pixels)
+    return poses[:, 0]

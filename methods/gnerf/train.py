@@ -24,6 +24,7 @@ from methods.nerf.backends.select import set_threads
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
 FITTED = 4.0
@@ -172,7 +173,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         inversion=model.inversion.requires_grad_(False) if config.inversion else None,
         inversion_kind=model.preset.inversion, candidates=config.candidates, hypotheses=config.hypotheses,
         side=config.reseed_side,
-        known=model.known,
+        known=model.known, views=model.poses().detach() if model.open else None,
+        search=SMALL if job.effort == "smoke" else WHOLE,
     )  # fmt: skip
     found = dict(zip(model.sight.ids, poses, strict=True))
     elsewhere = candidates(model, generator(job.seed, DOUBTING))

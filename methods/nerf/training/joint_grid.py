@@ -21,7 +21,7 @@ from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
-from methods.nerf.training.lost_views import SMALL, Search, doubtful_views, left_out, placed_anew
+from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
 from methods.nerf.training.rates import decayed, ramped
 
 BUNDLE_SHARE = 0.2
@@ -75,7 +75,7 @@ class JointGrid:
         """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
-        self.search = SMALL if effort == "smoke" else Search()  # for lost views
+        self.search = SMALL if effort == "smoke" else WHOLE  # for lost views
         self.leans = bounds.frustum is not None  # cameras and field, seen from one side
         is_open = bounds.contract or (bounds.frustum is not None and pyramid.background is None)
         self.courses = courses(

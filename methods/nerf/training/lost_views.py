@@ -62,6 +62,8 @@ class Search:
 
 MOST = 8  # lost views that are looked for at the whole cost each
 
+WHOLE = Search()
+
 SMALL = Search(closer=(0.1,), likeliest=4, hypotheses=2, finalists=1, first=2, last=3)
 """For smoke tests."""
 
@@ -109,14 +111,31 @@ def placed_anew(
     views = torch.tensor(lost, device=poses.device)
     is_other = torch.ones(len(poses), dtype=torch.bool, device=poses.device)
     is_other[views] = False
-    search = _Renders(field, intrinsics, unit, rng, budget.shared(len(lost)))
-    candidates = search.around(poses[is_other], COPIES, SCATTER)
-    likeness = search.likeness(candidates, pyramid.square(SIDE)[views])  # (L, M)
     placed = poses.clone()
-    for view, mine in zip(lost, likeness, strict=True):
-        found = search.closer(candidates, mine, pyramid.square(SIDE)[view, None])
-        placed[view] = search.best(torch.cat([poses[view, None], found]), pyramid.at(BLURRED)[view, None])
+    placed[views] = placed_among(
+        field, intrinsics, poses[is_other], poses[views], pyramid.square(SIDE)[views], pyramid.at(BLURRED)[views],
+        unit, rng, budget=budget.shared(len(lost)),
+    )  # fmt: skip
     return placed
+
+
+@torch.no_grad()
+def placed_among(
+    field: RadianceField, intrinsics: Intrinsics, others: Tensor, present: Tensor, squeezed: Tensor, images: Tensor,
+    unit: float, rng: torch.Generator, *, budget: Search,
+) -> Tensor:  # fmt: skip
+    """Poses (L, 4, 4) of images that `field` has not seen, `squeezed` to squares (L, C, s, s) and small (L, C, h, w).
+
+    Hypotheses come from the poses of `others` (K, 4, 4); one more is the `present` (L, 4, 4).
+    """
+    search = _Renders(field, intrinsics, unit, rng, budget)
+    candidates = search.around(others, COPIES, SCATTER)
+    likeness = search.likeness(candidates, squeezed)  # (L, M)
+    placed = []
+    for pose, alike, square, image in zip(present, likeness, squeezed, images, strict=True):
+        found = search.closer(candidates, alike, square[None])
+        placed.append(search.best(torch.cat([pose[None], found]), image[None]))
+    return torch.stack(placed)
 
 
 @dataclass(frozen=True)
