@@ -72,8 +72,10 @@ class GnerfField:
             side=self.side, hypotheses=self.hypotheses,
         )  # fmt: skip
         if self.views is not None:
-            views = self.views.to(device)
-            found = located_among(self.field, intrinsics, views, found, stack, generator(seed, 2), budget=self.search)
+            found = located_among(
+                self.field, intrinsics, Family.of(self.prior, "full"), stack, self.views.to(device), found,
+                generator(seed, 2), budget=self.search,
+            )  # fmt: skip
         return found.double().cpu().numpy()
 
     def save(self, folder: Path) -> None:

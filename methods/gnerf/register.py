@@ -15,12 +15,15 @@ from methods.nerf.field.render import render_points
 from methods.nerf.field.render_and_compare import RenderedCandidates
 from methods.nerf.images.pyramid import shrunk, shrunk_to
 from methods.nerf.training.lost_views import BLURRED, SIDE, Search, placed_among
-from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 CHECKED = 1024  # pixels of an image that hypotheses are compared on
 
-FOLLOWED = ((64, 12, 2048), (100, 12, 2048), (None, 20, 4096))
-"""How a pose that is nearly right is followed by colours: images' longest side, px (None: their own), steps, pixels."""
+FREELY = ((64, 60, 1e-2), (None, 150, 3e-3))
+"""How a pose that is nearly right is followed, free of the prior's family: images' longest side, px (None: their own),
+steps, and rate ..."""
+
+RAYS = 512
+"""... on so many pixels a step."""
 
 
 def refine(
@@ -87,22 +90,21 @@ def locate(
     return family.decode(variables)
 
 
-@torch.no_grad()
 def located_among(
-    field: RadianceField, intrinsics: Intrinsics, views: Tensor, present: Tensor, images: Tensor,
+    field: RadianceField, intrinsics: Intrinsics, free: Family, images: Tensor, views: Tensor, present: Tensor,
     rng: torch.Generator, *, budget: Search,
 ) -> Tensor:  # fmt: skip
     """Poses (N, 4, 4) of new `images` (N, C, H, W) in [-1, 1] before a real background, where `present` (N, 4, 4) is
-    what `locate` says.
+    what `locate` says, and `free` the family of all poses.
 
-    A capture's cameras are no family, and what a new image shows beside that which `views` (K, 4, 4) have seen is fog
-    of any colour: so its pose is looked for as that of a lost view is, and then followed by colours, each freely.
+    A capture's cameras are in no family, and what a new image shows beside that which `views` (K, 4, 4) have seen is
+    fog of any colour: so its pose is looked for as that of a lost view is, and then followed by colours, freely.
     """
     unit = float((views[:, :3, 3] - field.centre).norm(dim=1).median()) / 4
     squeezed, small = shrunk(images, (SIDE, SIDE)), shrunk_to(images, BLURRED)
-    poses = placed_among(field, intrinsics, views, present, squeezed, small, unit, rng, budget=budget)[:, None]
-    held = PoseHypotheses(field, intrinsics, rng)
-    for side, steps, pixels in FOLLOWED:
+    poses = placed_among(field, intrinsics, views, present, squeezed, small, unit, rng, budget=budget)
+    variables = free.encode(poses)
+    for side, steps, rate in FREELY:
         seen = images if side is None else shrunk_to(images, side)
-        poses = held.followed(poses, seen, unit, steps, pixels)
-    return poses[:, 0]
+        variables, _ = refine(field, intrinsics, free, variables, seen, rng, steps=steps, rays=RAYS, rate=rate)
+    return free.decode(variables)

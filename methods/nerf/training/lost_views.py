@@ -71,7 +71,7 @@ CHECKED = 1024
 """Pixels on which colours are compared."""
 
 GAIN = 0.8
-"""Another hypothesis replaces the present pose, followed as far, where its error is below so much of that one's."""
+"""Another hypothesis replaces the pose that a view has, where its error is below so much of that one's, followed as far."""
 
 
 @torch.no_grad()
@@ -114,7 +114,7 @@ def placed_anew(
     placed = poses.clone()
     placed[views] = placed_among(
         field, intrinsics, poses[is_other], poses[views], pyramid.square(SIDE)[views], pyramid.at(BLURRED)[views],
-        unit, rng, budget=budget.shared(len(lost)),
+        unit, rng, budget=budget.shared(len(lost)), gain=GAIN,
     )  # fmt: skip
     return placed
 
@@ -122,13 +122,14 @@ def placed_anew(
 @torch.no_grad()
 def placed_among(
     field: RadianceField, intrinsics: Intrinsics, others: Tensor, present: Tensor, squeezed: Tensor, images: Tensor,
-    unit: float, rng: torch.Generator, *, budget: Search,
+    unit: float, rng: torch.Generator, *, budget: Search, gain: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """Poses (L, 4, 4) of images that `field` has not seen, `squeezed` to squares (L, C, s, s) and small (L, C, h, w).
 
-    Hypotheses come from the poses of `others` (K, 4, 4); one more is the `present` (L, 4, 4).
+    Hypotheses come from the poses of `others` (K, 4, 4); one more is the `present` (L, 4, 4), which another replaces
+    where its error is below `gain` times that one's.
     """
-    search = _Renders(field, intrinsics, unit, rng, budget)
+    search = _Renders(field, intrinsics, unit, rng, budget, gain)
     candidates = search.around(others, COPIES, SCATTER)
     likeness = search.likeness(candidates, squeezed)  # (L, M)
     placed = []
@@ -147,6 +148,7 @@ class _Renders:
     unit: float
     rng: torch.Generator
     budget: Search
+    gain: float
 
     def around(self, poses: Tensor, copies: int, scatter: float) -> Tensor:
         """Poses (M, 4, 4): these (K, 4, 4), and `copies` of each, moved at random."""
@@ -180,5 +182,5 @@ class _Renders:
         finalists = errors[1:].topk(self.budget.finalists, largest=False).indices + 1
         tried = held.followed(tried[:, [0, *finalists.tolist()]], image, self.unit, self.budget.last)
         errors = held.errors(tried, image)[0].nan_to_num(nan=torch.inf)
-        errors[0] *= GAIN
+        errors[0] *= self.gain
         return tried[0, errors.argmin()]
