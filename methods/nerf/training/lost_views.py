@@ -71,7 +71,7 @@ CHECKED = 1024
 """Pixels on which colours are compared."""
 
 GAIN = 0.8
-"""Another hypothesis replaces the pose that a view has, where its error is below so much of that one's, followed as far."""
+"""The pose that a view has gives way to another one whose error, followed as far, is below so much of its own."""
 
 
 @torch.no_grad()
