@@ -65,7 +65,7 @@ def _choose(run: TrainingRun, count: int, made: Callable[[int], tuple[Model, int
         run.begin(tried, *made(tried))
     if run.best is None:
         raise Died(f"each of {tried} beginnings collapsed; the last one: {progress.restarts[-1]}")
-    progress.chosen = True
+    progress.chosen, progress.beginnings_left_out = True, count - tried
     if (best := run.best.progress["beginning"]) != progress.beginning:
         run.begin(best, *made(best))
         run.best.restore(run.model, progress)

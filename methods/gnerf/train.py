@@ -167,6 +167,9 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         flags = ("too short to converge: phase AB ended while re-seeding still moved views",)
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
+    if progress.beginnings_left_out:
+        tried = len(progress.misfits_begun)
+        flags += (f"there was time for {tried} of {tried + progress.beginnings_left_out} beginnings",)
     field = GnerfField(
         field=model.generator.field, prior=model.found_prior, family=model.family.name,
         answer_family=model.answer_family.name,

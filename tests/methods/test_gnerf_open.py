@@ -58,6 +58,7 @@ def test_ab_begins_on_a_field_anew_which_becomes_finer_and_is_believed_step_by_s
     assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == 12
     misfits = [float(word) for word in found.notes["beginnings"].split()]
     assert len(misfits) == 3 and found.notes["beginning"] == np.argmin(misfits)
+    assert not any("there was time" in flag for flag in found.flags)
 
 
 @pytest.mark.parametrize(("few", "tried"), [(12, 1), (13, 3)])
@@ -233,6 +234,7 @@ def test_where_the_time_is_short_there_are_fewer_beginnings(open_town, tmp_path,
     monkeypatch.setattr(Deadline, "leaves_room", lambda _, share=0.1: shares.append(share) or len(shares) < 2)
     found = fit(open_town, OPEN, a_job(tmp_path))
     assert len(found.notes["beginnings"].split()) == 2
+    assert "there was time for 2 of 3 beginnings" in found.flags
     assert shares[0] == pytest.approx(1 + 1.5 * (28 - 10) / 10)  # one more, and all that comes after
     assert shares[1] == pytest.approx(shares[0] / 2)
 

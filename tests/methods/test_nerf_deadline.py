@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, replace
 
+import numba
 import pytest
 
 from bench.cell import Cell
@@ -16,6 +17,8 @@ from bench.runner.contract import small
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.fit_client import request_fit
 from bench.task import Job
+from methods.nerf.backends.select import compiling_seconds
+from methods.nerf.training import deadline as deadlines
 from methods.nerf.training.deadline import Deadline
 
 ENDLESS = {
@@ -73,6 +76,32 @@ def test_a_loop_with_time_enough_is_not_stopped_and_notes_nothing(clock, tmp_pat
     deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=1e5))
     assert steps_until_stopped(deadline, clock, 1.0) == 1000
     assert deadline.notes() == {} and not deadline.stopped
+
+
+def test_kernels_that_had_to_be_compiled_first_leave_less_time_but_do_not_slow_down_what_is_left(
+    clock, tmp_path, monkeypatch
+):
+    spent = [7.0]  # by an earlier fit in this process
+    monkeypatch.setattr(deadlines, "compiling_seconds", lambda: spent[0])
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
+    assert not deadline.reached(0, 100)
+    clock.now += 30  # a first step, almost all of it compiling
+    spent[0] += 29
+    assert not deadline.reached(1, 100)
+    for step in range(2, 21):
+        clock.now += 1
+        assert not deadline.reached(step, 100)
+    assert deadline.leaves_room(2.0) and not deadline.leaves_room(2.1)  # of 20 s, when 49 are over
+    assert not deadline.reached(20, 100, ahead=40) and deadline.reached(20, 100, ahead=42)
+
+
+def test_compiling_is_told_from_running_what_was_compiled():
+    before = compiling_seconds()
+    triple = numba.njit(lambda x: 3 * x)
+    assert triple(2) == 6
+    once = compiling_seconds()
+    assert once > before
+    assert triple(3) == 9 and compiling_seconds() == once
 
 
 @pytest.fixture(scope="module")

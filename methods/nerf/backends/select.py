@@ -31,3 +31,10 @@ def set_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     set_kernel_threads(threads)
+
+
+def compiling_seconds() -> float:
+    """How long this process has spent on compiling kernels for the CPU: what comes later takes that no more."""
+    from methods.nerf.backends.numba_cpu import compile_time
+
+    return compile_time.compiling_seconds()

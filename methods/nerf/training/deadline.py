@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.task import Job
+from methods.nerf.backends.select import compiling_seconds
 
 SAVING = (2.0, 0.1, 30.0)
 """What is kept free for writing poses and field, s: a tenth of the time, between 2 and 30 s."""
@@ -21,11 +22,12 @@ class Deadline:
         """`share` of the time that is left is for the loop that this deadline guards, the rest for what comes after it.
         The fit has `before` steps in front of that loop and `after` steps behind it."""
         least, part, most = SAVING
+        self._compiled = compiling_seconds()
         self._last = now = time.monotonic()
         end = job.began + job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2)
         self._end = end if share == 1 else now + share * max(0.0, end - now)
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
-        self._begun: tuple[int, float] | None = None  # step and time of the first question
+        self._begun: tuple[int, float] | None = None  # step and time of the first question, as `_worked` counts it
         self._asked = False
         self._job, self._before, self._around = job, before, before + after
         self.share_done = 1.0  # of the steps, once stopped
@@ -41,8 +43,9 @@ class Deadline:
         if self._asked:
             self._longest = max(now - self._last, 0.9 * self._longest)
         first, self._asked, self._last = not self._asked, True, now
-        since, began = self._begun = self._begun or (step, now)
-        needed = self._longest if ahead == 1 or step == since else ahead * (now - began) / (step - since)
+        worked = self._worked(now)
+        since, began = self._begun = self._begun or (step, worked)
+        needed = self._longest if ahead == 1 or step == since else ahead * (worked - began) / (step - since)
         if first or now + needed < self._end:
             return False
         self.share_done = step / steps
@@ -53,9 +56,16 @@ class Deadline:
         self._last = time.monotonic()
 
     def leaves_room(self, share: float = 0.1) -> bool:
-        """Whether a last piece of work, of `share` of the time so far, still ends before."""
+        """Whether a last piece of work, of `share` of the time so far, still ends before.
+
+        Kernels that were compiled in that time, for the first time on a machine, are not compiled again.
+        """
         now = time.monotonic()
-        return not self.stopped and now + share * (now - self._job.began) < self._end
+        return not self.stopped and now + share * (self._worked(now) - self._job.began) < self._end
+
+    def _worked(self, now: float) -> float:
+        """The clock, less what was spent on compiling."""
+        return now - (compiling_seconds() - self._compiled)
 
     @property
     def stopped(self) -> bool:
