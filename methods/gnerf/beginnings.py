@@ -65,7 +65,9 @@ def _choose(run: TrainingRun, count: int, made: Callable[[int], tuple[Model, int
         run.begin(tried, *made(tried))
     if run.best is None:
         raise Died(f"each of {tried} beginnings collapsed; the last one: {progress.restarts[-1]}")
-    progress.chosen, progress.beginnings_left_out = True, count - tried
+    progress.chosen = True
+    progress.planned_beginnings = count
+    progress.whole_beginnings = tried - run.deadline.stopped  # the last one was cut short
     if (best := run.best.progress["beginning"]) != progress.beginning:
         run.begin(best, *made(best))
         run.best.restore(run.model, progress)

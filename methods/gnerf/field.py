@@ -52,29 +52,32 @@ class GnerfField:
         return self.field.render_rays(origins, directions)
 
     def register(self, images: NDArray[np.uint8], camera: Camera, seed: int) -> Pose:
-        """Poses (N, 4, 4) of new `images` (N, H, W, C): inversion network and render-and-compare propose, photometric
-        refinement decides (GNeRF sec. 3.3 and 3.4); before a real background among the poses of all views (not
-        published). `camera` is that of the images."""
+        """Poses (N, 4, 4), world_from_camera in the field's frame, of new `images` (N, H, W, C), taken by `camera`.
+
+        Inversion network and render-and-compare propose, photometric refinement decides (GNeRF sec. 3.3 and 3.4);
+        before a real background among the poses of all views (not published). Hypotheses are drawn with `seed`, for one
+        image after another, so that an image's pose depends on which others are asked for with it.
+        """
         device = self.field.device
         stack = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         drawn = torch.from_numpy(self.prior.sample(np.random.default_rng(seed), self.candidates)).float().to(device)
         if self.known is not None:
             like = turned(self.known.to(device), self.prior, self.candidates, generator(seed, 1))
             drawn = torch.cat([drawn, like])
-        search, answers = Family.of(self.prior, self.family).bounded(self.prior), None
+        family, answers = Family.of(self.prior, self.family).bounded(self.prior), None
         if self.inversion is not None:
             with torch.no_grad():
                 answers = self.inversion(shrunk(stack, (self.inversion.side, self.inversion.side)))
-                answers = Family.of(self.prior, self.answer_family).recoded(answers, search)
+                answers = Family.of(self.prior, self.answer_family).recoded(answers, family)
         intrinsics = Intrinsics(camera, free=False).to(device)
         found = locate(
-            self.field, intrinsics, search, stack, drawn, answers, generator(seed, 0),
+            self.field, intrinsics, family, stack, drawn, answers, generator(seed, 0),
             side=self.side, hypotheses=self.hypotheses,
         )  # fmt: skip
         if self.views is not None:
             found = located_among(
                 self.field, intrinsics, Family.of(self.prior, "full"), stack, self.views.to(device), found,
-                generator(seed, 2), budget=self.search,
+                generator(seed, 2), budget=self.search.shared(len(images)),
             )  # fmt: skip
         return found.double().cpu().numpy()
 
@@ -90,7 +93,7 @@ class GnerfField:
         described: dict[str, Any] = {
             "prior": self.prior.plain(), "family": self.family, "answer_family": self.answer_family,
             "inversion_kind": self.inversion_kind,
-            "search": asdict(self.search), "side": self.side,
+            "among_views": self.views is not None, "search": asdict(self.search), "side": self.side,
             "candidates": self.candidates, "hypotheses": self.hypotheses,
             "inversion_side": self.inversion.side if self.inversion is not None else None,
         }  # fmt: skip
@@ -118,8 +121,10 @@ class GnerfField:
             return GnerfField(
                 field=field, prior=prior, family=said["family"], answer_family=answer_family, inversion=network,
                 inversion_kind=said["inversion_kind"], candidates=said["candidates"], hypotheses=said["hypotheses"],
-                side=said["side"], known=_poses(folder / KNOWN), views=_poses(folder / VIEWS),
-                search=Search(**_with_tuples(said.get("search", {}))),  # absent from fields of earlier versions
+                side=said["side"], known=load_file(folder / KNOWN)["poses"] if (folder / KNOWN).exists() else None,
+                # fields of earlier versions know nothing of the views
+                views=load_file(folder / VIEWS)["poses"] if said.get("among_views", False) else None,
+                search=Search(**_with_tuples(said.get("search", {}))),
             )  # fmt: skip
         except (OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
             raise ValueError(f"{folder}: not a scene saved by this version of gnerf ({error})") from error
@@ -127,7 +132,3 @@ class GnerfField:
 
 def _with_tuples(read: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in read.items()}
-
-
-def _poses(file: Path) -> Tensor | None:
-    return load_file(file)["poses"] if file.exists() else None

@@ -154,7 +154,6 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         otherwise = "nothing, for there was no time for the groups" if hurried else "nothing"
         notes["began_from"] = "groups" if model.held is not None else otherwise
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
-    notes |= deadline.notes()
     if progress.restarts:
         times = Counter(progress.restarts)
         notes["collapses"] = "; ".join(why if n == 1 else f"{why} ({n} times)" for why, n in times.items())
@@ -167,9 +166,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         flags = ("too short to converge: phase AB ended while re-seeding still moved views",)
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
-    if progress.beginnings_left_out:
-        tried = len(progress.misfits_begun)
-        flags += (f"there was time for {tried} of {tried + progress.beginnings_left_out} beginnings",)
+    if (whole := progress.whole_beginnings) < (planned := progress.planned_beginnings):
+        flags += (f"there was time for {whole} of {planned} beginnings",)
     field = GnerfField(
         field=model.generator.field, prior=model.found_prior, family=model.family.name,
         answer_family=model.answer_family.name,
@@ -182,6 +180,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     found = dict(zip(model.sight.ids, poses, strict=True))
     elsewhere = candidates(model, generator(job.seed, DOUBTING))
     margins = pose_margins(field.field, model.intrinsics, model.sight, found, job, deadline, elsewhere=elsewhere)
+    notes |= deadline.notes()
     return Fit(
         poses=found, field=field, camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes,
         flags=flags, margins=margins,

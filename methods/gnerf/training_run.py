@@ -35,7 +35,8 @@ class Progress:
     beginning: int = 0  # which of several, see `beginnings.py`
     misfits_begun: list[float] = field(default_factory=list)  # of those that were tried
     chosen: bool = False  # which of them goes on
-    beginnings_left_out: int = 0  # of several, for want of time
+    planned_beginnings: int = 1  # how many were to be tried ...
+    whole_beginnings: int = 1  # ... and how many there was time for
     ran: dict[str, int] = field(default_factory=dict)  # iterations of the phases before, as they ran
     left_out: int = 0  # iterations of AB that count as run, but another beginning made needless
     settled: int = 0  # re-seedings in a row that moved hardly a view

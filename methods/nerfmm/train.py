@@ -38,10 +38,11 @@ def fit(capture: Capture, config: NerfmmConfig, job: Job) -> Fit:
     field = train_jointly(pyramid, cameras, bounds, config.schedule, job, "nerfmm", deadline)
     found = intrinsics.estimate()
     poses = estimated_poses(pyramid, cameras)
+    margins = pose_margins(field, cameras.intrinsics, pyramid, poses, job, deadline, elsewhere=capture.prior)
     return Fit(
         poses=poses, field=field, camera=found if intrinsics.free else None,
         notes={"focal_px": round(found.fx, 2), "start": config.start, **deadline.notes()},
-        margins=pose_margins(field, cameras.intrinsics, pyramid, poses, job, deadline, elsewhere=capture.prior),
+        margins=margins,
     )  # fmt: skip
 
 

@@ -181,6 +181,7 @@ def test_where_the_time_is_over_after_a_kill_the_best_beginning_so_far_is_the_an
     monkeypatch.setattr(Deadline, "reached", over)
     found = fit(open_town, OPEN, a_job(tmp_path))
     assert found.notes["stopped_early"] is True and found.notes["beginning"] == 0
+    assert "there was time for 1 of 3 beginnings" in found.flags and found.notes["no_time_for"] == "margins"
     assert found.notes["iterations/A"] == 6 and found.notes["iterations/AB"] == FIRST
     assert np.array_equal(answers(found), poses[0])
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 from test_gnerf_anew import ANEW
@@ -10,7 +11,7 @@ from test_gnerf_train import a_job
 from test_nerf_lost_views import Globe, ring
 from test_pose_margins import CAMERA, PRIOR, seen
 
-from methods.gnerf.field import GnerfField
+from methods.gnerf.field import VIEWS, GnerfField
 from methods.gnerf.train import fit
 from methods.nerf.training.lost_views import SMALL
 
@@ -53,5 +54,8 @@ def test_a_fit_before_a_real_background_keeps_its_poses_with_its_field(open_town
     assert again.search == field.search == SMALL and torch.equal(again.views, field.views)
     images = np.stack(list(open_town.images.values())[:2])
     assert np.array_equal(again.register(images, open_town.camera, 0), field.register(images, open_town.camera, 0))
+    (folder / VIEWS).unlink()
+    with pytest.raises(ValueError, match="not a scene saved by this version"):
+        GnerfField.load(folder, "cpu")
     replace(field, views=None).save(folder)  # over the other one
     assert GnerfField.load(folder, "cpu").views is None

@@ -84,10 +84,11 @@ def test_kernels_that_had_to_be_compiled_first_leave_less_time_but_do_not_slow_d
     spent = [7.0]  # by an earlier fit in this process
     monkeypatch.setattr(deadlines, "compiling_seconds", lambda: spent[0])
     deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
-    assert not deadline.reached(0, 100)
+    short = Deadline(Job(seed=0, workdir=tmp_path, seconds=60, began=clock.now))
+    assert not deadline.reached(0, 100) and not short.reached(0, 100)
     clock.now += 30  # a first step, almost all of it compiling
     spent[0] += 29
-    assert not deadline.reached(1, 100)
+    assert not deadline.reached(1, 100) and not short.reached(1, 100)  # another one as long would end too late
     for step in range(2, 21):
         clock.now += 1
         assert not deadline.reached(step, 100)
@@ -96,12 +97,21 @@ def test_kernels_that_had_to_be_compiled_first_leave_less_time_but_do_not_slow_d
 
 
 def test_compiling_is_told_from_running_what_was_compiled():
+    import methods.nerf.backends.numba_cpu.jit  # noqa: F401 - whoever has kernels has imported it
+
     before = compiling_seconds()
     triple = numba.njit(lambda x: 3 * x)
     assert triple(2) == 6
     once = compiling_seconds()
     assert once > before
     assert triple(3) == 9 and compiling_seconds() == once
+
+
+def test_what_there_was_no_time_for_is_noted(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
+    assert deadline.notes() == {}
+    deadline.leave_out("margins")
+    assert deadline.notes() == {"no_time_for": "margins"}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 
 from methods.nerf.backends import torch_reference
@@ -34,7 +36,7 @@ def set_threads(threads: int) -> None:
 
 
 def compiling_seconds() -> float:
-    """How long this process has spent on compiling kernels for the CPU: what comes later takes that no more."""
-    from methods.nerf.backends.numba_cpu import compile_time
-
-    return compile_time.compiling_seconds()
+    """How long this process has spent on compiling kernels for the CPU, which is done once on a machine; 0 where it has
+    none."""
+    jit = sys.modules.get("methods.nerf.backends.numba_cpu.jit")  # numba is imported by those alone who use it
+    return 0.0 if jit is None else jit.compiling_seconds()

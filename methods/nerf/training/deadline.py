@@ -23,12 +23,13 @@ class Deadline:
         The fit has `before` steps in front of that loop and `after` steps behind it."""
         least, part, most = SAVING
         self._compiled = compiling_seconds()
-        self._last = now = time.monotonic()
+        self._last = now = time.monotonic()  # the last question, as `_worked` counts it
         end = job.began + job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2)
         self._end = end if share == 1 else now + share * max(0.0, end - now)
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
-        self._begun: tuple[int, float] | None = None  # step and time of the first question, as `_worked` counts it
+        self._begun: tuple[int, float] | None = None  # step and time of the first question, likewise
         self._asked = False
+        self._left_out: list[str] = []
         self._job, self._before, self._around = job, before, before + after
         self.share_done = 1.0  # of the steps, once stopped
 
@@ -40,10 +41,10 @@ class Deadline:
         """
         self._job.progress(phase, self._before + step, self._around + steps)
         now = time.monotonic()
-        if self._asked:
-            self._longest = max(now - self._last, 0.9 * self._longest)
-        first, self._asked, self._last = not self._asked, True, now
         worked = self._worked(now)
+        if self._asked:
+            self._longest = max(worked - self._last, 0.9 * self._longest)
+        first, self._asked, self._last = not self._asked, True, worked
         since, began = self._begun = self._begun or (step, worked)
         needed = self._longest if ahead == 1 or step == since else ahead * (worked - began) / (step - since)
         if first or now + needed < self._end:
@@ -53,24 +54,34 @@ class Deadline:
 
     def no_step(self) -> None:
         """What was done since the last question is no step, and does not tell how long the next ones take."""
-        self._last = time.monotonic()
+        self._last = self._worked(time.monotonic())
 
     def leaves_room(self, share: float = 0.1) -> bool:
         """Whether a last piece of work, of `share` of the time so far, still ends before.
 
-        Kernels that were compiled in that time, for the first time on a machine, are not compiled again.
+        Compiling the CPU's kernels, which is done once on a machine, is no part of that time; nor is what a later phase
+        may have to compile foreseen.
         """
         now = time.monotonic()
         return not self.stopped and now + share * (self._worked(now) - self._job.began) < self._end
 
     def _worked(self, now: float) -> float:
-        """The clock, less what was spent on compiling."""
+        """The clock, less what was spent on compiling the CPU's kernels."""
         return now - (compiling_seconds() - self._compiled)
+
+    def leave_out(self, work: str) -> None:
+        """Note that there was no time for a piece of work whose absence would look like an answer."""
+        self._left_out.append(work)
 
     @property
     def stopped(self) -> bool:
         return self.share_done < 1
 
-    def notes(self, name: str = "share_done") -> dict[str, float | bool]:
-        """What a fit's notes say of it: nothing, unless it was stopped."""
-        return {"stopped_early": True, name: float(f"{self.share_done:.3g}")} if self.stopped else {}
+    def notes(self, name: str = "share_done") -> dict[str, float | bool | str]:
+        """What a fit's notes say of it: nothing, unless it was stopped, or left something out."""
+        notes: dict[str, float | bool | str] = {}
+        if self.stopped:
+            notes |= {"stopped_early": True, name: float(f"{self.share_done:.3g}")}
+        if self._left_out:
+            notes["no_time_for"] = ", ".join(self._left_out)
+        return notes

@@ -124,10 +124,11 @@ def placed_among(
     field: RadianceField, intrinsics: Intrinsics, others: Tensor, present: Tensor, squeezed: Tensor, images: Tensor,
     unit: float, rng: torch.Generator, *, budget: Search, gain: float = 1.0,
 ) -> Tensor:  # fmt: skip
-    """Poses (L, 4, 4) of images that `field` has not seen, `squeezed` to squares (L, C, s, s) and small (L, C, h, w).
+    """Poses (L, 4, 4) of images in [-1, 1] that `field` has not seen, squeezed to squares (L, C, s, s) and small ones
+    (L, C, h, w).
 
-    Hypotheses come from the poses of `others` (K, 4, 4); one more is the `present` (L, 4, 4), which another replaces
-    where its error is below `gain` times that one's.
+    Hypotheses come from the poses of `others` (K, 4, 4), lengths in `unit`s; one more is the `present` (L, 4, 4), which
+    another replaces where its error is below `gain` times that one's. The `budget` is that of each image.
     """
     search = _Renders(field, intrinsics, unit, rng, budget, gain)
     candidates = search.around(others, COPIES, SCATTER)

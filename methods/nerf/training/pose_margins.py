@@ -59,13 +59,17 @@ def pose_margins(
 
     Hypotheses are the poses of all other views, which are exact places of the rig, and `elsewhere`: poses (M, 4, 4),
     or what they are drawn from. A view with none that looks from APART of its own pose has no margin; no view has one
-    where the time is nearly over, or in a smoke test of a network, which would take longer than its training.
+    where the time is nearly over, which `deadline` notes, or in a smoke test of a network, which would take longer than
+    its training.
     """
     poses = {view: pose for view, pose in poses.items() if np.isfinite(pose).all()}
     order = [view for view in pyramid.ids if view in poses and (views is None or view in views)]
     network = field.config.field == "mlp"
     too_dear = job.effort == "smoke" and network
-    if not order or too_dear or not deadline.leaves_room():
+    if not order or too_dear:
+        return {}
+    if not deadline.leaves_room():
+        deadline.leave_out("margins")
         return {}
     budget = SMALL if job.effort == "smoke" or network else Budget()
     if isinstance(elsewhere, PosePrior):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core import config
+from numba.core import config, event
 
 # All liberties of fast arithmetic but the promise that nothing is ever infinite or NaN.
 FAST = {"reassoc", "contract", "arcp", "nsz", "afn"}
@@ -25,6 +25,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     with _cache():
         return numba.njit(fastmath=FAST, cache=True, nogil=True)(function)
+
+
+def compiling_seconds() -> float:
+    """Wall seconds, of this process, since this module was imported; a kernel read from disk costs none."""
+    return _TIMER.duration if _TIMER.done else 0.0
 
 
 def cache_folder() -> Path:
@@ -60,3 +65,5 @@ def _cache() -> Iterator[None]:
 
 
 _FOLDER = cache_folder()
+_TIMER = event.TimingListener()
+event.register("numba:compile", _TIMER)
