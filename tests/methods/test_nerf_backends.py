@@ -17,6 +17,7 @@ from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.occupancy import refresh
+from methods.nerf.rendering.sampling import marching_edges
 
 GPU = torch.cuda.is_available()
 BACKENDS: dict[str, GridBackend] = {"torch": torch_reference, "numba": numba_cpu}
@@ -160,7 +161,8 @@ def test_a_batch_that_meets_nothing_sees_nothing_and_teaches_nothing(contract, r
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("contract", [False, True])
-def test_what_is_accumulated_is_the_gradient_of_the_mean_squared_error(contract, name):
+@pytest.mark.parametrize("distortion", [0.0, 0.5])
+def test_what_is_accumulated_is_the_gradient_of_the_error_and_the_distortion(distortion, contract, name):
     """To the rays: the same numbers. To the voxels: the same first step of Adam, wherever its sign is certain."""
     rates, results = Rates(density=0.1, colour=0.05), []
     sure = torch.ones(())
@@ -170,7 +172,7 @@ def test_what_is_accumulated_is_the_gradient_of_the_mean_squared_error(contract,
         origins, directions = origins.requires_grad_(), directions.requires_grad_()
         sink = backend.new_sink(field.view(), 0.9)
         rays = field.ray_batch(origins, directions, jitter)
-        error = backend.accumulate(field.view(), rays, targets, field.background, sink)
+        error = backend.accumulate(field.view(), rays, targets, field.background, sink, distortion)
         if field.density.grad is not None:
             sure = field.density.grad.abs().cpu() > 1e-6  # far above rounding; the sign is all of a first step
             assert sure.sum() > 500
@@ -183,6 +185,26 @@ def test_what_is_accumulated_is_the_gradient_of_the_mean_squared_error(contract,
         assert expected.abs().max() > 0
         assert_close(slope, expected)
     assert torch.allclose(moved[sure], density[sure], atol=1e-3)
+
+
+STEP = 0.02
+
+
+@pytest.mark.parametrize("camera_distance", [None, 1.0])
+def test_the_distortion_loss_is_that_of_all_pairs_of_samples(camera_distance):
+    """Barron et al. 2022, eq. 15, as it stands there, with places counted by the intervals of a ray."""
+    edges = torch.from_numpy(marching_edges(0.5, 9.0, STEP, camera_distance=camera_distance)).double()
+    generator = torch.Generator().manual_seed(0)
+    weights = 0.02 * torch.rand(3, len(edges) - 1, generator=generator, dtype=torch.float64)
+    view = a_field(contract=camera_distance is not None).view()._replace(edges=edges, camera_distance=camera_distance)
+    place = torch.arange(len(edges) - 1) + 0.5  # equally far from each other
+    pairs = STEP * (place[:, None] - place).abs()
+    expected = (weights[:, :, None] * weights[:, None] * pairs).sum(dim=(1, 2)) + STEP / 3 * weights.square().sum(dim=1)
+    middles = ((edges[1:] + edges[:-1]) / 2).expand(3, -1)
+    found = torch_reference.spread_of(view, middles, weights)
+    assert torch.allclose(
+        found, expected, rtol=2 * STEP if camera_distance else 1e-5
+    )  # an interval grows within itself
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -297,15 +319,16 @@ from methods.nerf.backends.triton_cuda import kernels
 def compiled(kernel, **constants):
     integers, bytes_ = {"R", "S", "X", "Y", "Z", "voxels"}, {"clearance", "touched"}
     numbers = {"low_x", "low_y", "low_z", "voxel", "gain", "min_alpha", "min_transmittance", "camera_distance",
-               "shell"}  # fmt: skip
+               "shell", "distortion"}  # fmt: skip
     kinds = {name: "i32" if name in integers else "*u8" if name in bytes_ else "fp32" if name in numbers else
              "constexpr" if name in constants else "*fp32" for name in kernel.arg_names}
     made = triton.compile(ASTSource(kernel, kinds, constants), target=GPUTarget("cuda", 90, 32))
     assert made.asm["cubin"]
 
 shape = dict(C=3, K=4, CP=4, KP=4, UNBOUNDED=True, B=16)
-compiled(kernels.forward, **shape)
-compiled(kernels.backward, **shape, WANTS_VOXELS=True, WANTS_RAYS=True)
+for distorts in (False, True):
+    compiled(kernels.forward, **shape, DISTORTS=distorts)
+    compiled(kernels.backward, **shape, DISTORTS=distorts, WANTS_VOXELS=True, WANTS_RAYS=True)
 compiled(kernels.add_priors, N=12, NP=16, V=64)
 compiled(kernels.adam, RATE=1, N=12, NP=16, V=64)
 """

@@ -89,9 +89,16 @@ class GridBackend(Protocol):
         """Differentiable in the rays and the voxels, whose gradients go to `sink`; without one, through autograd."""
         ...
 
-    def accumulate(self, grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: Any) -> Tensor:
+    def accumulate(
+        self, grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: Any, distortion: float = 0.0
+    ) -> Tensor:
         """Add to `sink` the gradients of the mean squared error of colours against `targets` (R, C) on a `background`
-        (C,), and backward through the rays where these require it. Returns that error, a scalar; 0 without rays."""
+        (C,), and backward through the rays where these require it. Returns that error, a scalar; 0 without rays.
+
+        `distortion` weighs, beside that error, how far what a ray sees is spread along it: the mean, over rays, of the
+        distance between two places drawn by weight (Barron et al. 2022, mip-NeRF 360, eq. 15). Lengths are as all here,
+        and where intervals grow with the distance, counted as if each were as long as the first.
+        """
         ...
 
     def step(self, grid: GridView, sink: Any, rates: Rates, priors: Priors) -> None:

@@ -37,6 +37,11 @@ def new_sink(grid: GridView, beta1: float) -> DenseAdam:
 
 def render(grid: GridView, rays: RayBatch, sink: DenseAdam | None) -> Rendered:
     """Every sample of every ray at once."""
+    return marched(grid, rays)[0]
+
+
+def marched(grid: GridView, rays: RayBatch) -> tuple[Rendered, Tensor, Tensor]:
+    """What rays see, and the distances and weights (R, S) of their samples."""
     length = grid.edges.diff()  # (S,)
     distance = grid.edges[:-1] + rays.jitter[:, None] * length  # (R, S)
     points = rays.origins[:, None] + distance[..., None] * rays.directions[:, None]  # (R, S, 3)
@@ -59,16 +64,19 @@ def render(grid: GridView, rays: RayBatch, sink: DenseAdam | None) -> Rendered:
     opacity = weights.sum(dim=1)
     with torch.no_grad():
         mean = (weights * distance).sum(dim=1) / opacity.clamp(min=1e-6)
-    return Rendered(colour, opacity, mean)
+    return Rendered(colour, opacity, mean), distance, weights
 
 
-def accumulate(grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: DenseAdam) -> Tensor:
+def accumulate(
+    grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: DenseAdam, distortion: float = 0.0
+) -> Tensor:
     if len(rays.origins) == 0:
         return targets.new_zeros(())
-    seen = render(grid, rays, sink)
-    loss = functional.mse_loss(seen.colour + (1 - seen.opacity)[:, None] * background, targets)
-    loss.backward()
-    return loss.detach()
+    seen, distance, weights = marched(grid, rays)
+    error = functional.mse_loss(seen.colour + (1 - seen.opacity)[:, None] * background, targets)
+    spread = spread_of(grid, distance, weights).mean() if distortion > 0 else 0.0
+    (error + distortion * spread).backward()
+    return error.detach()
 
 
 def step(grid: GridView, sink: DenseAdam, rates: Rates, priors: Priors) -> None:
@@ -83,6 +91,22 @@ def step(grid: GridView, sink: DenseAdam, rates: Rates, priors: Priors) -> None:
     sink.adam.step()
     sink.adam.zero_grad(set_to_none=True)
     sink.steps += 1
+
+
+def spread_of(grid: GridView, distance: Tensor, weights: Tensor) -> Tensor:
+    """How far what a ray sees is spread along it: (R,), of the distances and weights (R, S) of its samples.
+
+    Barron et al. 2022 (mip-NeRF 360), eq. 15: the mean distance between two places drawn by weight, each within its
+    interval. Distances are counted as if all intervals were as long as the first.
+    """
+    place = distance
+    if grid.camera_distance is not None:
+        out = distance - grid.camera_distance
+        place = grid.camera_distance + torch.where(out > 1, 1 + out.clamp(min=1).log(), out)
+    before, weighed = weights.cumsum(dim=1) - weights, weights * place
+    apart = place * before - (weighed.cumsum(dim=1) - weighed)
+    length = float(grid.edges[1] - grid.edges[0])
+    return (2 * weights * apart + length / 3 * weights.square()).sum(dim=1)
 
 
 def trilinear(grid: Tensor, at: Tensor) -> Tensor:

@@ -24,11 +24,12 @@ class GridTraining:
         self.sink: GradientSink = self._backend.new_sink(field.view(), beta1)
         field.sink = self.sink
 
-    def learn(self, batch: Batch, jitter: Tensor) -> Tensor:
-        """Leave the gradients of the mean squared error over a batch, jitter (R,); returns that error, a scalar."""
+    def learn(self, batch: Batch, jitter: Tensor, distortion: float = 0.0) -> Tensor:
+        """Leave the gradients of the mean squared error over a batch, jitter (R,), and of the distortion loss by its
+        weight; returns that error, a scalar."""
         field = self.field
         rays = field.ray_batch(batch.origins, batch.directions, jitter)
-        return self._backend.accumulate(field.view(), rays, batch.colours, field.background, self.sink)
+        return self._backend.accumulate(field.view(), rays, batch.colours, field.background, self.sink, distortion)
 
     def step(self, rates: Rates, priors: Priors = NO_PRIORS) -> None:
         self._backend.step(self.field.view(), self.sink, rates, priors)

@@ -50,6 +50,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         del found, state, tensors  # as large as the field and its moments together
     smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
+    distortion = 0.0 if bounds.closed else config.distortion_open
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
@@ -69,7 +70,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
             refresh(training.field)
         field, rng = training.field, generator(job.seed, step)
         batch = views.draw(rays, rng)
-        loss = training.learn(batch, torch.rand(rays, generator=rng).to(field.device))
+        loss = training.learn(batch, torch.rand(rays, generator=rng).to(field.device), distortion)
         fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
         rates = Rates(density=config.density_lr * fade, colour=config.colour_lr * fade)
         training.step(rates, carving if step < starts[1] else smooth)

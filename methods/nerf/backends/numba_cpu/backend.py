@@ -37,7 +37,9 @@ def render(grid: GridView, rays: RayBatch, sink: SparseAdam | None) -> Rendered:
     )
 
 
-def accumulate(grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: SparseAdam) -> Tensor:
+def accumulate(
+    grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: SparseAdam, distortion: float = 0.0
+) -> Tensor:
     count, arrays, kernel_rays = len(rays.origins), grid_arrays(grid), ray_arrays(rays)
     if count == 0:
         return torch.zeros(())
@@ -49,7 +51,7 @@ def accumulate(grid: GridView, rays: RayBatch, targets: Tensor, background: Tens
     errors = np.empty(count, np.float32)
     parallel_for(
         march.learn, groups(count), CHUNK, arrays, camera_distance(grid), kernel_rays, array(targets),
-        array(background), errors, records, gradients,
+        array(background), np.float32(distortion), errors, records, gradients,
     )  # fmt: skip
     sink.collect(records)
     if gradients is not None:

@@ -151,11 +151,12 @@ def forward(worker, begin, end, grid, camera_distance, rays, rgb, opacity, dista
 
 @kernel
 def trace_back(
-    grid, camera_distance, origin, direction, basis, ray, samples, count, by_colour, by_opacity, blended, records,
-    first, ray_gradients,
+    grid, camera_distance, origin, direction, basis, ray, samples, count, by_colour, by_opacity, by_weight, blended,
+    records, first, ray_gradients,
 ):  # fmt: skip
-    """Write the records of one ray's `count` samples from number `first` on, given d(loss)/d(colour) `by_colour` (C,)
-    and d(loss)/d(opacity); add to its `ray_gradients`, unless these are None."""
+    """Write the records of one ray's `count` samples from number `first` on, given d(loss)/d(colour) `by_colour` (C,),
+    d(loss)/d(opacity) and, of each sample besides, d(loss)/d(weight) `by_weight` (count,); add to its `ray_gradients`,
+    unless these are None."""
     density, colour, size, row = grid.density, grid.colour, grid.size, grid.row
     values, owners = records.values, records.owners
     C, K = len(grid.channels), len(row) // len(grid.channels)
@@ -169,7 +170,7 @@ def trace_back(
         at, to = s * W, (first + s) * P
         alpha, before = samples[at + 4], samples[at + 5]
         weight = alpha * before
-        worth = by_opacity
+        worth = by_opacity + by_weight[s]
         for c in range(C):
             worth += by_colour[c] * samples[at + SAMPLE + c]
         # d(loss)/d(optical depth): more of this sample, less of all behind it
@@ -233,6 +234,35 @@ def trace_back(
 
 
 @kernel
+def place(camera_distance, t):
+    """A distance along a ray, counted as if all intervals were as long as the first (`marching_edges`)."""
+    if camera_distance is not None and t - camera_distance > ONE:
+        return camera_distance + ONE + np.log(t - camera_distance)
+    return t
+
+
+@kernel
+def distort(grid, camera_distance, samples, count, width, scale, by_weight):
+    """Fill in d(distortion loss)/d(weight) of one ray's `count` samples of `width` floats, times `scale`, in one sweep
+    (as Sun et al. 2022, arXiv 2206.05085, do it)."""
+    total, total_place = ZERO, ZERO
+    for s in range(count):
+        weight = samples[s * width + 4] * samples[s * width + 5]
+        total += weight
+        total_place += weight * place(camera_distance, samples[s * width])
+    step = grid.edges[1] - grid.edges[0]
+    before, before_place = ZERO, ZERO
+    for s in range(count):
+        weight = samples[s * width + 4] * samples[s * width + 5]
+        at = place(camera_distance, samples[s * width])
+        behind, behind_place = total - before - weight, total_place - before_place - weight * at
+        apart = at * before - before_place + behind_place - at * behind
+        by_weight[s] = scale * (TWO * apart + TWO / THREE * weight * step)
+        before += weight
+        before_place += weight * at
+
+
+@kernel
 def backward(worker, begin, end, grid, camera_distance, rays, by_rgb, by_opacity, records, ray_gradients):
     """Gradients, given d(loss)/d(colour) `by_rgb` (R, C) and d(loss)/d(opacity) `by_opacity` (R,).
 
@@ -241,7 +271,7 @@ def backward(worker, begin, end, grid, camera_distance, rays, by_rgb, by_opacity
     C, W = len(grid.channels), SAMPLE + len(grid.channels)
     origins, directions, jitter, basis = rays.origins, rays.directions, rays.jitter, rays.basis.ravel()
     samples, blended = np.empty(len(grid.edges) * W, np.float32), np.empty(len(grid.row), np.float32)
-    by_colour = np.empty(C, np.float32)
+    by_colour, by_weight = np.empty(C, np.float32), np.zeros(len(grid.edges), np.float32)
     for part in range(begin, end):
         first = part * records.capacity
         for r in range(part * RAYS, min(len(origins), (part + 1) * RAYS)):
@@ -251,16 +281,19 @@ def backward(worker, begin, end, grid, camera_distance, rays, by_rgb, by_opacity
             for c in range(C):
                 by_colour[c] = by_rgb[r, c]
             trace_back(
-                grid, camera_distance, origin, direction, basis, r, samples, count, by_colour, by_opacity[r], blended,
-                records, first, ray_gradients,
+                grid, camera_distance, origin, direction, basis, r, samples, count, by_colour, by_opacity[r], by_weight,
+                blended, records, first, ray_gradients,
             )  # fmt: skip
             first += count
         records.counts[part] = first - part * records.capacity
 
 
 @kernel
-def learn(worker, begin, end, grid, camera_distance, rays, targets, background, errors, records, ray_gradients):
-    """Forward, mean squared error against `targets` (R, C) on a `background` (C,), and backward, in one pass.
+def learn(
+    worker, begin, end, grid, camera_distance, rays, targets, background, distortion, errors, records, ray_gradients
+):
+    """Forward, mean squared error against `targets` (R, C) on a `background` (C,), and backward, in one pass; beside
+    the error, `distortion` times the distortion loss.
 
     Fills in `records` and the squared error of each ray, summed over colours, `errors` (R,); adds to `ray_gradients`
     unless these are None.
@@ -269,7 +302,7 @@ def learn(worker, begin, end, grid, camera_distance, rays, targets, background, 
     origins, directions, jitter, basis = rays.origins, rays.directions, rays.jitter, rays.basis.ravel()
     scale = TWO / np.float32(len(origins) * C)
     samples, blended = np.empty(len(grid.edges) * W, np.float32), np.empty(len(grid.row), np.float32)
-    by_colour = np.empty(C, np.float32)
+    by_colour, by_weight = np.empty(C, np.float32), np.zeros(len(grid.edges), np.float32)
     for part in range(begin, end):
         first = part * records.capacity
         for r in range(part * RAYS, min(len(origins), (part + 1) * RAYS)):
@@ -285,9 +318,11 @@ def learn(worker, begin, end, grid, camera_distance, rays, targets, background, 
                 by_colour[c] = scale * miss
                 by_opacity -= by_colour[c] * background[c]
             errors[r] = error
+            if distortion > ZERO:
+                distort(grid, camera_distance, samples, count, W, distortion / np.float32(len(origins)), by_weight)
             trace_back(
-                grid, camera_distance, origin, direction, basis, r, samples, count, by_colour, by_opacity, blended,
-                records, first, ray_gradients,
+                grid, camera_distance, origin, direction, basis, r, samples, count, by_colour, by_opacity, by_weight,
+                blended, records, first, ray_gradients,
             )  # fmt: skip
             first += count
         records.counts[part] = first - part * records.capacity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,19 +28,22 @@ def render(grid: GridView, rays: RayBatch, sink: TouchedAdam | None) -> Rendered
     )
 
 
-def accumulate(grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: TouchedAdam) -> Tensor:
+def accumulate(
+    grid: GridView, rays: RayBatch, targets: Tensor, background: Tensor, sink: TouchedAdam, distortion: float = 0.0
+) -> Tensor:
     if len(rays.origins) == 0:
         return targets.new_zeros(())
     inputs = (rays.origins, rays.directions, rays.basis)
     wanted = [value.requires_grad for value in inputs]
     with torch.no_grad():
-        seen = _forward(grid, rays)
+        spread = _Spread.of(rays, distortion)
+        seen = _forward(grid, rays, spread)
         miss = seen.colour + (1 - seen.opacity)[:, None] * background - targets
         by_rgb = miss * (2 / miss.numel())
         by_opacity = -(by_rgb @ background)
         sink.waiting = True
         gradients = _backward(
-            grid, rays, seen.colour, seen.opacity, by_rgb, by_opacity, sink.gradients, rays_too=any(wanted)
+            grid, rays, seen.colour, seen.opacity, by_rgb, by_opacity, sink.gradients, spread, rays_too=any(wanted)
         )  # fmt: skip
     if any(wanted):
         pairs = [pair for pair, free in zip(zip(inputs, gradients, strict=True), wanted, strict=True) if free]
@@ -71,29 +74,50 @@ def step(grid: GridView, sink: TouchedAdam, rates: Rates, priors: Priors) -> Non
     sink.end_step()
 
 
-def _forward(grid: GridView, rays: RayBatch) -> Rendered:
+class _Spread(NamedTuple):
+    """What the distortion loss of R rays needs of the way there."""
+
+    places: Tensor  # (R,) sum of weights times places
+    losses: Tensor  # (R,)
+    weight: float  # of one ray's loss
+
+    @staticmethod
+    def of(rays: RayBatch, distortion: float) -> _Spread | None:
+        if distortion == 0:
+            return None
+        places, losses = (torch.empty_like(rays.jitter) for _ in range(2))
+        return _Spread(places, losses, distortion / len(rays.jitter))
+
+
+def _forward(grid: GridView, rays: RayBatch, spread: _Spread | None = None) -> Rendered:
     count, device = len(rays.origins), grid.density.device
     seen = Rendered(
         torch.empty(count, grid.channels, device=device), torch.empty(count, device=device),
         torch.empty(count, device=device),
     )  # fmt: skip
     if count:
-        kernels.forward[_programs(count)](*_tensors(grid, rays), *seen, *_constants(grid, count), **_shape(grid))
+        unused = (grid.edges,) * 2
+        kernels.forward[_programs(count)](
+            *_tensors(grid, rays), *seen, *(spread[:2] if spread else unused), *_constants(grid, count),
+            **_shape(grid), DISTORTS=spread is not None,
+        )  # fmt: skip
     return seen
 
 
 def _backward(
     grid: GridView, rays: RayBatch, rgb: Tensor, opacity: Tensor, by_rgb: Tensor, by_opacity: Tensor,
-    voxels: VoxelGradients | None, *, rays_too: bool,
+    voxels: VoxelGradients | None, spread: _Spread | None = None, *, rays_too: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Adds to the gradients of the voxels, unless these are None; returns those by origins, directions and basis."""
     gradients = torch.zeros_like(rays.origins), torch.zeros_like(rays.directions), torch.zeros_like(rays.basis)
     count = len(rays.origins)
     if count:
-        unused = (grid.clearance,) * 3
+        unused, unspread = (grid.clearance,) * 3, (grid.edges,) * 2
         kernels.backward[_programs(count)](
-            *_tensors(grid, rays), rgb, opacity, by_rgb.contiguous(), by_opacity.contiguous(), *(voxels or unused),
-            *gradients, *_constants(grid, count), **_shape(grid), WANTS_VOXELS=voxels is not None, WANTS_RAYS=rays_too,
+            *_tensors(grid, rays), rgb, opacity, *(spread[:2] if spread else unspread), by_rgb.contiguous(),
+            by_opacity.contiguous(), *(voxels or unused), *gradients, spread.weight if spread else 0.0,
+            *_constants(grid, count), **_shape(grid), DISTORTS=spread is not None, WANTS_VOXELS=voxels is not None,
+            WANTS_RAYS=rays_too,
         )  # fmt: skip
     return gradients
 

@@ -141,12 +141,23 @@ def _emit(raw, blended, harmonics, hit, length, gain, min_alpha, CP: tl.constexp
 
 
 @jit
+def _place(t, camera_distance, UNBOUNDED: tl.constexpr):
+    """A distance along a ray, counted as if all intervals were as long as the first (`marching_edges`)."""
+    if UNBOUNDED:
+        out = t - camera_distance
+        t = tl.where(out > 1.0, camera_distance + 1.0 + tl.log(tl.maximum(out, 1.0)), t)
+    return t
+
+
+@jit
 def forward(
-    density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, distance,
+    density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, distance, places, spreads,
     R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance, shell,
     C: tl.constexpr, K: tl.constexpr, CP: tl.constexpr, KP: tl.constexpr, UNBOUNDED: tl.constexpr, B: tl.constexpr,
+    DISTORTS: tl.constexpr,
 ):  # fmt: skip
-    """Fill in colour (R, C), opacity (R,) and mean distance (R,) of rays, before any background."""
+    """Fill in colour (R, C), opacity (R,) and mean distance (R,) of rays, before any background; where DISTORTS, the
+    sum of weights times places (R,) and the distortion loss (R,) of each, too."""
     ray = tl.program_id(0) * B + tl.arange(0, B)
     live = ray < R
     lane, channel = tl.arange(0, CP * KP), tl.arange(0, CP)
@@ -156,7 +167,8 @@ def forward(
     k, last = _interval(edges, ox, oy, oz, dx, dy, dz, live, S, X, Y, Z, low_x, low_y, low_z, voxel, UNBOUNDED)
     seen = tl.zeros((B, CP), tl.float32)
     light = tl.full((B,), 1.0, tl.float32)
-    travelled = tl.zeros((B,), tl.float32)
+    travelled, step = tl.zeros((B,), tl.float32), tl.load(edges + 1) - tl.load(edges)
+    before, spread = tl.zeros((B,), tl.float32), tl.zeros((B,), tl.float32)
     on = k < last
     while tl.max(on.to(tl.int32), axis=0) > 0:
         t, length, x, y, z, _m, hit, hop = _sample(
@@ -169,23 +181,31 @@ def forward(
             weight = alpha * light
             seen += weight[:, None] * emitted
             travelled += weight * t
+            if DISTORTS:
+                place = _place(t, camera_distance, UNBOUNDED)
+                spread += 2.0 * weight * (place * (1.0 - light) - before) + weight * weight * step / 3.0
+                before += weight * place
             light *= 1.0 - alpha
         k += hop
         on = on & (k < last) & (light >= min_transmittance)
     tl.store(rgb + ray[:, None] * C + channel[None, :], seen, mask=live[:, None] & (channel < C)[None, :])
     tl.store(opacity + ray, 1.0 - light, mask=live)
     tl.store(distance + ray, travelled / tl.maximum(1.0 - light, 1e-6), mask=live)
+    if DISTORTS:
+        tl.store(places + ray, before, mask=live)
+        tl.store(spreads + ray, spread, mask=live)
 
 
 @jit
 def backward(
-    density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, by_rgb, by_opacity,
-    by_density, by_colour, touched, by_origins, by_directions, by_basis,
+    density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, places, spreads,
+    by_rgb, by_opacity, by_density, by_colour, touched, by_origins, by_directions, by_basis, distortion,
     R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance, shell,
     C: tl.constexpr, K: tl.constexpr, CP: tl.constexpr, KP: tl.constexpr, UNBOUNDED: tl.constexpr, B: tl.constexpr,
-    WANTS_VOXELS: tl.constexpr, WANTS_RAYS: tl.constexpr,
+    DISTORTS: tl.constexpr, WANTS_VOXELS: tl.constexpr, WANTS_RAYS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients, given what `forward` found and d(loss) by it: added to `by_density` (X Y Z,) and `by_colour`
+    """Gradients, given what `forward` found and d(loss) by it, where DISTORTS also by `distortion` times the sum of the
+    distortion losses (Barron et al. 2022, eq. 15), in one sweep: added to `by_density` (X Y Z,) and `by_colour`
     (X Y Z C K,), whose voxels are marked in `touched` (X Y Z,) uint8; written to the gradients by ray."""
     ray = tl.program_id(0) * B + tl.arange(0, B)
     live = ray < R
@@ -199,7 +219,16 @@ def backward(
     dimming = tl.load(by_opacity + ray, mask=live, other=0.0)
     whole = tl.load(rgb + ray[:, None] * C + channel[None, :], mask=colours, other=0.0)
     # sum of weight times worth of the samples from here on
-    ahead = dimming * tl.load(opacity + ray, mask=live, other=0.0) + tl.sum(slope * whole, axis=1)
+    total = tl.load(opacity + ray, mask=live, other=0.0)
+    ahead = dimming * total + tl.sum(slope * whole, axis=1)
+    step, before, total_place = (
+        tl.load(edges + 1) - tl.load(edges),
+        tl.zeros((B,), tl.float32),
+        tl.zeros((B,), tl.float32),
+    )
+    if DISTORTS:  # quadratic in the weights: weight times slope adds up to twice its value
+        total_place = tl.load(places + ray, mask=live, other=0.0)
+        ahead += 2.0 * distortion * tl.load(spreads + ray, mask=live, other=0.0)
     light = tl.full((B,), 1.0, tl.float32)
     gox, goy, goz = tl.zeros_like(ox), tl.zeros_like(ox), tl.zeros_like(ox)
     gdx, gdy, gdz = tl.zeros_like(ox), tl.zeros_like(ox), tl.zeros_like(ox)
@@ -216,6 +245,12 @@ def backward(
             solid = alpha > 0
             weight = alpha * light
             worth = dimming + tl.sum(slope * emitted, axis=1)
+            if DISTORTS:
+                place = _place(t, camera_distance, UNBOUNDED)
+                behind, behind_place = total - (1.0 - light) - weight, total_place - before - weight * place
+                apart = place * (1.0 - light) - before + behind_place - place * behind
+                worth += distortion * (2.0 * apart + 2.0 / 3.0 * weight * step)
+                before += weight * place
             ahead -= weight * worth
             # d(loss)/d(optical depth): more of this sample, less of all behind it
             by_raw = tl.where(solid, ((light - weight) * worth - ahead) * by_depth, 0.0)
