@@ -50,7 +50,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         del found, state, tensors  # as large as the field and its moments together
     smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
-    distortion = 0.0 if bounds.closed else config.distortion_open
+    distortion = config.distortion_open if bounds.contract else 0.0
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
