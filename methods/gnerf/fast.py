@@ -55,6 +55,7 @@ class Fast(CoarseToFine):
     )  # AB before a real background: voxels to an edge, in turn; where they are no finer than before, the field is new
     anew_open: int = Field(default=3, ge=0)  # fields in B before a real background; 0: one, that goes on from AB's
     bundle_open: bool = True  # all poses adjusted at once before each of these
+    distortion_open: float = Field(default=0.01, ge=0)
     seen_by_open: Share = 0.2
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one

@@ -70,10 +70,11 @@ class CoarseToFineGrid:
         finally:
             self.field.density.data.copy_(clean)
 
-    def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Leave the gradients of the mean squared error, to the rays too; returns that error, a scalar."""
+    def learn(self, batch: Batch, rng: torch.Generator, distortion: float = 0.0) -> Tensor:
+        """Leave the gradients of the mean squared error, to the rays too, and of the distortion loss by its weight;
+        returns that error, a scalar."""
         jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
-        return self.training.learn(batch, jitter)
+        return self.training.learn(batch, jitter, distortion)
 
     def step(self, fine: float | None) -> None:
         """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse."""

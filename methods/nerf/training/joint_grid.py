@@ -83,6 +83,7 @@ class JointGrid:
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
         self.held: tuple[int, ...] = ()  # the views whose poses stay as they were adjusted
+        self._distortion = 0.0  # weight of the distortion loss in the iteration that was prepared
         self.grid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
@@ -150,7 +151,7 @@ class JointGrid:
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
         if self._looks(course, passed):
-            bundle = self._bundle(cameras) if course.anew else None
+            bundle = self._bundle(cameras, last=course == self.courses[-1]) if course.anew else None
             if bundle is not None and bounds.frustum is not None:
                 bounds = _around(bundle)
             if bundle is None:
@@ -174,6 +175,8 @@ class JointGrid:
             changed = True
         if changed:
             cameras.forget_momentum()
+        is_sharp = self.field.bounds.contract and len(self.held) > 0 and self.is_last_fine(index)
+        self._distortion = self.schedule.distortion_open if is_sharp else 0.0
         is_barred = bounds.contract and self.schedule.seen_by_open > 0
         if is_barred and (changed or index % BAR_EVERY == 0):
             self._bar(cameras)
@@ -185,12 +188,12 @@ class JointGrid:
         # a field in a space of its own is not seen from the scene's poses
         return self.field.bounds.contract and len(self.courses) > 1 and passed == course.coarse > 0
 
-    def _bundle(self, cameras: CameraTraining) -> Bundle | None:
+    def _bundle(self, cameras: CameraTraining, *, last: bool) -> Bundle | None:
         """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough.
 
-        The views that then see too little are the lost ones. Where training began in a frustum the others, and the
-        focal length, stay where they are from then on, if all hang together: seen from one side, cameras and field
-        would lean together again.
+        The views that then see too little are the lost ones. Where training began in a frustum, and before the `last`
+        field where that learns by the distortion loss, the others, and the focal length, stay where they are from then
+        on, if all hang together: seen from one side, cameras and field would lean together again.
         """
         if not self.schedule.bundle_open:
             return None
@@ -204,7 +207,8 @@ class JointGrid:
         intrinsics.take(found.camera)
         cameras.cameras.place(torch.from_numpy(found.poses))
         self.lost = tuple((~found.supported).nonzero()[0].tolist())
-        self.held = tuple(found.supported.nonzero()[0].tolist()) if self.leans and found.is_one else ()
+        stay = self.leans or (last and self.schedule.distortion_open > 0)
+        self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
         return found
 
     def _bar(self, cameras: CameraTraining) -> None:
@@ -215,7 +219,7 @@ class JointGrid:
         refresh(self.field)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        return self.grid.learn(batch, rng)
+        return self.grid.learn(batch, rng, self._distortion)
 
     def step(self, index: int, cameras: CameraTraining) -> None:
         schedule = self.schedule
