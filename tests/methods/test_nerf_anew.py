@@ -11,6 +11,7 @@ from methods.barf.config import BarfConfig
 from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.training import checkpointing, joint_grid, lost_views
+from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_grid import JointGrid, courses
 from methods.nerf.training.lost_views import left_out
 
@@ -54,6 +55,47 @@ def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are
     for (_, moved), before in zip(placed, (12, 21), strict=True):
         assert moved.any() and set(moved.nonzero()[:, 0].tolist()) <= set(hidden[before][0])
     assert [hidden[k][2] for k in (10, 11, 12, 19)] == [6, 6, 8, 6]  # it begins coarse again
+
+
+def resting(monkeypatch, count, *, is_one=True):
+    """A plan whose last field learns by the distortion loss, and that poses are adjusted to: what they were, before
+    each field. Views but the fourth are seen by enough."""
+
+    def adjusted(field, camera, poses, images, *, free_focal):
+        given.append(poses.copy())
+        return Bundle(poses=poses, supported=np.arange(count) != 3, camera=camera, is_one=is_one, points=NOWHERE)
+
+    given = []
+    monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    return anew(monkeypatch).model_copy(update={"bundle_open": True, "distortion_open": 0.01}), given
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_the_last_field_is_sharp_and_poses_that_hang_together_rest_for_it(town, tmp_path, monkeypatch, is_one):
+    plan, given = resting(monkeypatch, len(town.capture.images), is_one=is_one)
+    weights, learn = [], CoarseToFineGrid.learn
+
+    def noted(self, batch, rng, distortion=0.0):
+        weights.append(distortion)
+        return learn(self, batch, rng, distortion)
+
+    monkeypatch.setattr(CoarseToFineGrid, "learn", noted)
+    _, _, found = trained(town, plan, tmp_path, contract=True)
+    assert weights == [0.0] * 24 + [0.01 if is_one else 0.0] * 8  # of 32 iterations those of the last fine voxels
+    moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[-1], strict=True)])
+    assert moved[3] > 1e-4
+    assert np.delete(moved, 3).max() < 1e-5 if is_one else np.delete(moved, 3).min() > 1e-5
+
+
+def test_before_the_last_field_poses_move_that_were_adjusted(town, tmp_path, monkeypatch):
+    plan, given = resting(monkeypatch, len(town.capture.images))
+    trained(town, plan, tmp_path, contract=True)
+    assert len(given) == 2 and (np.abs(given[1] - given[0]).max(axis=(1, 2)) > 1e-5).all()
+
+
+def test_a_last_field_whose_poses_rest_goes_on_after_a_kill(town, tmp_path, monkeypatch):
+    plan, _ = resting(monkeypatch, len(town.capture.images))
+    assert_same_bits_after_kills(town, plan, tmp_path, monkeypatch, (22, 27))
 
 
 def assert_same_bits_after_kills(town, plan, folder, monkeypatch, steps):
