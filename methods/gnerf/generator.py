@@ -62,10 +62,10 @@ class Generator(Protocol):
         """Lattices of points (B, h, w, 2) seen from `poses`, in [-1, 1]: (K B, C, h, w), its K renderings in turn."""
         ...
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float, distortion: float = 0.0) -> Tensor:
         """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error, a scalar.
 
-        `noise` is the standard deviation on the raw density.
+        `noise` is the standard deviation on the raw density, `distortion` the weight of the distortion loss.
         """
         ...
 
@@ -116,9 +116,9 @@ class GridGenerator:
     def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
         return render_patches(self.field, intrinsics, poses, points, rng)
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float, distortion: float = 0.0) -> Tensor:
         """Without noise: with so many pixels at once there is no need of it."""
-        return self.grid.learn(batch, rng)
+        return self.grid.learn(batch, rng, distortion)
 
     def step(self, iteration: Iteration) -> None:
         self.grid.step(iteration.fine)
@@ -190,7 +190,8 @@ class NetworkGenerator:
         shades = self.field.both(*view_rays(intrinsics, poses, points.flatten(1, 2)), rng)
         return torch.cat([pictures(shade.over(self.field.background), points) for shade in shades])
 
-    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float) -> Tensor:
+    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float, distortion: float = 0.0) -> Tensor:
+        """Without the distortion loss, which the published network does not have."""
         with self.noisy(noise, rng):
             shades = self.field.both(batch.origins, batch.directions, rng)
         seen = torch.stack([shade.over(self.field.background) for shade in shades])
