@@ -69,7 +69,7 @@ class Generator(Protocol):
         """
         ...
 
-    def step(self, iteration: Iteration) -> None: ...
+    def step(self, iteration: Iteration, smooth: float = 0.0) -> None: ...
 
     def advance(self, iteration: Iteration) -> bool:
         """Whatever is due before this iteration; True where the field has become another one."""
@@ -120,8 +120,8 @@ class GridGenerator:
         """Without noise: with so many pixels at once there is no need of it."""
         return self.grid.learn(batch, rng, distortion)
 
-    def step(self, iteration: Iteration) -> None:
-        self.grid.step(iteration.fine)
+    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
+        self.grid.step(iteration.fine, smooth)
 
     def advance(self, iteration: Iteration) -> bool:
         first, stages = iteration.fine_from, self._due(iteration)
@@ -199,7 +199,7 @@ class NetworkGenerator:
         (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
         return error.detach()
 
-    def step(self, iteration: Iteration) -> None:
+    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
         self.optimiser.param_groups[0]["lr"] = iteration.halved(self.preset.field_lr, self.preset.field_halving)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -43,7 +43,7 @@ def photometric_step(
         rate = model.preset.focal_rate(iteration.coarse_share, iteration.fine)
         model.move_focal.param_groups[0]["lr"] = trust * rate
         model.move_focal.step()
-    model.generator.step(iteration)
+    model.generator.step(iteration, model.config.grid.radiance.tv_open if is_sharp else 0.0)
     return {"loss/photometric": error}
 
 

@@ -76,8 +76,9 @@ class CoarseToFineGrid:
         jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
         return self.training.learn(batch, jitter, distortion)
 
-    def step(self, fine: float | None) -> None:
-        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse."""
+    def step(self, fine: float | None, smooth: float = 0.0) -> None:
+        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse. `smooth`: weight,
+        there, of the squared differences between neighbouring densities."""
         schedule = self.schedule
         if fine is None:
             self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))
@@ -86,7 +87,7 @@ class CoarseToFineGrid:
         carved_at = schedule.grow_at[CARVED] if len(schedule.grow_at) > CARVED else 0.0
         fog = schedule.radiance.sparsity if fine < carved_at else 0.0
         rates = Rates(density=schedule.fine_density_lr * fade, colour=schedule.fine_colour_lr * fade)
-        self.training.step(rates, Priors(sparsity=fog))
+        self.training.step(rates, Priors(sparsity=fog, tv_density=smooth))
 
     def refine(self, index: int, length: int) -> bool:
         """Whatever is due before fine iteration `index` of `length`; True where the field has become another one."""

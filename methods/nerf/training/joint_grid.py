@@ -236,7 +236,7 @@ class JointGrid:
             has_own_space = self.field.bounds.frustum is not None
             relief = schedule.relief_lr if has_own_space else 0.0
             cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
-        self.grid.step(fine)
+        self.grid.step(fine, schedule.radiance.tv_open if self._distortion > 0 else 0.0)
 
     def _trust(self, course: Course, passed: int) -> float:
         """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.
