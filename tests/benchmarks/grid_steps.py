@@ -81,6 +81,7 @@ def _of(backend: Backend, device: str, side: int, speed: float) -> list[Timed]:
     parts: dict[str, tuple[Callable[[], object], Callable[[], object] | None, int | None]] = {
         "render": (render, None, read),
         "learn": (lambda: training.learn(batch, jitter), lambda: training.step(rates), None),
+        "learn_sharp": (lambda: training.learn(batch, jitter, 0.01), lambda: training.step(rates), None),
         "learn_rays": (lambda: training.learn(free, jitter), lambda: training.step(rates), None),
         "step": (lambda: training.step(rates), lambda: training.learn(batch, jitter), None),
         "learn_and_step": (both, None, 2 * read + gradients + moved),

@@ -138,8 +138,8 @@ def test_one_ray_and_a_grid_of_two_voxels_are_no_special_cases(side, rays, name)
 
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("rays", [some_rays(0), some_rays(miss=True)], ids=["no rays", "rays that miss"])
-@pytest.mark.parametrize("contract", [False, True])
-def test_a_batch_that_meets_nothing_sees_nothing_and_teaches_nothing(contract, rays, name):
+@pytest.mark.parametrize(("contract", "distortion"), [(False, 0.0), (True, 0.0), (True, 0.5)])
+def test_a_batch_that_meets_nothing_sees_nothing_and_teaches_nothing(contract, distortion, rays, name):
     backend, field = BACKENDS[name], a_field(contract=contract, at=HOME[name])
     if contract:  # all of space is in the grid: it must be empty for a ray to miss
         with torch.no_grad():
@@ -153,7 +153,7 @@ def test_a_batch_that_meets_nothing_sees_nothing_and_teaches_nothing(contract, r
     sink = backend.new_sink(field.view(), 0.9)
     targets = some_targets(HOME[name], len(rays[0]))
     here = field.ray_batch(*(part.to(HOME[name]) for part in rays))
-    error = backend.accumulate(field.view(), here, targets, field.background, sink)
+    error = backend.accumulate(field.view(), here, targets, field.background, sink, distortion)
     assert float(error) == pytest.approx(float((field.background - targets).square().mean().nan_to_num()), rel=1e-5)
     backend.step(field.view(), sink, Rates(density=0.1, colour=0.1), Priors())
     assert all(torch.equal(a, b) for a, b in zip(before, (field.density, field.colour), strict=True))
@@ -187,24 +187,33 @@ def test_what_is_accumulated_is_the_gradient_of_the_error_and_the_distortion(dis
     assert torch.allclose(moved[sure], density[sure], atol=1e-3)
 
 
-STEP = 0.02
-
-
 @pytest.mark.parametrize("camera_distance", [None, 1.0])
 def test_the_distortion_loss_is_that_of_all_pairs_of_samples(camera_distance):
-    """Barron et al. 2022, eq. 15, as it stands there, with places counted by the intervals of a ray."""
-    edges = torch.from_numpy(marching_edges(0.5, 9.0, STEP, camera_distance=camera_distance)).double()
+    """Barron et al. 2022, eq. 15, as it stands there."""
+    step = 0.4
+    edges = torch.from_numpy(marching_edges(0.5, 9.0, step, camera_distance=camera_distance)).double()
     generator = torch.Generator().manual_seed(0)
-    weights = 0.02 * torch.rand(3, len(edges) - 1, generator=generator, dtype=torch.float64)
+    weights = torch.rand(3, len(edges) - 1, generator=generator, dtype=torch.float64)
+    weights /= weights.sum(dim=1, keepdim=True)
+    weights[2] = torch.eye(len(edges) - 1)[4]  # all in one place: what is left is the interval itself
     view = a_field(contract=camera_distance is not None).view()._replace(edges=edges, camera_distance=camera_distance)
-    place = torch.arange(len(edges) - 1) + 0.5  # equally far from each other
-    pairs = STEP * (place[:, None] - place).abs()
-    expected = (weights[:, :, None] * weights[:, None] * pairs).sum(dim=(1, 2)) + STEP / 3 * weights.square().sum(dim=1)
-    middles = ((edges[1:] + edges[:-1]) / 2).expand(3, -1)
-    found = torch_reference.spread_of(view, middles, weights)
-    assert torch.allclose(
-        found, expected, rtol=2 * STEP if camera_distance else 1e-5
-    )  # an interval grows within itself
+    middles = (edges[1:] + edges[:-1]) / 2
+    place = middles if camera_distance is None else torch.where(middles < 2, middles, 2 + (middles - 1).log())
+    within = step / 3 * weights.square().sum(dim=1)
+    expected = (weights[:, :, None] * weights[:, None] * (place[:, None] - place).abs()).sum(dim=(1, 2)) + within
+    found = torch_reference.spread_of(view, middles.expand(3, -1), weights)
+    assert torch.allclose(found, expected, rtol=1e-6)
+    assert float(found[2]) == pytest.approx(step / 3)
+
+
+def test_where_intervals_grow_places_are_counted_as_if_they_did_not():
+    step = 0.02
+    edges = torch.from_numpy(marching_edges(0.5, 9.0, step, camera_distance=1.0)).double()
+    view = a_field(contract=True).view()._replace(edges=edges, camera_distance=1.0)
+    count = len(edges) - 1
+    ends = torch.eye(count, dtype=torch.float64)[[0, count // 2]] + torch.eye(count, dtype=torch.float64)[-1]
+    apart = torch_reference.spread_of(view, (edges[1:] + edges[:-1]).expand(2, -1) / 2, ends) - 2 * step / 3
+    assert torch.allclose(apart / 2, step * (count - 1 - torch.tensor([0.0, count // 2])).double(), rtol=step)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -326,9 +335,10 @@ def compiled(kernel, **constants):
     assert made.asm["cubin"]
 
 shape = dict(C=3, K=4, CP=4, KP=4, UNBOUNDED=True, B=16)
-for distorts in (False, True):
-    compiled(kernels.forward, **shape, DISTORTS=distorts)
-    compiled(kernels.backward, **shape, DISTORTS=distorts, WANTS_VOXELS=True, WANTS_RAYS=True)
+for distorts, unbounded in ((False, True), (True, True), (True, False)):
+    kind = shape | dict(DISTORTS=distorts, UNBOUNDED=unbounded)
+    compiled(kernels.forward, **kind)
+    compiled(kernels.backward, **kind, WANTS_VOXELS=True, WANTS_RAYS=True)
 compiled(kernels.add_priors, N=12, NP=16, V=64)
 compiled(kernels.adam, RATE=1, N=12, NP=16, V=64)
 """

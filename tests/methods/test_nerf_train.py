@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.task import Camera, Capture, Job, PosePrior, ViewId
+from bench.task import Camera, Capture, Job, PosePrior, ViewId, look_at
 from methods.nerf.backends import torch_reference
 from methods.nerf.cameras.rays import image_pixels, pixel_rays
+from methods.nerf.cameras.rig import faces_one_way
 from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -124,6 +125,31 @@ def test_before_a_real_background_what_a_ray_sees_is_in_one_place(images, tmp_pa
         spreads[weight] = float(torch_reference.spread_of(field.view(), distances, weights).mean())
         assert heldout_psnr(field, images) > 18
     assert spreads[0.01] < 0.7 * spreads[0.0]
+
+
+@pytest.mark.parametrize(("cone", "facing"), [(10, True), (50, False)])
+def test_a_rig_that_faces_one_way_is_trained_without(tmp_path, cone, facing):
+    angles = np.radians(np.linspace(-cone, cone, 12))
+    centres = 4 * np.stack([np.sin(angles), -np.cos(angles), np.full(12, 0.1)], axis=1)
+    found = look_at(centres, np.zeros(3), np.array([0.0, 0.0, 1.0]))
+    poses = {ViewId(f"v{n:03d}"): pose for n, pose in enumerate(found)}
+    rng = np.random.default_rng(0)
+    images = {view: rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for view in poses}
+    bounds = Bounds.from_prior(PosePrior(), contract=True, camera=CAMERA)
+    assert faces_one_way(torch.from_numpy(found)) == facing
+    fields = [
+        train(
+            images,
+            poses,
+            CAMERA,
+            bounds,
+            None,
+            FieldConfig(**SMALL, steps=20, distortion_open=w),
+            a_job(tmp_path / str(w)),
+        )
+        for w in (0.0, 1.0)
+    ]
+    assert torch.equal(fields[0].density, fields[1].density) == facing
 
 
 def test_before_a_known_background_it_may_be_anywhere(images, tmp_path):

@@ -95,9 +95,10 @@ class GridBackend(Protocol):
         """Add to `sink` the gradients of the mean squared error of colours against `targets` (R, C) on a `background`
         (C,), and backward through the rays where these require it. Returns that error, a scalar; 0 without rays.
 
-        `distortion` weighs, beside that error, how far what a ray sees is spread along it: the mean, over rays, of the
-        distance between two places drawn by weight (Barron et al. 2022, mip-NeRF 360, eq. 15). Lengths are as all here,
-        and where intervals grow with the distance, counted as if each were as long as the first.
+        `distortion` weighs, beside that error, how far what a ray sees is spread along it: the mean over rays of the
+        distances between all pairs of samples, times the weights of both (Barron et al. 2022, mip-NeRF 360, eq. 15),
+        which add up to the opacity and are not divided by it. Lengths are as all here and, where intervals grow with
+        the distance, counted as if each were as long as the first.
         """
         ...
 

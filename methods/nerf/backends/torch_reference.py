@@ -96,8 +96,8 @@ def step(grid: GridView, sink: DenseAdam, rates: Rates, priors: Priors) -> None:
 def spread_of(grid: GridView, distance: Tensor, weights: Tensor) -> Tensor:
     """How far what a ray sees is spread along it: (R,), of the distances and weights (R, S) of its samples.
 
-    Barron et al. 2022 (mip-NeRF 360), eq. 15: the mean distance between two places drawn by weight, each within its
-    interval. Distances are counted as if all intervals were as long as the first.
+    Barron et al. 2022 (mip-NeRF 360), eq. 15: the distances between all pairs of samples, and within each, times the
+    weights of both. Distances are counted as if all intervals were as long as the first.
     """
     place = distance
     if grid.camera_distance is not None:
@@ -105,7 +105,7 @@ def spread_of(grid: GridView, distance: Tensor, weights: Tensor) -> Tensor:
         place = grid.camera_distance + torch.where(out > 1, 1 + out.clamp(min=1).log(), out)
     before, weighed = weights.cumsum(dim=1) - weights, weights * place
     apart = place * before - (weighed.cumsum(dim=1) - weighed)
-    length = float(grid.edges[1] - grid.edges[0])
+    length = grid.edges[1] - grid.edges[0]
     return (2 * weights * apart + length / 3 * weights.square()).sum(dim=1)
 
 

@@ -15,6 +15,9 @@ from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.grid_training import GridTraining
 
 SIDE, RAYS = 32, 512
+DISTORTION = 0.01
+"""Weight of the distortion loss, so that what it needs is tried as well."""
+
 AGREES = 0.01
 """How far, relatively, the first step's error may be from that of the same step in plain torch on the CPU."""
 
@@ -42,7 +45,7 @@ def _steps(device: torch.device, config: FieldConfig) -> tuple[float, float, flo
     training = GridTraining(field)
     seen, times = [], [time.perf_counter()]
     for _ in range(2):
-        seen.append(float(training.learn(batch, jitter.to(device))))
+        seen.append(float(training.learn(batch, jitter.to(device), DISTORTION)))
         training.step(Rates(density=0.1, colour=0.1))
         if device.type == "cuda":
             torch.cuda.synchronize()

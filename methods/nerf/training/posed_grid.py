@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.task import Job
 from methods.nerf.backends.base import Priors, Rates
+from methods.nerf.cameras.rig import faces_one_way
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -50,7 +51,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         del found, state, tensors  # as large as the field and its moments together
     smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
-    distortion = config.distortion_open if bounds.contract else 0.0
+    distortion = config.distortion_open if bounds.contract and not faces_one_way(views.poses) else 0.0
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):

@@ -243,8 +243,8 @@ def place(camera_distance, t):
 
 @kernel
 def distort(grid, camera_distance, samples, count, width, scale, by_weight):
-    """Fill in d(distortion loss)/d(weight) of one ray's `count` samples of `width` floats, times `scale`, in one sweep
-    (as Sun et al. 2022, arXiv 2206.05085, do it)."""
+    """Fill in d(distortion loss)/d(weight) of one ray's `count` samples of `width` floats, times `scale`: by running
+    sums, and not by pairs (as Sun et al. 2022, arXiv 2206.05085, do it)."""
     total, total_place = ZERO, ZERO
     for s in range(count):
         weight = samples[s * width + 4] * samples[s * width + 5]
@@ -300,7 +300,7 @@ def learn(
     """
     C, W = len(grid.channels), SAMPLE + len(grid.channels)
     origins, directions, jitter, basis = rays.origins, rays.directions, rays.jitter, rays.basis.ravel()
-    scale = TWO / np.float32(len(origins) * C)
+    scale, of_ray = TWO / np.float32(len(origins) * C), distortion / np.float32(len(origins))
     samples, blended = np.empty(len(grid.edges) * W, np.float32), np.empty(len(grid.row), np.float32)
     by_colour, by_weight = np.empty(C, np.float32), np.zeros(len(grid.edges), np.float32)
     for part in range(begin, end):
@@ -319,7 +319,7 @@ def learn(
                 by_opacity -= by_colour[c] * background[c]
             errors[r] = error
             if distortion > ZERO:
-                distort(grid, camera_distance, samples, count, W, distortion / np.float32(len(origins)), by_weight)
+                distort(grid, camera_distance, samples, count, W, of_ray, by_weight)
             trace_back(
                 grid, camera_distance, origin, direction, basis, r, samples, count, by_colour, by_opacity, by_weight,
                 blended, records, first, ray_gradients,

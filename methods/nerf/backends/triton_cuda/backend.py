@@ -83,7 +83,7 @@ class _Spread(NamedTuple):
 
     @staticmethod
     def of(rays: RayBatch, distortion: float) -> _Spread | None:
-        if distortion == 0:
+        if not distortion > 0:
             return None
         places, losses = (torch.empty_like(rays.jitter) for _ in range(2))
         return _Spread(places, losses, distortion / len(rays.jitter))

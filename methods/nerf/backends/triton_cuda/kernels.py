@@ -1,12 +1,14 @@
 """The fused march of rays through a voxel grid on a GPU: what `torch_reference.render` does, B rays a program.
 
 All rays of a program walk in step, each from sample to sample of its own, past empty space by the clearance map. On
-the way back every ray walks again: the slope of the loss and the ray's own colour give each sample's gradient, which is
-added to its eight voxels by atomics. These add up in any order: two fits of one seed are equal to rounding alone. The
-colours of a voxel are CP KP lanes, C and K rounded up to powers of two.
+the way back every ray walks again: the slope of the loss and what the ray saw, its colour and, for the distortion
+loss, two sums more, give each sample's gradient, which is added to its eight voxels by atomics. These add up in any
+order: two fits of one seed are equal to rounding alone. The colours of a voxel are CP KP lanes, C and K rounded up to
+powers of two.
 
 Arguments that both marches share: density (X Y Z,), colour (X Y Z C K,), clearance (cells,) uint8, edges (S + 1,);
-origins, directions (R, 3), jitter (R,), basis (R, K); `camera_distance` and `shell` are heeded where UNBOUNDED.
+origins, directions (R, 3), jitter (R,), basis (R, K); `camera_distance` and `shell` are heeded where UNBOUNDED, places
+and spreads (R,) where DISTORTS.
 """
 
 # pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
@@ -218,14 +220,11 @@ def backward(
     slope = tl.load(by_rgb + ray[:, None] * C + channel[None, :], mask=colours, other=0.0)
     dimming = tl.load(by_opacity + ray, mask=live, other=0.0)
     whole = tl.load(rgb + ray[:, None] * C + channel[None, :], mask=colours, other=0.0)
-    # sum of weight times worth of the samples from here on
     total = tl.load(opacity + ray, mask=live, other=0.0)
+    # sum of weight times worth of the samples from here on
     ahead = dimming * total + tl.sum(slope * whole, axis=1)
-    step, before, total_place = (
-        tl.load(edges + 1) - tl.load(edges),
-        tl.zeros((B,), tl.float32),
-        tl.zeros((B,), tl.float32),
-    )
+    step = tl.load(edges + 1) - tl.load(edges)
+    before, total_place = tl.zeros((B,), tl.float32), tl.zeros((B,), tl.float32)
     if DISTORTS:  # quadratic in the weights: weight times slope adds up to twice its value
         total_place = tl.load(places + ray, mask=live, other=0.0)
         ahead += 2.0 * distortion * tl.load(spreads + ray, mask=live, other=0.0)
@@ -307,8 +306,8 @@ def backward(
         tl.store(by_directions + ray * 3, gdx, mask=live)
         tl.store(by_directions + ray * 3 + 1, gdy, mask=live)
         tl.store(by_directions + ray * 3 + 2, gdz, mask=live)
-        places = by_basis + ray[:, None] * K + harmonic[None, :]
-        tl.store(places, g_basis, mask=live[:, None] & (harmonic < K)[None, :])
+        entries = by_basis + ray[:, None] * K + harmonic[None, :]
+        tl.store(entries, g_basis, mask=live[:, None] & (harmonic < K)[None, :])
 
 
 @jit
