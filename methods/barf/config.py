@@ -24,7 +24,7 @@ class BarfConfig(BaseModel):
     grid: JointGridSchedule = JointGridSchedule(
         quick=JointGridBudget(coarse=900, fine=1000),
         full=JointGridBudget(coarse=900, fine=4000, side=256, side_closed=144, side_late=224),
-        side_start=64, anew_open=3, seen_by_open=0.2, bundle_open=True, distortion_open=0.01,
+        side_start=64, anew_open=3, seen_by_open=0.2, bundle_open=True, posed_open=True,
     )  # fmt: skip
     mlp: JointMlpSchedule = PUBLISHED
 

@@ -55,7 +55,7 @@ class Fast(CoarseToFine):
     )  # AB before a real background: voxels to an edge, in turn; where they are no finer than before, the field is new
     anew_open: int = Field(default=3, ge=0)  # fields in B before a real background; 0: one, that goes on from AB's
     bundle_open: bool = True  # all poses adjusted at once before each of these
-    distortion_open: float = Field(default=0.01, ge=0)
+    posed_open: bool = True
     seen_by_open: Share = 0.2
     patience: Count = 100  # iterations of a phase before which bad results mean nothing ...
     fog_until: int = Field(default=0, ge=0)  # ... and a field that shows one colour is no dead one
@@ -94,7 +94,9 @@ class Fast(CoarseToFine):
     pose_halving: Count | None = None  # iterations after which it and the inversion network's rate halve
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
-    held_until: Share = 0.5  # of B: poses that matched features gave rest until the last stage of grow_at
+    # of B: poses that matched features gave rest until the last stage of grow_at; before a real background, where
+    # `posed_open` is so, to its end
+    held_until: Share = 0.5
     focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
     focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...
     # at the start of B it goes on by this share of the way that it has come: a field that took shape on that way holds

@@ -69,7 +69,9 @@ class Generator(Protocol):
         """
         ...
 
-    def step(self, iteration: Iteration, smooth: float = 0.0) -> None: ...
+    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
+        """Spend the gradients; `smooth` weighs half the squared differences between neighbouring voxels' densities."""
+        ...
 
     def advance(self, iteration: Iteration) -> bool:
         """Whatever is due before this iteration; True where the field has become another one."""

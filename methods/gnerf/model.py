@@ -19,11 +19,12 @@ from methods.gnerf.generator import Generator, GridGenerator, NetworkGenerator, 
 from methods.gnerf.inversion import inversion_network
 from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
-from methods.gnerf.schedule import Plan
+from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
+from methods.nerf.training.posed_grid import posed_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Model:
                 self.prior, sight, self.intrinsics, shrink=self.preset.bounds == "images",
                 dolly=self.family.log_stretch is not None, freed=freed,
             )  # fmt: skip
-        self.rests = True  # whether views that are held rest for the first part of B
+        self.rests = True  # whether views that are held rest for the first part of B, or all of it
         # whether AB is that before a real background
         self.open = isinstance(self.preset, Fast) and bounds.contract and config.photometric
         self.anew: FieldsAnew | None = None  # in the B before a real background: its fields, and its cameras
@@ -189,6 +190,27 @@ class Model:
         for value in self.move_poses.state.get(self.variables, {}).values():
             if value.dim():
                 value[views] = 0.0
+
+    @property
+    def as_posed(self) -> bool:
+        """Whether B trains the field as where poses are known: before a real background, from poses that matched
+        features gave to half of the views or more, and that rest for it."""
+        if not self.open or self.held is None or not (self.rests and self.config.grid.posed_open):
+            return False
+        return bool(2 * self.held.sum() >= len(self.held))
+
+    def releases(self, iteration: Iteration) -> bool:
+        """Whether views that are held may move in an iteration."""
+        if self.held is None:
+            return True
+        held_until = self.config.grid.held_until if self.rests else 0.0
+        return iteration.fine is not None and iteration.fine >= held_until and not self.as_posed
+
+    def posed_weights(self, iteration: Iteration) -> tuple[float, float]:
+        """Weights of smoothness and of the distortion loss in an iteration, as `posed_grid` has them."""
+        if iteration.fine is None or not self.as_posed:
+            return 0.0, 0.0
+        return posed_weights(self.config.grid.radiance, self.poses().detach())
 
     def step_poses(self, *, release: bool) -> None:
         """One step of their optimiser; views that are held stay where they are until there is a `release`."""

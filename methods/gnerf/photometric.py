@@ -29,11 +29,8 @@ def photometric_step(
     if model.family.log_stretch is not None:
         origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
-    held_until = model.config.grid.held_until if model.rests else 0.0
-    release = model.held is None or (iteration.fine is not None and iteration.fine >= held_until)
-    # while poses that are sure rest, as in the last of joint training's fields
-    is_sharp = model.generator.field.bounds.contract and iteration.fine is not None and not release
-    distortion = model.config.grid.distortion_open if is_sharp else 0.0
+    release = model.releases(iteration)
+    smooth, distortion = model.posed_weights(iteration)
     error = model.generator.learn(batch, rng, iteration.noise, distortion)
     closed = model.generator.field.bounds.closed
     pace = model.budget.pose_pace if closed and iteration.fine is not None else 1.0
@@ -43,7 +40,7 @@ def photometric_step(
         rate = model.preset.focal_rate(iteration.coarse_share, iteration.fine)
         model.move_focal.param_groups[0]["lr"] = trust * rate
         model.move_focal.step()
-    model.generator.step(iteration, model.config.grid.radiance.tv_open if is_sharp else 0.0)
+    model.generator.step(iteration, smooth)
     return {"loss/photometric": error}
 
 

@@ -78,7 +78,7 @@ class FieldConfig(BaseModel):
     # than 0.7 of its distance (0: by none), ...
     seen_by_open: float = Field(default=0.2, ge=0, le=1)
     # ... and, unless all cameras face one way, the weight beside the mean squared error of how far what a ray sees is
-    # spread along it (Barron et al. 2022, eq. 15; lengths in half sizes of the cube). Joint training has its own
+    # spread along it (Barron et al. 2022, eq. 15; lengths in half sizes of the cube)
     distortion_open: float = Field(default=0.01, ge=0)
     tv_colour: float = Field(default=0.0, ge=0)
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty

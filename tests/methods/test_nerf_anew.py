@@ -58,8 +58,8 @@ def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are
 
 
 def resting(monkeypatch, count, *, is_one=True):
-    """A plan whose last field learns by the distortion loss, and that poses are adjusted to: what they were, before
-    each field. Views but the fourth are seen by enough."""
+    """A plan whose last field is trained as where poses are known, and the poses that were adjusted before each field,
+    which are what they were. All views but the fourth see enough."""
 
     def adjusted(field, camera, poses, images, *, free_focal):
         given.append(poses.copy())
@@ -67,23 +67,33 @@ def resting(monkeypatch, count, *, is_one=True):
 
     given = []
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
-    return anew(monkeypatch).model_copy(update={"bundle_open": True, "distortion_open": 0.01}), given
+    return anew(monkeypatch).model_copy(update={"bundle_open": True, "posed_open": True}), given
 
 
 @pytest.mark.parametrize("is_one", [True, False])
-def test_the_last_field_is_sharp_and_poses_that_hang_together_rest_for_it(town, tmp_path, monkeypatch, is_one):
+def test_the_last_field_is_trained_as_posed_and_poses_that_hang_together_rest_for_it(
+    town, tmp_path, monkeypatch, is_one
+):
     plan, given = resting(monkeypatch, len(town.capture.images), is_one=is_one)
-    weights, learn = [], CoarseToFineGrid.learn
+    weights, smooth, learn, step = [], [], CoarseToFineGrid.learn, CoarseToFineGrid.step
 
-    def noted(self, batch, rng, distortion=0.0):
+    def learned(self, batch, rng, distortion=0.0):
         weights.append(distortion)
         return learn(self, batch, rng, distortion)
 
-    monkeypatch.setattr(CoarseToFineGrid, "learn", noted)
+    def stepped(self, fine, weight=0.0):
+        smooth.append(weight)
+        step(self, fine, weight)
+
+    monkeypatch.setattr(CoarseToFineGrid, "learn", learned)
+    monkeypatch.setattr(CoarseToFineGrid, "step", stepped)
+    monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
     _, _, found = trained(town, plan, tmp_path, contract=True)
-    assert weights == [0.0] * 24 + [0.01 if is_one else 0.0] * 8  # of 32 iterations those of the last fine voxels
+    given_weights = (0.01, 3e-8) if is_one else (0.0, 0.0)
+    assert weights == [0.0] * 24 + [given_weights[0]] * 8  # of 32 iterations those of the last fine voxels
+    assert smooth == [0.0] * 24 + [given_weights[1]] * 8
     moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[-1], strict=True)])
-    assert moved[3] > 1e-4
+    assert moved[3] > 1e-4  # it is placed where it was, and goes on
     assert np.delete(moved, 3).max() < 1e-5 if is_one else np.delete(moved, 3).min() > 1e-5
 
 

@@ -77,8 +77,8 @@ class CoarseToFineGrid:
         return self.training.learn(batch, jitter, distortion)
 
     def step(self, fine: float | None, smooth: float = 0.0) -> None:
-        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse. `smooth`: weight,
-        there, of the squared differences between neighbouring densities."""
+        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse. `smooth` weighs,
+        once fine, half the squared differences between neighbouring densities."""
         schedule = self.schedule
         if fine is None:
             self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))

@@ -22,6 +22,7 @@ from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
 from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
+from methods.nerf.training.posed_grid import posed_weights
 from methods.nerf.training.rates import decayed, ramped
 
 BUNDLE_SHARE = 0.2
@@ -83,7 +84,7 @@ class JointGrid:
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
         self.held: tuple[int, ...] = ()  # the views whose poses stay as they were adjusted
-        self._distortion = 0.0  # weight of the distortion loss in the iteration that was prepared
+        self._smooth = self._distortion = 0.0  # weights in the iteration that was prepared
         self.grid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
@@ -175,8 +176,11 @@ class JointGrid:
             changed = True
         if changed:
             cameras.forget_momentum()
-        is_sharp = self.field.bounds.contract and len(self.held) > 0 and self.is_last_fine(index)
-        self._distortion = self.schedule.distortion_open if is_sharp else 0.0
+        rests = self.schedule.posed_open and self.field.bounds.contract and len(self.held) > 0
+        as_posed = rests and self.is_last_fine(index)
+        self._smooth, self._distortion = (
+            posed_weights(self.schedule.radiance, _seen_from(cameras)[1]) if as_posed else (0.0, 0.0)
+        )
         is_barred = bounds.contract and self.schedule.seen_by_open > 0
         if is_barred and (changed or index % BAR_EVERY == 0):
             self._bar(cameras)
@@ -191,9 +195,9 @@ class JointGrid:
     def _bundle(self, cameras: CameraTraining, *, last: bool) -> Bundle | None:
         """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough.
 
-        The views that then see too little are the lost ones. Where training began in a frustum, and before the `last`
-        field where that learns by the distortion loss, the others, and the focal length, stay where they are from then
-        on, if all hang together: seen from one side, cameras and field would lean together again.
+        The views that then see too little are the lost ones. The others, and the focal length, stay where they are from
+        then on, if all hang together, before the `last` field where `posed_open` is so, and where training began in a
+        frustum: seen from one side, cameras and field would lean together again.
         """
         if not self.schedule.bundle_open:
             return None
@@ -207,7 +211,7 @@ class JointGrid:
         intrinsics.take(found.camera)
         cameras.cameras.place(torch.from_numpy(found.poses))
         self.lost = tuple((~found.supported).nonzero()[0].tolist())
-        stay = self.leans or (last and self.schedule.distortion_open > 0)
+        stay = self.leans or (last and self.schedule.posed_open)
         self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
         return found
 
@@ -236,7 +240,7 @@ class JointGrid:
             has_own_space = self.field.bounds.frustum is not None
             relief = schedule.relief_lr if has_own_space else 0.0
             cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
-        self.grid.step(fine, schedule.radiance.tv_open if self._distortion > 0 else 0.0)
+        self.grid.step(fine, self._smooth)
 
     def _trust(self, course: Course, passed: int) -> float:
         """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.

@@ -55,9 +55,10 @@ class CoarseToFine(BaseModel):
     sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
     # ... until, after this share of its coarse iterations, these are placed anew, and poses move
     rest_anew: Share = 0.9
-    # the last of these fields, once fine: weight of the distortion loss (`FieldConfig`). With it, where all poses that
-    # were adjusted at once hang together, they stay so: a field that is sharp sooner would draw them after it
-    distortion_open: float = Field(default=0.0, ge=0)
+    # the last of these fields, once fine, is trained as where poses are known (`tv_open` and `distortion_open` of
+    # `radiance`) and poses rest, if all that were adjusted at once (`bundle_open`) hang together: what makes a field
+    # better draws poses after it
+    posed_open: bool = False
     # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
     # 0.7 of its distance (0: by none)
     seen_by_open: Share = 0.0

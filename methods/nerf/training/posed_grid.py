@@ -49,9 +49,9 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         training, first = _restored(state, tensors, views), state["step"]
         _bar(training.field, views)
         del found, state, tensors  # as large as the field and its moments together
-    smooth = Priors(tv_density=budget.tv_density if bounds.closed else config.tv_open, tv_colour=config.tv_colour)
+    tv_open, distortion = posed_weights(config, views.poses) if bounds.contract else (config.tv_open, 0.0)
+    smooth = Priors(tv_density=budget.tv_density if bounds.closed else tv_open, tv_colour=config.tv_colour)
     carving = smooth._replace(sparsity=config.sparsity)
-    distortion = config.distortion_open if bounds.contract and not faces_one_way(views.poses) else 0.0
     rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
@@ -87,6 +87,12 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
     return training.finish()
+
+
+def posed_weights(config: FieldConfig, poses: Tensor) -> tuple[float, float]:
+    """Weights before a real background, with `poses` (N, 4, 4) that are known or believed: of half the squared
+    differences between neighbouring densities, and of the distortion loss."""
+    return config.tv_open, 0.0 if faces_one_way(poses) else config.distortion_open
 
 
 def _bar(field: GridField, views: PosedImages) -> None:
