@@ -24,6 +24,8 @@ from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import beyond_family
 from methods.gnerf.groups import in_frame_of
 from methods.gnerf.model import Model
+from methods.gnerf.photometric import photometric_step
+from methods.gnerf.schedule import Iteration
 from methods.gnerf.train import fit
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.bounds import Bounds
@@ -283,6 +285,34 @@ def test_what_is_beyond_a_family_depends_on_the_family_and_an_option_that_names_
     above = np.tile(np.diag([1.0, -1, -1, 1]), (6, 1, 1))  # exactly above, where upright means nothing
     above[:, 2, 3] = 4
     assert beyond_family([group_of(above)], PosePrior(), SIFT)
+
+
+@pytest.mark.parametrize(
+    ("share", "changes", "as_posed"),
+    [
+        (0.5, {}, True), (0.4, {}, False), (1.0, {"grid": SIFT.grid.model_copy(update={"posed_open": False})}, False),
+        (1.0, {"background": (1.0, 1.0, 1.0)}, False), (None, {}, False),
+    ],
+)  # fmt: skip
+def test_b_before_a_real_background_is_as_with_known_poses_where_half_of_the_views_rest(town, share, changes, as_posed):
+    poses = town.truth.poses
+    capture = shown(town, 12, background=changes.pop("background", None))
+    config = SIFT.model_copy(update=changes)
+    model = Model(capture, ImagePyramid.of(capture, masked=False, device=CPU), config, "smoke", 0)
+    model.place(
+        torch.arange(12), model.family.encode(torch.from_numpy(np.stack([poses[v] for v in capture.images])).float())
+    )
+    model.held = None if share is None else torch.arange(12) < 12 * share
+    before, late = model.variables.detach().clone(), model.plan.phases["B"] - 1
+    start = sum(model.plan.phases.values()) - model.plan.phases["B"]
+    for index in range(late + 1):
+        iteration = Iteration(preset=model.preset, plan=model.plan, phase="B", index=index, before=start)
+        model.generator.advance(iteration)
+        assert model.posed_weights(iteration) == ((3e-8, 0.01) if as_posed else (0.0, 0.0))
+        photometric_step(model, iteration, torch.Generator().manual_seed(index))
+    assert iteration.fine > 0.5 and model.releases(iteration) != as_posed
+    moved = (model.variables.detach() - before).abs().amax(dim=1) > 0
+    assert moved.tolist() == [not (as_posed and n < 6) for n in range(12)]
 
 
 def opacity(model, distance):
