@@ -2,8 +2,8 @@
 
 AB leaves some views in the wrong place, and its field holds them there. As in this suite's `barf` before a real
 background, a field begins anew several times, from poses that are adjusted all at once and without the views that see
-too little of what the last field has learnt; these are then placed anew against what the others have built
-(`methods/nerf/training/joint_grid.py`).
+too little of what the last field has learnt; these are then placed anew against what the others have built. The last
+field is trained as where poses are known, and poses rest for it (`methods/nerf/training/joint_grid.py`).
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ class JointField(Protocol):
         ...
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Leave the gradients of the mean squared error, to the rays too; returns that error, a scalar."""
+        """Leave the gradients of the mean squared error, and of what else is preferred, to the rays too; returns that
+        error, a scalar."""
         ...
 
     def step(self, index: int, cameras: CameraTraining) -> None: ...
