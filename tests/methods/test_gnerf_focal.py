@@ -80,7 +80,7 @@ def test_what_pulls_a_focal_length_does_not_depend_on_where_the_samples_fall(fit
     drawn = photometric._drawn(fitted, iteration, generator(0, 0), None, None)
     monkeypatch.setattr(photometric, "_drawn", lambda *_: drawn)
     monkeypatch.setattr(Fast, "pose_rate", lambda *_: 0.0)
-    monkeypatch.setattr(fitted.generator, "step", lambda _: None)  # nothing moves
+    monkeypatch.setattr(fitted.generator, "step", lambda *_: None)  # nothing moves
 
     def spread() -> float:
         pulls = []
@@ -95,7 +95,7 @@ def test_what_pulls_a_focal_length_does_not_depend_on_where_the_samples_fall(fit
 
 
 def test_an_effort_has_its_own_pace_of_poses_once_the_field_is_fine_before_a_known_background(fitted, monkeypatch):
-    monkeypatch.setattr(fitted.generator, "step", lambda _: None)
+    monkeypatch.setattr(fitted.generator, "step", lambda *_: None)
     monkeypatch.setattr(fitted, "step_poses", lambda **_: None)
 
     def rates() -> list[float]:
