@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.task import Effort, PosePrior
+from bench.task import Camera, Effort, PosePrior
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
 from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.rays import view_rays
+from methods.nerf.config import Budget
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -29,6 +30,7 @@ from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
+from methods.nerf.training.posed_grid import PosedGrid
 from methods.nerf.training.rates import ramped
 
 CLEAR = 0.06
@@ -62,15 +64,15 @@ class Generator(Protocol):
         """Lattices of points (B, h, w, 2) seen from `poses`, in [-1, 1]: (K B, C, h, w), its K renderings in turn."""
         ...
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float, distortion: float = 0.0) -> Tensor:
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
         """Leave the gradients of the mean squared error (GNeRF eq. 7), to the rays too; returns that error, a scalar.
 
-        `noise` is the standard deviation on the raw density, `distortion` the weight of the distortion loss.
+        `noise` is the standard deviation on the raw density.
         """
         ...
 
-    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
-        """Spend the gradients; `smooth` weighs half the squared differences between neighbouring voxels' densities."""
+    def step(self, iteration: Iteration) -> None:
+        """Spend the gradients."""
         ...
 
     def advance(self, iteration: Iteration) -> bool:
@@ -85,6 +87,11 @@ class Generator(Protocol):
         """Share, in (0, 1], of their rate at which poses move: a field that has just become another one says little."""
         ...
 
+    @property
+    def posed(self) -> PosedGrid | None:
+        """The field of a B that is trained as where poses are known; None elsewhere."""
+        ...
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]: ...
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None: ...
@@ -96,7 +103,7 @@ class GridGenerator:
     Before a real background AB begins on a field anew, coarser than that of A, which becomes finer in steps: the voxels
     of A are large there, and poses that follow them end where these have put them. Then it begins anew once more: what
     the first field has built for a view that is lost, at the end of a row of cameras, is gone, and the others bring it
-    back.
+    back. In B, where poses rest there, it may begin anew as where they are known (`begin_posed`).
     """
 
     def __init__(
@@ -105,7 +112,7 @@ class GridGenerator:
     ) -> None:  # fmt: skip
         self.preset, self.open = preset, open
         final = budget.sides(closed=bounds.closed)
-        self.grid = CoarseToFineGrid(bounds, background, preset, final, generator)
+        self.grid: CoarseToFineGrid | PosedGrid = CoarseToFineGrid(bounds, background, preset, final, generator)
         self._anew = generator.initial_seed() if open else 0
 
     @property
@@ -113,19 +120,40 @@ class GridGenerator:
         return self.grid.field
 
     def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
-        return self.grid.noisy(std, generator)
+        return self._coarse_to_fine.noisy(std, generator)
 
     def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
         return render_patches(self.field, intrinsics, poses, points, rng)
 
-    def learn(self, batch: Batch, rng: torch.Generator, noise: float, distortion: float = 0.0) -> Tensor:
-        """Without noise: with so many pixels at once there is no need of it."""
-        return self.grid.learn(batch, rng, distortion)
+    @property
+    def posed(self) -> PosedGrid | None:
+        return self.grid if isinstance(self.grid, PosedGrid) else None
 
-    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
-        self.grid.step(iteration.fine, smooth)
+    @property
+    def _coarse_to_fine(self) -> CoarseToFineGrid:
+        assert isinstance(self.grid, CoarseToFineGrid)  # as A and AB have it, and B but for `begin_posed`
+        return self.grid
+
+    def begin_posed(self, steps: int, rays: int, poses: Tensor, camera: Camera) -> None:
+        """Begin anew as where the `poses` (N, 4, 4) of the views and their `camera` are known, for all `steps` of B,
+        before a known background of so many `rays` each."""
+        field, radiance = self.field, self.preset.radiance
+        budget = Budget(steps=steps, rays=PosedGrid.open_rays(radiance, rays), side=self._coarse_to_fine.final.side)
+        self.grid = PosedGrid.begun(field.bounds, field.background, radiance, budget, poses, camera)
+
+    def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
+        """Without noise: with so many pixels at once there is no need of it."""
+        return self.grid.learn(batch, rng)
+
+    def step(self, iteration: Iteration) -> None:
+        if isinstance(self.grid, PosedGrid):
+            self.grid.step(iteration.index)
+        else:
+            self.grid.step(iteration.fine)
 
     def advance(self, iteration: Iteration) -> bool:
+        if isinstance(self.grid, PosedGrid):
+            return self.grid.prepare(iteration.index)
         first, stages = iteration.fine_from, self._due(iteration)
         side = stages.get(iteration.index)
         if side is not None and iteration.index in begun_anew(stages):
@@ -155,10 +183,14 @@ class GridGenerator:
         return self.stages(iteration.plan) if iteration.phase == "AB" and iteration.fine is None else {}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        return self.grid.state()
+        state, tensors = self.grid.state()
+        return state | {"posed": self.posed is not None}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.grid.restore(state, tensors)
+        if state.get("posed", False):
+            self.grid = PosedGrid.resumed(state, tensors, self.preset.radiance, self.field.device)
+        else:
+            self._coarse_to_fine.restore(state, tensors)
 
 
 def begun_anew(stages: Mapping[int, int]) -> list[int]:
@@ -192,8 +224,7 @@ class NetworkGenerator:
         shades = self.field.both(*view_rays(intrinsics, poses, points.flatten(1, 2)), rng)
         return torch.cat([pictures(shade.over(self.field.background), points) for shade in shades])
 
-    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float, distortion: float = 0.0) -> Tensor:
-        """Without the distortion loss, which the published network does not have."""
+    def learn(self, batch: Batch, rng: torch.Generator | None, noise: float) -> Tensor:
         with self.noisy(noise, rng):
             shades = self.field.both(batch.origins, batch.directions, rng)
         seen = torch.stack([shade.over(self.field.background) for shade in shades])
@@ -201,7 +232,7 @@ class NetworkGenerator:
         (4 * self.preset.photometric * error).backward()  # 4: the published weight is for colours in [-1, 1]
         return error.detach()
 
-    def step(self, iteration: Iteration, smooth: float = 0.0) -> None:
+    def step(self, iteration: Iteration) -> None:
         self.optimiser.param_groups[0]["lr"] = iteration.halved(self.preset.field_lr, self.preset.field_halving)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -214,6 +245,10 @@ class NetworkGenerator:
 
     def trust(self, iteration: Iteration) -> float:
         return 1.0
+
+    @property
+    def posed(self) -> PosedGrid | None:
+        return None
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}

@@ -24,7 +24,6 @@ from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
-from methods.nerf.training.posed_grid import posed_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,18 +198,22 @@ class Model:
             return False
         return bool(2 * self.held.sum() >= len(self.held))
 
+    def begin_posed(self, steps: int) -> None:
+        """Begin B's field anew as where poses are known, for all its `steps`."""
+        assert isinstance(self.generator, GridGenerator) and isinstance(self.budget, FastBudget)
+        self.generator.begin_posed(steps, self.budget.rays, self.poses().detach(), self.intrinsics.estimate())
+
+    def ahead(self, iteration: Iteration) -> int:
+        """How many iterations, from this one on, leave the field worse than it is if they are not all taken."""
+        begins = iteration.phase == "B" and iteration.index == 0 and self.as_posed and self.generator.posed is None
+        return max(1, round(self.config.grid.radiance.grow_at[0] * iteration.length)) if begins else 1
+
     def releases(self, iteration: Iteration) -> bool:
         """Whether views that are held may move in an iteration."""
         if self.held is None:
             return True
         held_until = self.config.grid.held_until if self.rests else 0.0
-        return iteration.fine is not None and iteration.fine >= held_until and not self.as_posed
-
-    def posed_weights(self, iteration: Iteration) -> tuple[float, float]:
-        """Weights of smoothness and of the distortion loss in an iteration, as `posed_grid` has them."""
-        if iteration.fine is None or not self.as_posed:
-            return 0.0, 0.0
-        return posed_weights(self.config.grid.radiance, self.poses().detach())
+        return iteration.fine is not None and iteration.fine >= held_until and self.generator.posed is None
 
     def step_poses(self, *, release: bool) -> None:
         """One step of their optimiser; views that are held stay where they are until there is a `release`."""

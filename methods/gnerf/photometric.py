@@ -30,8 +30,7 @@ def photometric_step(
         origins = across(origins, directions)
     batch = Batch(origins=origins, directions=directions, colours=targets.reshape(len(origins), -1))
     release = model.releases(iteration)
-    smooth, distortion = model.posed_weights(iteration)
-    error = model.generator.learn(batch, rng, iteration.noise, distortion)
+    error = model.generator.learn(batch, rng, iteration.noise)
     closed = model.generator.field.bounds.closed
     pace = model.budget.pose_pace if closed and iteration.fine is not None else 1.0
     model.move_poses.param_groups[0]["lr"] = trust * pace * model.preset.pose_rate(iteration.number, iteration.fine)
@@ -40,7 +39,7 @@ def photometric_step(
         rate = model.preset.focal_rate(iteration.coarse_share, iteration.fine)
         model.move_focal.param_groups[0]["lr"] = trust * rate
         model.move_focal.step()
-    model.generator.step(iteration, smooth)
+    model.generator.step(iteration)
     return {"loss/photometric": error}
 
 
@@ -61,6 +60,8 @@ def _drawn(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """V different views, K image points (V, K, 2) in [-1, 1]^2 of each, and their colours (V, K, C) in [0, 1]."""
     sight = model.sight
+    if (posed := model.generator.posed) is not None:
+        return sight.draw(sight.side, posed.budget.rays, rng, among=among)
     side = iteration.side(sight.side)
     pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
     if pixels is not None:

@@ -26,7 +26,7 @@ class Scale(NamedTuple):
     steps: int  # of Lucas-Kanade
 
 
-SCALES = Scale(blur=2.0, half=6, stride=2, steps=8), Scale(blur=1.0, half=4, stride=1, steps=10)
+SCALES = Scale(blur=2.0, half=6, stride=2, steps=8), Scale(blur=0.7, half=6, stride=1, steps=10)
 """Coarse, then fine."""
 
 AT_ONCE = 16  # images that are blurred together: the work takes many times their memory

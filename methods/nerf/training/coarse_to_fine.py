@@ -70,15 +70,12 @@ class CoarseToFineGrid:
         finally:
             self.field.density.data.copy_(clean)
 
-    def learn(self, batch: Batch, rng: torch.Generator, distortion: float = 0.0) -> Tensor:
-        """Leave the gradients of the mean squared error, to the rays too, and of the distortion loss by its weight;
-        returns that error, a scalar."""
-        jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
-        return self.training.learn(batch, jitter, distortion)
+    def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Leave the gradients of the mean squared error, to the rays too; returns that error, a scalar."""
+        return self.training.learn(batch, torch.rand(len(batch.origins), generator=rng).to(self.field.device))
 
-    def step(self, fine: float | None, smooth: float = 0.0) -> None:
-        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse. `smooth` weighs,
-        once fine, half the squared differences between neighbouring densities."""
+    def step(self, fine: float | None) -> None:
+        """Spend the gradients; `fine` is how much of the fine iterations is over, None while coarse."""
         schedule = self.schedule
         if fine is None:
             self.training.step(Rates(density=schedule.density_lr, colour=schedule.colour_lr))
@@ -87,7 +84,7 @@ class CoarseToFineGrid:
         carved_at = schedule.grow_at[CARVED] if len(schedule.grow_at) > CARVED else 0.0
         fog = schedule.radiance.sparsity if fine < carved_at else 0.0
         rates = Rates(density=schedule.fine_density_lr * fade, colour=schedule.fine_colour_lr * fade)
-        self.training.step(rates, Priors(sparsity=fog, tv_density=smooth))
+        self.training.step(rates, Priors(sparsity=fog))
 
     def refine(self, index: int, length: int) -> bool:
         """Whatever is due before fine iteration `index` of `length`; True where the field has become another one."""

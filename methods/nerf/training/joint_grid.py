@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.task import Effort
 from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.cameras.intrinsics import Intrinsics
+from methods.nerf.config import Budget
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.near_cameras import alone_before_cameras
@@ -22,7 +23,7 @@ from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
 from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
-from methods.nerf.training.posed_grid import posed_weights
+from methods.nerf.training.posed_grid import PosedGrid
 from methods.nerf.training.rates import decayed, ramped
 
 BUNDLE_SHARE = 0.2
@@ -71,7 +72,7 @@ class JointGrid:
 
     def __init__(
         self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, pyramid: ImagePyramid,
-        rng: torch.Generator, begun: CoarseToFineGrid | None = None,
+        rng: torch.Generator, begun: CoarseToFineGrid | PosedGrid | None = None,
     ) -> None:  # fmt: skip
         """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
@@ -84,12 +85,18 @@ class JointGrid:
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
         self.held: tuple[int, ...] = ()  # the views whose poses stay as they were adjusted
-        self._smooth = self._distortion = 0.0  # weights in the iteration that was prepared
-        self.grid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
+        self.grid: CoarseToFineGrid | PosedGrid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
 
     def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
         final = self.budget.sides(closed=bounds.closed)
         return CoarseToFineGrid(bounds, self.background, self.schedule, final, rng, coarse_side=course.sides[0])
+
+    def _begun_posed(self, course: Course, bounds: Bounds, cameras: CameraTraining) -> PosedGrid:
+        intrinsics, poses = _seen_from(cameras)
+        radiance, steps = self.schedule.radiance, course.end - course.first
+        rays = PosedGrid.open_rays(radiance, self.budget.rays)
+        budget = Budget(steps=steps, rays=rays, side=self.budget.side)
+        return PosedGrid.begun(bounds, self.background, radiance, budget, poses, intrinsics.estimate())
 
     @property
     def field(self) -> GridField:
@@ -138,6 +145,8 @@ class JointGrid:
         course, passed, fine = self._at(index)
         end = min(schedule.side_coarse, side)
         among = tuple(view for view in range(len(self.pyramid.ids)) if view not in self.lost) if self.lost else None
+        if isinstance(self.grid, PosedGrid):
+            return Draw(side=side, rays=self.grid.budget.rays, among=among)
         if fine is None:
             start = min(schedule.side_start, side)
             side, rays = _between(start, end, passed / course.coarse, 4), self.budget.rays_coarse
@@ -147,7 +156,7 @@ class JointGrid:
         return Draw(side=side, rays=self.budget.rays, among=among)
 
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
-        course, passed, fine = self._at(index)
+        course, passed, _ = self._at(index)
         bounds = self.field.bounds
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
@@ -165,25 +174,26 @@ class JointGrid:
             )
             cameras.cameras.place(poses)
             self.lost = ()
-        changed = False
-        if passed in course.sides and (course.anew or passed > 0):
-            if passed == 0:
-                self.grid = self._begun(course, bounds, rng)
-            else:
-                self.grid.sharpen(course.sides[passed])
-            changed = True
-        if fine is not None and self.grid.refine(passed - course.coarse, course.fine):
-            changed = True
+        changed = self._grow(index, bounds, cameras, rng)
         if changed:
             cameras.forget_momentum()
-        rests = self.schedule.posed_open and self.field.bounds.contract and len(self.held) > 0
-        as_posed = rests and self.is_last_fine(index)
-        self._smooth, self._distortion = (
-            posed_weights(self.schedule.radiance, _seen_from(cameras)[1]) if as_posed else (0.0, 0.0)
-        )
         is_barred = bounds.contract and self.schedule.seen_by_open > 0
         if is_barred and (changed or index % BAR_EVERY == 0):
             self._bar(cameras)
+
+    def _grow(self, index: int, bounds: Bounds, cameras: CameraTraining, rng: torch.Generator) -> bool:
+        """Whatever the field is due before iteration `index`; True where it has become another one."""
+        course, passed, fine = self._at(index)
+        if course.anew and passed == 0:
+            as_posed = self.schedule.posed_open and bounds.contract and len(self.held) > 0
+            self.grid = self._begun_posed(course, bounds, cameras) if as_posed else self._begun(course, bounds, rng)
+            return True
+        if isinstance(self.grid, PosedGrid):
+            return self.grid.prepare(passed)
+        is_sharper = passed in course.sides and passed > 0
+        if is_sharper:
+            self.grid.sharpen(course.sides[passed])
+        return (fine is not None and self.grid.refine(passed - course.coarse, course.fine)) or is_sharper
 
     def _looks(self, course: Course, passed: int) -> bool:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
@@ -223,12 +233,14 @@ class JointGrid:
         refresh(self.field)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        return self.grid.learn(batch, rng, self._distortion)
+        return self.grid.learn(batch, rng)
 
     def step(self, index: int, cameras: CameraTraining) -> None:
         schedule = self.schedule
         course, passed, fine = self._at(index)
-        if fine is None:
+        if isinstance(self.grid, PosedGrid):
+            rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, passed / (course.end - course.first))
+        elif fine is None:
             rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, passed / course.coarse)
         else:
             rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
@@ -240,7 +252,10 @@ class JointGrid:
             has_own_space = self.field.bounds.frustum is not None
             relief = schedule.relief_lr if has_own_space else 0.0
             cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
-        self.grid.step(fine, self._smooth)
+        if isinstance(self.grid, PosedGrid):
+            self.grid.step(passed)
+        else:
+            self.grid.step(fine)
 
     def _trust(self, course: Course, passed: int) -> float:
         """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.
@@ -251,7 +266,10 @@ class JointGrid:
         schedule = self.schedule
         if not self.field.bounds.contract and not course.anew:  # a field soon says more than its first step costs
             return 1.0
-        if passed < course.coarse:
+        if isinstance(self.grid, PosedGrid):
+            grown = max(start for start in self.grid.starts if start <= passed)
+            moves, ramp = max(grown, course.rest), round(schedule.pose_ramp * course.fine)
+        elif passed < course.coarse:
             begins = max(start for start in course.sides if start <= passed)
             moves, ramp = max(begins, course.rest), round(schedule.pose_ramp * course.coarse)
         else:
@@ -264,10 +282,15 @@ class JointGrid:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.grid.state()
-        return state | {"lost": list(self.lost), "held": list(self.held)}, tensors
+        is_posed = isinstance(self.grid, PosedGrid)
+        return state | {"posed": is_posed, "lost": list(self.lost), "held": list(self.held)}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.grid.restore(state, tensors)
+        if state.get("posed", False):
+            self.grid = PosedGrid.resumed(state, tensors, self.schedule.radiance, self.field.device)
+        else:
+            assert isinstance(self.grid, CoarseToFineGrid)  # as it begins
+            self.grid.restore(state, tensors)
         self.lost, self.held = tuple(state.get("lost", ())), tuple(state.get("held", ()))
 
     def _at(self, index: int) -> tuple[Course, int, float | None]:

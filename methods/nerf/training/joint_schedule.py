@@ -55,9 +55,8 @@ class CoarseToFine(BaseModel):
     sides_anew: tuple[Annotated[int, Field(gt=3)], ...] = Field(default=(48, 96), min_length=1)
     # ... until, after this share of its coarse iterations, these are placed anew, and poses move
     rest_anew: Share = 0.9
-    # the last of these fields, once fine, is trained as where poses are known (`tv_open` and `distortion_open` of
-    # `radiance`) and poses rest, if all that were adjusted at once (`bundle_open`) hang together: what makes a field
-    # better draws poses after it
+    # the last of these fields is trained as where poses are known, by `radiance` (`posed_grid.py`), and poses rest, if
+    # all that were adjusted at once (`bundle_open`) hang together: what makes a field better draws poses after it
     posed_open: bool = False
     # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
     # 0.7 of its distance (0: by none)

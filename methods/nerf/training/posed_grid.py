@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.task import Job
+from bench.task import Camera, Job
 from methods.nerf.backends.base import Priors, Rates
 from methods.nerf.cameras.rig import faces_one_way
-from methods.nerf.config import FieldConfig
+from methods.nerf.config import Budget, FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.near_cameras import alone_before_cameras
 from methods.nerf.field.occupancy import refresh, resampled
 from methods.nerf.field.storage import build, describe
 from methods.nerf.field.unseen import begin_with_mean, fill_unseen
-from methods.nerf.images.posed_images import PosedImages
+from methods.nerf.images.posed_images import Batch, PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
@@ -28,90 +29,146 @@ from methods.nerf.training.rates import decayed
 
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:
-    """Fit a grid field: the grid grows twice, and where nothing lies beyond the object, closes around it."""
+    """Fit a grid field (`PosedGrid`) to images whose poses are known."""
     budget = config.budget(job.effort)
-    sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
-    starts = [0, *(round(budget.steps * share) for share in config.grow_at)]
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
-    checkpoints = Checkpoints(job, "grid", {**asked, "seed": job.seed, "views": list(views.ids)})
-
-    if bounds.contract:
-        chosen = config.shell_open
-        bounds = bounds.shelled(views.camera) if chosen is None else replace(bounds, shell=chosen)
-    training = GridTraining(GridField.empty(bounds, views.background, config, sides[0]).to(views.pixels.device))
-    if not bounds.closed:
-        begin_with_mean(training.field)
-        _bar(training.field, views)
-        refresh(training.field)
-    first = 0
+    checkpoints = Checkpoints(job, "posed_grid", {**asked, "seed": job.seed, "views": list(views.ids)})
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
-        training, first = _restored(state, tensors, views), state["step"]
-        _bar(training.field, views)
+        grid, first = PosedGrid.resumed(state, tensors, config, views.pixels.device), state["step"]
         del found, state, tensors  # as large as the field and its moments together
-    tv_open, distortion = posed_weights(config, views.poses) if bounds.contract else (config.tv_open, 0.0)
-    smooth = Priors(tv_density=budget.tv_density if bounds.closed else tv_open, tv_colour=config.tv_colour)
-    carving = smooth._replace(sparsity=config.sparsity)
-    rays = budget.rays if bounds.closed else max(1, round(budget.rays * config.rays_open))
+    else:
+        grid, first = PosedGrid.begun(bounds, views.background, config, budget, views.poses, views.camera), 0
+    rays = budget.rays if bounds.closed else PosedGrid.open_rays(config, budget.rays)
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
             break
-        if step in starts[1:]:
-            stage = starts.index(step)
-            if stage == 1 and not bounds.closed:
-                fill_unseen(training.field)
-            coarse = training.finish()
-            del training  # its moments are twice as large as the field, and nobody asks for them again
-            training = GridTraining(resampled(coarse, sides[stage], shrink=stage == 1 and bounds.closed))
-            del coarse
-            if not bounds.closed:
-                _bar(training.field, views)
-                refresh(training.field)
-        elif step % config.occupancy_every == 0 and step > 0:
-            refresh(training.field)
-        field, rng = training.field, generator(job.seed, step)
-        batch = views.draw(rays, rng)
-        loss = training.learn(batch, torch.rand(rays, generator=rng).to(field.device), distortion)
-        fade = decayed(1.0, config.grid_lr_decay, step / budget.steps)
-        rates = Rates(density=config.density_lr * fade, colour=config.colour_lr * fade)
-        training.step(rates, carving if step < starts[1] else smooth)
+        grid.prepare(step)
+        rng = generator(job.seed, step)
+        loss = grid.learn(views.draw(rays, rng), rng)
+        grid.step(step)
         if checkpoints.log_due(force=step + 1 == budget.steps):
             error = float(loss)
-            checkpoints.log(step + 1, {"loss": error, "psnr": psnr(error), "resolution": max(field.shape)})
+            checkpoints.log(step + 1, {"loss": error, "psnr": psnr(error), "resolution": max(grid.field.shape)})
         if checkpoints.preview_due():
-            checkpoints.show(step + 1, partial(preview, field, views.poses[:1], views.camera))
+            checkpoints.show(step + 1, partial(preview, grid.field, views.poses[:1], views.camera))
         if checkpoints.save_due():
-            checkpoints.save(step + 1, *_state(training))
-    refresh(training.field)
-    training.field.barred = None  # its clearance knows
+            checkpoints.save(step + 1, *grid.state())
+    field = grid.finish()
     if not deadline.stopped:
-        job.log(budget.steps, {}, preview(training.field, views.poses[:1], views.camera))
-    return training.finish()
+        job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
+    return field
 
 
-def posed_weights(config: FieldConfig, poses: Tensor) -> tuple[float, float]:
-    """Weights before a real background, with `poses` (N, 4, 4) that are known or believed: of half the squared
-    differences between neighbouring densities, and of the distortion loss."""
-    return config.tv_open, 0.0 if faces_one_way(poses) else config.distortion_open
+class PosedGrid:
+    """A grid that learns from poses that are known, or believed: sharp from its beginning, it grows twice, and where
+    nothing lies beyond the object it closes around it."""
 
+    def __init__(self, field: GridField, config: FieldConfig, budget: Budget, poses: Tensor, camera: Camera) -> None:
+        """`budget` says in how many steps the `field` learns, from how many rays each, and to how many voxels it grows;
+        `poses` (N, 4, 4) and `camera` are those of the views."""
+        self.config, self.budget, self._poses, self._camera = config, budget, poses, camera
+        self._sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
+        self.starts = [0, *(round(budget.steps * share) for share in config.grow_at)]  # the first steps of these sides
+        tv_density = budget.tv_density if field.bounds.closed else config.tv_open
+        self._smooth = Priors(tv_density=tv_density, tv_colour=config.tv_colour)
+        is_spread = field.bounds.contract and not faces_one_way(poses)
+        self._distortion = config.distortion_open if is_spread else 0.0
+        self.training = GridTraining(field)
 
-def _bar(field: GridField, views: PosedImages) -> None:
-    """In unbounded space, keep empty from the next look on what lies before the cameras and few of them see."""
-    if field.bounds.contract:
-        field.barred = alone_before_cameras(field, views.poses, views.camera, field.config.seen_by_open)
+    @staticmethod
+    def begun(
+        bounds: Bounds, background: Tensor, config: FieldConfig, budget: Budget, poses: Tensor, camera: Camera
+    ) -> PosedGrid:
+        """Before any image has said anything."""
+        if bounds.contract:
+            chosen = config.shell_open
+            bounds = bounds.shelled(camera) if chosen is None else replace(bounds, shell=chosen)
+        side = max(4, round(budget.side * (*config.growth, 1.0)[0]))
+        field = GridField.empty(bounds, background, config, side).to(background.device)
+        grid = PosedGrid(field, config, budget, poses, camera)
+        if not bounds.closed:
+            begin_with_mean(field)
+            grid._bar()
+        return grid
 
+    @staticmethod
+    def open_rays(config: FieldConfig, rays: int) -> int:
+        """How many of the `rays` of a step there are before a real background."""
+        return max(1, round(rays * config.rays_open))
 
-def _state(training: GridTraining) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    tensors = {f"field/{name}": value for name, value in training.field.state_dict().items()}
-    return {"field": describe(training.field), "steps": training.sink.steps}, tensors | training.sink.state()
+    @property
+    def field(self) -> GridField:
+        return self.training.field
 
+    def prepare(self, step: int) -> bool:
+        """Whatever is due before a step; True where the field has become another one."""
+        if step not in self.starts[1:]:
+            if step % self.config.occupancy_every == 0 and step > 0:
+                refresh(self.field)
+            return False
+        stage, closed = self.starts.index(step), self.field.bounds.closed
+        if stage == 1 and not closed:
+            fill_unseen(self.field)
+        coarse = self.training.finish()
+        del self.training  # its moments are twice as large as the field, and nobody asks for them again
+        self.training = GridTraining(resampled(coarse, self._sides[stage], shrink=stage == 1 and closed))
+        if not closed:
+            self._bar()
+        return True
 
-def _restored(state: dict[str, Any], tensors: dict[str, Tensor], views: PosedImages) -> GridTraining:
-    field = build(state["field"])
-    if not isinstance(field, GridField):
-        raise ValueError("nerf: the checkpoint of a grid holds another field; delete it and start again")
-    field.load_state_dict(with_prefix("field/", tensors))
-    training = GridTraining(field.to(views.pixels.device))
-    if state["steps"]:
-        training.sink.restore(tensors, state["steps"])
-    return training
+    def is_fog(self, step: int) -> bool:
+        """Whether it has only just begun by a step: on its first voxels."""
+        return step < self.starts[1]
+
+    def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Leave the gradients of the mean squared error, to the rays too, and of the distortion loss; returns that
+        error, a scalar."""
+        jitter = torch.rand(len(batch.origins), generator=rng).to(self.field.device)
+        return self.training.learn(batch, jitter, self._distortion)
+
+    def step(self, step: int) -> None:
+        """Spend the gradients of a step."""
+        fade = decayed(1.0, self.config.grid_lr_decay, step / self.budget.steps)
+        rates = Rates(density=self.config.density_lr * fade, colour=self.config.colour_lr * fade)
+        fog = self.config.sparsity if self.is_fog(step) else 0.0
+        self.training.step(rates, self._smooth._replace(sparsity=fog))
+
+    def finish(self) -> GridField:
+        """The field, on its own again and frozen."""
+        refresh(self.field)
+        self.field.barred = None  # its clearance knows
+        return self.training.finish()
+
+    def _bar(self) -> None:
+        """In unbounded space, keep empty from now on what lies before the cameras and few of them see."""
+        if self.field.bounds.contract:
+            seen_by = self.config.seen_by_open
+            self.field.barred = alone_before_cameras(self.field, self._poses, self._camera, seen_by)
+        refresh(self.field)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}
+        tensors |= {f"sink/{name}": value for name, value in self.training.sink.state().items()}
+        tensors["poses"] = self._poses
+        if self.field.barred is not None:
+            tensors["barred"] = self.field.barred
+        state = {"field": describe(self.field), "steps": self.training.sink.steps}
+        return state | {"budget": self.budget.model_dump(), "camera": asdict(self._camera)}, tensors
+
+    @staticmethod
+    def resumed(
+        state: Mapping[str, Any], tensors: Mapping[str, Tensor], config: FieldConfig, device: torch.device
+    ) -> PosedGrid:
+        """What a checkpoint holds."""
+        field = build(dict(state["field"]))
+        if not isinstance(field, GridField):
+            raise ValueError("nerf: the checkpoint of a grid holds another field; delete it and start again")
+        field.load_state_dict(with_prefix("field/", tensors))
+        if "barred" in tensors:
+            field.barred = tensors["barred"].to(device)
+        budget, poses = Budget.model_validate(state["budget"]), tensors["poses"].to(device)
+        grid = PosedGrid(field.to(device), config, budget, poses, Camera(**state["camera"]))
+        if state["steps"]:
+            grid.training.sink.restore(with_prefix("sink/", tensors), state["steps"])
+        return grid
