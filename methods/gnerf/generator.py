@@ -92,6 +92,10 @@ class Generator(Protocol):
         """The field of a B that is trained as where poses are known; None elsewhere."""
         ...
 
+    def finish(self) -> None:
+        """Freeze the field: nothing is learnt any more."""
+        ...
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]: ...
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None: ...
@@ -120,6 +124,8 @@ class GridGenerator:
         return self.grid.field
 
     def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
+        if self.posed is not None:  # in B, which has no noise
+            return contextlib.nullcontext()
         return self._coarse_to_fine.noisy(std, generator)
 
     def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -150,6 +156,9 @@ class GridGenerator:
             self.grid.step(iteration.index)
         else:
             self.grid.step(iteration.fine)
+
+    def finish(self) -> None:
+        self.grid.finish()
 
     def advance(self, iteration: Iteration) -> bool:
         if isinstance(self.grid, PosedGrid):
@@ -249,6 +258,9 @@ class NetworkGenerator:
     @property
     def posed(self) -> PosedGrid | None:
         return None
+
+    def finish(self) -> None:
+        self.field.requires_grad_(False)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"field/{name}": value for name, value in self.field.state_dict().items()}

@@ -170,7 +170,6 @@ def phase_b_open(run: TrainingRun) -> None:
         run.log(iteration, losses, placed, side=draw.side)
     if run.deadline.stopped:
         anew.stop(lambda: misfit(model))
-    joint.field.barred = None  # its clearance knows
     if run.begins("B"):
         run.leave("B")
 

@@ -78,7 +78,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     if progress.restarts and not progress.ran:
         checkpoints.clear()
         raise Collapsed(f"{progress.restarts[-1]}, and there was no time to begin again")
-    run.model.generator.field.requires_grad_(False)
+    run.model.generator.finish()
     answer = _answer(run.model, progress, deadline, job)
     checkpoints.clear()
     return answer

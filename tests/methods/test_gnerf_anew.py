@@ -16,6 +16,7 @@ from methods.gnerf.fast import Fast
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import TrainingRun
+from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
@@ -123,6 +124,26 @@ def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, 
     assert again.notes == whole.notes
 
 
+@pytest.mark.parametrize("killed", [None, 18, 20, 26])
+def test_the_last_field_is_trained_as_where_poses_are_known_and_goes_on_after_a_kill(
+    open_town, tmp_path, monkeypatch, followed, killed
+):
+    def adjusted(field, camera, poses, images, *, free_focal):
+        return Bundle(poses=poses, supported=np.arange(12) != 3, camera=camera, is_one=True, points=np.zeros((0, 3)))
+
+    monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
+    whole = fit(open_town, ANEW, a_job(tmp_path / "whole"))
+    assert [row[1] for row in followed[18:]] == 2 * [10] + 4 * [18] + 8 * [24]
+    moved = (followed[31][2] - followed[18][2]).abs().amax(dim=(1, 2))
+    assert moved[3] > 1e-4 and moved[torch.arange(12) != 3].max() < 1e-6
+    if killed is not None:
+        killed_in(monkeypatch, open_town, tmp_path / "broken", killed)
+        again = fit(open_town, ANEW, a_job(tmp_path / "broken"))
+        assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
+        assert torch.equal(again.field.field.density, whole.field.field.density)
+
+
 @pytest.mark.parametrize(("stops", "errors", "answer", "voxels"), [
     (11, (1.0, 0.5), 8, 24),  # as fog: the last field that was done
     (14, (0.5, 1.0), 13, 10),  # half done, and better
@@ -132,7 +153,7 @@ def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, 
 def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer(
     open_town, tmp_path, monkeypatch, followed, stops, errors, answer, voxels
 ):
-    def reached(self, step, steps, phase=""):
+    def reached(self, step, steps, phase="", ahead=1):
         if phase == "phase B" and step == 18 + stops:
             self.share_done = step / steps
             return True

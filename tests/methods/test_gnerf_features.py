@@ -32,6 +32,7 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.grid_training import GridTraining
 
 SIFT = GnerfConfig(**QUICK, features="sift")
 CPU = torch.device("cpu")
@@ -161,8 +162,8 @@ def test_poses_that_few_matches_tell_rest_until_b_and_others_for_a_part_of_it(to
     monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
     moved, plain = [], training_run.TrainingRun.log
 
-    def log(self, iteration, losses, reseeded=None):
-        plain(self, iteration, losses, reseeded)
+    def log(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
         if iteration.phase == "B":
             moved.append(self.model.poses().detach().clone())
 
@@ -197,8 +198,8 @@ def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     plain = training_run.TrainingRun.log
 
-    def dying(self, iteration, losses, reseeded=None):
-        plain(self, iteration, losses, reseeded)
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
         if iteration.phase == phase and iteration.index == 4:
             raise KeyboardInterrupt
 
@@ -294,7 +295,9 @@ def test_what_is_beyond_a_family_depends_on_the_family_and_an_option_that_names_
         (1.0, {"background": (1.0, 1.0, 1.0)}, False), (None, {}, False),
     ],
 )  # fmt: skip
-def test_b_before_a_real_background_is_as_with_known_poses_where_half_of_the_views_rest(town, share, changes, as_posed):
+def test_b_before_a_real_background_is_as_with_known_poses_where_half_of_the_views_rest(
+    town, share, changes, as_posed, monkeypatch
+):
     poses = town.truth.poses
     capture = shown(town, 12, background=changes.pop("background", None))
     config = SIFT.model_copy(update=changes)
@@ -303,13 +306,25 @@ def test_b_before_a_real_background_is_as_with_known_poses_where_half_of_the_vie
         torch.arange(12), model.family.encode(torch.from_numpy(np.stack([poses[v] for v in capture.images])).float())
     )
     model.held = None if share is None else torch.arange(12) < 12 * share
-    before, late = model.variables.detach().clone(), model.plan.phases["B"] - 1
-    start = sum(model.plan.phases.values()) - model.plan.phases["B"]
-    for index in range(late + 1):
+    before, seen, learn = model.variables.detach().clone(), [], GridTraining.learn
+
+    def learned(self, batch, jitter, distortion=0.0):
+        seen.append((distortion, len(jitter)))
+        return learn(self, batch, jitter, distortion)
+
+    monkeypatch.setattr(GridTraining, "learn", learned)
+    length, start = model.plan.phases["B"], model.plan.total - model.plan.phases["B"]
+    for index in range(length):
         iteration = Iteration(preset=model.preset, plan=model.plan, phase="B", index=index, before=start)
+        fog = round(0.15 * length)
+        assert model.ahead(iteration) == (fog if as_posed and index == 0 else 1)
+        if index == 0 and model.as_posed:
+            model.begin_posed(length)
         model.generator.advance(iteration)
-        assert model.posed_weights(iteration) == ((3e-8, 0.01) if as_posed else (0.0, 0.0))
         photometric_step(model, iteration, torch.Generator().manual_seed(index))
+    assert [weight for weight, _ in seen] == [0.01 if as_posed else 0.0] * length
+    share = {count / model.budget.rays for _, count in seen}  # every view has as many
+    assert max(share) <= 0.5 if as_posed else min(share) > 0.9
     assert iteration.fine > 0.5 and model.releases(iteration) != as_posed
     moved = (model.variables.detach() - before).abs().amax(dim=1) > 0
     assert moved.tolist() == [not (as_posed and n < 6) for n in range(12)]

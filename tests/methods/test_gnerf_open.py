@@ -286,3 +286,53 @@ def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compare
     ab = [index for phase, index, *_ in followed if phase == "AB"]
     assert ab == list(range(FIRST if believed else 12))
     assert sum(phase == "B" for phase, *_ in followed) == 10
+
+
+@pytest.mark.parametrize("killed", [None, 0, 1, 5])
+def test_b_of_a_sound_group_is_a_field_anew_as_where_poses_are_known_and_goes_on_after_a_kill(
+    open_town, tmp_path, monkeypatch, followed, killed
+):
+    truth = find_scene("blocks", ()).load(64).truth.poses
+    matched(monkeypatch, elsewhere({view: truth[view] for view in list(open_town.images)[:8]}))
+    monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
+    monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
+    config = SIFT.model_copy(update={"grid": SIFT.grid.model_copy(update={"inversion_every": 1})})
+    whole = fit(open_town, config, a_job(tmp_path / "whole"))
+    voxels = [row[2] for row in followed if row[0] == "B"]
+    assert voxels == 2 * [10] + 2 * [18] + 6 * [24] and whole.field.field.barred is None
+    if killed is None:
+        return
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
+    plain = TrainingRun.log
+
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
+        if (iteration.phase, iteration.index) == ("B", killed):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(TrainingRun, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(open_town, config, a_job(tmp_path / "broken"))
+    again = fit(open_town, config, a_job(tmp_path / "broken"))
+    assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
+    assert torch.equal(again.field.field.density, whole.field.field.density)
+
+
+def test_b_of_a_sound_group_for_which_there_is_no_time_leaves_the_field_that_there_was(
+    open_town, tmp_path, monkeypatch, followed
+):
+    truth = find_scene("blocks", ()).load(64).truth.poses
+    matched(monkeypatch, elsewhere({view: truth[view] for view in list(open_town.images)[:8]}))
+    monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
+    monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
+
+    def reached(self, step, steps, phase="", ahead=1):
+        if phase == "phase B" and ahead > 1:
+            self.share_done = step / steps
+        return self.stopped
+
+    monkeypatch.setattr(Deadline, "reached", reached)
+    found = fit(open_town, SIFT, a_job(tmp_path))
+    assert found.notes["stopped_early"] and not [row for row in followed if row[0] == "B"]
+    assert max(found.field.field.shape) == 12

@@ -11,7 +11,7 @@ from methods.barf.config import BarfConfig
 from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.cameras.pose_variables import Cameras
 from methods.nerf.training import checkpointing, joint_grid, lost_views
-from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.grid_training import NO_PRIORS, GridTraining
 from methods.nerf.training.joint_grid import JointGrid, courses
 from methods.nerf.training.lost_views import left_out
 
@@ -75,23 +75,24 @@ def test_the_last_field_is_trained_as_posed_and_poses_that_hang_together_rest_fo
     town, tmp_path, monkeypatch, is_one
 ):
     plan, given = resting(monkeypatch, len(town.capture.images), is_one=is_one)
-    weights, smooth, learn, step = [], [], CoarseToFineGrid.learn, CoarseToFineGrid.step
+    seen, smooth, learn, step = [], [], GridTraining.learn, GridTraining.step
 
-    def learned(self, batch, rng, distortion=0.0):
-        weights.append(distortion)
-        return learn(self, batch, rng, distortion)
+    def learned(self, batch, jitter, distortion=0.0):
+        seen.append((distortion, len(jitter)))
+        return learn(self, batch, jitter, distortion)
 
-    def stepped(self, fine, weight=0.0):
-        smooth.append(weight)
-        step(self, fine, weight)
+    def stepped(self, rates, priors=NO_PRIORS):
+        smooth.append(priors.tv_density)
+        step(self, rates, priors)
 
-    monkeypatch.setattr(CoarseToFineGrid, "learn", learned)
-    monkeypatch.setattr(CoarseToFineGrid, "step", stepped)
+    monkeypatch.setattr(GridTraining, "learn", learned)
+    monkeypatch.setattr(GridTraining, "step", stepped)
     monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
     _, _, found = trained(town, plan, tmp_path, contract=True)
-    given_weights = (0.01, 3e-8) if is_one else (0.0, 0.0)
-    assert weights == [0.0] * 24 + [given_weights[0]] * 8  # of 32 iterations those of the last fine voxels
-    assert smooth == [0.0] * 24 + [given_weights[1]] * 8
+    # of 32 iterations those of the last field
+    assert [weight for weight, _ in seen] == [0.0] * 19 + [0.01 if is_one else 0.0] * 13
+    assert smooth == [0.0] * 19 + [3e-8 if is_one else 0.0] * 13
+    assert not is_one or all(count <= plan.smoke.rays / 2 for _, count in seen[-13:])
     moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[-1], strict=True)])
     assert moved[3] > 1e-4  # it is placed where it was, and goes on
     assert np.delete(moved, 3).max() < 1e-5 if is_one else np.delete(moved, 3).min() > 1e-5
