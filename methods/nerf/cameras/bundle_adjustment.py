@@ -16,7 +16,11 @@ from bench.task import Camera, Pose
 if TYPE_CHECKING:
     import pycolmap
 
-LOSS = 0.5  # px, where Cauchy's loss begins to doubt an observation
+LOSSES = 0.5, 0.05
+"""px, where Cauchy's loss begins to doubt an observation: first from where the poses were, then from near the solution.
+Most observations are nearer than the larger one then, and errors that have one direction (a highlight that moves along
+with the camera, an edge before another surface) would count in full."""
+
 STEPS = 50  # of Levenberg-Marquardt, at most ...
 CHANGE = 1e-6  # ... until one changes the sum by less than this share
 LEAST_ZOOM = 0.5  # of a free focal length, either way: what changes more was not told by what is seen
@@ -70,7 +74,6 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = 
         refine_focal_length=free_focal, refine_principal_point=False, refine_extra_params=False, print_summary=False
     )
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = LOSS
     options.ceres.solver_options.max_num_iterations = STEPS
     options.ceres.solver_options.function_tolerance = CHANGE
     options.ceres.solver_options.num_threads = 1
@@ -78,8 +81,10 @@ def adjusted(tracks: Tracks, poses: Pose, camera: Camera, *, free_focal: bool = 
     for number in model.reg_image_ids():
         config.add_image(number)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    if not pycolmap.create_default_bundle_adjuster(options, config, model).solve().is_solution_usable():
-        return none
+    for loss in LOSSES:
+        options.ceres.loss_function_scale = loss
+        if not pycolmap.create_default_bundle_adjuster(options, config, model).solve().is_solution_usable():
+            return none
     found, points = poses.copy(), np.full_like(tracks.points, np.nan)
     for number in model.reg_image_ids():
         found[number - 1, :3] = model.image(number).cam_from_world().inverse().matrix()
