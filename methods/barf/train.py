@@ -57,5 +57,5 @@ def fitting(
         return schedule
     sides = schedule.coarse_sides_open[-1:]
     return schedule.model_copy(
-        update={"coarse_sides_open": sides, "pose_from": RESTING, "seen_by_open": 0.0, "anew_open": min(1, schedule.anew_open)}
+        update={"coarse_sides_open": sides, "pose_from": RESTING, "seen_by_open": 0.0, "anew_open": 0}
     )
