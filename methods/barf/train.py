@@ -45,7 +45,7 @@ def fitting(
     schedule: JointGridSchedule | JointMlpSchedule, bounds: Bounds, *, exact: bool
 ) -> JointGridSchedule | JointMlpSchedule:
     """The schedule, where start poses are `exact` before a real background without its coarsest grids, poses at rest at
-    first, with nothing kept empty before the cameras, and as one field from fog to the end.
+    first, with nothing kept empty before the cameras, and with one field that begins anew, the last.
 
     Voxels larger than what poses are off by cannot tell these from the truth, and lead them away. Rough poses need such
     voxels, and must not rest in the first field: one that has settled on them holds them where they are (DTU scan24
@@ -56,6 +56,7 @@ def fitting(
     if isinstance(schedule, JointMlpSchedule) or not (bounds.contract and exact):
         return schedule
     sides = schedule.coarse_sides_open[-1:]
+    anew = min(1, schedule.anew_open)
     return schedule.model_copy(
-        update={"coarse_sides_open": sides, "pose_from": RESTING, "seen_by_open": 0.0, "anew_open": 0}
+        update={"coarse_sides_open": sides, "pose_from": RESTING, "seen_by_open": 0.0, "anew_open": anew}
     )

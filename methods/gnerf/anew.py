@@ -8,7 +8,7 @@ field is trained as where poses are known, and poses rest for it (`methods/nerf/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +42,23 @@ class FieldsAnew:
 
     @staticmethod
     def of(
-        generator: GridGenerator, intrinsics: Intrinsics, poses: Tensor, sight: ImagePyramid, effort: Effort
-    ) -> FieldsAnew:
-        """After the field of the `generator`, which has led to `poses` (N, 4, 4)."""
+        generator: GridGenerator, intrinsics: Intrinsics, poses: Tensor, sight: ImagePyramid, effort: Effort,
+        held: Sequence[int] = (),
+    ) -> FieldsAnew:  # fmt: skip
+        """After the field of the `generator`, which has led to `poses` (N, 4, 4).
+
+        Where matched features told the poses of the views of the numbers `held`, there is one field, from these poses,
+        which are not adjusted.
+        """
         field, bounds = generator.field, generator.field.bounds
         schedule = joint_schedule(generator.preset, getattr(generator.preset, effort), effort)
+        if held:
+            schedule = schedule.model_copy(update={"anew_open": 1, "bundle_open": False})
         unit = bounds.distance_of(list(poses.double().cpu().numpy())) / 4
         pivot = torch.tensor(bounds.centre)
         cameras = Cameras(poses, intrinsics, pivot=pivot, unit=unit).to(poses.device)
-        joint = JointGrid(bounds, field.background, schedule, effort, sight, torch.Generator(), begun=generator.grid)
+        begun, none = generator.growing, torch.Generator()
+        joint = JointGrid(bounds, field.background, schedule, effort, sight, none, begun=begun, held=held)
         return FieldsAnew(generator=generator, joint=joint, moving=CameraTraining(cameras))
 
     def step(self, index: int, sight: ImagePyramid, rng: torch.Generator) -> tuple[Tensor, Draw, int | None]:
@@ -96,6 +104,8 @@ class FieldsAnew:
             state["last"] = describe(field)
             own = {"background": field.background.clone()}  # all fields have one and the same
             tensors |= {f"last/field/{name}": value for name, value in (field.state_dict() | own).items()}
+            if field.barred is not None:
+                tensors["last/barred"] = field.barred
         return state, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -106,6 +116,8 @@ class FieldsAnew:
             field, device = build(dict(state["last"])), self.joint.field.device
             assert isinstance(field, GridField)
             field.load_state_dict(with_prefix("last/field/", tensors))
+            if "last/barred" in tensors:
+                field.barred = tensors["last/barred"].to(device)
             self.last = field.to(device), tensors["last/twists"].to(device)
 
 

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.task import Camera, Effort, PosePrior
+from bench.task import Effort, PosePrior
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.poses import Family
 from methods.gnerf.published import Published
 from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.cameras.rays import view_rays
-from methods.nerf.config import Budget
 from methods.nerf.field.base import RadianceField
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -28,7 +27,7 @@ from methods.nerf.field.mlp import MlpField
 from methods.nerf.field.render import lattice, pictures, render_patches
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.coarse_to_fine import CoarseToFineGrid, noisy
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 from methods.nerf.training.posed_grid import PosedGrid
 from methods.nerf.training.rates import ramped
@@ -87,11 +86,6 @@ class Generator(Protocol):
         """Share, in (0, 1], of their rate at which poses move: a field that has just become another one says little."""
         ...
 
-    @property
-    def posed(self) -> PosedGrid | None:
-        """The field of a B that is trained as where poses are known; None elsewhere."""
-        ...
-
     def finish(self) -> None:
         """Freeze the field: nothing is learnt any more."""
         ...
@@ -107,7 +101,7 @@ class GridGenerator:
     Before a real background AB begins on a field anew, coarser than that of A, which becomes finer in steps: the voxels
     of A are large there, and poses that follow them end where these have put them. Then it begins anew once more: what
     the first field has built for a view that is lost, at the end of a row of cameras, is gone, and the others bring it
-    back. In B, where poses rest there, it may begin anew as where they are known (`begin_posed`).
+    back.
     """
 
     def __init__(
@@ -116,6 +110,7 @@ class GridGenerator:
     ) -> None:  # fmt: skip
         self.preset, self.open = preset, open
         final = budget.sides(closed=bounds.closed)
+        # in B, of fields that begin anew (`anew.py`), that of the present one
         self.grid: CoarseToFineGrid | PosedGrid = CoarseToFineGrid(bounds, background, preset, final, generator)
         self._anew = generator.initial_seed() if open else 0
 
@@ -124,56 +119,39 @@ class GridGenerator:
         return self.grid.field
 
     def noisy(self, std: float, generator: torch.Generator) -> contextlib.AbstractContextManager[None]:
-        if self.posed is not None:  # in B, which has no noise
-            return contextlib.nullcontext()
-        return self._coarse_to_fine.noisy(std, generator)
+        return noisy(self.field, std, generator)
+
+    @property
+    def growing(self) -> CoarseToFineGrid:
+        """The grid, where it is none of those that begin anew in B."""
+        assert isinstance(self.grid, CoarseToFineGrid)
+        return self.grid
 
     def patches(self, intrinsics: Intrinsics, poses: Tensor, points: Tensor, rng: torch.Generator | None) -> Tensor:
         return render_patches(self.field, intrinsics, poses, points, rng)
-
-    @property
-    def posed(self) -> PosedGrid | None:
-        return self.grid if isinstance(self.grid, PosedGrid) else None
-
-    @property
-    def _coarse_to_fine(self) -> CoarseToFineGrid:
-        assert isinstance(self.grid, CoarseToFineGrid)  # as A and AB have it, and B but for `begin_posed`
-        return self.grid
-
-    def begin_posed(self, steps: int, rays: int, poses: Tensor, camera: Camera) -> None:
-        """Begin anew as where the `poses` (N, 4, 4) of the views and their `camera` are known, for all `steps` of B,
-        before a known background of so many `rays` each."""
-        field, radiance = self.field, self.preset.radiance
-        budget = Budget(steps=steps, rays=PosedGrid.open_rays(radiance, rays), side=self._coarse_to_fine.final.side)
-        self.grid = PosedGrid.begun(field.bounds, field.background, radiance, budget, poses, camera)
 
     def learn(self, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
         """Without noise: with so many pixels at once there is no need of it."""
         return self.grid.learn(batch, rng)
 
     def step(self, iteration: Iteration) -> None:
-        if isinstance(self.grid, PosedGrid):
-            self.grid.step(iteration.index)
-        else:
-            self.grid.step(iteration.fine)
+        self.growing.step(iteration.fine)
 
     def finish(self) -> None:
         self.grid.finish()
 
     def advance(self, iteration: Iteration) -> bool:
-        if isinstance(self.grid, PosedGrid):
-            return self.grid.prepare(iteration.index)
         first, stages = iteration.fine_from, self._due(iteration)
         side = stages.get(iteration.index)
         if side is not None and iteration.index in begun_anew(stages):
             rng = torch.Generator().manual_seed(self._anew + iteration.index)
-            bounds, background, last = self.field.bounds, self.field.background, self.grid.final
+            bounds, background, last = self.field.bounds, self.field.background, self.growing.final
             self.grid = CoarseToFineGrid(bounds, background, self.preset, last, rng, coarse_side=side)
             return True
         if side is not None:
-            self.grid.sharpen(side)
+            self.growing.sharpen(side)
             return True
-        return iteration.number >= first and self.grid.refine(iteration.number - first, iteration.plan.total - first)
+        return iteration.number >= first and self.growing.refine(iteration.number - first, iteration.plan.total - first)
 
     def trust(self, iteration: Iteration) -> float:
         """As in `JointGrid`: Adam's first steps are as long as its rate, however little a gradient says."""
@@ -192,14 +170,10 @@ class GridGenerator:
         return self.stages(iteration.plan) if iteration.phase == "AB" and iteration.fine is None else {}
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        state, tensors = self.grid.state()
-        return state | {"posed": self.posed is not None}, tensors
+        return self.grid.state()
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        if state.get("posed", False):
-            self.grid = PosedGrid.resumed(state, tensors, self.preset.radiance, self.field.device)
-        else:
-            self._coarse_to_fine.restore(state, tensors)
+        self.growing.restore(state, tensors)
 
 
 def begun_anew(stages: Mapping[int, int]) -> list[int]:
@@ -254,10 +228,6 @@ class NetworkGenerator:
 
     def trust(self, iteration: Iteration) -> float:
         return 1.0
-
-    @property
-    def posed(self) -> PosedGrid | None:
-        return None
 
     def finish(self) -> None:
         self.field.requires_grad_(False)

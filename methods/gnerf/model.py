@@ -137,11 +137,19 @@ class Model:
     def fields_anew(self) -> int:
         """How many fields begin anew in B; 0: the one of AB goes on.
 
-        Poses that matched features lead are past that, and a free focal length moves cameras by other rules.
+        Where matched features gave half of the poses or more, and these rest, one, as where poses are known. A free
+        focal length moves cameras by other rules, until features tell it.
         """
+        if self.anew is not None:
+            return len(self.anew.joint.courses)
         config = self.config
         apt = self.open and config.schedule == "A-AB-B" and config.reseeds and self.budget.b > 0
-        return config.grid.anew_open if apt and not self.intrinsics.free and self.held is None else 0
+        if not apt:
+            return 0
+        if self.held is None:
+            return 0 if self.intrinsics.free else config.grid.anew_open
+        as_posed = self.rests and config.grid.posed_open and 2 * int(self.held.sum()) >= len(self.held)
+        return int(as_posed)
 
     @property
     def plan(self) -> Plan:
@@ -151,8 +159,8 @@ class Model:
         """From now on poses are free of the prior's family."""
         assert isinstance(self.generator, GridGenerator)
         if self.anew is None:
-            poses = self.poses().detach()
-            self.anew = FieldsAnew.of(self.generator, self.intrinsics, poses, self.sight, self.effort)
+            poses, held = self.poses().detach(), () if self.held is None else self.held.nonzero()[:, 0].tolist()
+            self.anew = FieldsAnew.of(self.generator, self.intrinsics, poses, self.sight, self.effort, held)
         return self.anew
 
     @property
@@ -190,30 +198,12 @@ class Model:
             if value.dim():
                 value[views] = 0.0
 
-    @property
-    def as_posed(self) -> bool:
-        """Whether B trains the field as where poses are known: before a real background, from poses that matched
-        features gave to half of the views or more, and that rest for it."""
-        if not self.open or self.held is None or not (self.rests and self.config.grid.posed_open):
-            return False
-        return bool(2 * self.held.sum() >= len(self.held))
-
-    def begin_posed(self, steps: int) -> None:
-        """Begin B's field anew as where poses are known, for all its `steps`."""
-        assert isinstance(self.generator, GridGenerator) and isinstance(self.budget, FastBudget)
-        self.generator.begin_posed(steps, self.budget.rays, self.poses().detach(), self.intrinsics.estimate())
-
-    def ahead(self, iteration: Iteration) -> int:
-        """How many iterations, from this one on, leave the field worse than it is if they are not all taken."""
-        begins = iteration.phase == "B" and iteration.index == 0 and self.as_posed and self.generator.posed is None
-        return max(1, round(self.config.grid.radiance.grow_at[0] * iteration.length)) if begins else 1
-
     def releases(self, iteration: Iteration) -> bool:
         """Whether views that are held may move in an iteration."""
         if self.held is None:
             return True
         held_until = self.config.grid.held_until if self.rests else 0.0
-        return iteration.fine is not None and iteration.fine >= held_until and self.generator.posed is None
+        return iteration.fine is not None and iteration.fine >= held_until
 
     def step_poses(self, *, release: bool) -> None:
         """One step of their optimiser; views that are held stay where they are until there is a `release`."""

@@ -115,8 +115,7 @@ def phase_b(run: TrainingRun) -> None:
     """The images alone: field, poses and focal length are refined together, on a field that grows finer.
 
     The inversion network may go on learning, for `register`. Before a real background it is another one:
-    `phase_b_open`; but where matched features gave half of the poses, the field begins anew as where they are known
-    (not published). Raises Died.
+    `phase_b_open`. Raises Died.
     """
     model, config, every = run.model, run.model.config, run.model.preset.inversion_every
     if model.fields_anew:
@@ -130,19 +129,15 @@ def phase_b(run: TrainingRun) -> None:
             moved = reseed(model, rng)
         if first:
             model.lead_focal()
-            if model.as_posed:
-                model.begin_posed(iteration.length)
         _refine_field(model, iteration)
         if due and not first:
             moved = reconsider(model, rng)
         losses = photometric_step(model, iteration, rng)  # eq. 7
-        posed = model.generator.posed
-        is_fog = posed is not None and posed.is_fog(iteration.index)
-        if every and config.inversion and iteration.index % every == 0 and not is_fog:
+        if every and config.inversion and iteration.index % every == 0:
             losses |= inversion_step(model, iteration, rng)
         if (iteration.index + 1) % CHECK_LATER == 0:
             run.check(iteration, rng, iterations=iteration.index + 1)
-        run.log(iteration, losses, moved, side=None if posed is None else model.sight.side)
+        run.log(iteration, losses, moved)
     if run.begins("B"):
         run.leave("B", lambda: _without_photometric(model))
 

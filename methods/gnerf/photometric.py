@@ -60,8 +60,6 @@ def _drawn(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """V different views, K image points (V, K, 2) in [-1, 1]^2 of each, and their colours (V, K, C) in [0, 1]."""
     sight = model.sight
-    if (posed := model.generator.posed) is not None:
-        return sight.draw(sight.side, posed.budget.rays, rng, among=among)
     side = iteration.side(sight.side)
     pixels = model.preset.pixels(iteration.fine, model.budget)  # type: ignore[arg-type] - the preset's own budget
     if pixels is not None:

@@ -27,6 +27,9 @@ from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
+FORM = 2
+"""Of a checkpoint: what an older one says of its fields is not enough to go on from."""
+
 FITTED = 4.0
 """dB over their mean colour below which a short training has not fitted the views."""
 
@@ -43,6 +46,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     set_threads(job.threads)
     sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
+    asked["form"] = FORM
     checkpoints = Checkpoints(job, "gnerf", asked)
     plan = config.plan(job.effort)
     deadline = Deadline(job, before=group_iterations(plan) if config.features != "none" else 0)

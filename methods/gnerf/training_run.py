@@ -119,7 +119,7 @@ class TrainingRun:
         if phase not in self.plan.phases or phase in self.progress.ran or self.deadline.stopped:
             return
         while not self._over(iteration := self._next(phase), over):
-            if self.deadline.reached(*self._steps(iteration), f"phase {phase}", self.model.ahead(iteration)):
+            if self.deadline.reached(*self._steps(iteration), f"phase {phase}"):
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1

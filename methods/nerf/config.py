@@ -52,7 +52,8 @@ class FieldConfig(BaseModel):
     # so many voxels fit the views and not the scene, where nothing holds neighbours together
     grid_full: Budget = Budget(steps=9000, rays=8192, side=256, tv_density=1e-9)
     sh_degree: Literal[0, 1, 2] = 1
-    growth: tuple[float, ...] = (0.4, 0.75)  # the grid starts at these shares of `side`, ...
+    # the grid starts at these shares of `side`, ...
+    growth: tuple[float, ...] = Field(default=(0.4, 0.75), min_length=1)
     grow_at: tuple[float, ...] = (0.15, 0.4)  # ... and moves on after these shares of the steps
     density_gain: float = Field(default=100.0, gt=0)  # density where softplus(raw) = 1, per half_size of the bounds
     density_start: float = -6.0  # raw density at the start: nearly empty, so that light gets through

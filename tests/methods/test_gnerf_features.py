@@ -24,15 +24,12 @@ from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import beyond_family
 from methods.gnerf.groups import in_frame_of
 from methods.gnerf.model import Model
-from methods.gnerf.photometric import photometric_step
-from methods.gnerf.schedule import Iteration
 from methods.gnerf.train import fit
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.grid_training import GridTraining
 
 SIFT = GnerfConfig(**QUICK, features="sift")
 CPU = torch.device("cpu")
@@ -162,8 +159,8 @@ def test_poses_that_few_matches_tell_rest_until_b_and_others_for_a_part_of_it(to
     monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
     moved, plain = [], training_run.TrainingRun.log
 
-    def log(self, iteration, losses, reseeded=None, side=None):
-        plain(self, iteration, losses, reseeded, side)
+    def log(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
         if iteration.phase == "B":
             moved.append(self.model.poses().detach().clone())
 
@@ -198,8 +195,8 @@ def test_a_fit_from_groups_killed_in_any_phase_ends_as_an_unbroken_one(
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     plain = training_run.TrainingRun.log
 
-    def dying(self, iteration, losses, reseeded=None, side=None):
-        plain(self, iteration, losses, reseeded, side)
+    def dying(self, iteration, losses, reseeded=None):
+        plain(self, iteration, losses, reseeded)
         if iteration.phase == phase and iteration.index == 4:
             raise KeyboardInterrupt
 
@@ -288,46 +285,28 @@ def test_what_is_beyond_a_family_depends_on_the_family_and_an_option_that_names_
     assert beyond_family([group_of(above)], PosePrior(), SIFT)
 
 
+NOT_POSED = SIFT.grid.model_copy(update={"posed_open": False})
+
+
 @pytest.mark.parametrize(
-    ("share", "changes", "as_posed"),
+    ("share", "given", "options", "rests", "fields"),
     [
-        (0.5, {}, True), (0.4, {}, False), (1.0, {"grid": SIFT.grid.model_copy(update={"posed_open": False})}, False),
-        (1.0, {"background": (1.0, 1.0, 1.0)}, False), (None, {}, False),
+        (0.5, {}, {}, True, 1), (0.4, {}, {}, True, 0), (1.0, {}, {}, False, 0),
+        (1.0, {}, {"grid": NOT_POSED}, True, 0), (1.0, {"background": (1.0, 1.0, 1.0)}, {}, True, 0),
+        (1.0, {"camera": None}, {"intrinsics": "unknown"}, True, 1), (None, {}, {}, True, 3),
     ],
 )  # fmt: skip
-def test_b_before_a_real_background_is_as_with_known_poses_where_half_of_the_views_rest(
-    town, share, changes, as_posed, monkeypatch
+def test_b_before_a_real_background_is_one_field_anew_where_half_of_the_views_rest(
+    town, share, given, options, rests, fields
 ):
-    poses = town.truth.poses
-    capture = shown(town, 12, background=changes.pop("background", None))
-    config = SIFT.model_copy(update=changes)
-    model = Model(capture, ImagePyramid.of(capture, masked=False, device=CPU), config, "smoke", 0)
-    model.place(
-        torch.arange(12), model.family.encode(torch.from_numpy(np.stack([poses[v] for v in capture.images])).float())
+    capture = shown(town, 12, **{"background": None, **given})
+    model = Model(
+        capture, ImagePyramid.of(capture, masked=False, device=CPU), SIFT.model_copy(update=options), "smoke", 0
     )
-    model.held = None if share is None else torch.arange(12) < 12 * share
-    before, seen, learn = model.variables.detach().clone(), [], GridTraining.learn
-
-    def learned(self, batch, jitter, distortion=0.0):
-        seen.append((distortion, len(jitter)))
-        return learn(self, batch, jitter, distortion)
-
-    monkeypatch.setattr(GridTraining, "learn", learned)
-    length, start = model.plan.phases["B"], model.plan.total - model.plan.phases["B"]
-    for index in range(length):
-        iteration = Iteration(preset=model.preset, plan=model.plan, phase="B", index=index, before=start)
-        fog = round(0.15 * length)
-        assert model.ahead(iteration) == (fog if as_posed and index == 0 else 1)
-        if index == 0 and model.as_posed:
-            model.begin_posed(length)
-        model.generator.advance(iteration)
-        photometric_step(model, iteration, torch.Generator().manual_seed(index))
-    assert [weight for weight, _ in seen] == [0.01 if as_posed else 0.0] * length
-    share = {count / model.budget.rays for _, count in seen}  # every view has as many
-    assert max(share) <= 0.5 if as_posed else min(share) > 0.9
-    assert iteration.fine > 0.5 and model.releases(iteration) != as_posed
-    moved = (model.variables.detach() - before).abs().amax(dim=1) > 0
-    assert moved.tolist() == [not (as_posed and n < 6) for n in range(12)]
+    model.held, model.rests = None if share is None else torch.arange(12) < 12 * share, rests
+    assert model.fields_anew == fields
+    length = model.plan.phases["B"]
+    assert length == model.budget.b + fields * model.budget.coarse_anew + max(0, fields - 1) * model.budget.fine_anew
 
 
 def opacity(model, distance):

@@ -12,13 +12,15 @@ from test_gnerf_train import a_job, answers
 from bench.matrix.registry import find_scene
 from bench.task import Collapsed
 from methods.gnerf import beginnings, phases, train, training_run
+from methods.gnerf.anew import FieldsAnew
 from methods.gnerf.collapse import USELESS
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import Died, TrainingRun
-from methods.nerf.training import checkpointing
+from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.grid_training import GridTraining
 
 pytestmark = pytest.mark.usefixtures("never_collapses")
 
@@ -255,7 +257,12 @@ def test_whoever_waits_is_told_of_all_beginnings(open_town, tmp_path, background
     assert done == sorted(done) and done[-1] == total - 1
 
 
-SIFT = OPEN.model_copy(update={"features": "sift"})
+SIFT = OPEN.model_copy(
+    update={
+        "features": "sift",
+        "grid": OPEN.grid.model_copy(update={"smoke": BUDGET.model_copy(update={"coarse_anew": 4})}),
+    }
+)
 
 
 def test_without_matches_it_is_gnerf_to_the_last_bit_here_too(open_town, tmp_path, monkeypatch):
@@ -285,54 +292,84 @@ def test_with_a_sound_group_there_is_one_other_beginning_and_the_two_are_compare
     assert "beginnings" not in found.notes and set(compared) == {12, 6}
     ab = [index for phase, index, *_ in followed if phase == "AB"]
     assert ab == list(range(FIRST if believed else 12))
-    assert sum(phase == "B" for phase, *_ in followed) == 10
+    assert sum(phase == "B" for phase, *_ in followed) == (14 if believed else 10)
 
 
-@pytest.mark.parametrize("killed", [None, 0, 1, 5])
-def test_b_of_a_sound_group_is_a_field_anew_as_where_poses_are_known_and_goes_on_after_a_kill(
-    open_town, tmp_path, monkeypatch, followed, killed
-):
+@pytest.fixture
+def led(open_town, monkeypatch):
+    """Matched features gave the poses of eight of twelve views, and are believed."""
     truth = find_scene("blocks", ()).load(64).truth.poses
     matched(monkeypatch, elsewhere({view: truth[view] for view in list(open_town.images)[:8]}))
     monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
     monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
+
+
+@pytest.mark.usefixtures("led")
+def test_b_of_a_sound_group_is_one_field_anew_as_where_poses_are_known(open_town, tmp_path, followed, monkeypatch):
+    taught, inversion, seen, weights, learn = [], phases.inversion_step, [], [], GridTraining.learn
+
+    def inverted(model, iteration, rng):
+        taught.append((iteration.phase, iteration.index))
+        return inversion(model, iteration, rng)
+
+    def learned(self, batch, jitter, distortion=0.0):
+        weights.append(distortion)
+        return learn(self, batch, jitter, distortion)
+
+    plain = FieldsAnew.step
+
+    def stepped(self, index, *others):
+        found = plain(self, index, *others)
+        seen.append(self.moving.cameras.poses().detach().clone())
+        return found
+
+    monkeypatch.setattr(phases, "inversion_step", inverted)
+    monkeypatch.setattr(GridTraining, "learn", learned)
+    monkeypatch.setattr(FieldsAnew, "step", stepped)
+    monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 9))
+    monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
     config = SIFT.model_copy(update={"grid": SIFT.grid.model_copy(update={"inversion_every": 1})})
-    whole = fit(open_town, config, a_job(tmp_path / "whole"))
-    voxels = [row[2] for row in followed if row[0] == "B"]
-    assert voxels == 2 * [10] + 2 * [18] + 6 * [24] and whole.field.field.barred is None
-    if killed is None:
-        return
+    found = fit(open_town, config, a_job(tmp_path))
+    assert [row[2] for row in followed if row[0] == "B"] == 2 * [10] + 4 * [18] + 8 * [24]
+    assert weights[-14:] == 14 * [0.01] and not any(weights[:-14])
+    assert [index for phase, index in taught if phase == "B"] == list(range(2, 14))  # not from the first voxels
+    moved = (seen[-1] - seen[0]).abs().amax(dim=(1, 2))
+    assert moved[:8].max() < 1e-9 and moved[8:].min() > 1e-5
+    assert (seen[1] - seen[0]).abs().max() == 0  # fog moves none
+    assert found.notes["fields_anew"] == 1 and found.field.field.barred is None and found.field.known is not None
+
+
+@pytest.mark.usefixtures("led")
+def test_b_of_a_sound_group_goes_on_after_a_kill(open_town, tmp_path, monkeypatch):
+    whole = fit(open_town, SIFT, a_job(tmp_path / "whole"))
     monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
     plain = TrainingRun.log
+    for killed in (0, 1, 9):
 
-    def dying(self, iteration, losses, reseeded=None, side=None):
-        plain(self, iteration, losses, reseeded, side)
-        if (iteration.phase, iteration.index) == ("B", killed):
-            raise KeyboardInterrupt
+        def dying(self, iteration, losses, reseeded=None, side=None, killed=killed):
+            plain(self, iteration, losses, reseeded, side)
+            if (iteration.phase, iteration.index) == ("B", killed):
+                raise KeyboardInterrupt
 
-    with monkeypatch.context() as context:
-        context.setattr(TrainingRun, "log", dying)
-        with pytest.raises(KeyboardInterrupt):
-            fit(open_town, config, a_job(tmp_path / "broken"))
-    again = fit(open_town, config, a_job(tmp_path / "broken"))
-    assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
-    assert torch.equal(again.field.field.density, whole.field.field.density)
+        with monkeypatch.context() as context:
+            context.setattr(TrainingRun, "log", dying)
+            with pytest.raises(KeyboardInterrupt):
+                fit(open_town, SIFT, a_job(tmp_path / str(killed)))
+        again = fit(open_town, SIFT, a_job(tmp_path / str(killed)))
+        assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
+        assert torch.equal(again.field.field.density, whole.field.field.density)
 
 
-def test_b_of_a_sound_group_for_which_there_is_no_time_leaves_the_field_that_there_was(
-    open_town, tmp_path, monkeypatch, followed
-):
-    truth = find_scene("blocks", ()).load(64).truth.poses
-    matched(monkeypatch, elsewhere({view: truth[view] for view in list(open_town.images)[:8]}))
-    monkeypatch.setattr(train, "decibels_over_mean", lambda _: USELESS)
-    monkeypatch.setattr(train, "misfit", lambda model: 1.0 if model.held is not None else 2.0)
-
+@pytest.mark.usefixtures("led")
+def test_b_of_a_sound_group_that_is_stopped_as_fog_leaves_the_field_that_there_was(open_town, tmp_path, monkeypatch):
     def reached(self, step, steps, phase="", ahead=1):
-        if phase == "phase B" and ahead > 1:
+        if phase == "phase B" and step == steps - 13:
             self.share_done = step / steps
         return self.stopped
 
+    said = iter((1.0, 0.5))
     monkeypatch.setattr(Deadline, "reached", reached)
+    monkeypatch.setattr(phases, "misfit", lambda _: next(said))
     found = fit(open_town, SIFT, a_job(tmp_path))
-    assert found.notes["stopped_early"] and not [row for row in followed if row[0] == "B"]
+    assert found.notes["stopped_early"] and found.notes["iterations/B"] == 1
     assert max(found.field.field.shape) == 12

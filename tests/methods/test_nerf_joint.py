@@ -272,7 +272,7 @@ def test_only_exact_poses_before_a_real_background_skip_coarse_grids_and_rest(ca
     assert fitting(schedule, bounds, exact=False) is schedule and schedule.pose_from == 0
     found = fitting(schedule, bounds, exact=True)
     assert found.coarse_sides_open == schedule.coarse_sides_open[-1:] and found.pose_from > 0
-    assert found.seen_by_open == found.anew_open == 0 < min(schedule.seen_by_open, schedule.anew_open)
+    assert found.seen_by_open == 0 < schedule.seen_by_open and found.anew_open == 1 < schedule.anew_open
     assert (
         fitting(schedule, Bounds.from_prior(PosePrior()), exact=True) is schedule
     )  # around an object all is as it was

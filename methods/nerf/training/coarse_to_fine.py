@@ -56,20 +56,6 @@ class CoarseToFineGrid:
     def field(self) -> GridField:
         return self.training.field
 
-    @contextlib.contextmanager
-    def noisy(self, std: float, generator: torch.Generator) -> Iterator[None]:
-        """Noise on the voxels, not on the samples: the same smoothing of the raw density, at no cost to a ray."""
-        if std == 0:
-            yield
-            return
-        noise = std * torch.randn(self.field.density.shape, generator=generator).to(self.field.device)
-        clean = self.field.density.detach().clone()
-        self.field.density.data += noise
-        try:
-            yield
-        finally:
-            self.field.density.data.copy_(clean)
-
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Leave the gradients of the mean squared error, to the rays too; returns that error, a scalar."""
         return self.training.learn(batch, torch.rand(len(batch.origins), generator=rng).to(self.field.device))
@@ -127,6 +113,21 @@ class CoarseToFineGrid:
             self.field.barred = tensors["barred"].to(device)
         if state["steps"]:
             self.training.sink.restore(with_prefix("sink/", tensors), state["steps"])
+
+
+@contextlib.contextmanager
+def noisy(field: GridField, std: float, generator: torch.Generator) -> Iterator[None]:
+    """Noise on the voxels, not on the samples: the same smoothing of the raw density, at no cost to a ray."""
+    if std == 0:
+        yield
+        return
+    noise = std * torch.randn(field.density.shape, generator=generator).to(field.device)
+    clean = field.density.detach().clone()
+    field.density.data += noise
+    try:
+        yield
+    finally:
+        field.density.data.copy_(clean)
 
 
 @torch.no_grad()

@@ -26,6 +26,9 @@ from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_mlp import JointMlp
 from methods.nerf.training.joint_schedule import Draw, JointGridSchedule, JointMlpSchedule
 
+FORM = 2
+"""Of a checkpoint: what an older one says of its field is not enough to go on from."""
+
 
 class JointField(Protocol):
     """A field, which pixels it is shown, and how it and the cameras learn from them."""
@@ -93,7 +96,7 @@ def train_jointly(
     moving = CameraTraining(cameras)
     asked = {
         "schedule": schedule.model_dump(mode="json"), "bounds": repr(bounds), "seed": job.seed, "effort": job.effort,
-        "views": list(pyramid.ids), "start": cameras.start.sum().item(),
+        "views": list(pyramid.ids), "start": cameras.start.sum().item(), "form": FORM,
     }  # fmt: skip
     checkpoints = Checkpoints(job, name, asked)
     first = 0

@@ -1,9 +1,10 @@
-"""A grid that learns together with the cameras: coarse and then fine, on images that grow with it."""
+"""A grid that learns together with the cameras: coarse and then fine, on images that grow with it, and before a real
+background anew, from adjusted poses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from torch import Tensor
 from bench.task import Effort
 from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.config import Budget
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
 from methods.nerf.field.near_cameras import alone_before_cameras
@@ -21,10 +21,11 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
-from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule, in_equal_shares
+from methods.nerf.training.joint_courses import CoarseToFineLearner, Course, Learner, PosedLearner, courses
+from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
 from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
 from methods.nerf.training.posed_grid import PosedGrid
-from methods.nerf.training.rates import decayed, ramped
+from methods.nerf.training.rates import ramped
 
 BUNDLE_SHARE = 0.2
 """Of the time of a course, what adjusting all poses before it takes, at most."""
@@ -33,48 +34,15 @@ BAR_EVERY = 50
 """Iterations between two looks at what few cameras see."""
 
 
-class Course(NamedTuple):
-    """A field from fog to fine voxels."""
-
-    first: int  # iteration of the training with which it begins
-    coarse: int  # iterations
-    fine: int
-    sides: Mapping[int, int]  # voxels to an edge of the coarse grid, from which of these iterations on
-    rest: int  # iterations for which poses rest
-    anew: bool = False  # whether there was a field before
-
-    @property
-    def end(self) -> int:
-        return self.first + self.coarse + self.fine
-
-
-def courses(
-    schedule: JointGridSchedule, budget: JointGridBudget, *, contract: bool, is_open: bool, begun: bool = False
-) -> tuple[Course, ...]:
-    """One, and before a real background (`is_open`) as many more as the `schedule` has fields that begin anew; where
-    one has `begun` already, these alone."""
-    stages = schedule.stages_open(budget.coarse) if contract else {0: schedule.coarse_side}
-    rest = round(schedule.pose_from * budget.coarse) if contract else 0
-    anew = schedule.anew_open if is_open else 0
-    fine = budget.fine_anew if anew else budget.fine
-    found = [] if begun else [Course(0, budget.coarse, fine, stages, rest)]
-    sides = in_equal_shares(schedule.sides_anew, budget.coarse_anew)
-    rest = max(1, round(schedule.rest_anew * budget.coarse_anew))  # a field must have begun to tell where a view is
-    for left in reversed(range(anew)):
-        fine = budget.fine_anew if left else budget.fine
-        first = found[-1].end if found else 0
-        found.append(Course(first, budget.coarse_anew, fine, sides, rest, anew=True))
-    return tuple(found)
-
-
 class JointGrid:
     """The `JointField` of a `JointGridSchedule`."""
 
     def __init__(
         self, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, effort: Effort, pyramid: ImagePyramid,
-        rng: torch.Generator, begun: CoarseToFineGrid | PosedGrid | None = None,
+        rng: torch.Generator, begun: CoarseToFineGrid | None = None, held: Sequence[int] = (),
     ) -> None:  # fmt: skip
-        """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it."""
+        """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it.
+        `held`: the numbers of views whose poses were told by something surer than a field, and stay as they are."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
         self.search = SMALL if effort == "smoke" else WHOLE  # for lost views
@@ -84,19 +52,33 @@ class JointGrid:
             schedule, self.budget, contract=bounds.contract, is_open=is_open, begun=begun is not None
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
-        self.held: tuple[int, ...] = ()  # the views whose poses stay as they were adjusted
-        self.grid: CoarseToFineGrid | PosedGrid = self._begun(self.courses[0], bounds, rng) if begun is None else begun
+        self.told = tuple(held)
+        self.held = self.told  # the views whose poses stay as they are by now
+        self.course = self.courses[0]  # the present one
+        self.learner: Learner = self._coarse_to_fine(self._begun(bounds, rng) if begun is None else begun)
 
-    def _begun(self, course: Course, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
-        final = self.budget.sides(closed=bounds.closed)
-        return CoarseToFineGrid(bounds, self.background, self.schedule, final, rng, coarse_side=course.sides[0])
+    def _begun(self, bounds: Bounds, rng: torch.Generator) -> CoarseToFineGrid:
+        side, final = self.course.sides[0], self.budget.sides(closed=bounds.closed)
+        return CoarseToFineGrid(bounds, self.background, self.schedule, final, rng, coarse_side=side)
 
-    def _begun_posed(self, course: Course, bounds: Bounds, cameras: CameraTraining) -> PosedGrid:
+    def _coarse_to_fine(self, grid: CoarseToFineGrid) -> CoarseToFineLearner:
+        return CoarseToFineLearner(grid, self.course, self.schedule, self.budget)
+
+    def _begin_anew(self, bounds: Bounds, cameras: CameraTraining, rng: torch.Generator) -> None:
+        """The field of the present course: the last one as where poses are known, if some are held for it."""
+        is_last = self.course == self.courses[-1]
+        if not (is_last and self.held and self.schedule.posed_open and bounds.contract):
+            self.learner = self._coarse_to_fine(self._begun(bounds, rng))
+            return
         intrinsics, poses = _seen_from(cameras)
-        radiance, steps = self.schedule.radiance, course.end - course.first
-        rays = PosedGrid.open_rays(radiance, self.budget.rays)
-        budget = Budget(steps=steps, rays=rays, side=self.budget.side)
-        return PosedGrid.begun(bounds, self.background, radiance, budget, poses, intrinsics.estimate())
+        self.learner = PosedLearner.begun(
+            self.course, bounds, self.background, self.schedule, self.budget, poses[list(self.held)],
+            intrinsics.estimate(),
+        )  # fmt: skip
+
+    @property
+    def grid(self) -> CoarseToFineGrid | PosedGrid:
+        return self.learner.grid
 
     @property
     def field(self) -> GridField:
@@ -107,14 +89,14 @@ class JointGrid:
         return self.courses[-1].end
 
     def phase(self, index: int) -> str:
-        course, _, fine = self._at(index)
-        word = "coarse" if fine is None else "fine"
+        course, passed = self._at(index)
+        word = "fine" if not self.begins_anew(index) and self.learner.is_fine(passed) else "coarse"
         count = len(self.courses)
         return word if count == 1 else f"{word}, field {self.courses.index(course) + 1} of {count}"
 
     def ahead(self, index: int) -> int:
         """A whole course, where the field would begin anew: fog is worse than what there was before."""
-        course, passed, _ = self._at(index)
+        course, passed = self._at(index)
         if passed or not course.anew:
             return 1
         return round((1 + BUNDLE_SHARE * self.schedule.bundle_open) * (course.end - course.first))
@@ -127,36 +109,26 @@ class JointGrid:
         return self._at(index)[0].first
 
     def begins_anew(self, index: int) -> bool:
-        course, passed, _ = self._at(index)
+        course, passed = self._at(index)
         return course.anew and passed == 0
 
     def places(self, index: int) -> bool:
-        """Whether lost views, if there are any, are placed anew before iteration `index`."""
-        course, passed, _ = self._at(index)
-        return course.anew and passed == course.rest
+        """Whether lost views, if there are any, are placed anew before iteration `index`, which begins no field."""
+        course, passed = self._at(index)
+        return course.anew and passed == self.learner.rest
 
     def is_last_fine(self, index: int) -> bool:
-        """Whether the field of iteration `index` is the last one, and has become fine."""
-        course, _, fine = self._at(index)
-        return fine is not None and course == self.courses[-1]
+        """Whether the field of iteration `index`, the present one, is the last one, and has become fine."""
+        course, passed = self._at(index)
+        return course == self.courses[-1] and self.learner.is_fine(passed)
 
     def draw(self, index: int) -> Draw:
-        schedule, side = self.schedule, self.pyramid.side
-        course, passed, fine = self._at(index)
-        end = min(schedule.side_coarse, side)
+        side, rays = self.learner.draw(self._at(index)[1], self.pyramid.side)
         among = tuple(view for view in range(len(self.pyramid.ids)) if view not in self.lost) if self.lost else None
-        if isinstance(self.grid, PosedGrid):
-            return Draw(side=side, rays=self.grid.budget.rays, among=among)
-        if fine is None:
-            start = min(schedule.side_start, side)
-            side, rays = _between(start, end, passed / course.coarse, 4), self.budget.rays_coarse
-            return Draw(side=side, rays=rays, among=among)
-        if fine < schedule.sharp_at:
-            side = _between(end, side, fine / schedule.sharp_at, 8)
-        return Draw(side=side, rays=self.budget.rays, among=among)
+        return Draw(side=side, rays=rays, among=among)
 
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
-        course, passed, _ = self._at(index)
+        course, passed = self._at(index)
         bounds = self.field.bounds
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
@@ -166,34 +138,29 @@ class JointGrid:
                 bounds = _around(bundle)
             if bundle is None:
                 found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
+                found = tuple(view for view in found if view not in self.told)
                 self.lost = left_out(found, self.lost, len(self.pyramid.ids))
-        if self.lost and self.places(index):
+        has_placed = len(self.lost) > 0 and passed > 0 and self.places(index)
+        if has_placed:
             unit = cameras.cameras.unit
             poses = placed_anew(
                 self.field, *_seen_from(cameras), self.lost, self.pyramid, unit, rng, budget=self.search
             )
             cameras.cameras.place(poses)
             self.lost = ()
-        changed = self._grow(index, bounds, cameras, rng)
+        if course.anew and passed == 0:
+            self.course, changed = course, True
+            self._begin_anew(bounds, cameras, rng)
+        else:
+            changed = self.learner.prepare(passed)
         if changed:
             cameras.forget_momentum()
-        is_barred = bounds.contract and self.schedule.seen_by_open > 0
-        if is_barred and (changed or index % BAR_EVERY == 0):
-            self._bar(cameras)
-
-    def _grow(self, index: int, bounds: Bounds, cameras: CameraTraining, rng: torch.Generator) -> bool:
-        """Whatever the field is due before iteration `index`; True where it has become another one."""
-        course, passed, fine = self._at(index)
-        if course.anew and passed == 0:
-            as_posed = self.schedule.posed_open and bounds.contract and len(self.held) > 0
-            self.grid = self._begun_posed(course, bounds, cameras) if as_posed else self._begun(course, bounds, rng)
-            return True
-        if isinstance(self.grid, PosedGrid):
-            return self.grid.prepare(passed)
-        is_sharper = passed in course.sides and passed > 0
-        if is_sharper:
-            self.grid.sharpen(course.sides[passed])
-        return (fine is not None and self.grid.refine(passed - course.coarse, course.fine)) or is_sharper
+        if not isinstance(self.grid, PosedGrid):
+            is_barred = bounds.contract and self.schedule.seen_by_open > 0
+            if is_barred and (changed or index % BAR_EVERY == 0):
+                self._bar(cameras)
+        elif has_placed:
+            self.grid.see_from(_seen_from(cameras)[1])
 
     def _looks(self, course: Course, passed: int) -> bool:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
@@ -233,29 +200,20 @@ class JointGrid:
         refresh(self.field)
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        return self.grid.learn(batch, rng)
+        return self.learner.learn(batch, rng)
 
     def step(self, index: int, cameras: CameraTraining) -> None:
-        schedule = self.schedule
-        course, passed, fine = self._at(index)
-        if isinstance(self.grid, PosedGrid):
-            rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, passed / (course.end - course.first))
-        elif fine is None:
-            rate, fade = schedule.pose_lr, decayed(1.0, schedule.pose_decay_coarse, passed / course.coarse)
-        else:
-            rate, fade = schedule.pose_lr_fine, decayed(1.0, schedule.pose_decay, fine)
+        course, passed = self._at(index)
+        rate, fade = self.learner.pace(passed)
         fade *= self._trust(course, passed)
         if self.held:
             cameras.hold(self.held)
             cameras.step(fade * rate)
         else:
             has_own_space = self.field.bounds.frustum is not None
-            relief = schedule.relief_lr if has_own_space else 0.0
-            cameras.step(fade * rate, fade * schedule.focal_lr, fade * relief)
-        if isinstance(self.grid, PosedGrid):
-            self.grid.step(passed)
-        else:
-            self.grid.step(fine)
+            relief = self.schedule.relief_lr if has_own_space else 0.0
+            cameras.step(fade * rate, fade * self.schedule.focal_lr, fade * relief)
+        self.learner.step(passed)
 
     def _trust(self, course: Course, passed: int) -> float:
         """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.
@@ -263,42 +221,34 @@ class JointGrid:
         Adam's first steps are as long as its rate, however little a gradient says: poses that were exact end degrees
         away when a field that is still fog, or has just become another one, moves them.
         """
-        schedule = self.schedule
         if not self.field.bounds.contract and not course.anew:  # a field soon says more than its first step costs
             return 1.0
-        if isinstance(self.grid, PosedGrid):
-            grown = max(start for start in self.grid.starts if start <= passed)
-            moves, ramp = max(grown, course.rest), round(schedule.pose_ramp * course.fine)
-        elif passed < course.coarse:
-            begins = max(start for start in course.sides if start <= passed)
-            moves, ramp = max(begins, course.rest), round(schedule.pose_ramp * course.coarse)
-        else:
-            starts = [course.coarse + round(course.fine * share) for share in schedule.grow_at]
-            moves, ramp = max(start for start in starts if start <= passed), round(schedule.pose_ramp * course.fine)
-        return ramped(passed - moves, ramp)
+        became, ramp = self.learner.since(passed)
+        return ramped(passed - max(became, self.learner.rest), ramp)
 
     def finish(self) -> GridField:
         return self.grid.finish()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.grid.state()
-        is_posed = isinstance(self.grid, PosedGrid)
-        return state | {"posed": is_posed, "lost": list(self.lost), "held": list(self.held)}, tensors
+        state["course"], state["posed"] = self.courses.index(self.course), isinstance(self.grid, PosedGrid)
+        return state | {"lost": list(self.lost), "held": list(self.held)}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        if state.get("posed", False):
-            self.grid = PosedGrid.resumed(state, tensors, self.schedule.radiance, self.field.device)
+        self.course = self.courses[state["course"]]
+        if state["posed"]:
+            grid = PosedGrid.resumed(state, tensors, self.schedule.radiance, self.field.device)
+            self.learner = PosedLearner(grid, self.course, self.schedule)
         else:
             assert isinstance(self.grid, CoarseToFineGrid)  # as it begins
             self.grid.restore(state, tensors)
-        self.lost, self.held = tuple(state.get("lost", ())), tuple(state.get("held", ()))
+            self.learner = self._coarse_to_fine(self.grid)
+        self.lost, self.held = tuple(state["lost"]), tuple(state["held"])
 
-    def _at(self, index: int) -> tuple[Course, int, float | None]:
-        """The course of iteration `index`, how many of its iterations are over, and the share of its fine ones: None
-        before them."""
+    def _at(self, index: int) -> tuple[Course, int]:
+        """The course of iteration `index`, and how many of its iterations are over."""
         course = [each for each in self.courses if each.first <= index][-1]
-        passed = index - course.first
-        return course, passed, (passed - course.coarse) / course.fine if passed >= course.coarse else None
+        return course, index - course.first
 
 
 def _around(bundle: Bundle) -> Bounds:
@@ -310,8 +260,3 @@ def _around(bundle: Bundle) -> Bounds:
 
 def _seen_from(cameras: CameraTraining) -> tuple[Intrinsics, Tensor]:
     return cameras.cameras.intrinsics, cameras.cameras.poses().detach()
-
-
-def _between(start: int, end: int, share: float, step: int) -> int:
-    """A size on the way from `start` to `end` px, in multiples of `step`."""
-    return max(start, int(start + (end - start) * share) // step * step)

@@ -39,13 +39,12 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         del found, state, tensors  # as large as the field and its moments together
     else:
         grid, first = PosedGrid.begun(bounds, views.background, config, budget, views.poses, views.camera), 0
-    rays = budget.rays if bounds.closed else PosedGrid.open_rays(config, budget.rays)
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
             break
         grid.prepare(step)
         rng = generator(job.seed, step)
-        loss = grid.learn(views.draw(rays, rng), rng)
+        loss = grid.learn(views.draw(grid.rays, rng), rng)
         grid.step(step)
         if checkpoints.log_due(force=step + 1 == budget.steps):
             error = float(loss)
@@ -65,11 +64,11 @@ class PosedGrid:
     nothing lies beyond the object it closes around it."""
 
     def __init__(self, field: GridField, config: FieldConfig, budget: Budget, poses: Tensor, camera: Camera) -> None:
-        """`budget` says in how many steps the `field` learns, from how many rays each, and to how many voxels it grows;
-        `poses` (N, 4, 4) and `camera` are those of the views."""
+        """`budget` says in how many steps the `field` learns, from how many rays each (`rays`), and to how many voxels
+        it grows; `poses` (N, 4, 4) and `camera` are those of the views."""
         self.config, self.budget, self._poses, self._camera = config, budget, poses, camera
         self._sides = [max(4, round(budget.side * share)) for share in (*config.growth, 1.0)]
-        self.starts = [0, *(round(budget.steps * share) for share in config.grow_at)]  # the first steps of these sides
+        self._starts = [0, *(round(budget.steps * share) for share in config.grow_at)]  # the first steps of these sides
         tv_density = budget.tv_density if field.bounds.closed else config.tv_open
         self._smooth = Priors(tv_density=tv_density, tv_colour=config.tv_colour)
         is_spread = field.bounds.contract and not faces_one_way(poses)
@@ -92,34 +91,47 @@ class PosedGrid:
             grid._bar()
         return grid
 
-    @staticmethod
-    def open_rays(config: FieldConfig, rays: int) -> int:
-        """How many of the `rays` of a step there are before a real background."""
-        return max(1, round(rays * config.rays_open))
-
     @property
     def field(self) -> GridField:
         return self.training.field
 
+    @property
+    def rays(self) -> int:
+        """Of a step; fewer before a real background, where each meets many times the voxels."""
+        rays = self.budget.rays
+        return rays if self.field.bounds.closed else max(1, round(rays * self.config.rays_open))
+
+    @property
+    def fog(self) -> int:
+        """Steps on its first voxels."""
+        return self._starts[1]
+
+    def since(self, step: int) -> int:
+        """The step with which the field of a step has become what it is."""
+        return max(start for start in self._starts if start <= step)
+
+    def see_from(self, poses: Tensor) -> None:
+        """From now on, `poses` (N, 4, 4) are those of the views."""
+        self._poses = poses
+        self._bar()
+
     def prepare(self, step: int) -> bool:
         """Whatever is due before a step; True where the field has become another one."""
-        if step not in self.starts[1:]:
+        due = [stage for stage, start in enumerate(self._starts) if stage and start == step]  # several, of few steps
+        if not due:
             if step % self.config.occupancy_every == 0 and step > 0:
                 refresh(self.field)
             return False
-        stage, closed = self.starts.index(step), self.field.bounds.closed
-        if stage == 1 and not closed:
+        closed = self.field.bounds.closed
+        if 1 in due and not closed:
             fill_unseen(self.field)
         coarse = self.training.finish()
         del self.training  # its moments are twice as large as the field, and nobody asks for them again
-        self.training = GridTraining(resampled(coarse, self._sides[stage], shrink=stage == 1 and closed))
+        self.training = GridTraining(resampled(coarse, self._sides[due[-1]], shrink=1 in due and closed))
+        del coarse
         if not closed:
             self._bar()
         return True
-
-    def is_fog(self, step: int) -> bool:
-        """Whether it has only just begun by a step: on its first voxels."""
-        return step < self.starts[1]
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Leave the gradients of the mean squared error, to the rays too, and of the distortion loss; returns that
@@ -131,7 +143,7 @@ class PosedGrid:
         """Spend the gradients of a step."""
         fade = decayed(1.0, self.config.grid_lr_decay, step / self.budget.steps)
         rates = Rates(density=self.config.density_lr * fade, colour=self.config.colour_lr * fade)
-        fog = self.config.sparsity if self.is_fog(step) else 0.0
+        fog = self.config.sparsity if step < self.fog else 0.0
         self.training.step(rates, self._smooth._replace(sparsity=fog))
 
     def finish(self) -> GridField:
