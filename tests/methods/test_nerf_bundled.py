@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from bench.geometry import look_at
 from bench.task import Camera
+from methods.nerf.cameras import bundle_adjustment
 from methods.nerf.cameras.bundle_adjustment import MIN_POINTS, Tracks, _frame_of, adjusted
 from methods.nerf.images.patch_tracking import ACROSS, blurred, corners, tracked
 from methods.nerf.training import bundled as of_bundled
@@ -143,6 +144,20 @@ def test_adjusted_poses_are_right_in_the_frame_they_came_in_whatever_a_tenth_of_
     assert np.allclose(found.poses[:, :3, :3] @ found.poses[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-9)
     again = adjusted(tracks, start, CAMERA)
     assert np.array_equal(again.poses, found.poses)
+
+
+def test_what_many_observations_are_off_by_together_hardly_counts_once_poses_are_near(monkeypatch):
+    """As where an edge before another surface is followed: too near to be doubted by the first loss."""
+    poses, errors = ring(), []
+    points, point, view, pixel = seen_points(poses, noise=0.02)
+    pixel[(point % 3 == 0) & (view % 2 == 0), 0] += 0.4
+    tracks = Tracks(points=points, point=point, view=view, pixel=pixel)
+    for losses in (bundle_adjustment.LOSSES, bundle_adjustment.LOSSES[:1]):
+        monkeypatch.setattr(bundle_adjustment, "LOSSES", losses)
+        found = adjusted(tracks, jolted(poses, 1.0), CAMERA)
+        assert found.supported.all()
+        errors.append(apart(found.poses, poses).max())
+    assert errors[0] < 0.7 * errors[1]
 
 
 @pytest.mark.parametrize(("fx", "fy"), [(220.0, 220.0), (184.0, 184.0), (220.0, 231.0)])
