@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_gnerf_open import BUDGET, OPEN
+from test_gnerf_open import BUDGET, OPEN, killed_in
 from test_gnerf_train import a_job, answers
 
 from methods.barf.config import BarfConfig
@@ -18,7 +18,7 @@ from methods.gnerf.train import fit
 from methods.gnerf.training_run import TrainingRun
 from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training import checkpointing, joint_grid
+from methods.nerf.training import joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_schedule import CoarseToFine
 
@@ -98,30 +98,19 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(open_town, tmp
     assert moved[[2, 7]].min() > 0.4 and moved[list(others)].max() < 0.4
 
 
-def killed_in(monkeypatch, open_town, folder, index):
-    """A fit that was killed in an iteration of B, and has its checkpoint before it."""
-    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
-    plain = TrainingRun.log
-
-    def dying(self, iteration, losses, reseeded=None, side=None):
-        plain(self, iteration, losses, reseeded, side)
-        if (iteration.phase, iteration.index) == ("B", index):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as context:
-        context.setattr(TrainingRun, "log", dying)
-        with pytest.raises(KeyboardInterrupt):
-            fit(open_town, ANEW, a_job(folder))
-
-
 @pytest.mark.parametrize("killed", [0, 1, 3, 9, 12, 24])
 def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
     whole = fit(open_town, ANEW, a_job(tmp_path / "whole"))
-    killed_in(monkeypatch, open_town, tmp_path / "broken", killed)
+    killed_in(monkeypatch, open_town, ANEW, tmp_path / "broken", killed)
     again = fit(open_town, ANEW, a_job(tmp_path / "broken"))
     assert np.array_equal(answers(whole), answers(again))
     assert again.notes == whole.notes
+
+
+def adjusted(field, camera, poses, images, *, free_focal):
+    """All views but one support each other where they are."""
+    return Bundle(poses=poses, supported=np.arange(12) != 3, camera=camera, is_one=True, points=np.zeros((0, 3)))
 
 
 @pytest.mark.parametrize("killed", [None, 18, 20, 26])
@@ -138,7 +127,7 @@ def test_the_last_field_is_trained_as_where_poses_are_known_and_goes_on_after_a_
     moved = (followed[31][2] - followed[18][2]).abs().amax(dim=(1, 2))
     assert moved[3] > 1e-4 and moved[torch.arange(12) != 3].max() < 1e-6
     if killed is not None:
-        killed_in(monkeypatch, open_town, tmp_path / "broken", killed)
+        killed_in(monkeypatch, open_town, ANEW, tmp_path / "broken", killed)
         again = fit(open_town, ANEW, a_job(tmp_path / "broken"))
         assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
         assert torch.equal(again.field.field.density, whole.field.field.density)
@@ -172,17 +161,27 @@ def test_where_the_time_is_over_the_field_that_explains_the_images_is_the_answer
     assert "of its iterations" not in " ".join(found.flags) and found.field.field.barred is None
 
 
-def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(open_town, tmp_path, monkeypatch, followed):
-    killed_in(monkeypatch, open_town, tmp_path, 11)
-    before = followed[8][2]
-    monkeypatch.setattr(
-        Deadline, "reached", lambda self, step, *_: step == 30 and setattr(self, "share_done", 0.5) is None
-    )
-    said = iter((1.0, 0.5))
-    monkeypatch.setattr(phases, "misfit", lambda _: next(said))
-    found = fit(open_town, ANEW, a_job(tmp_path))
-    poses = np.stack([found.poses[view] for view in open_town.images])
-    assert np.array_equal(poses, before.double().numpy()) and max(found.field.field.shape) == 24
+@pytest.mark.parametrize("is_posed", [False, True])
+def test_a_fit_that_went_on_after_a_kill_has_the_last_field_to_go_back_to(
+    open_town, tmp_path, monkeypatch, followed, is_posed
+):
+    if is_posed:
+        monkeypatch.setattr(joint_grid, "bundled", adjusted)
+    killed_in(monkeypatch, open_town, ANEW, tmp_path / "broken", 21)
+    before = followed[17][2]
+    found = []
+    for name in ("broken", "whole"):
+        said = iter((1.0, 0.5))
+
+        def reached(self, step, *_):
+            return step == 18 + 23 and setattr(self, "share_done", 0.5) is None
+
+        monkeypatch.setattr(Deadline, "reached", reached)
+        monkeypatch.setattr(phases, "misfit", lambda _, said=said: next(said))
+        found.append(fit(open_town, ANEW, a_job(tmp_path / name)))
+    poses = np.stack([found[0].poses[view] for view in open_town.images])
+    assert np.array_equal(poses, before.double().numpy()) and max(found[0].field.field.shape) == 24
+    assert torch.equal(found[0].field.field.clearance, found[1].field.field.clearance)
 
 
 @pytest.mark.parametrize(

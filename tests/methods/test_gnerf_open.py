@@ -339,22 +339,27 @@ def test_b_of_a_sound_group_is_one_field_anew_as_where_poses_are_known(open_town
     assert found.notes["fields_anew"] == 1 and found.field.field.barred is None and found.field.known is not None
 
 
+def killed_in(monkeypatch, capture, config, folder, index):
+    """A fit that was killed in an iteration of B, and has its checkpoint before it."""
+    plain = TrainingRun.log
+
+    def dying(self, iteration, losses, reseeded=None, side=None):
+        plain(self, iteration, losses, reseeded, side)
+        if (iteration.phase, iteration.index) == ("B", index):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
+        context.setattr(TrainingRun, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit(capture, config, a_job(folder))
+
+
 @pytest.mark.usefixtures("led")
 def test_b_of_a_sound_group_goes_on_after_a_kill(open_town, tmp_path, monkeypatch):
     whole = fit(open_town, SIFT, a_job(tmp_path / "whole"))
-    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda _: True)
-    plain = TrainingRun.log
     for killed in (0, 1, 9):
-
-        def dying(self, iteration, losses, reseeded=None, side=None, killed=killed):
-            plain(self, iteration, losses, reseeded, side)
-            if (iteration.phase, iteration.index) == ("B", killed):
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as context:
-            context.setattr(TrainingRun, "log", dying)
-            with pytest.raises(KeyboardInterrupt):
-                fit(open_town, SIFT, a_job(tmp_path / str(killed)))
+        killed_in(monkeypatch, open_town, SIFT, tmp_path / str(killed), killed)
         again = fit(open_town, SIFT, a_job(tmp_path / str(killed)))
         assert np.array_equal(answers(whole), answers(again)) and again.notes == whole.notes
         assert torch.equal(again.field.field.density, whole.field.field.density)
