@@ -30,6 +30,9 @@ from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_schedule import CoarseToFine, Draw, FinalGrid, JointGridBudget, JointGridSchedule
 from methods.nerf.training.optimizer_state import with_prefix
 
+LED = 2
+"""Fields, where matched features told poses: one to adjust all poses by, and the last."""
+
 
 @dataclass(kw_only=True)
 class FieldsAnew:
@@ -47,13 +50,13 @@ class FieldsAnew:
     ) -> FieldsAnew:  # fmt: skip
         """After the field of the `generator`, which has led to `poses` (N, 4, 4).
 
-        Where matched features told the poses of the views of the numbers `held`, there is one field, from these poses,
-        which are not adjusted.
+        Where matched features told the poses of the views of the numbers `held`, there are two fields, the first from
+        these poses.
         """
         field, bounds = generator.field, generator.field.bounds
         schedule = joint_schedule(generator.preset, getattr(generator.preset, effort), effort)
         if held:
-            schedule = schedule.model_copy(update={"anew_open": 1, "bundle_open": False})
+            schedule = schedule.model_copy(update={"anew_open": LED})
         unit = bounds.distance_of(list(poses.double().cpu().numpy())) / 4
         pivot = torch.tensor(bounds.centre)
         cameras = Cameras(poses, intrinsics, pivot=pivot, unit=unit).to(poses.device)

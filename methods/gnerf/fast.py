@@ -54,7 +54,7 @@ class Fast(CoarseToFine):
         default=(16, 32, 16, 32, 64, 96), min_length=1
     )  # AB before a real background: voxels to an edge, in turn; where they are no finer than before, the field is new
     # fields in B before a real background; 0: one, that goes on from AB's. Where matched features gave half of the
-    # poses, and `posed_open` is so, there is one, the last
+    # poses, and `posed_open` is so, there are two
     anew_open: int = Field(default=3, ge=0)
     bundle_open: bool = True  # all poses adjusted at once before each of these
     posed_open: bool = True

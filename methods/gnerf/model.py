@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.task import Capture, Effort, PosePrior
-from methods.gnerf.anew import FieldsAnew
+from methods.gnerf.anew import LED, FieldsAnew
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.discriminator import Discriminator
 from methods.gnerf.fast import Fast, FastBudget
@@ -137,8 +137,8 @@ class Model:
     def fields_anew(self) -> int:
         """How many fields begin anew in B; 0: the one of AB goes on.
 
-        Where matched features gave half of the poses or more, and these rest, one, as where poses are known. A free
-        focal length moves cameras by other rules, until features tell it.
+        Two where matched features gave half of the poses or more, and these rest. A free focal length moves cameras by
+        other rules, until features tell it.
         """
         if self.anew is not None:
             return len(self.anew.joint.courses)
@@ -149,7 +149,7 @@ class Model:
         if self.held is None:
             return 0 if self.intrinsics.free else config.grid.anew_open
         as_posed = self.rests and config.grid.posed_open and 2 * int(self.held.sum()) >= len(self.held)
-        return int(as_posed)
+        return LED if as_posed else 0
 
     @property
     def plan(self) -> Plan:

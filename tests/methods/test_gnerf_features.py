@@ -291,12 +291,12 @@ NOT_POSED = SIFT.grid.model_copy(update={"posed_open": False})
 @pytest.mark.parametrize(
     ("share", "given", "options", "rests", "fields"),
     [
-        (0.5, {}, {}, True, 1), (0.4, {}, {}, True, 0), (1.0, {}, {}, False, 0),
+        (0.5, {}, {}, True, 2), (0.4, {}, {}, True, 0), (1.0, {}, {}, False, 0),
         (1.0, {}, {"grid": NOT_POSED}, True, 0), (1.0, {"background": (1.0, 1.0, 1.0)}, {}, True, 0),
-        (1.0, {"camera": None}, {"intrinsics": "unknown"}, True, 1), (None, {}, {}, True, 3),
+        (1.0, {"camera": None}, {"intrinsics": "unknown"}, True, 2), (None, {}, {}, True, 3),
     ],
 )  # fmt: skip
-def test_b_before_a_real_background_is_one_field_anew_where_half_of_the_views_rest(
+def test_b_before_a_real_background_has_two_fields_anew_where_half_of_the_views_rest(
     town, share, given, options, rests, fields
 ):
     capture = shown(town, 12, **{"background": None, **given})

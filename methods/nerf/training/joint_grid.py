@@ -42,7 +42,8 @@ class JointGrid:
         rng: torch.Generator, begun: CoarseToFineGrid | None = None, held: Sequence[int] = (),
     ) -> None:  # fmt: skip
         """`begun`: a grid before a real background that has led to the poses; the first field begins anew after it.
-        `held`: the numbers of views whose poses were told by something surer than a field, and stay as they are."""
+        `held`: the numbers of views whose poses were told by something surer than that field, and stay as they are
+        until all are adjusted by the first field that begins anew."""
         self.schedule, self.pyramid, self.background = schedule, pyramid, background
         self.budget: JointGridBudget = getattr(schedule, effort)
         self.search = SMALL if effort == "smoke" else WHOLE  # for lost views
@@ -52,8 +53,7 @@ class JointGrid:
             schedule, self.budget, contract=bounds.contract, is_open=is_open, begun=begun is not None
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
-        self.told = tuple(held)
-        self.held = self.told  # the views whose poses stay as they are by now
+        self.told = self.held = tuple(held)  # the views whose poses stay as they are, from the beginning and by now
         self.course = self.courses[0]  # the present one
         self.learner: Learner = self._coarse_to_fine(self._begun(bounds, rng) if begun is None else begun)
 
@@ -133,12 +133,14 @@ class JointGrid:
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
         if self._looks(course, passed):
-            bundle = self._bundle(cameras, last=course == self.courses[-1]) if course.anew else None
+            is_told = len(self.told) > 0 and course == self.courses[0]
+            adjusts = course.anew and not is_told
+            bundle = self._bundle(cameras, last=course == self.courses[-1]) if adjusts else None
             if bundle is not None and bounds.frustum is not None:
                 bounds = _around(bundle)
             if bundle is None:
                 found = doubtful_views(self.field, *_seen_from(cameras), self.pyramid, rng)
-                found = tuple(view for view in found if view not in self.told)
+                found = tuple(view for view in found if view not in self.held)
                 self.lost = left_out(found, self.lost, len(self.pyramid.ids))
         has_placed = len(self.lost) > 0 and passed > 0 and self.places(index)
         if has_placed:
