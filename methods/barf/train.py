@@ -45,7 +45,7 @@ def fitting(
     schedule: JointGridSchedule | JointMlpSchedule, bounds: Bounds, *, exact: bool
 ) -> JointGridSchedule | JointMlpSchedule:
     """The schedule, where start poses are `exact` before a real background without its coarsest grids, poses at rest at
-    first, with nothing kept empty before the cameras, and with one field that begins anew, the last.
+    first, with nothing kept empty before the cameras, and with one field more, the last, as with known poses.
 
     Voxels larger than what poses are off by cannot tell these from the truth, and lead them away. Rough poses need such
     voxels, and must not rest in the first field: one that has settled on them holds them where they are (DTU scan24

@@ -97,7 +97,7 @@ class Fast(CoarseToFine):
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
     # of B: poses that matched features gave rest until the last stage of grow_at; before a real background, where
-    # `posed_open` is so, until all are adjusted
+    # `posed_open` is so and half of all were given, until all are adjusted
     held_until: Share = 0.5
     focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
     focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...

@@ -138,16 +138,16 @@ class Model:
         """How many fields begin anew in B; 0: the one of AB goes on.
 
         Two where matched features gave half of the poses or more, and these rest. A free focal length moves cameras by
-        other rules, until features tell it.
+        other rules.
         """
         if self.anew is not None:
             return len(self.anew.joint.courses)
         config = self.config
         apt = self.open and config.schedule == "A-AB-B" and config.reseeds and self.budget.b > 0
-        if not apt:
+        if not apt or self.intrinsics.free:
             return 0
         if self.held is None:
-            return 0 if self.intrinsics.free else config.grid.anew_open
+            return config.grid.anew_open
         as_posed = self.rests and config.grid.posed_open and 2 * int(self.held.sum()) >= len(self.held)
         return LED if as_posed else 0
 

@@ -293,7 +293,7 @@ NOT_POSED = SIFT.grid.model_copy(update={"posed_open": False})
     [
         (0.5, {}, {}, True, 2), (0.4, {}, {}, True, 0), (1.0, {}, {}, False, 0),
         (1.0, {}, {"grid": NOT_POSED}, True, 0), (1.0, {"background": (1.0, 1.0, 1.0)}, {}, True, 0),
-        (1.0, {"camera": None}, {"intrinsics": "unknown"}, True, 2), (None, {}, {}, True, 3),
+        (1.0, {"camera": None}, {"intrinsics": "unknown"}, True, 0), (None, {}, {}, True, 3),
     ],
 )  # fmt: skip
 def test_b_before_a_real_background_has_two_fields_anew_where_half_of_the_views_rest(

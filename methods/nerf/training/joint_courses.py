@@ -157,7 +157,7 @@ class PosedLearner:
         course: Course, bounds: Bounds, background: Tensor, schedule: JointGridSchedule, budget: JointGridBudget,
         poses: Tensor, camera: Camera,
     ) -> PosedLearner:  # fmt: skip
-        """Before it has seen anything. `poses` (K, 4, 4) are those that rest."""
+        """Before it has seen anything. `poses` (K, 4, 4) are those of the views that it is shown."""
         spent = Budget(steps=course.end - course.first, rays=budget.rays, side=budget.side)
         grid = PosedGrid.begun(bounds, background, schedule.radiance, spent, poses, camera)
         return PosedLearner(grid, course, schedule)

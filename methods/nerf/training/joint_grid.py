@@ -71,10 +71,10 @@ class JointGrid:
             self.learner = self._coarse_to_fine(self._begun(bounds, rng))
             return
         intrinsics, poses = _seen_from(cameras)
+        shown = [view for view in range(len(poses)) if view not in self.lost]
         self.learner = PosedLearner.begun(
-            self.course, bounds, self.background, self.schedule, self.budget, poses[list(self.held)],
-            intrinsics.estimate(),
-        )  # fmt: skip
+            self.course, bounds, self.background, self.schedule, self.budget, poses[shown], intrinsics.estimate()
+        )
 
     @property
     def grid(self) -> CoarseToFineGrid | PosedGrid:

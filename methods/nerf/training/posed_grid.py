@@ -165,7 +165,7 @@ class PosedGrid:
         tensors["poses"] = self._poses
         if self.field.barred is not None:
             tensors["barred"] = self.field.barred
-        state = {"field": describe(self.field), "steps": self.training.sink.steps}
+        state = {"field": describe(self.field), "steps": self.training.sink.steps, "distortion": self._distortion}
         return state | {"budget": self.budget.model_dump(), "camera": asdict(self._camera)}, tensors
 
     @staticmethod
@@ -181,6 +181,7 @@ class PosedGrid:
             field.barred = tensors["barred"].to(device)
         budget, poses = Budget.model_validate(state["budget"]), tensors["poses"].to(device)
         grid = PosedGrid(field.to(device), config, budget, poses, Camera(**state["camera"]))
+        grid._distortion = state["distortion"]  # by the poses of its beginning
         if state["steps"]:
             grid.training.sink.restore(with_prefix("sink/", tensors), state["steps"])
         return grid
