@@ -101,7 +101,8 @@ def request_fit(
 
     Returns its outcome: `status`, `reason`, the CPU `threads` it had, and `seconds`, `peak_rss_mb`, `attempts` of all
     attempts together.
-    A worker that dies by a signal is tried again `retries` times; its time counts. Raises Stopped.
+    A worker that dies by a signal before it has said its outcome is tried again `retries` times; its time counts.
+    Raises Stopped.
     """
     spoilt = spoilt_fit(cell, fit)
     if spoilt:
@@ -130,7 +131,7 @@ def request_fit(
         end = executor.run(Request(verb="fit", folder=scratch, code=code_of(planned.method.ref), limit=left))
         peak, seconds, machine = max(peak, end.peak_rss_mb), end.seconds, end.machine
         said = worker_io.read_outcome(scratch)
-        if said is not None and end.kind == "exit":
+        if said is not None and end.kind in ("exit", "signal"):  # written whole, and last: a signal came too late
             answer = said
         elif said is not None or end.kind != "signal" or attempts > retries:
             answer = _outcome_of(end)
