@@ -96,9 +96,12 @@ class Fast(CoarseToFine):
     pose_halving: Count | None = None  # iterations after which it and the inversion network's rate halve
     pose_lr_b: Positive = 8e-3  # a constant rate would leave poses trembling, ...
     pose_decay: Positive = 0.02  # ... and an early decay would freeze them before they are right
-    # of B: poses that matched features gave rest until the last stage of grow_at; before a real background, where
-    # `posed_open` is so and half of all were given, until all are adjusted
-    held_until: Share = 0.5
+    # of B: until then, poses that matched features gave rest: not before a known background, where images tell poses
+    # better, ...
+    held_until: Share = 0.0
+    # ... but before a real one until the last stage of grow_at; where `posed_open` is so and half of all were given,
+    # until all are adjusted
+    held_until_open: Share = 0.5
     focal_lr: Positive = 2e-2  # Adam, on the logarithm of the focal length, where it is free
     focal_from: Share = 0.65  # of A and AB together: it rests until the poses are about right, ...
     # at the start of B it goes on by this share of the way that it has come: a field that took shape on that way holds

@@ -202,8 +202,9 @@ class Model:
         """Whether views that are held may move in an iteration."""
         if self.held is None:
             return True
-        held_until = self.config.grid.held_until if self.rests else 0.0
-        return iteration.fine is not None and iteration.fine >= held_until
+        grid = self.config.grid
+        until = (grid.held_until_open if self.open else grid.held_until) if self.rests else 0.0
+        return iteration.fine is not None and iteration.fine >= until
 
     def step_poses(self, *, release: bool) -> None:
         """One step of their optimiser; views that are held stay where they are until there is a `release`."""
