@@ -23,6 +23,7 @@ from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
+from methods.nerf.training.exposing import expose
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 
@@ -232,6 +233,11 @@ class Model:
         if self.family.log_stretch is not None and self.held is None:
             self.intrinsics.log_zoom.mul_(1 + self.config.grid.focal_lead)
 
+    def expose(self) -> None:
+        """See the images as of one exposure, by what the field shows."""
+        if isinstance(self.preset, Fast) and self.preset.radiance.exposures:
+            expose(self.sight, self.generator.field, self.intrinsics.estimate(), self.poses().detach())
+
     def learn_prior(self) -> None:
         """From now on poses are drawn from where the views have been found to be."""
         self.learned = self.variables.detach().clone()
@@ -258,6 +264,8 @@ class Model:
         for name in ("learned", "held"):
             if (value := getattr(self, name)) is not None:
                 tensors[name] = value
+        if self.sight.gains is not None and self.anew is None:
+            tensors["gains"] = self.sight.gains
         return state, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -274,6 +282,7 @@ class Model:
         for name in ("learned", "held"):
             setattr(self, name, tensors[name].to(self.device) if name in tensors else None)
         if not state["anew"]:
+            self.sight.expose(tensors["gains"].to(self.device) if "gains" in tensors else None)
             self.generator.restore(state, under("generator"))
             return
         self.begin_anew().restore(state, under("generator"))  # its cameras begin where AB left the variables

@@ -15,6 +15,7 @@ from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration
 from methods.gnerf.training_run import TrainingRun
 from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.exposing import EVERY
 
 CHECK_EVERY = 50  # iterations of A between two looks for a collapse ...
 CHECK_LATER = 500  # ... and of AB and B, which seldom do
@@ -129,6 +130,8 @@ def phase_b(run: TrainingRun) -> None:
             moved = reseed(model, rng)
         if first:
             model.lead_focal()
+        if iteration.index % EVERY == 0:
+            model.expose()
         _refine_field(model, iteration)
         if due and not first:
             moved = reconsider(model, rng)

@@ -24,6 +24,7 @@ from methods.nerf.backends.select import set_threads
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.exposing import expose_before_background
 from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
@@ -56,6 +57,9 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     rival: Model | None = None
     while True:
         seed = _seed(job, progress.attempt, progress.beginning)
+        sight.expose(None)  # of an attempt that died
+        if config.preset == "fast" and config.grid.radiance.exposures:
+            expose_before_background(sight)
         model = Model(capture, sight, config, job.effort, seed, freed=progress.freed)
         if found is not None:
             model.restore(*found)

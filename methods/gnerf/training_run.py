@@ -18,6 +18,7 @@ from methods.gnerf.schedule import Iteration, Phase, Plan
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.exposing import spread
 from methods.nerf.training.optimizer_state import with_prefix
 
 
@@ -220,7 +221,7 @@ class TrainingRun:
             values |= {
                 "side": float(side or iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
-                "attempt": float(self.progress.attempt),
+                "attempt": float(self.progress.attempt), **spread(model.sight.gains),
             }  # fmt: skip
             if model.intrinsics.free:
                 values["focal"] = model.intrinsics.estimate().fx  # px of the images as they were given

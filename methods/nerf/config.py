@@ -82,6 +82,8 @@ class FieldConfig(BaseModel):
     # spread along it (Barron et al. 2022, eq. 15; lengths in half sizes of the cube)
     distortion_open: float = Field(default=0.01, ge=0)
     tv_colour: float = Field(default=0.0, ge=0)
+    # where views differ in exposure and white balance by more than surfaces do, each has gains of its own
+    exposures: bool = True
     occupancy_every: int = Field(default=50, gt=0)  # steps between two looks at what is empty
 
     # field=mlp

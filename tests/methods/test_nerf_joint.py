@@ -35,7 +35,7 @@ SMALL = JointGridSchedule(
     smoke=JointGridBudget(coarse=150, fine=150, rays_coarse=2048, rays=4096, side=64), side_start=64
 )
 BRIEF = JointGridSchedule(smoke=JointGridBudget(coarse=6, fine=8, rays_coarse=256, rays=256, side=24))
-PICTURES = ImagePyramid(ids=("a", "b"), images=torch.zeros(2, 3, 64, 64), background=None)
+PICTURES = ImagePyramid(ids=("a", "b"), taken=torch.zeros(2, 3, 64, 64), background=None)
 NETWORK = JointMlpSchedule(
     radiance=FieldConfig(field="mlp", fine_samples=0),
     pose_lr=1e-3,

@@ -72,7 +72,7 @@ def test_a_lost_view_is_doubtful_and_comes_back_while_all_others_stay():
     assert doubtful_views(field, intrinsics, poses, pyramid, rng) == (7,)
     assert doubtful_views(field, intrinsics, torch.from_numpy(truth).float(), pyramid, rng) == ()
     few = slice(5, 9)
-    some = ImagePyramid(ids=pyramid.ids[few], images=pyramid.images[few], background=pyramid.background)
+    some = ImagePyramid(ids=pyramid.ids[few], taken=pyramid.images[few], background=pyramid.background)
     assert doubtful_views(field, intrinsics, poses[few], some, rng) == ()  # too few to be judged by
     placed = placed_anew(field, intrinsics, poses, (7, 20), pyramid, 1.0, rng, budget=Search()).numpy()
     now, then = (Rotation.from_matrix(each[[7, 20], :3, :3]) for each in (placed, truth))

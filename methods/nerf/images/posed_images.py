@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.task import Camera, Image, Pose, ViewId
 from methods.nerf.cameras.rays import pixel_rays
+from methods.nerf.images.exposures import cut_off, evened, others_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,9 @@ class PosedImages:
     poses: Tensor  # (N, 4, 4) float32
     camera: Camera
     background: Tensor  # (C,): what is behind the object; the mean colour where that is not known
+    gains: Tensor | None = None  # (N, C): exposures of their own (`exposures.py`), that are taken out of what is drawn
+    told: Tensor | None = None  # (N, C) bool: where a known background told them; None: nowhere
+    behind: Tensor | None = None  # (N, H, W) bool: where that was cut off, and what it hangs together with
 
     @staticmethod
     def of(
@@ -58,6 +62,19 @@ class PosedImages:
         device = self.pixels.device
         view = torch.randint(len(self.ids), (rays,), generator=generator).to(device)
         pixel = torch.randint(self.camera.width * self.camera.height, (rays,), generator=generator).to(device)
+        colours = self.pixels[view, pixel].float() / 255
+        if self.gains is not None:
+            cut = cut_off(colours, self.gains[view])
+            if self.behind is not None:
+                cut &= ~self.behind.flatten(1)[view, pixel]
+            taken = others_for(cut[None])[0]
+            view, pixel = view[taken], pixel[taken]
+            colours = evened(colours[taken], self.gains[view])
         at = torch.stack([pixel % self.camera.width, pixel // self.camera.width], dim=-1) + 0.5
         origins, directions = pixel_rays(at, self.camera, self.poses[view])
-        return Batch(origins=origins, directions=directions, colours=self.pixels[view, pixel].float() / 255)
+        return Batch(origins=origins, directions=directions, colours=colours)
+
+    @property
+    def taken(self) -> Tensor:
+        """(N, H, W, C) uint8, as they were taken."""
+        return self.pixels.unflatten(1, (self.camera.height, self.camera.width))

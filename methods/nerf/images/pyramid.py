@@ -10,18 +10,40 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.task import Capture, ViewId
+from methods.nerf.images.exposures import cut_off, evened, others_for
 
 WHITE = (1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ImagePyramid:
     """N images (N, C, H, W) in [-1, 1] on one device, and smaller copies of them made when asked for."""
 
     ids: tuple[ViewId, ...]
-    images: Tensor
+    taken: Tensor  # as they were taken
     background: tuple[float, ...] | None  # [0, 1], (C,); None: a real background
+    gains: Tensor | None = None  # (N, C), exposures of their own: see `expose`
+    told: Tensor | None = None  # (N, C) bool: where a known background told them; None: nowhere
+    behind: Tensor | None = None  # (N, H, W) bool: where that was cut off, and what it hangs together with
+    images: Tensor = field(init=False)
     _copies: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _cut: dict[int, Tensor] = field(default_factory=dict, repr=False)  # (N, h, w): pixels that say nothing, by side
+
+    def __post_init__(self) -> None:
+        self.images = self.taken
+        self.expose(self.gains)
+
+    def expose(self, gains: Tensor | None) -> None:
+        """From now on, `images` are as of one exposure, by the `gains` (N, C) that they were taken with
+        (`exposures.py`); None: as they were taken."""
+        if gains is None and self.gains is None:
+            return
+        self.gains = gains
+        self._copies.clear()
+        self._cut.clear()
+        self.images = self.taken
+        if gains is not None:
+            self.images = evened((self.taken + 1) / 2, gains[:, :, None, None]) * 2 - 1
 
     @staticmethod
     def of(capture: Capture, *, masked: bool, device: torch.device) -> ImagePyramid:
@@ -35,7 +57,7 @@ class ImagePyramid:
             background = WHITE
             images = images * cover + (1 - cover)
         return ImagePyramid(
-            ids=ids, images=images * 2 - 1,
+            ids=ids, taken=images * 2 - 1,
             background=None if background is None else background[: images.shape[1]],
         )  # fmt: skip
 
@@ -64,6 +86,16 @@ class ImagePyramid:
             self._copies[-side] = shrunk(self.images, (side, side))
         return self._copies[-side]
 
+    def _cut_at(self, side: int) -> Tensor:
+        """Which pixels (N, h, w) of the images at `side` have a part that was cut off."""
+        if side not in self._cut:
+            assert self.gains is not None
+            cut = cut_off((self.taken.movedim(1, -1) + 1) / 2, self.gains[:, None, None])
+            if self.behind is not None:
+                cut &= ~self.behind
+            self._cut[side] = shrunk_to(cut[:, None].float(), side)[:, 0] > 0
+        return self._cut[side]
+
     def draw(
         self, side: int, rays: int, rng: torch.Generator, views: int | None = None, among: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,6 +110,9 @@ class ImagePyramid:
         chosen = some.to(images.device) if among is None else among[some.to(images.device)]
         pixels = torch.randint(height * width, (len(chosen), max(1, rays // len(chosen))), generator=rng)
         pixels = pixels.to(images.device)
+        if self.gains is not None:
+            cut = self._cut_at(side).flatten(1)
+            pixels = pixels.gather(1, others_for(cut[chosen[:, None], pixels]))
         x, y = pixels % width, pixels // width
         points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
         return chosen, points, (images[chosen[:, None], :, y, x] + 1) / 2

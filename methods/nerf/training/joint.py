@@ -22,6 +22,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining, in_scene
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.exposing import expose_before_background, spread
 from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_mlp import JointMlp
 from methods.nerf.training.joint_schedule import Draw, JointGridSchedule, JointMlpSchedule
@@ -81,15 +82,18 @@ def train_jointly(
 ) -> RadianceField:  # fmt: skip
     """Train field and `cameras` (in place) on `pyramid`; returns the field, frozen.
 
-    Logs loss, psnr (dB, of the pixels drawn), seconds, side (px), motion (deg, the mean turn from the start) and, where
-    it is free, focal (px); goes on from `job.checkpoints`. Repeatable for one seed, device and number of threads,
-    unless it is stopped by its `deadline`, which then says how far it came.
+    Logs loss, psnr (dB, of the pixels drawn), seconds, side (px), motion (deg, the mean turn from the start), where it
+    is free, focal (px) and, where views differ in exposure, exposures_stops (by how much, a standard deviation); goes
+    on from `job.checkpoints`. Repeatable for one seed, device and number of threads, unless it is stopped by its
+    `deadline`, which then says how far it came.
     """
     colour = pyramid.background or ((pyramid.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
     background = torch.tensor(colour, dtype=torch.float32, device=pyramid.images.device)
     rng = generator(job.seed, -1)
     joint: JointField
     if isinstance(schedule, JointGridSchedule):
+        if schedule.radiance.exposures:
+            expose_before_background(pyramid)
         joint = JointGrid(bounds, background, schedule, job.effort, pyramid, rng)
     else:
         joint = JointMlp(bounds, background, schedule, job.effort, pyramid.side, rng)
@@ -117,7 +121,7 @@ def train_jointly(
         if checkpoints.log_due(force=index + 1 == joint.iterations):
             loss = float(error)
             curves = {"loss": loss, "psnr": psnr(loss), "side": float(draw.side), **_moved(cameras)}
-            checkpoints.log(index + 1, curves)
+            checkpoints.log(index + 1, curves | spread(pyramid.gains))
         if checkpoints.preview_due():
             seen_by = cameras.poses()[:1], cameras.intrinsics.estimate()
             checkpoints.show(index + 1, partial(preview, joint.field, *seen_by))

@@ -21,6 +21,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.exposing import EVERY, expose
 from methods.nerf.training.joint_courses import CoarseToFineLearner, Course, Learner, PosedLearner, courses
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
 from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
@@ -117,6 +118,14 @@ class JointGrid:
         course, passed = self._at(index)
         return course.anew and passed == self.learner.rest
 
+    def _looks_at_exposures(self, index: int) -> bool:
+        """Before iteration `index`, by the field that there is: from its fine voxels on, but where a known background
+        tells the exposures of some views, to which the others then fit."""
+        due = self.begins_anew(index) or (index % EVERY == 0 and index > 0)
+        # a field in a space of its own is not seen from the scene's poses
+        can = self.schedule.radiance.exposures and self.field.bounds.frustum is None
+        return due and can and (self.pyramid.told is not None or self.learner.is_fine(index - self.course.first))
+
     def is_last_fine(self, index: int) -> bool:
         """Whether the field of iteration `index`, the present one, is the last one, and has become fine."""
         course, passed = self._at(index)
@@ -130,6 +139,9 @@ class JointGrid:
     def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
         course, passed = self._at(index)
         bounds = self.field.bounds
+        if self._looks_at_exposures(index):
+            intrinsics, poses = _seen_from(cameras)
+            expose(self.pyramid, self.field, intrinsics.estimate(), poses)
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
         if self._looks(course, passed):
@@ -233,6 +245,8 @@ class JointGrid:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.grid.state()
+        if self.pyramid.gains is not None:
+            tensors = dict(tensors) | {"gains": self.pyramid.gains}
         state["course"], state["posed"] = self.courses.index(self.course), isinstance(self.grid, PosedGrid)
         return state | {"lost": list(self.lost), "held": list(self.held)}, tensors
 
@@ -246,6 +260,7 @@ class JointGrid:
             self.grid.restore(state, tensors)
             self.learner = self._coarse_to_fine(self.grid)
         self.lost, self.held = tuple(state["lost"]), tuple(state["held"])
+        self.pyramid.expose(tensors["gains"].to(self.field.device) if "gains" in tensors else None)
 
     def _at(self, index: int) -> tuple[Course, int]:
         """The course of iteration `index`, and how many of its iterations are over."""

@@ -23,9 +23,13 @@ from methods.nerf.field.unseen import begin_with_mean, fill_unseen
 from methods.nerf.images.posed_images import Batch, PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
+from methods.nerf.training.exposing import before_background, exposed, spread
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.optimizer_state import with_prefix
 from methods.nerf.training.rates import decayed
+
+LOOKS = (0.14, 0.25, 0.39, 0.55, 0.75)
+"""Of the steps, shares after which exposures of views are looked at: first before the field grows."""
 
 
 def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job, deadline: Deadline) -> GridField:
@@ -33,26 +37,34 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     budget = config.budget(job.effort)
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
     checkpoints = Checkpoints(job, "posed_grid", {**asked, "seed": job.seed, "views": list(views.ids)})
+    if config.exposures and not bounds.contract:
+        views = before_background(views)
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
         grid, first = PosedGrid.resumed(state, tensors, config, views.pixels.device), state["step"]
+        views = replace(views, gains=tensors["gains"].to(views.pixels.device) if "gains" in tensors else None)
         del found, state, tensors  # as large as the field and its moments together
     else:
         grid, first = PosedGrid.begun(bounds, views.background, config, budget, views.poses, views.camera), 0
+    looks = {round(share * budget.steps) for share in LOOKS} if config.exposures else set()
     for step in range(first, budget.steps):
         if deadline.reached(step, budget.steps, "field"):
             break
+        if step in looks:
+            views = exposed(views, grid.field)
         grid.prepare(step)
         rng = generator(job.seed, step)
         loss = grid.learn(views.draw(grid.rays, rng), rng)
         grid.step(step)
         if checkpoints.log_due(force=step + 1 == budget.steps):
             error = float(loss)
-            checkpoints.log(step + 1, {"loss": error, "psnr": psnr(error), "resolution": max(grid.field.shape)})
+            curves = {"loss": error, "psnr": psnr(error), "resolution": max(grid.field.shape)}
+            checkpoints.log(step + 1, curves | spread(views.gains))
         if checkpoints.preview_due():
             checkpoints.show(step + 1, partial(preview, grid.field, views.poses[:1], views.camera))
         if checkpoints.save_due():
-            checkpoints.save(step + 1, *grid.state())
+            state, tensors = grid.state()
+            checkpoints.save(step + 1, state, tensors if views.gains is None else tensors | {"gains": views.gains})
     field = grid.finish()
     if not deadline.stopped:
         job.log(budget.steps, {}, preview(field, views.poses[:1], views.camera))
