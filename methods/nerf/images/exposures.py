@@ -52,21 +52,29 @@ def stops(found: Tensor) -> float:
     return float(found.log2().mean(dim=1).std())
 
 
-def gains(shown: Tensor, seen: Tensor) -> Tensor:
-    """Gains (N, C) of N views: what they have `shown` at some pixels (N, P, C), by what is `seen` of a field there.
+class Seen(NamedTuple):
+    """Gains of N views, by a field."""
+
+    gains: Tensor  # (N, C)
+    scatter: Tensor  # (N, C): of the logarithms of their pixels' ratios, the median distance from the gain's
+
+
+def gains(shown: Tensor, seen: Tensor) -> Seen:
+    """Gains of N views: what they have `shown` at some pixels (N, P, C), by what is `seen` of a field there.
 
     Colours are sRGB in [0, 1]. Of the ratios of a view's pixels it is the median, by brightness; 1 where too few tell.
     """
     light, expected = linear(shown), linear(seen.clamp(0, 1))
     ratios = light.clamp(min=BLACK).log() - expected.clamp(min=BLACK).log()
-    level = torch.zeros_like(ratios[:, 0])
+    level = scatter = torch.zeros_like(ratios[:, 0])
     for _ in range(ROUNDS):
         # What should be cut off, and is not, is left out like what is: else dark pixels alone would tell.
         due = encoded(expected * level.exp()[:, None])
         tells = (shown < WHITE) & (due < WHITE) & (light > BLACK) & (expected > BLACK)
-        enough = tells.sum(dim=1) >= LEAST * shown.shape[1]
-        level = torch.where(enough, _medians(ratios, expected * tells), 0.0)
-    return level.exp()
+        enough, weights = tells.sum(dim=1) >= LEAST * shown.shape[1], expected * tells
+        level = torch.where(enough, _medians(ratios, weights), 0.0)
+        scatter = torch.where(enough, _medians((ratios - level[:, None]).abs(), weights), 0.0)
+    return Seen(gains=level.exp(), scatter=scatter)
 
 
 def _medians(values: Tensor, weights: Tensor) -> Tensor:
@@ -118,11 +126,13 @@ def _reaching_the_edge(white: Tensor) -> Tensor:
     return torch.from_numpy(filled).to(white.device)
 
 
-def differ(found: Tensor) -> bool:
-    """Whether gains (N, C) are apart by more than what surfaces do."""
-    level = found.log()
+def differ(found: Seen) -> bool:
+    """Whether gains are apart by more than what surfaces do, and by more than the pixels of one view are: where these
+    disagree, the field is not what was seen, as long as it is fog or poses are wrong, and a view's gain is chance."""
+    level = found.gains.log()
     apart = (level - level.median(dim=0).values).abs().median(dim=0).values
-    return bool(1.48 * apart.max() > EVIDENT)
+    scatter = found.scatter.median(dim=0).values
+    return bool((1.48 * apart.max() > EVIDENT) & (apart.mean() > scatter.mean()))
 
 
 def evened(colours: Tensor, gain: Tensor) -> Tensor:

@@ -74,9 +74,8 @@ def _gains(
     seen = [field.shade(origins.contiguous(), directions).over(field.background) for origins, directions in rays]
     found = gains(shown, torch.stack(seen))
     if told is not None and before is not None:
-        return torch.where(told, before, found)
-    found = centred(found)
-    return found if differ(found) else None
+        return torch.where(told, before, found.gains)
+    return centred(found.gains) if differ(found) else None
 
 
 def _lattice(camera: Camera) -> Tensor:
