@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.degrade import degrade, parse
 from bench.judge.poses import judge_poses
 from bench.judge.protocol import plan_heldout
 from bench.matrix.registry import find_scene
@@ -158,22 +159,26 @@ def test_hypotheses_look_from_different_sides():
 
 @pytest.fixture(scope="module")
 def unbroken(town, tmp_path_factory):
-    """Captures, configs and fits that nobody killed, with the intrinsics given and unknown."""
+    """Captures, configs and fits that nobody killed, with the intrinsics given and unknown, and of any exposures."""
     made = {}
-    for intrinsics, changes in (("given", {}), ("unknown", {"camera": None})):
-        capture, config = shown(town, 24, **changes), GnerfConfig(**QUICK, intrinsics=intrinsics)
-        made[intrinsics] = capture, config, fit(capture, config, a_job(tmp_path_factory.mktemp(intrinsics)))
+    for case, changes in (("given", {}), ("unknown", {"camera": None}), ("exposures", {})):
+        capture = shown(town, 24, **changes)
+        if case == "exposures":
+            capture = degrade(capture, parse("exposure@3"), "blocks")
+        config = GnerfConfig(**QUICK, intrinsics="unknown" if case == "unknown" else "given")
+        made[case] = capture, config, fit(capture, config, a_job(tmp_path_factory.mktemp(case)))
     return made
 
 
 @pytest.mark.parametrize(
-    ("phase", "intrinsics"), [("A", "given"), ("AB", "given"), ("B", "given"), ("AB", "unknown"), ("B", "unknown")]
+    ("phase", "case"),
+    [("A", "given"), ("AB", "given"), ("B", "given"), ("AB", "unknown"), ("B", "unknown"), ("B", "exposures")],
 )
 def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(
-    unbroken, tmp_path, monkeypatch, phase, intrinsics
+    unbroken, tmp_path, monkeypatch, phase, case
 ):  # fmt: skip
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
-    capture, config, whole = unbroken[intrinsics]
+    capture, config, whole = unbroken[case]
     name, at = {"A": ("adversarial_step", 5), "AB": ("photometric_step", 5), "B": ("photometric_step", 11)}[phase]
     step, calls = getattr(phases, name), []
 
@@ -193,6 +198,7 @@ def test_a_fit_killed_in_any_phase_goes_on_and_ends_as_an_unbroken_one(
     log: list = []
     again = fit(capture, config, a_job(tmp_path / "broken", log))
     assert log[0][0] > 1  # it did not start again
+    assert ("exposures_stops" in log[0][1]) == (case == "exposures")
     assert np.array_equal(answers(again), answers(whole))
     assert again.notes == whole.notes and again.camera == whole.camera
 

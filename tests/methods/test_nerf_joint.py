@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import RigidTransform
 
+from bench.degrade import degrade, parse
 from bench.geometry_torch import exp_se3
 from bench.judge.poses import judge_poses
 from bench.matrix.registry import find_scene
@@ -25,7 +26,7 @@ from methods.nerf.field.ndc import Frustum
 from methods.nerf.field.storage import load, save
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.rendering.encoding import frequencies
-from methods.nerf.training import checkpointing
+from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint import estimated_poses, train_jointly
 from methods.nerf.training.joint_grid import JointGrid
@@ -183,8 +184,13 @@ def test_rough_poses_become_good_ones(town, tmp_path):
     assert {"loss", "psnr", "side", "motion", "seconds"} <= {name for _, values, _ in log for name in values}
 
 
-@pytest.mark.parametrize("plan", [BRIEF, NETWORK], ids=["grid", "mlp"])
-def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeypatch, plan):
+@pytest.mark.parametrize(
+    ("plan", "exposed"), [(BRIEF, False), (BRIEF, True), (NETWORK, False)], ids=["grid", "exposures", "mlp"]
+)
+def test_a_training_that_goes_on_ends_with_the_same_bits(town, tmp_path, monkeypatch, plan, exposed):
+    if exposed:
+        monkeypatch.setattr(joint_grid, "EVERY", 3)
+        town = replace(town, capture=degrade(town.capture, parse("exposure@3"), "blocks"))
     whole, cameras, poses = trained(town, plan, tmp_path / "whole", free=True)
     monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
     calls = []
