@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,14 @@ LED = 2
 """Fields, where matched features told poses: one to adjust all poses by, and the last."""
 
 
+class Done(NamedTuple):
+    """A field that was done."""
+
+    field: GridField
+    twists: Tensor  # (N, 6) of its cameras
+    gains: Tensor | None  # (N, C) of the views, as it had them; None: their exposures were alike
+
+
 @dataclass(kw_only=True)
 class FieldsAnew:
     """The fields, one after another, and the cameras that are trained with them."""
@@ -41,7 +49,7 @@ class FieldsAnew:
     generator: GridGenerator  # which has the present one
     joint: JointGrid
     moving: CameraTraining
-    last: tuple[GridField, Tensor] | None = None  # the last field that was done, and the twists of its cameras
+    last: Done | None = None
 
     @staticmethod
     def of(
@@ -67,7 +75,8 @@ class FieldsAnew:
     def step(self, index: int, sight: ImagePyramid, rng: torch.Generator) -> tuple[Tensor, Draw, int | None]:
         """Iteration `index` of B: its mean squared error, its pixels, and how many lost views were asked for anew."""
         if self.joint.begins_anew(index):
-            self.last = self.joint.grid.training.finish(), self.moving.cameras.twists.detach().clone()
+            gains = None if sight.gains is None else sight.gains.clone()
+            self.last = Done(self.joint.grid.training.finish(), self.moving.cameras.twists.detach().clone(), gains)
         lost = self.joint.lost
         self.joint.prepare(index, self.moving, rng)
         self.generator.grid = self.joint.grid
@@ -86,25 +95,29 @@ class FieldsAnew:
         """
         if self.last is None:
             return
-        field, twists = self.last
-        present = self.generator.grid.training, self.moving.cameras.twists.detach().clone()
+        field, twists, gains = self.last
+        present = self.generator.grid.training, self.moving.cameras.twists.detach().clone(), self.joint.pyramid.gains
         error = misfit()
-        self._take(GridTraining(field), twists)
+        self._take(GridTraining(field), twists, gains)
         if not misfit() < error:
             self._take(*present)
 
     @torch.no_grad()
-    def _take(self, training: GridTraining, twists: Tensor) -> None:
+    def _take(self, training: GridTraining, twists: Tensor, gains: Tensor | None) -> None:
         self.generator.grid.training = training
         self.moving.cameras.twists.copy_(twists)
+        self.joint.pyramid.expose(None)
+        self.joint.pyramid.expose(gains)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.joint.state()
         # copies: the intrinsics are a part of the model's state as well, and no file of tensors has one twice
         tensors = dict(tensors) | {f"moving/{name}": value.clone() for name, value in self.moving.state().items()}
         if self.last is not None:
-            field, tensors["last/twists"] = self.last
+            field, tensors["last/twists"], gains = self.last
             state["last"] = describe(field)
+            if gains is not None:
+                tensors["last/gains"] = gains
             own = {"background": field.background.clone()}  # all fields have one and the same
             tensors |= {f"last/field/{name}": value for name, value in (field.state_dict() | own).items()}
             if field.barred is not None:
@@ -121,7 +134,8 @@ class FieldsAnew:
             field.load_state_dict(with_prefix("last/field/", tensors))
             if "last/barred" in tensors:
                 field.barred = tensors["last/barred"].to(device)
-            self.last = field.to(device), tensors["last/twists"].to(device)
+            gains = tensors["last/gains"].to(device) if "last/gains" in tensors else None
+            self.last = Done(field.to(device), tensors["last/twists"].to(device), gains)
 
 
 def joint_schedule(preset: Fast, budget: FastBudget, effort: Effort) -> JointGridSchedule:

@@ -23,7 +23,7 @@ from methods.gnerf.schedule import Iteration, Plan
 from methods.nerf.cameras.intrinsics import Intrinsics
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import generator as generator_of
-from methods.nerf.training.exposing import expose
+from methods.nerf.training.exposing import expose_by_field
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 
@@ -233,10 +233,12 @@ class Model:
         if self.family.log_stretch is not None and self.held is None:
             self.intrinsics.log_zoom.mul_(1 + self.config.grid.focal_lead)
 
-    def expose(self) -> None:
-        """See the images as of one exposure, by what the field shows."""
-        if isinstance(self.preset, Fast) and self.preset.radiance.exposures:
-            expose(self.sight, self.generator.field, self.intrinsics.estimate(), self.poses().detach())
+    def expose(self, *, early: bool = False) -> None:
+        """See the images as of one exposure, by what the field shows; `early`, where poses may be wrong, only if a
+        background tells some."""
+        can = isinstance(self.preset, Fast) and self.preset.radiance.exposures
+        if can and (self.sight.gains_known is not None or not early):
+            expose_by_field(self.sight, self.generator.field, self.intrinsics.estimate(), self.poses().detach())
 
     def learn_prior(self) -> None:
         """From now on poses are drawn from where the views have been found to be."""

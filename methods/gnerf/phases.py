@@ -70,6 +70,8 @@ def phase_ab(run: TrainingRun) -> None:
     for iteration, rng in run.iterations("AB", over):
         moved = None
         _refine_field(model, iteration)
+        if iteration.index % config.reseed_every == 0:
+            model.expose(early=True)
         if config.reseeds and iteration.index % config.reseed_every == 0:
             moved = reseed(model, rng)
             run.progress.settled = run.progress.settled + 1 if moved <= HARDLY * len(model.sight.ids) else 0

@@ -18,7 +18,7 @@ from methods.gnerf.schedule import Iteration, Phase, Plan
 from methods.nerf.field.render_and_compare import render_views
 from methods.nerf.training.checkpointing import Checkpoints, generator, psnr
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.exposing import spread
+from methods.nerf.training.exposing import logged_spread
 from methods.nerf.training.optimizer_state import with_prefix
 
 
@@ -206,7 +206,7 @@ class TrainingRun:
         self, iteration: Iteration, losses: Mapping[str, Tensor], reseeded: int | None = None, side: int | None = None
     ) -> None:
         """Curves: losses, how far poses are spread (radii of the prior), opacity, image side (px; as the schedule says,
-        if not `side`).
+        if not `side`) and, where they are apart, how far exposures of views are (stops).
 
         Losses are read only for a point that is due: on a GPU, a step that reads one waits for all steps before it.
         """
@@ -221,7 +221,7 @@ class TrainingRun:
             values |= {
                 "side": float(side or iteration.side(model.sight.side)), "pose_spread": _pose_spread(model),
                 "opacity": opacity(model), "phase": float(["A", "AB", "B"].index(iteration.phase)),
-                "attempt": float(self.progress.attempt), **spread(model.sight.gains),
+                "attempt": float(self.progress.attempt), **logged_spread(model.sight.gains),
             }  # fmt: skip
             if model.intrinsics.free:
                 values["focal"] = model.intrinsics.estimate().fx  # px of the images as they were given

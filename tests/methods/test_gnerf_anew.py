@@ -8,6 +8,7 @@ import torch
 from test_gnerf_open import BUDGET, OPEN, killed_in
 from test_gnerf_train import a_job, answers
 
+from bench.degrade import degrade, parse
 from methods.barf.config import BarfConfig
 from methods.gnerf import phases
 from methods.gnerf.anew import joint_schedule
@@ -17,8 +18,9 @@ from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import TrainingRun
 from methods.nerf.cameras.bundle_adjustment import Bundle
+from methods.nerf.images import exposures
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training import joint_grid
+from methods.nerf.training import exposing, joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_schedule import CoarseToFine
 
@@ -98,8 +100,13 @@ def test_lost_views_are_not_shown_to_a_field_until_it_places_them(open_town, tmp
     assert moved[[2, 7]].min() > 0.4 and moved[list(others)].max() < 0.4
 
 
-@pytest.mark.parametrize("killed", [0, 1, 3, 9, 12, 24])
-def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, monkeypatch, killed):
+@pytest.mark.parametrize(("killed", "exposed"), [*((at, False) for at in (0, 1, 3, 9, 12, 24)), (12, True)])
+def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, monkeypatch, killed, exposed):
+    if exposed:  # whatever fog says of them
+        open_town = degrade(open_town, parse("exposure@3"), "blocks")
+        monkeypatch.setattr(exposing, "differ", lambda *_, **__: True)
+        monkeypatch.setattr(exposures, "AGREE", torch.inf)
+        monkeypatch.setattr(joint_grid, "EVERY", 2)
     monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 7))
     whole = fit(open_town, ANEW, a_job(tmp_path / "whole"))
     killed_in(monkeypatch, open_town, ANEW, tmp_path / "broken", killed)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.task import Camera, Image, Pose, ViewId
 from methods.nerf.cameras.rays import pixel_rays
-from methods.nerf.images.exposures import cut_off, evened, others_for
+from methods.nerf.images.exposures import clipped, evened, others_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,8 @@ class PosedImages:
     camera: Camera
     background: Tensor  # (C,): what is behind the object; the mean colour where that is not known
     gains: Tensor | None = None  # (N, C): exposures of their own (`exposures.py`), that are taken out of what is drawn
-    told: Tensor | None = None  # (N, C) bool: where a known background told them; None: nowhere
-    behind: Tensor | None = None  # (N, H, W) bool: where that was cut off, and what it hangs together with
+    gains_known: Tensor | None = None  # (N, C) bool: those that a known background tells; None: it was not asked
+    clipped_background: Tensor | None = None  # (N, H, W) bool: where it was too bright to tell them
 
     @staticmethod
     def of(
@@ -57,6 +57,15 @@ class PosedImages:
             background=colour.float().to(device),
         )  # fmt: skip
 
+    @property
+    def channels(self) -> int:
+        return self.pixels.shape[2]
+
+    @property
+    def taken(self) -> Tensor:
+        """(N, H, W, C) uint8, as they were taken."""
+        return self.pixels.unflatten(1, (self.camera.height, self.camera.width))
+
     def draw(self, rays: int, generator: torch.Generator) -> Batch:
         """Pixels drawn from all views alike. The generator is of the CPU, so that every device draws the same."""
         device = self.pixels.device
@@ -64,17 +73,21 @@ class PosedImages:
         pixel = torch.randint(self.camera.width * self.camera.height, (rays,), generator=generator).to(device)
         colours = self.pixels[view, pixel].float() / 255
         if self.gains is not None:
-            cut = cut_off(colours, self.gains[view])
-            if self.behind is not None:
-                cut &= ~self.behind.flatten(1)[view, pixel]
-            taken = others_for(cut[None])[0]
-            view, pixel = view[taken], pixel[taken]
-            colours = evened(colours[taken], self.gains[view])
+            view, pixel, colours = self._evened(view, pixel, colours, self.gains)
         at = torch.stack([pixel % self.camera.width, pixel // self.camera.width], dim=-1) + 0.5
         origins, directions = pixel_rays(at, self.camera, self.poses[view])
         return Batch(origins=origins, directions=directions, colours=colours)
 
-    @property
-    def taken(self) -> Tensor:
-        """(N, H, W, C) uint8, as they were taken."""
-        return self.pixels.unflatten(1, (self.camera.height, self.camera.width))
+    def _evened(self, view: Tensor, pixel: Tensor, colours: Tensor, gains: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels (R,) of views (R,) and their colours (R, C) as of one exposure; others instead of those that were
+        clipped, but for the background."""
+        behind = None if self.clipped_background is None else self.clipped_background.flatten(1)
+        useless = clipped(colours, gains[view])
+        if behind is not None:
+            useless &= ~behind[view, pixel]
+        taken = others_for(useless[None])[0]
+        view, pixel = view[taken], pixel[taken]
+        colours = evened(colours[taken], gains[view])
+        if behind is not None:
+            colours = torch.where(behind[view, pixel][:, None], self.background, colours)
+        return view, pixel, colours

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.task import Capture, ViewId
-from methods.nerf.images.exposures import cut_off, evened, others_for
+from methods.nerf.images.exposures import clipped, evened, others_for
+
+CHANGED = 0.005  # of a gain's logarithm: by less, no image is made anew
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -22,28 +24,58 @@ class ImagePyramid:
     ids: tuple[ViewId, ...]
     taken: Tensor  # as they were taken
     background: tuple[float, ...] | None  # [0, 1], (C,); None: a real background
-    gains: Tensor | None = None  # (N, C), exposures of their own: see `expose`
-    told: Tensor | None = None  # (N, C) bool: where a known background told them; None: nowhere
-    behind: Tensor | None = None  # (N, H, W) bool: where that was cut off, and what it hangs together with
-    images: Tensor = field(init=False)
+    is_cut_out: bool = False  # by masks, and the background put there
+    images: Tensor = field(init=False)  # as of one exposure, by the gains
+    gains: Tensor | None = field(default=None, init=False)  # (N, C): exposures of their own (`exposures.py`)
+    gains_known: Tensor | None = None  # (N, C) bool: those that a known background tells; None: it was not asked
+    clipped_background: Tensor | None = None  # (N, H, W) bool: where it was too bright to tell them
     _copies: dict[int, Tensor] = field(default_factory=dict, repr=False)
-    _cut: dict[int, Tensor] = field(default_factory=dict, repr=False)  # (N, h, w): pixels that say nothing, by side
+    _useless: dict[int, Tensor] = field(default_factory=dict, repr=False)  # (N, h, w) bool, by side
 
     def __post_init__(self) -> None:
         self.images = self.taken
-        self.expose(self.gains)
 
     def expose(self, gains: Tensor | None) -> None:
-        """From now on, `images` are as of one exposure, by the `gains` (N, C) that they were taken with
-        (`exposures.py`); None: as they were taken."""
-        if gains is None and self.gains is None:
-            return
-        self.gains = gains
+        """From now on, `images` are as of one exposure, by the `gains` (N, C) that they were taken with; None: as they
+        were taken. Those that have hardly changed stay as they were."""
+        before = self.gains
+        if gains is None:
+            if before is None:
+                return
+            self.images, self.gains = self.taken, None
+        else:
+            if before is None:
+                self.images, self.gains, views = self.taken.clone(), gains.clone(), torch.arange(len(gains))
+            else:
+                views = ((gains / before).log().abs() > CHANGED).any(dim=1).nonzero()[:, 0]
+                before[views] = gains[views]
+            for view in views.tolist():
+                self.images[view] = self._evened(view, gains[view])
+            if not len(views):
+                return
         self._copies.clear()
-        self._cut.clear()
-        self.images = self.taken
-        if gains is not None:
-            self.images = evened((self.taken + 1) / 2, gains[:, :, None, None]) * 2 - 1
+        self._useless.clear()
+
+    def _evened(self, view: int, gain: Tensor) -> Tensor:
+        """Image (C, H, W) of a view with a `gain` (C,)."""
+        image = evened((self.taken[view] + 1) / 2, gain[:, None, None])
+        if self.clipped_background is not None and self.background is not None:
+            colour = image.new_tensor(self.background)[:, None, None]
+            image = torch.where(self.clipped_background[view], colour, image)
+        return image * 2 - 1
+
+    def _useless_at(self, side: int, gains: Tensor) -> Tensor:
+        """Which pixels (N, h, w) of the images at `side` have a part that was clipped, and is not the background."""
+        if side not in self._useless:
+            if len(self._useless) > 1:
+                self._useless.clear()
+            masks = torch.stack(
+                [clipped((image.movedim(0, -1) + 1) / 2, gain) for image, gain in zip(self.taken, gains, strict=True)]
+            )
+            if self.clipped_background is not None:
+                masks &= ~self.clipped_background
+            self._useless[side] = shrunk_to(masks[:, None].float(), side)[:, 0] > 0
+        return self._useless[side]
 
     @staticmethod
     def of(capture: Capture, *, masked: bool, device: torch.device) -> ImagePyramid:
@@ -57,7 +89,7 @@ class ImagePyramid:
             background = WHITE
             images = images * cover + (1 - cover)
         return ImagePyramid(
-            ids=ids, taken=images * 2 - 1,
+            ids=ids, taken=images * 2 - 1, is_cut_out=capture.background is None and background is not None,
             background=None if background is None else background[: images.shape[1]],
         )  # fmt: skip
 
@@ -86,16 +118,6 @@ class ImagePyramid:
             self._copies[-side] = shrunk(self.images, (side, side))
         return self._copies[-side]
 
-    def _cut_at(self, side: int) -> Tensor:
-        """Which pixels (N, h, w) of the images at `side` have a part that was cut off."""
-        if side not in self._cut:
-            assert self.gains is not None
-            cut = cut_off((self.taken.movedim(1, -1) + 1) / 2, self.gains[:, None, None])
-            if self.behind is not None:
-                cut &= ~self.behind
-            self._cut[side] = shrunk_to(cut[:, None].float(), side)[:, 0] > 0
-        return self._cut[side]
-
     def draw(
         self, side: int, rays: int, rng: torch.Generator, views: int | None = None, among: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,8 +133,8 @@ class ImagePyramid:
         pixels = torch.randint(height * width, (len(chosen), max(1, rays // len(chosen))), generator=rng)
         pixels = pixels.to(images.device)
         if self.gains is not None:
-            cut = self._cut_at(side).flatten(1)
-            pixels = pixels.gather(1, others_for(cut[chosen[:, None], pixels]))
+            useless = self._useless_at(side, self.gains).flatten(1)
+            pixels = pixels.gather(1, others_for(useless[chosen[:, None], pixels]))
         x, y = pixels % width, pixels // width
         points = torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)
         return chosen, points, (images[chosen[:, None], :, y, x] + 1) / 2

@@ -22,7 +22,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining, in_scene
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.exposing import expose_before_background, spread
+from methods.nerf.training.exposing import expose_before_background, logged_spread
 from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_mlp import JointMlp
 from methods.nerf.training.joint_schedule import Draw, JointGridSchedule, JointMlpSchedule
@@ -121,7 +121,7 @@ def train_jointly(
         if checkpoints.log_due(force=index + 1 == joint.iterations):
             loss = float(error)
             curves = {"loss": loss, "psnr": psnr(loss), "side": float(draw.side), **_moved(cameras)}
-            checkpoints.log(index + 1, curves | spread(pyramid.gains))
+            checkpoints.log(index + 1, curves | logged_spread(pyramid.gains))
         if checkpoints.preview_due():
             seen_by = cameras.poses()[:1], cameras.intrinsics.estimate()
             checkpoints.show(index + 1, partial(preview, joint.field, *seen_by))

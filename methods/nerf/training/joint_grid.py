@@ -21,7 +21,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
-from methods.nerf.training.exposing import EVERY, expose
+from methods.nerf.training.exposing import EVERY, expose_by_field
 from methods.nerf.training.joint_courses import CoarseToFineLearner, Course, Learner, PosedLearner, courses
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
 from methods.nerf.training.lost_views import SMALL, WHOLE, doubtful_views, left_out, placed_anew
@@ -124,7 +124,7 @@ class JointGrid:
         due = self.begins_anew(index) or (index % EVERY == 0 and index > 0)
         # a field in a space of its own is not seen from the scene's poses
         can = self.schedule.radiance.exposures and self.field.bounds.frustum is None
-        return due and can and (self.pyramid.told is not None or self.learner.is_fine(index - self.course.first))
+        return due and can and (self.pyramid.gains_known is not None or self.learner.is_fine(index - self.course.first))
 
     def is_last_fine(self, index: int) -> bool:
         """Whether the field of iteration `index`, the present one, is the last one, and has become fine."""
@@ -141,7 +141,7 @@ class JointGrid:
         bounds = self.field.bounds
         if self._looks_at_exposures(index):
             intrinsics, poses = _seen_from(cameras)
-            expose(self.pyramid, self.field, intrinsics.estimate(), poses)
+            expose_by_field(self.pyramid, self.field, intrinsics.estimate(), poses)
         if course.anew and passed == 0 and bounds.frustum is not None:
             cameras.settle(self.field)
         if self._looks(course, passed):

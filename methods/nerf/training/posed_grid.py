@@ -23,7 +23,7 @@ from methods.nerf.field.unseen import begin_with_mean, fill_unseen
 from methods.nerf.images.posed_images import Batch, PosedImages
 from methods.nerf.training.checkpointing import Checkpoints, generator, preview, psnr
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.exposing import before_background, exposed, spread
+from methods.nerf.training.exposing import even_before_background, even_by_field, logged_spread
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.optimizer_state import with_prefix
 from methods.nerf.training.rates import decayed
@@ -38,7 +38,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
     asked = {"bounds": repr(bounds), "config": config.model_dump(mode="json"), "budget": budget.model_dump()}
     checkpoints = Checkpoints(job, "posed_grid", {**asked, "seed": job.seed, "views": list(views.ids)})
     if config.exposures and not bounds.contract:
-        views = before_background(views)
+        views = even_before_background(views)
     if (found := checkpoints.resume()) is not None:
         state, tensors = found
         grid, first = PosedGrid.resumed(state, tensors, config, views.pixels.device), state["step"]
@@ -51,7 +51,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         if deadline.reached(step, budget.steps, "field"):
             break
         if step in looks:
-            views = exposed(views, grid.field)
+            views = even_by_field(views, grid.field)
         grid.prepare(step)
         rng = generator(job.seed, step)
         loss = grid.learn(views.draw(grid.rays, rng), rng)
@@ -59,7 +59,7 @@ def train_grid(views: PosedImages, bounds: Bounds, config: FieldConfig, job: Job
         if checkpoints.log_due(force=step + 1 == budget.steps):
             error = float(loss)
             curves = {"loss": error, "psnr": psnr(error), "resolution": max(grid.field.shape)}
-            checkpoints.log(step + 1, curves | spread(views.gains))
+            checkpoints.log(step + 1, curves | logged_spread(views.gains))
         if checkpoints.preview_due():
             checkpoints.show(step + 1, partial(preview, grid.field, views.poses[:1], views.camera))
         if checkpoints.save_due():
