@@ -106,8 +106,7 @@ class FieldsAnew:
     def _take(self, training: GridTraining, twists: Tensor, gains: Tensor | None) -> None:
         self.generator.grid.training = training
         self.moving.cameras.twists.copy_(twists)
-        self.joint.pyramid.expose(None)
-        self.joint.pyramid.expose(gains)
+        self.joint.pyramid.retake(gains)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state, tensors = self.joint.state()

@@ -81,7 +81,8 @@ def _tried(run: TrainingRun) -> float:
     except Died as death:
         run.progress.restarts.append(str(death))
         return math.inf
-    error = misfit(run.model)
+    with run.model.sight.as_first():  # the same images for all
+        error = misfit(run.model)
     return error if math.isfinite(error) else math.inf
 
 

@@ -284,7 +284,7 @@ class Model:
         for name in ("learned", "held"):
             setattr(self, name, tensors[name].to(self.device) if name in tensors else None)
         if not state["anew"]:
-            self.sight.expose(tensors["gains"].to(self.device) if "gains" in tensors else None)
+            self.sight.retake(tensors["gains"].to(self.device) if "gains" in tensors else None)
             self.generator.restore(state, under("generator"))
             return
         self.begin_anew().restore(state, under("generator"))  # its cameras begin where AB left the variables

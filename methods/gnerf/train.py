@@ -46,6 +46,8 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     """Poses and field, those found so far where the time is over. Raises Collapsed when every attempt did."""
     set_threads(job.threads)
     sight = ImagePyramid.of(capture, masked=config.masks, device=torch.device(job.device))
+    if config.preset == "fast" and config.grid.radiance.exposures:
+        expose_before_background(sight)
     asked = {"config": config.model_dump(mode="json"), "seed": job.seed, "effort": job.effort, "views": list(sight.ids)}
     asked["form"] = FORM
     checkpoints = Checkpoints(job, "gnerf", asked)
@@ -57,9 +59,7 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
     rival: Model | None = None
     while True:
         seed = _seed(job, progress.attempt, progress.beginning)
-        sight.expose(None)  # of an attempt that died
-        if config.preset == "fast" and config.grid.radiance.exposures:
-            expose_before_background(sight)
+        sight.retake(sight.first_gains)  # without what an attempt that died has made of them
         model = Model(capture, sight, config, job.effort, seed, freed=progress.freed)
         if found is not None:
             model.restore(*found)
@@ -70,7 +70,8 @@ def fit(capture: Capture, config: GnerfConfig, job: Job) -> Fit:
         try:
             if not progress.decided:
                 if rival is None and config.features != "none":
-                    rival = _from_groups(capture, sight, config, job, progress)
+                    with sight.as_first():
+                        rival = _from_groups(capture, sight, config, job, progress)
                 _find_poses(run, rival)
                 rival = None  # whichever goes on, phase B changes it
             phase_ab(run)  # where only a part of it was to be compared
@@ -123,11 +124,13 @@ def _find_poses(run: TrainingRun, rival: Model | None) -> None:
     Before a real background only the first field of AB, which is as coarse as the rival's. Raises Died where A and AB
     do and another attempt is left, or no sound rival.
     """
-    progress, first = run.progress, run.model
-    sound = rival is not None and math.isfinite(misfit(rival)) and decibels_over_mean(rival) >= USELESS
+    progress, first, sight = run.progress, run.model, run.model.sight
+    with sight.as_first():
+        sound = rival is not None and math.isfinite(misfit(rival)) and decibels_over_mean(rival) >= USELESS
 
     def made(beginning: int) -> tuple[Model, int]:
         seed = _seed(run.job, progress.attempt, beginning)
+        sight.retake(sight.first_gains)
         return Model(first.capture, first.sight, first.config, run.job.effort, seed), seed
 
     try:
@@ -135,12 +138,15 @@ def _find_poses(run: TrainingRun, rival: Model | None) -> None:
     except Died as death:
         if rival is None or not sound or progress.attempt < run.model.config.restarts:
             raise
+        sight.retake(sight.first_gains)
         run.take(rival, because=str(death))
         return
     progress.decided = True
     if rival is not None:
-        progress.misfits = [misfit(rival), misfit(run.model)]
+        with sight.as_first():  # the same images for both
+            progress.misfits = [misfit(rival), misfit(run.model)]
         if sound and progress.misfits[0] < progress.misfits[1]:
+            sight.retake(sight.first_gains)
             run.take(rival)
 
 

@@ -38,6 +38,7 @@ from methods.nerf.training.exposing import (
 SIDE = 24
 CAMERA = Camera(width=SIDE, height=SIDE, fx=33.0, fy=33.0, cx=12.0, cy=12.0)
 POSES = {ViewId(f"v{i:03d}"): pose for i, pose in enumerate(PosePrior().sample(np.random.default_rng(0), 40))}
+CPU = torch.device("cpu")
 WHITE, GREY = (1.0, 1.0, 1.0), (0.4, 0.45, 0.5)
 
 
@@ -294,6 +295,27 @@ def test_of_two_views_exposures_are_told_too(photographs):
     views = PosedImages.of(shots, poses, CAMERA, None, torch.device("cpu"))
     ratio = even_by_field(views, ball()).gains
     assert torch.allclose(ratio[1] / ratio[0], by[1] / by[0], rtol=0.05)
+
+
+def test_gains_that_were_left_and_come_back_make_the_same_images(photographs):
+    """Those that hardly change leave an image as it is; of a checkpoint, every image is as it was."""
+    images, by = photographs
+    pyramid, again = (
+        ImagePyramid.of(Capture(images=as_bytes(exposing(images, by)), background=WHITE), masked=False, device=CPU)
+        for _ in range(2)
+    )
+    for each in (pyramid, again):
+        expose_before_background(each)
+    first = pyramid.gains.clone()
+    pyramid.expose(first * 1.1)
+    with pyramid.as_first():
+        assert torch.equal(pyramid.images, again.images)
+    pyramid.expose(first * 1.003)
+    assert not torch.equal(pyramid.images, again.images)
+    again.expose(pyramid.gains)
+    assert not torch.equal(again.images, pyramid.images)
+    again.retake(pyramid.gains)
+    assert torch.equal(again.images, pyramid.images) and torch.equal(again.gains, pyramid.gains)
 
 
 @pytest.mark.parametrize("background", [WHITE, None])

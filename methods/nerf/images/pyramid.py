@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +29,7 @@ class ImagePyramid:
     is_cut_out: bool = False  # by masks, and the background put there
     images: Tensor = field(init=False)  # as of one exposure, by the gains
     gains: Tensor | None = field(default=None, init=False)  # (N, C): exposures of their own (`exposures.py`)
+    first_gains: Tensor | None = None  # (N, C): as a known background has them, before any field; None: alike
     gains_known: Tensor | None = None  # (N, C) bool: those that a known background tells; None: it was not asked
     clipped_background: Tensor | None = None  # (N, H, W) bool: where it was too bright to tell them
     _copies: dict[int, Tensor] = field(default_factory=dict, repr=False)
@@ -55,6 +58,21 @@ class ImagePyramid:
                 return
         self._copies.clear()
         self._useless.clear()
+
+    def retake(self, gains: Tensor | None) -> None:
+        """`expose`, all images anew: the same whatever they were before."""
+        self.expose(None)
+        self.expose(gains)
+
+    @contextmanager
+    def as_first(self) -> Iterator[None]:
+        """Meanwhile, images as they were before any field told exposures."""
+        present = None if self.gains is None else self.gains.clone()
+        self.retake(self.first_gains)
+        try:
+            yield
+        finally:
+            self.retake(present)
 
     def _evened(self, view: int, gain: Tensor) -> Tensor:
         """Image (C, H, W) of a view with a `gain` (C,)."""

@@ -46,8 +46,8 @@ def expose_before_background(pyramid: ImagePyramid) -> None:
     colour = pyramid.taken.new_tensor(pyramid.background)
     found = gains_by_background(lambda k: (pyramid.taken[k] + 1) / 2, len(pyramid.ids), colour)
     if found is not None:
-        pyramid.gains_known, pyramid.clipped_background = found.known, found.clipped
-        pyramid.expose(found.gains)
+        pyramid.first_gains, pyramid.gains_known, pyramid.clipped_background = found
+        pyramid.retake(found.gains)
 
 
 def even_by_field(views: PosedImages, field: RadianceField) -> PosedImages:

@@ -119,8 +119,8 @@ class JointGrid:
         return course.anew and passed == self.learner.rest
 
     def _looks_at_exposures(self, index: int) -> bool:
-        """Before iteration `index`, by the field that there is: from its fine voxels on, but where a known background
-        tells the exposures of some views, to which the others then fit."""
+        """Every so many iterations and before a field begins anew: once voxels are fine, or from the start on where a
+        known background tells the exposures of some views."""
         due = self.begins_anew(index) or (index % EVERY == 0 and index > 0)
         # a field in a space of its own is not seen from the scene's poses
         can = self.schedule.radiance.exposures and self.field.bounds.frustum is None
@@ -260,7 +260,7 @@ class JointGrid:
             self.grid.restore(state, tensors)
             self.learner = self._coarse_to_fine(self.grid)
         self.lost, self.held = tuple(state["lost"]), tuple(state["held"])
-        self.pyramid.expose(tensors["gains"].to(self.field.device) if "gains" in tensors else None)
+        self.pyramid.retake(tensors["gains"].to(self.field.device) if "gains" in tensors else None)
 
     def _at(self, index: int) -> tuple[Course, int]:
         """The course of iteration `index`, and how many of its iterations are over."""
