@@ -23,7 +23,7 @@ SEEDS = 5
 
 SWEPT = ("blocks", "blocks-plain", "nerf_synthetic/chair")
 SWEPT_METHODS = ("gnerf", WITH_FEATURES, "colmap_nerf", LEARNED, "barf", "nerf")
-KINDS = ("gaussian_noise", "low_texture", "silhouette", "fewer_views", "occlusion")
+KINDS = ("gaussian_noise", "low_texture", "silhouette", "fewer_views", "occlusion", "exposure")
 SEVERITIES = (1, 3, 5)
 SWEPT_SEEDS = 3
 
