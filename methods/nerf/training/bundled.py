@@ -5,6 +5,12 @@ scene from one side both can be wrong together, by a tilt or a bend that explain
 only creep out of it. But to a pixel or two the field knows where what one view shows is seen in the others. There it is
 found to a fraction of a pixel (`images/patch_tracking.py`), with neither detector nor descriptor, and bundle adjustment
 solves for all poses and points at once, as in structure from motion.
+
+Such a patch is not a point: where its parts are at several depths, its edges move by different amounts, and it is found
+a tenth of a pixel beside the line on which anything that is seen there must be. Of one patch that is little. But thousands
+of them err to one side (walls have edges that run up and across, and stand before each other), and cameras that all
+see a scene from one side yield to it. A field that has learnt the scene shows by how much: in its own pictures, taken
+from known places, the same patches are found beside the line as far (`calibrated`).
 """
 
 from __future__ import annotations
@@ -26,6 +32,10 @@ NEIGHBOURS = 10
 ANGLE = 30.0
 """... whose lines of sight to these are no further apart than this, degrees: further off, patches look different."""
 
+ASIDE = 1.0
+"""px beside its line, where the search is calibrated: a patch that is found further off in a field's own picture shows
+something else there."""
+
 SHARED = 30  # points at least that both see, by the field
 
 REACH = 3.0  # px between the points by whose depths a patch's slant is measured
@@ -39,6 +49,8 @@ SOLID = 0.5
 """Opacity of what is a surface: what is fainter has no depth."""
 
 STRETCH = 2.5  # of a patch's area, at most, either way
+
+NEARER = 0.9  # share of the distance at which another point of the same line of sight is
 
 LEAST = 6  # views: of fewer, one that is wrong is not told from the others
 
@@ -54,10 +66,14 @@ class Surface(NamedTuple):
 
 @torch.no_grad()
 def bundled(
-    field: RadianceField, camera: Camera, poses: Pose, images: Tensor, *, free_focal: bool = False
-) -> Bundle | None:
+    field: RadianceField, camera: Camera, poses: Pose, images: Tensor, *, free_focal: bool = False,
+    calibrated: bool = False,
+) -> Bundle | None:  # fmt: skip
     """`poses` (N, 4, 4), adjusted by what `field` says of where the `images` (N, C, H, W), of `camera`, show the same;
     and with `free_focal` its focal length.
+
+    `calibrated`: what is found of each patch is corrected by how far beside its line the same is found in pictures of
+    the field. Only for a field that explains the images, and poses that are nearly right.
 
     None where fewer than half of the views, or than LEAST, are supported by what is found.
     """
@@ -66,14 +82,15 @@ def bundled(
     half = camera.resized(camera.width // 2, camera.height // 2)
     seen = field.render(poses, half)
     depths = torch.from_numpy(np.where(seen.opacity > SOLID, seen.depth, 0.0)).to(images)
-    tracks = _tracks(images, depths, torch.from_numpy(poses).to(images), camera)
+    pictures = torch.from_numpy(field.render(poses, camera).rgb).to(images).permute(0, 3, 1, 2) if calibrated else None
+    tracks = _tracks(images, depths, torch.from_numpy(poses).to(images), camera, pictures)
     bundle = adjusted(tracks, poses, camera, free_focal=free_focal)
     return bundle if bundle.supported.sum() >= max(LEAST, len(poses) / 2) else None
 
 
-def _tracks(images: Tensor, depths: Tensor, poses: Tensor, camera: Camera) -> Tracks:
-    """Points of each view, by `depths` (N, h, w), found in others."""
-    looks = blurred(images)
+def _tracks(images: Tensor, depths: Tensor, poses: Tensor, camera: Camera, pictures: Tensor | None = None) -> Tracks:
+    """Points of each view, by `depths` (N, h, w), found in others; calibrated on a field's `pictures` (N, C, H, W)."""
+    looks, shown = blurred(images), None if pictures is None else blurred(pictures)
     points, of_point, of_view, pixels, count = [], [], [], [], 0
     for view in range(len(images)):
         surface = _surface(corners(images[view]), depths[view], poses[view], camera)
@@ -91,6 +108,11 @@ def _tracks(images: Tensor, depths: Tensor, poses: Tensor, camera: Camera) -> Tr
         area = torch.linalg.det(warps)
         is_seen &= (area > 1 / STRETCH) & (area < STRETCH)
         found, is_there = tracked(looks, view, others, surface.pixels, guesses, warps)
+        if shown is not None:
+            in_pictures, is_shown = tracked(shown, view, others, surface.pixels, guesses, warps)
+            aside = _aside(in_pictures - guesses, poses[view, :3, 3], surface.points, poses[others], camera)
+            found = found - aside
+            is_there &= is_shown & (aside.norm(dim=2) < ASIDE)
         is_there &= is_seen
         kept = (is_there.sum(dim=0) >= 2).nonzero()[:, 0]
         other, number = is_there[:, kept].nonzero(as_tuple=True)
@@ -108,6 +130,15 @@ def _tracks(images: Tensor, depths: Tensor, poses: Tensor, camera: Camera) -> Tr
         point=torch.cat(of_point).numpy(), view=torch.cat(of_view).numpy(),
         pixel=torch.cat(pixels).double().cpu().numpy(),
     )  # fmt: skip
+
+
+def _aside(moves: Tensor, centre: Tensor, points: Tensor, poses: Tensor, camera: Camera) -> Tensor:
+    """The part of `moves` (K, N, 2), px, that lies beside the lines on which views with `poses` (K, 4, 4) see what a
+    camera at `centre` (3,) sees where `points` (N, 3) are, at any depth: of these, the part that no depth explains."""
+    here = _projected(points, poses, camera)[0]
+    nearer = _projected(centre + NEARER * (points - centre), poses, camera)[0]
+    along = torch.nn.functional.normalize(nearer - here, dim=2)
+    return moves - (moves * along).sum(dim=2, keepdim=True) * along
 
 
 def _surface(pixels: Tensor, depth: Tensor, pose: Tensor, camera: Camera) -> Surface:

@@ -103,7 +103,7 @@ class JointGrid:
         return round((1 + BUNDLE_SHARE * self.schedule.bundle_open) * (course.end - course.first))
 
     def once(self, index: int) -> bool:
-        return self.begins_anew(index) or (self.places(index) and len(self.lost) > 0)
+        return self.begins_anew(index) or (self.places(index) and len(self.lost) > 0) or self._adjusts_late(index)
 
     def began(self, index: int) -> int:
         """The iteration with which the field of iteration `index` began."""
@@ -117,6 +117,12 @@ class JointGrid:
         """Whether lost views, if there are any, are placed anew before iteration `index`, which begins no field."""
         course, passed = self._at(index)
         return course.anew and passed == self.learner.rest
+
+    def _adjusts_late(self, index: int) -> bool:
+        """Whether poses that rest for the last field are adjusted once more, by itself."""
+        course, passed = self._at(index)
+        due = round(self.schedule.bundle_late * (course.end - course.first))
+        return passed == due > 0 and isinstance(self.grid, PosedGrid) and len(self.held) > 0
 
     def _looks_at_exposures(self, index: int) -> bool:
         """Every so many iterations and before a field begins anew: once voxels are fine, or from the start on where a
@@ -173,7 +179,7 @@ class JointGrid:
             is_barred = bounds.contract and self.schedule.seen_by_open > 0
             if is_barred and (changed or index % BAR_EVERY == 0):
                 self._bar(cameras)
-        elif has_placed:
+        elif has_placed | self._adjusted_late(index, cameras):
             self.grid.see_from(_seen_from(cameras)[1])
 
     def _looks(self, course: Course, passed: int) -> bool:
@@ -205,6 +211,24 @@ class JointGrid:
         stay = self.leans or (last and self.schedule.posed_open)
         self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
         return found
+
+    def _adjusted_late(self, index: int, cameras: CameraTraining) -> bool:
+        """Adjust the poses that rest for the last field, if it is time to and all hang together: what sees too little
+        moves from then on."""
+        if not (self.schedule.bundle_open and self._adjusts_late(index)):
+            return False
+        intrinsics, poses = _seen_from(cameras)
+        found = bundled(
+            self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
+            free_focal=intrinsics.free, calibrated=True,
+        )  # fmt: skip
+        if found is None or not found.is_one:
+            return False
+        intrinsics.take(found.camera)
+        cameras.cameras.place(torch.from_numpy(found.poses))
+        cameras.forget_momentum()
+        self.held = tuple(found.supported.nonzero()[0].tolist())
+        return True
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
