@@ -115,7 +115,7 @@ def test_a_fit_killed_in_any_field_ends_as_an_unbroken_one(open_town, tmp_path, 
     assert again.notes == whole.notes
 
 
-def adjusted(field, camera, poses, images, *, free_focal):
+def adjusted(field, camera, poses, images, *, free_focal, calibrated=False):
     """All views but one support each other where they are."""
     return Bundle(poses=poses, supported=np.arange(12) != 3, camera=camera, is_one=True, points=np.zeros((0, 3)))
 
@@ -124,7 +124,7 @@ def adjusted(field, camera, poses, images, *, free_focal):
 def test_the_last_field_is_trained_as_where_poses_are_known_and_goes_on_after_a_kill(
     open_town, tmp_path, monkeypatch, followed, killed
 ):
-    def adjusted(field, camera, poses, images, *, free_focal):
+    def adjusted(field, camera, poses, images, *, free_focal, calibrated=False):
         return Bundle(poses=poses, supported=np.arange(12) != 3, camera=camera, is_one=True, points=np.zeros((0, 3)))
 
     monkeypatch.setattr(joint_grid, "bundled", adjusted)

@@ -14,6 +14,7 @@ from methods.nerf.training import checkpointing, joint_grid, lost_views
 from methods.nerf.training.grid_training import NO_PRIORS, GridTraining
 from methods.nerf.training.joint_grid import JointGrid, courses
 from methods.nerf.training.lost_views import left_out
+from methods.nerf.training.posed_grid import PosedGrid
 
 NOWHERE = np.zeros((0, 3))
 
@@ -57,12 +58,15 @@ def test_before_a_real_background_a_field_begins_anew_without_the_views_that_are
     assert [hidden[k][2] for k in (10, 11, 12, 19)] == [6, 6, 8, 6]  # it begins coarse again
 
 
-def resting(monkeypatch, count, *, is_one=True):
-    """A plan whose last field is trained as where poses are known, and the poses that were adjusted before each field,
-    which are what they were. All views but the fourth see enough."""
+def resting(monkeypatch, count, *, is_one=True, late=None):
+    """A plan whose last field is trained as where poses are known, and the poses that were adjusted before each field
+    and once more by the last, which are what they were, unless `late` says otherwise. All views but the fourth see
+    enough."""
 
-    def adjusted(field, camera, poses, images, *, free_focal):
+    def adjusted(field, camera, poses, images, *, free_focal, calibrated=False):
         given.append(poses.copy())
+        if calibrated and late is not None:
+            return late(field, camera, poses)
         return Bundle(poses=poses, supported=np.arange(count) != 3, camera=camera, is_one=is_one, points=NOWHERE)
 
     given = []
@@ -93,7 +97,7 @@ def test_the_last_field_is_trained_as_posed_and_poses_that_hang_together_rest_fo
     assert [weight for weight, _ in seen] == [0.0] * 19 + [0.01 if is_one else 0.0] * 13
     assert smooth == [0.0] * 19 + [3e-8 if is_one else 0.0] * 13
     assert not is_one or all(count <= plan.smoke.rays / 2 for _, count in seen[-13:])
-    moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[-1], strict=True)])
+    moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[1], strict=True)])
     assert moved[3] > 1e-4  # it is placed where it was, and goes on
     assert np.delete(moved, 3).max() < 1e-5 if is_one else np.delete(moved, 3).min() > 1e-5
 
@@ -101,7 +105,66 @@ def test_the_last_field_is_trained_as_posed_and_poses_that_hang_together_rest_fo
 def test_before_the_last_field_poses_move_that_were_adjusted(town, tmp_path, monkeypatch):
     plan, given = resting(monkeypatch, len(town.capture.images))
     trained(town, plan, tmp_path, contract=True)
-    assert len(given) == 2 and (np.abs(given[1] - given[0]).max(axis=(1, 2)) > 1e-5).all()
+    assert len(given) == 3 and (np.abs(given[1] - given[0]).max(axis=(1, 2)) > 1e-5).all()
+
+
+MIDWAY = 25
+"""The iteration of 32 before which poses that rest are adjusted once more: half of the last field's 13 are over."""
+
+
+def shifted(count, *, is_one=True, blind=(3, 7)):
+    """How a last field adjusts poses: all are moved by what it has learnt, and the `blind` see too little."""
+
+    def adjusted(field, camera, poses):
+        found = poses.copy()
+        found[:, :3, 3] += 0.05 + float(field.density.detach().mean().sigmoid())
+        seeing = ~np.isin(np.arange(count), blind)
+        return Bundle(poses=found, supported=seeing, camera=camera, is_one=is_one, points=NOWHERE)
+
+    return adjusted
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_poses_that_rest_are_adjusted_once_more_by_the_last_field_and_rest_again(town, tmp_path, monkeypatch, is_one):
+    count = len(town.capture.images)
+    plan, given = resting(monkeypatch, count, late=shifted(count, is_one=is_one))
+    monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
+    seen_from, placed, draw, see_from = [], [], JointGrid.draw, PosedGrid.see_from
+
+    def drawn(self, index):
+        seen_from.append((index, isinstance(self.grid, PosedGrid)))
+        return draw(self, index)
+
+    def looked(self, poses):
+        placed.append(len(seen_from))
+        see_from(self, poses)
+
+    monkeypatch.setattr(JointGrid, "draw", drawn)
+    monkeypatch.setattr(PosedGrid, "see_from", looked)
+    _, _, found = trained(town, plan, tmp_path, contract=True)
+    assert seen_from[MIDWAY] == (MIDWAY, True)
+    assert placed[-1] == MIDWAY if is_one else MIDWAY not in placed
+    moved = np.stack([np.abs(pose - before).max() for pose, before in zip(found.values(), given[2], strict=True)])
+    others = np.delete(moved, [3, 7])
+    if is_one:
+        assert others.min() > 0.04 and np.ptp(others) < 1e-5  # all by the same, and no further
+        assert abs(moved[7] - others[0]) > 1e-4  # of this one it is not sure any more
+    else:
+        assert others.max() < 1e-5
+
+
+@pytest.mark.parametrize(("option", "adjusted"), [({"bundle_late": 0.0}, 2), ({"bundle_open": False}, 0)])
+def test_poses_that_rest_are_let_be_without_it(town, tmp_path, monkeypatch, option, adjusted):
+    count = len(town.capture.images)
+    plan, given = resting(monkeypatch, count, late=shifted(count))
+    trained(town, plan.model_copy(update=option), tmp_path, contract=True)
+    assert len(given) == adjusted
+
+
+def test_a_kill_around_the_last_adjustment_changes_no_bit(town, tmp_path, monkeypatch):
+    count = len(town.capture.images)
+    plan, _ = resting(monkeypatch, count, late=shifted(count))
+    assert_same_bits_after_kills(town, plan, tmp_path, monkeypatch, (MIDWAY, MIDWAY + 1))
 
 
 def test_a_last_field_whose_poses_rest_goes_on_after_a_kill(town, tmp_path, monkeypatch):
@@ -148,7 +211,7 @@ def test_before_it_begins_anew_all_poses_are_adjusted_and_views_that_see_too_lit
         hidden[index] = self.lost
         return draw(self, index)
 
-    def adjusted(field, camera, poses, images, *, free_focal):
+    def adjusted(field, camera, poses, images, *, free_focal, calibrated=False):
         asked.append((field.shape[0], camera, images.shape))
         if len(asked) > 1:
             return None  # the second time the images do not say enough
@@ -176,7 +239,7 @@ def test_a_kill_around_an_adjustment_changes_no_bit(town, tmp_path, monkeypatch)
     plan = anew(monkeypatch).model_copy(update={"bundle_open": True})
     count = len(town.capture.images)
 
-    def adjusted(field, camera, poses, images, *, free_focal):
+    def adjusted(field, camera, poses, images, *, free_focal, calibrated=False):
         moved = poses.copy()
         moved[:, :3, 3] += 0.1 * float(field.density.detach().mean().sigmoid())
         return Bundle(poses=moved, supported=np.arange(count) != 3, camera=camera, is_one=True, points=NOWHERE)

@@ -249,6 +249,60 @@ def test_a_field_tells_all_poses_at_once_from_where_they_nearly_are():
     assert (ball.asked[0].width, ball.asked[0].height) == (80, 60)
 
 
+@dataclass
+class Fence:
+    """Posts before boards, neither with any mark: all corners are where an edge crosses another one behind it, and move
+    like no point. A field that knows it all."""
+
+    def render(self, poses, camera):
+        return SimpleNamespace(
+            rgb=np.stack([self.image(pose, camera) for pose in poses]),
+            depth=np.stack([self.hit(pose, camera)[2] for pose in poses]).astype(np.float32),
+            opacity=np.ones((len(poses), camera.height, camera.width), np.float32),
+        )
+
+    @staticmethod
+    def hit(pose, camera):
+        """The grey that each pixel sees, whether it is a post's, and the depth there, (H, W) each."""
+        ways, centre = camera.directions() @ pose[:3, :3].T, pose[:3, 3]
+        near, far = ((z - centre[2]) / ways[..., 2] for z in (0.25, 0.0))
+        x, y = (centre[0] + near * ways[..., 0]), (centre[1] + far * ways[..., 1])
+        post = np.abs((x / 0.22) % 1 - 0.5) < 0.2
+        grey = np.where(post, 0.5 + 0.3 * np.sin(3 * np.floor(x / 0.22)), np.sin(np.floor(y / 0.17) * 2.4) / 2 + 0.5)
+        return grey, post, np.where(post, near, far)
+
+    def image(self, pose, camera):
+        """(H, W, 3) in [0, 1], of 16 samples a pixel."""
+        grey = self.hit(pose, camera.resized(4 * camera.width, 4 * camera.height))[0]
+        small = grey.reshape(camera.height, 4, camera.width, 4).mean(axis=(1, 3))
+        return np.repeat(small[..., None], 3, axis=2).astype(np.float32)
+
+
+def test_what_patches_are_found_beside_their_lines_by_is_taken_off_where_the_search_is_calibrated():
+    poses, fence = ring(), Fence()
+    images = torch.from_numpy(2 * fence.render(poses, CAMERA).rgb - 1).permute(0, 3, 1, 2)
+    for degrees in (0.0, 0.2):
+        start = jolted(poses, degrees)
+        plain, calibrated = (bundled(fence, CAMERA, start, images, calibrated=each) for each in (False, True))
+        assert plain is not None and calibrated is not None and calibrated.supported.all()
+        errors = [apart(found.poses, poses).mean() for found in (plain, calibrated)]
+        assert errors[0] > 0.1 and errors[1] < errors[0] / 3
+
+
+def test_a_move_along_the_line_of_sight_of_another_camera_is_none_aside():
+    poses = torch.from_numpy(ring()).float()
+    centre, points = poses[4, :3, 3], torch.tensor([[0.1, 0.2, 0.3], [0.3, -0.2, 0.0]])
+    others = poses[[1, 7]]
+    here = of_bundled._projected(points, others, CAMERA)[0]
+    further = of_bundled._projected(centre + 1.3 * (points - centre), others, CAMERA)[0]
+    along = further - here
+    assert along.norm(dim=2).min() > 1
+    assert of_bundled._aside(along, centre, points, others, CAMERA).abs().max() < 1e-3
+    across = torch.stack([-along[..., 1], along[..., 0]], dim=2)
+    both = of_bundled._aside(along + across, centre, points, others, CAMERA)
+    assert torch.allclose(both, across, atol=1e-3)
+
+
 def test_a_view_of_something_else_is_not_supported():
     poses, ball = ring(), Ball([])
     images = torch.stack([ball.image(pose) for pose in poses])

@@ -6,11 +6,11 @@ only creep out of it. But to a pixel or two the field knows where what one view 
 found to a fraction of a pixel (`images/patch_tracking.py`), with neither detector nor descriptor, and bundle adjustment
 solves for all poses and points at once, as in structure from motion.
 
-Such a patch is not a point: where its parts are at several depths, its edges move by different amounts, and it is found
-a tenth of a pixel beside the line on which anything that is seen there must be. Of one patch that is little. But thousands
-of them err to one side (walls have edges that run up and across, and stand before each other), and cameras that all
-see a scene from one side yield to it. A field that has learnt the scene shows by how much: in its own pictures, taken
-from known places, the same patches are found beside the line as far (`calibrated`).
+Such a patch is not a point: where its parts are at several depths, its edges move by different amounts, and it is
+found a tenth of a pixel beside the line on which anything that is seen there must be. Of one patch that is little. But
+thousands of them err to one side (walls have edges that run up and across, and stand before each other), and cameras
+that all see a scene from one side yield to it. A field that has learnt the scene shows by how much: in its own
+pictures, taken from known places, the same patches are found beside the line as far (`calibrated`).
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class JointGrid:
     def _adjusts_late(self, index: int) -> bool:
         """Whether poses that rest for the last field are adjusted once more, by itself."""
         course, passed = self._at(index)
-        due = round(self.schedule.bundle_late * (course.end - course.first))
+        due = round(self.schedule.bundle_late * (course.end - course.first)) if self.schedule.bundle_open else 0
         return passed == due > 0 and isinstance(self.grid, PosedGrid) and len(self.held) > 0
 
     def _looks_at_exposures(self, index: int) -> bool:
@@ -215,7 +215,7 @@ class JointGrid:
     def _adjusted_late(self, index: int, cameras: CameraTraining) -> bool:
         """Adjust the poses that rest for the last field, if it is time to and all hang together: what sees too little
         moves from then on."""
-        if not (self.schedule.bundle_open and self._adjusts_late(index)):
+        if not self._adjusts_late(index):
             return False
         intrinsics, poses = _seen_from(cameras)
         found = bundled(
