@@ -3,7 +3,8 @@
 AB leaves some views in the wrong place, and its field holds them there. As in this suite's `barf` before a real
 background, a field begins anew several times, from poses that are adjusted all at once and without the views that see
 too little of what the last field has learnt; these are then placed anew against what the others have built. The last
-field is trained as where poses are known, and poses rest for it (`methods/nerf/training/joint_grid.py`).
+field is trained as where poses are known, and poses rest for it, but that it adjusts them once itself
+(`methods/nerf/training/joint_grid.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from methods.nerf.field.grid import GridField
 from methods.nerf.field.storage import build, describe
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
 from methods.nerf.training.joint import joint_step
 from methods.nerf.training.joint_grid import JointGrid
@@ -72,13 +74,15 @@ class FieldsAnew:
         joint = JointGrid(bounds, field.background, schedule, effort, sight, none, begun=begun, held=held)
         return FieldsAnew(generator=generator, joint=joint, moving=CameraTraining(cameras))
 
-    def step(self, index: int, sight: ImagePyramid, rng: torch.Generator) -> tuple[Tensor, Draw, int | None]:
+    def step(
+        self, index: int, sight: ImagePyramid, rng: torch.Generator, deadline: Deadline | None = None
+    ) -> tuple[Tensor, Draw, int | None]:
         """Iteration `index` of B: its mean squared error, its pixels, and how many lost views were asked for anew."""
         if self.joint.begins_anew(index):
             gains = None if sight.gains is None else sight.gains.clone()
             self.last = Done(self.joint.grid.training.finish(), self.moving.cameras.twists.detach().clone(), gains)
         lost = self.joint.lost
-        self.joint.prepare(index, self.moving, rng)
+        self.joint.prepare(index, self.moving, rng, deadline)
         self.generator.grid = self.joint.grid
         draw = self.joint.draw(index)
         error = joint_step(self.joint, self.moving, index, draw, sight, rng)

@@ -163,7 +163,7 @@ def phase_b_open(run: TrainingRun) -> None:
         if joint.begins_anew(index) and index > 0:
             since = index - joint.began(index - 1)
             run.check(iteration, generator(run.seed, LOOKS + iteration.number), iterations=since)
-        error, draw, placed = anew.step(index, model.sight, rng)
+        error, draw, placed = anew.step(index, model.sight, rng, run.deadline)
         losses = {"loss/photometric": error}
         if every and model.config.inversion and index % every == 0 and joint.is_last_fine(index):
             losses |= inversion_step(model, iteration, rng)

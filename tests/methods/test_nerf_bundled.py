@@ -257,19 +257,19 @@ class Fence:
     def render(self, poses, camera):
         return SimpleNamespace(
             rgb=np.stack([self.image(pose, camera) for pose in poses]),
-            depth=np.stack([self.hit(pose, camera)[2] for pose in poses]).astype(np.float32),
+            depth=np.stack([self.hit(pose, camera)[1] for pose in poses]).astype(np.float32),
             opacity=np.ones((len(poses), camera.height, camera.width), np.float32),
         )
 
     @staticmethod
     def hit(pose, camera):
-        """The grey that each pixel sees, whether it is a post's, and the depth there, (H, W) each."""
+        """The grey that each pixel sees, and the depth there, (H, W) each."""
         ways, centre = camera.directions() @ pose[:3, :3].T, pose[:3, 3]
         near, far = ((z - centre[2]) / ways[..., 2] for z in (0.25, 0.0))
         x, y = (centre[0] + near * ways[..., 0]), (centre[1] + far * ways[..., 1])
         post = np.abs((x / 0.22) % 1 - 0.5) < 0.2
         grey = np.where(post, 0.5 + 0.3 * np.sin(3 * np.floor(x / 0.22)), np.sin(np.floor(y / 0.17) * 2.4) / 2 + 0.5)
-        return grey, post, np.where(post, near, far)
+        return grey, np.where(post, near, far)
 
     def image(self, pose, camera):
         """(H, W, 3) in [0, 1], of 16 samples a pixel."""
@@ -287,6 +287,21 @@ def test_what_patches_are_found_beside_their_lines_by_is_taken_off_where_the_sea
         assert plain is not None and calibrated is not None and calibrated.supported.all()
         errors = [apart(found.poses, poses).mean() for found in (plain, calibrated)]
         assert errors[0] > 0.1 and errors[1] < errors[0] / 3
+
+
+@pytest.mark.parametrize("picture", ["of something else", "beside it"])
+def test_a_patch_that_the_field_shows_elsewhere_is_no_track_where_the_search_is_calibrated(picture):
+    poses, ball = ring(), Ball([])
+    images = torch.stack([ball.image(pose) for pose in poses])
+    depths = torch.from_numpy(ball.render(poses, CAMERA).depth)
+    pictures = images.clone()
+    pictures[4] = images[4].flip(1) if picture == "of something else" else images[4].roll(3, dims=1)  # cameras in a row
+    counts = []
+    for shown in (images, pictures):
+        tracks = of_bundled._tracks(images, depths, torch.from_numpy(poses).float(), CAMERA, shown)
+        counts.append(np.bincount(tracks.view, minlength=9))
+    assert counts[0][4] > 300 and counts[1][4] < counts[0][4] / 5
+    assert counts[1][0] > counts[0][0] / 2
 
 
 def test_a_move_along_the_line_of_sight_of_another_camera_is_none_aside():

@@ -6,9 +6,9 @@ only creep out of it. But to a pixel or two the field knows where what one view 
 found to a fraction of a pixel (`images/patch_tracking.py`), with neither detector nor descriptor, and bundle adjustment
 solves for all poses and points at once, as in structure from motion.
 
-Such a patch is not a point: where its parts are at several depths, its edges move by different amounts, and it is
-found a tenth of a pixel beside the line on which anything that is seen there must be. Of one patch that is little. But
-thousands of them err to one side (walls have edges that run up and across, and stand before each other), and cameras
+Such a patch is not a point: where its parts are at several depths they move by different amounts, and it is found a
+tenth of a pixel beside the line on which anything that is seen there must be. Of one patch that is little. But
+thousands of them err to one side (of a wall, upright edges stand before level ones nearly everywhere), and cameras
 that all see a scene from one side yield to it. A field that has learnt the scene shows by how much: in its own
 pictures, taken from known places, the same patches are found beside the line as far (`calibrated`).
 """
@@ -73,7 +73,8 @@ def bundled(
     and with `free_focal` its focal length.
 
     `calibrated`: what is found of each patch is corrected by how far beside its line the same is found in pictures of
-    the field. Only for a field that explains the images, and poses that are nearly right.
+    the field. Only from poses that are nearly right, and for a field that explains the images by the scene: one that
+    has learnt to show the images from wrong poses, with which it moved for long, takes their error for the search's.
 
     None where fewer than half of the views, or than LEAST, are supported by what is found.
     """

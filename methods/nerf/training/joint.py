@@ -56,8 +56,10 @@ class JointField(Protocol):
         """The pixels of iteration `index`."""
         ...
 
-    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
-        """Whatever is due before an iteration, whose generator is `rng`."""
+    def prepare(
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+    ) -> None:
+        """Whatever is due before an iteration, whose generator is `rng`, but what the `deadline` leaves no time for."""
         ...
 
     def learn(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -113,7 +115,7 @@ def train_jointly(
         if deadline.reached(index, joint.iterations, joint.phase(index), joint.ahead(index)):
             break
         rng, is_once = generator(job.seed, index), joint.once(index)
-        joint.prepare(index, moving, rng)
+        joint.prepare(index, moving, rng, deadline)
         if is_once:
             deadline.no_step()
         draw = joint.draw(index)

@@ -21,6 +21,7 @@ from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.bundled import bundled
 from methods.nerf.training.camera_training import CameraTraining
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.exposing import EVERY, expose_by_field
 from methods.nerf.training.joint_courses import CoarseToFineLearner, Course, Learner, PosedLearner, courses
 from methods.nerf.training.joint_schedule import Draw, JointGridBudget, JointGridSchedule
@@ -30,6 +31,10 @@ from methods.nerf.training.rates import ramped
 
 BUNDLE_SHARE = 0.2
 """Of the time of a course, what adjusting all poses before it takes, at most."""
+
+LATE_SHARE = 0.25
+"""Of all time so far, what adjusting the poses of the last field once more takes, and what that then has to learn:
+where less is left, it is left out."""
 
 BAR_EVERY = 50
 """Iterations between two looks at what few cameras see."""
@@ -103,7 +108,7 @@ class JointGrid:
         return round((1 + BUNDLE_SHARE * self.schedule.bundle_open) * (course.end - course.first))
 
     def once(self, index: int) -> bool:
-        return self.begins_anew(index) or (self.places(index) and len(self.lost) > 0) or self._adjusts_late(index)
+        return self.begins_anew(index) or (self.places(index) and len(self.lost) > 0)
 
     def began(self, index: int) -> int:
         """The iteration with which the field of iteration `index` began."""
@@ -118,11 +123,14 @@ class JointGrid:
         course, passed = self._at(index)
         return course.anew and passed == self.learner.rest
 
-    def _adjusts_late(self, index: int) -> bool:
-        """Whether poses that rest for the last field are adjusted once more, by itself."""
+    def _late_is_due(self, index: int) -> bool:
+        """Whether poses that rest for the last field are adjusted once more, by itself: not before lost views, if there
+        were any, are back in their places."""
         course, passed = self._at(index)
-        due = round(self.schedule.bundle_late * (course.end - course.first)) if self.schedule.bundle_open else 0
-        return passed == due > 0 and isinstance(self.grid, PosedGrid) and len(self.held) > 0
+        if not (self.schedule.bundle_open and self.schedule.bundle_late and isinstance(self.grid, PosedGrid)):
+            return False
+        due = round(self.schedule.bundle_late * (course.end - course.first))
+        return passed == max(due, self.learner.rest + 1) and len(self.held) > 0
 
     def _looks_at_exposures(self, index: int) -> bool:
         """Every so many iterations and before a field begins anew: once voxels are fine, or from the start on where a
@@ -142,7 +150,9 @@ class JointGrid:
         among = tuple(view for view in range(len(self.pyramid.ids)) if view not in self.lost) if self.lost else None
         return Draw(side=side, rays=rays, among=among)
 
-    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
+    def prepare(
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+    ) -> None:
         course, passed = self._at(index)
         bounds = self.field.bounds
         if self._looks_at_exposures(index):
@@ -179,8 +189,11 @@ class JointGrid:
             is_barred = bounds.contract and self.schedule.seen_by_open > 0
             if is_barred and (changed or index % BAR_EVERY == 0):
                 self._bar(cameras)
-        elif has_placed | self._adjusted_late(index, cameras):
-            self.grid.see_from(_seen_from(cameras)[1])
+        else:
+            has_moved = self._late_is_due(index) and self._adjust_late(cameras, deadline)
+            if has_placed or has_moved:
+                intrinsics, poses = _seen_from(cameras)
+                self.grid.see_from(poses, intrinsics.estimate())
 
     def _looks(self, course: Course, passed: int) -> bool:
         """Whether it is time to see which views are lost: before fine voxels hide it, and before each field anew."""
@@ -193,8 +206,8 @@ class JointGrid:
         """Adjust all poses at once (`bundled`), if the schedule has it so and the images say enough.
 
         The views that then see too little are the lost ones. The others, and the focal length, stay where they are from
-        then on, if all hang together, before the `last` field where `posed_open` is so, and where training began in a
-        frustum: seen from one side, cameras and field would lean together again.
+        then on (but see `_adjust_late`), if all hang together, before the `last` field where `posed_open` is so, and
+        where training began in a frustum: seen from one side, cameras and field would lean together again.
         """
         if not self.schedule.bundle_open:
             return None
@@ -212,22 +225,27 @@ class JointGrid:
         self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
         return found
 
-    def _adjusted_late(self, index: int, cameras: CameraTraining) -> bool:
-        """Adjust the poses that rest for the last field, if it is time to and all hang together: what sees too little
-        moves from then on."""
-        if not self._adjusts_late(index):
+    def _adjust_late(self, cameras: CameraTraining, deadline: Deadline | None) -> bool:
+        """Adjust the poses that rest for the last field, if all hang together and there is time; whether it was done.
+
+        What sees too little stays as it is, and what has found its place only now rests as well.
+        """
+        if deadline is not None and not deadline.leaves_room(LATE_SHARE):
+            deadline.leave_out("adjusting all poses once more")
             return False
         intrinsics, poses = _seen_from(cameras)
         found = bundled(
             self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
             free_focal=intrinsics.free, calibrated=True,
         )  # fmt: skip
+        if deadline is not None:
+            deadline.no_step()
         if found is None or not found.is_one:
             return False
         intrinsics.take(found.camera)
         cameras.cameras.place(torch.from_numpy(found.poses))
         cameras.forget_momentum()
-        self.held = tuple(found.supported.nonzero()[0].tolist())
+        self.held = tuple(sorted({*self.held, *found.supported.nonzero()[0].tolist()}))
         return True
 
     def _bar(self, cameras: CameraTraining) -> None:

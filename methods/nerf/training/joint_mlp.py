@@ -14,6 +14,7 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.mlp import MlpField
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.camera_training import CameraTraining
+from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.joint_schedule import Draw, JointMlpSchedule
 from methods.nerf.training.optimizer_state import optimizer_tensors, restore_optimizer, with_prefix
 from methods.nerf.training.rates import decayed
@@ -48,7 +49,9 @@ class JointMlp:
     def draw(self, index: int) -> Draw:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 
-    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator) -> None:
+    def prepare(
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+    ) -> None:
         start, end = self.schedule.coarse_to_fine_from, self.schedule.coarse_to_fine_by
         if end > start:
             self.field.set_coarse_to_fine(min(max((index / self.budget.steps - start) / (end - start), 0.0), 1.0))

@@ -122,9 +122,9 @@ class PosedGrid:
         """The step with which the field of a step has become what it is."""
         return max(start for start in self._starts if start <= step)
 
-    def see_from(self, poses: Tensor) -> None:
-        """From now on, `poses` (N, 4, 4) are those of the views."""
-        self._poses = poses
+    def see_from(self, poses: Tensor, camera: Camera) -> None:
+        """From now on, `poses` (N, 4, 4) and `camera` are those of the views."""
+        self._poses, self._camera = poses, camera
         self._bar()
 
     def prepare(self, step: int) -> bool:
