@@ -22,6 +22,7 @@ from methods.nerf.cameras.bundle_adjustment import Bundle
 from methods.nerf.training import checkpointing, joint_grid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
+from methods.nerf.training.posed_grid import PosedGrid
 
 pytestmark = pytest.mark.usefixtures("never_collapses")
 
@@ -356,6 +357,19 @@ def test_b_of_a_sound_group_has_a_field_to_adjust_all_poses_by_and_one_as_where_
     assert last[rest] == pytest.approx(0.01 * adjusts, abs=1e-5)
     assert np.abs(seen[9] - seen[8])[told, :3, 3] == pytest.approx(0.01 * adjusts, abs=1e-5)
     assert found.notes["fields_anew"] == 2 and found.field.field.barred is None and found.field.known is not None
+
+
+@pytest.mark.usefixtures("led")
+def test_poses_that_matches_told_are_not_adjusted_where_the_preset_has_it_so(open_town, tmp_path, monkeypatch):
+    posed, asked, learn = [], [], PosedGrid.learn
+    monkeypatch.setattr(joint_grid, "bundled", lambda *_, **__: asked.append(len(posed)))
+    monkeypatch.setattr(PosedGrid, "learn", lambda self, *where: posed.append(0) or learn(self, *where))
+    fit(
+        open_town,
+        SIFT.model_copy(update={"grid": SIFT.grid.model_copy(update={"bundle_open": False})}),
+        a_job(tmp_path),
+    )
+    assert len(posed) == 14 and not asked
 
 
 def killed_in(monkeypatch, capture, config, folder, index):
