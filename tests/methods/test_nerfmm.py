@@ -93,7 +93,7 @@ class Adjusting:
         default_factory=list
     )  # is the focal length free, and how well does the field explain the images
 
-    def __call__(self, radiance, camera, poses, _, *, free_focal):
+    def __call__(self, radiance, camera, poses, _, *, free_focal, calibrated=False):
         self.asked.append((free_focal, np.square(radiance.render(poses, camera).rgb - self.images).mean()))
         lost = self.known[-1].copy()
         lost[:3, :3] = Rotation.from_euler("y", 20, degrees=True).as_matrix() @ lost[:3, :3]

@@ -211,15 +211,10 @@ class JointGrid:
         """
         if not self.schedule.bundle_open:
             return None
-        intrinsics, poses = _seen_from(cameras)
-        found = bundled(
-            self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
-            free_focal=intrinsics.free,
-        )  # fmt: skip
+        found = self._found(cameras)
         if found is None:
             return None
-        intrinsics.take(found.camera)
-        cameras.cameras.place(torch.from_numpy(found.poses))
+        _take(found, cameras)
         self.lost = tuple((~found.supported).nonzero()[0].tolist())
         stay = self.leans or (last and self.schedule.posed_open)
         self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
@@ -233,20 +228,23 @@ class JointGrid:
         if deadline is not None and not deadline.leaves_room(LATE_SHARE):
             deadline.leave_out("adjusting all poses once more")
             return False
-        intrinsics, poses = _seen_from(cameras)
-        found = bundled(
-            self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
-            free_focal=intrinsics.free, calibrated=True,
-        )  # fmt: skip
+        found = self._found(cameras, calibrated=True)
         if deadline is not None:
             deadline.no_step()
         if found is None or not found.is_one:
             return False
-        intrinsics.take(found.camera)
-        cameras.cameras.place(torch.from_numpy(found.poses))
+        _take(found, cameras)
         cameras.forget_momentum()
         self.held = tuple(sorted({*self.held, *found.supported.nonzero()[0].tolist()}))
         return True
+
+    def _found(self, cameras: CameraTraining, *, calibrated: bool = False) -> Bundle | None:
+        """Where `bundled` puts the cameras, by what the present field has learnt."""
+        intrinsics, poses = _seen_from(cameras)
+        return bundled(
+            self.field, intrinsics.estimate(), poses.double().cpu().numpy(), self.pyramid.images,
+            free_focal=intrinsics.free, calibrated=calibrated,
+        )  # fmt: skip
 
     def _bar(self, cameras: CameraTraining) -> None:
         """Keep empty what lies before the cameras, where they are by now, and few of them see: nobody else looks where
@@ -315,6 +313,12 @@ def _around(bundle: Bundle) -> Bounds:
     these are known, and points with them, a field is laid around the points."""
     poses = list(bundle.poses[bundle.supported])
     return Bounds.from_points(bundle.points, poses, contract=True, camera=bundle.camera)
+
+
+def _take(found: Bundle, cameras: CameraTraining) -> None:
+    """Put the cameras, and a free focal length, where a bundle has them."""
+    cameras.cameras.intrinsics.take(found.camera)
+    cameras.cameras.place(torch.from_numpy(found.poses))
 
 
 def _seen_from(cameras: CameraTraining) -> tuple[Intrinsics, Tensor]:
