@@ -75,7 +75,7 @@ class FieldsAnew:
         return FieldsAnew(generator=generator, joint=joint, moving=CameraTraining(cameras))
 
     def step(
-        self, index: int, sight: ImagePyramid, rng: torch.Generator, deadline: Deadline | None = None
+        self, index: int, sight: ImagePyramid, rng: torch.Generator, deadline: Deadline
     ) -> tuple[Tensor, Draw, int | None]:
         """Iteration `index` of B: its mean squared error, its pixels, and how many lost views were asked for anew."""
         if self.joint.begins_anew(index):

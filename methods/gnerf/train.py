@@ -28,7 +28,7 @@ from methods.nerf.training.exposing import expose_before_background
 from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
-FORM = 2
+FORM = 3
 """Of a checkpoint: what an older one says of its fields is not enough to go on from."""
 
 FITTED = 4.0

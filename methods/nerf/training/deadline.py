@@ -65,13 +65,19 @@ class Deadline:
         now = time.monotonic()
         return not self.stopped and now + share * (self._worked(now) - self._job.began) < self._end
 
+    def leaves(self, seconds: float, steps: int) -> bool:
+        """Whether work of so many `seconds`, and after it `steps` as long as the last ones were, still end before."""
+        return not self.stopped and time.monotonic() + seconds + steps * self._longest < self._end
+
     def _worked(self, now: float) -> float:
         """The clock, less what was spent on compiling the CPU's kernels."""
         return now - (compiling_seconds() - self._compiled)
 
     def leave_out(self, work: str) -> None:
-        """Note that there was no time for a piece of work whose absence would look like an answer."""
-        self._left_out.append(work)
+        """Note that there was no time for a piece of work whose absence would look like an answer; once, however often
+        it is said."""
+        if work not in self._left_out:
+            self._left_out.append(work)
 
     @property
     def stopped(self) -> bool:

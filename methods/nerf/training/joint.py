@@ -27,7 +27,7 @@ from methods.nerf.training.joint_grid import JointGrid
 from methods.nerf.training.joint_mlp import JointMlp
 from methods.nerf.training.joint_schedule import Draw, JointGridSchedule, JointMlpSchedule
 
-FORM = 2
+FORM = 3
 """Of a checkpoint: what an older one says of its field is not enough to go on from."""
 
 
@@ -57,7 +57,7 @@ class JointField(Protocol):
         ...
 
     def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
     ) -> None:
         """Whatever is due before an iteration, whose generator is `rng`, but what the `deadline` leaves no time for."""
         ...

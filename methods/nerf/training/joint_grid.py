@@ -3,6 +3,7 @@ background anew, from adjusted poses."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,9 +33,11 @@ from methods.nerf.training.rates import ramped
 BUNDLE_SHARE = 0.2
 """Of the time of a course, what adjusting all poses before it takes, at most."""
 
-LATE_SHARE = 0.25
-"""Of all time so far, what adjusting the poses of the last field once more takes, and what that then has to learn:
-where less is left, it is left out."""
+LATE_COST = 3.0
+"""Times what adjusting all poses took before the last field, what it takes once more, calibrated, at most: the field
+renders pictures of full size for it, and patches are looked for in these as well."""
+
+ONCE_MORE = "adjusting all poses once more"
 
 BAR_EVERY = 50
 """Iterations between two looks at what few cameras see."""
@@ -60,6 +63,8 @@ class JointGrid:
         )
         self.lost: tuple[int, ...] = ()  # the views that the field is not shown
         self.told = self.held = tuple(held)  # the views whose poses stay as they are, from the beginning and by now
+        self.adjusting = 0.0  # s that it took to adjust all poses, the last time
+        self.no_time = False  # for adjusting them once more
         self.course = self.courses[0]  # the present one
         self.learner: Learner = self._coarse_to_fine(self._begun(bounds, rng) if begun is None else begun)
 
@@ -123,14 +128,13 @@ class JointGrid:
         course, passed = self._at(index)
         return course.anew and passed == self.learner.rest
 
-    def _late_is_due(self, index: int) -> bool:
-        """Whether poses that rest for the last field are adjusted once more, by itself: not before lost views, if there
-        were any, are back in their places."""
-        course, passed = self._at(index)
+    def _late(self, course: Course) -> int | None:
+        """After how many iterations of a course poses that rest for it are adjusted once more, if they are: not before
+        lost views, if there were any, are back in their places."""
         if not (self.schedule.bundle_open and self.schedule.bundle_late and isinstance(self.grid, PosedGrid)):
-            return False
+            return None
         due = round(self.schedule.bundle_late * (course.end - course.first))
-        return passed == max(due, self.learner.rest + 1) and len(self.held) > 0
+        return max(due, self.learner.rest + 1) if self.held else None
 
     def _looks_at_exposures(self, index: int) -> bool:
         """Every so many iterations and before a field begins anew: once voxels are fine, or from the start on where a
@@ -151,7 +155,7 @@ class JointGrid:
         return Draw(side=side, rays=rays, among=among)
 
     def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
     ) -> None:
         course, passed = self._at(index)
         bounds = self.field.bounds
@@ -190,7 +194,9 @@ class JointGrid:
             if is_barred and (changed or index % BAR_EVERY == 0):
                 self._bar(cameras)
         else:
-            has_moved = self._late_is_due(index) and self._adjust_late(cameras, deadline)
+            has_moved = passed == self._late(course) and self._adjust_late(index, cameras, deadline)
+            if self.no_time:
+                deadline.leave_out(ONCE_MORE)
             if has_placed or has_moved:
                 intrinsics, poses = _seen_from(cameras)
                 self.grid.see_from(poses, intrinsics.estimate())
@@ -211,7 +217,9 @@ class JointGrid:
         """
         if not self.schedule.bundle_open:
             return None
+        began = time.monotonic()
         found = self._found(cameras)
+        self.adjusting = time.monotonic() - began
         if found is None:
             return None
         _take(found, cameras)
@@ -220,17 +228,17 @@ class JointGrid:
         self.held = tuple(found.supported.nonzero()[0].tolist()) if stay and found.is_one else ()
         return found
 
-    def _adjust_late(self, cameras: CameraTraining, deadline: Deadline | None) -> bool:
-        """Adjust the poses that rest for the last field, if all hang together and there is time; whether it was done.
+    def _adjust_late(self, index: int, cameras: CameraTraining, deadline: Deadline) -> bool:
+        """Adjust the poses that rest for the last field, if all hang together and there is time for it and for all
+        iterations from `index` on; whether it was done.
 
         What sees too little stays as it is, and what has found its place only now rests as well.
         """
-        if deadline is not None and not deadline.leaves_room(LATE_SHARE):
-            deadline.leave_out("adjusting all poses once more")
+        if not deadline.leaves(LATE_COST * self.adjusting, self.iterations - index):
+            self.no_time = True
             return False
         found = self._found(cameras, calibrated=True)
-        if deadline is not None:
-            deadline.no_step()
+        deadline.no_step()
         if found is None or not found.is_one:
             return False
         _take(found, cameras)
@@ -273,11 +281,15 @@ class JointGrid:
         """0 to 1: how far the field is believed about the cameras after `passed` iterations of its course.
 
         Adam's first steps are as long as its rate, however little a gradient says: poses that were exact end degrees
-        away when a field that is still fog, or has just become another one, moves them.
+        away when a field that is still fog, or has just become another one, moves them. Nor does it say much of a view
+        right after all others have moved.
         """
         if not self.field.bounds.contract and not course.anew:  # a field soon says more than its first step costs
             return 1.0
         became, ramp = self.learner.since(passed)
+        late = self._late(course)
+        if late is not None and passed >= late:
+            became = max(became, late)
         return ramped(passed - max(became, self.learner.rest), ramp)
 
     def finish(self) -> GridField:
@@ -288,7 +300,8 @@ class JointGrid:
         if self.pyramid.gains is not None:
             tensors = dict(tensors) | {"gains": self.pyramid.gains}
         state["course"], state["posed"] = self.courses.index(self.course), isinstance(self.grid, PosedGrid)
-        return state | {"lost": list(self.lost), "held": list(self.held)}, tensors
+        state |= {"lost": list(self.lost), "held": list(self.held)}
+        return state | {"adjusting": self.adjusting, "no_time": self.no_time}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.course = self.courses[state["course"]]
@@ -300,6 +313,7 @@ class JointGrid:
             self.grid.restore(state, tensors)
             self.learner = self._coarse_to_fine(self.grid)
         self.lost, self.held = tuple(state["lost"]), tuple(state["held"])
+        self.adjusting, self.no_time = state["adjusting"], state["no_time"]
         self.pyramid.retake(tensors["gains"].to(self.field.device) if "gains" in tensors else None)
 
     def _at(self, index: int) -> tuple[Course, int]:

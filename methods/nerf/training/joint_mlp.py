@@ -50,7 +50,7 @@ class JointMlp:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 
     def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline | None = None
+        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
     ) -> None:
         start, end = self.schedule.coarse_to_fine_from, self.schedule.coarse_to_fine_by
         if end > start:
