@@ -342,8 +342,8 @@ def test_b_of_a_sound_group_has_a_field_to_adjust_all_poses_by_and_one_as_where_
     monkeypatch.setattr(joint_grid, "bundled", bundled if adjusts else lambda *_, **__: asked.append(len(seen)))
     monkeypatch.setattr(joint_grid, "doubtful_views", lambda *_: (2, 9))
     monkeypatch.setattr(joint_grid, "placed_anew", lambda field, intrinsics, poses, *_, **__: poses)
-    config = SIFT.model_copy(update={"grid": SIFT.grid.model_copy(update={"inversion_every": 1})})
-    found = fit(open_town, config, a_job(tmp_path))
+    choices = {"inversion_every": 1, "bundle_late": 0.5}
+    found = fit(open_town, SIFT.model_copy(update={"grid": SIFT.grid.model_copy(update=choices)}), a_job(tmp_path))
     assert asked == [9, 16]  # before the last of two fields, and half way through it
     assert [row[2] for row in followed if row[0] == "B"][9:] == 2 * [10] + 4 * [18] + 8 * [24]
     assert weights[-14:] == 14 * [0.01] and not any(weights[:-14])

@@ -73,7 +73,7 @@ def resting(monkeypatch, count, *, is_one=True, late=None):
 
     given = []
     monkeypatch.setattr(joint_grid, "bundled", adjusted)
-    return anew(monkeypatch).model_copy(update={"bundle_open": True, "posed_open": True}), given
+    return anew(monkeypatch).model_copy(update={"bundle_open": True, "posed_open": True, "bundle_late": 0.5}), given
 
 
 @pytest.mark.parametrize("is_one", [True, False])

@@ -96,6 +96,22 @@ def test_kernels_that_had_to_be_compiled_first_leave_less_time_but_do_not_slow_d
     assert not deadline.reached(20, 100, ahead=40) and deadline.reached(20, 100, ahead=42)
 
 
+def test_work_of_known_length_must_leave_the_time_for_what_comes_after_it(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
+    for step in range(4):
+        deadline.reached(step, 50)
+        clock.now += 2.0
+    assert deadline.leaves(22.0, 29) and not deadline.leaves(25.0, 29)  # of the 90 s, 8 are over, and 58 to come
+    assert deadline.leaves(0.0, 40) and not deadline.leaves(0.0, 42)
+
+
+def test_what_there_was_no_time_for_is_noted_once_however_often_it_is_said(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
+    for work in ("adjusting", "margins", "adjusting"):
+        deadline.leave_out(work)
+    assert deadline.notes() == {"no_time_for": "adjusting, margins"}
+
+
 def test_compiling_is_told_from_running_what_was_compiled():
     import methods.nerf.backends.numba_cpu.jit  # noqa: F401 - whoever has kernels has imported it
 

@@ -56,9 +56,7 @@ class JointField(Protocol):
         """The pixels of iteration `index`."""
         ...
 
-    def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
-    ) -> None:
+    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline) -> None:
         """Whatever is due before an iteration, whose generator is `rng`, but what the `deadline` leaves no time for."""
         ...
 

@@ -154,9 +154,7 @@ class JointGrid:
         among = tuple(view for view in range(len(self.pyramid.ids)) if view not in self.lost) if self.lost else None
         return Draw(side=side, rays=rays, among=among)
 
-    def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
-    ) -> None:
+    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline) -> None:
         course, passed = self._at(index)
         bounds = self.field.bounds
         if self._looks_at_exposures(index):

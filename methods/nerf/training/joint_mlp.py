@@ -49,9 +49,7 @@ class JointMlp:
     def draw(self, index: int) -> Draw:
         return Draw(side=self.side, rays=self.budget.rays, views=self.schedule.views)
 
-    def prepare(
-        self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline
-    ) -> None:
+    def prepare(self, index: int, cameras: CameraTraining, rng: torch.Generator, deadline: Deadline) -> None:
         start, end = self.schedule.coarse_to_fine_from, self.schedule.coarse_to_fine_by
         if end > start:
             self.field.set_coarse_to_fine(min(max((index / self.budget.steps - start) / (end - start), 0.0), 1.0))

@@ -59,7 +59,7 @@ class CoarseToFine(BaseModel):
     # all that were adjusted at once (`bundle_open`) hang together: what makes a field better draws poses after it
     posed_open: bool = False
     # ... and after this share of its iterations they are adjusted once more, by what it has learnt so well (0: never)
-    bundle_late: float = Field(default=0.5, ge=0, lt=1)
+    bundle_late: float = Field(default=0.2, ge=0, lt=1)
     # where all look at one thing, by what share of the views something must be seen that is nearer to some camera than
     # 0.7 of its distance (0: by none)
     seen_by_open: Share = 0.0
