@@ -81,8 +81,10 @@ class FieldsAnew:
         if self.joint.begins_anew(index):
             gains = None if sight.gains is None else sight.gains.clone()
             self.last = Done(self.joint.grid.training.finish(), self.moving.cameras.twists.detach().clone(), gains)
-        lost = self.joint.lost
+        lost, is_once = self.joint.lost, self.joint.once(index)
         self.joint.prepare(index, self.moving, rng, deadline)
+        if is_once:
+            deadline.no_step()
         self.generator.grid = self.joint.grid
         draw = self.joint.draw(index)
         error = joint_step(self.joint, self.moving, index, draw, sight, rng)

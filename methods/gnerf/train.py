@@ -159,6 +159,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     notes |= {"reseeded_views": progress.reseeded, "pose_family": model.family.name}
     if model.anew is not None:
         notes["fields_anew"] = model.anew.done(ran.get("B", 0))
+        model.anew.joint.tell(deadline)
     if len(progress.misfits_begun) > 1:
         notes["beginnings"] = " ".join(f"{error:.4g}" for error in progress.misfits_begun)
         notes["beginning"] = progress.beginning

@@ -105,11 +105,19 @@ def test_work_of_known_length_must_leave_the_time_for_what_comes_after_it(clock,
     assert deadline.leaves(0.0, 40) and not deadline.leaves(0.0, 42)
 
 
-def test_what_there_was_no_time_for_is_noted_once_however_often_it_is_said(clock, tmp_path):
+def test_one_slow_step_is_not_taken_for_the_pace_of_all_that_follow(clock, tmp_path):
     deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now))
-    for work in ("adjusting", "margins", "adjusting"):
-        deadline.leave_out(work)
-    assert deadline.notes() == {"no_time_for": "adjusting, margins"}
+    for step, seconds in enumerate((1.0, 1.0, 1.0, 1.0, 5.0)):
+        deadline.reached(step, 50)
+        clock.now += seconds
+    deadline.reached(5, 50)
+    assert deadline.leaves(10.0, 45) and not deadline.leaves(40.0, 45)
+
+
+def test_after_a_kill_steps_are_foreseen_by_the_mean_of_those_before_it(clock, tmp_path):
+    deadline = Deadline(Job(seed=0, workdir=tmp_path, seconds=100, began=clock.now - 40))
+    assert not deadline.reached(20, 50)
+    assert deadline.leaves(0.0, 24) and not deadline.leaves(0.0, 25)  # of 2 s each, when 40 of 90 are over
 
 
 def test_compiling_is_told_from_running_what_was_compiled():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from statistics import median
 
 from bench.task import Job
 from methods.nerf.backends.select import compiling_seconds
@@ -10,12 +12,16 @@ from methods.nerf.backends.select import compiling_seconds
 SAVING = (2.0, 0.1, 30.0)
 """What is kept free for writing poses and field, s: a tenth of the time, between 2 and 30 s."""
 
+RECENT = 32
+"""Steps by whose median the time of many more is foreseen: one of them may have saved a checkpoint."""
+
 
 class Deadline:
     """The end of `job.seconds`, less what saving takes; asked before each step of a loop.
 
-    A loop that is never stopped does what it would have done without. Curves, checkpoints and the randomness of a step
-    do not depend on the time. Whoever waits for the fit is told of each step (`Job.progress`).
+    A loop that is never stopped, and leaves nothing out (`notes`), does what it would have done without. Curves,
+    checkpoints and the randomness of a step do not depend on the time. Whoever waits for the fit is told of each step
+    (`Job.progress`).
     """
 
     def __init__(self, job: Job, share: float = 1.0, *, before: int = 0, after: int = 0) -> None:
@@ -27,6 +33,8 @@ class Deadline:
         end = job.began + job.seconds - min(max(least, part * job.seconds), most, job.seconds / 2)
         self._end = end if share == 1 else now + share * max(0.0, end - now)
         self._longest = 0.0  # s, of a step, the last ones weighing most: the pace
+        self._recent: deque[float] = deque(maxlen=RECENT)  # s, of the last ones
+        self._taken = 0  # steps by the last question
         self._begun: tuple[int, float] | None = None  # step and time of the first question, likewise
         self._asked = False
         self._left_out: list[str] = []
@@ -44,7 +52,8 @@ class Deadline:
         worked = self._worked(now)
         if self._asked:
             self._longest = max(worked - self._last, 0.9 * self._longest)
-        first, self._asked, self._last = not self._asked, True, worked
+            self._recent.append(worked - self._last)
+        first, self._asked, self._last, self._taken = not self._asked, True, worked, step
         since, began = self._begun = self._begun or (step, worked)
         needed = self._longest if ahead == 1 or step == since else ahead * (worked - began) / (step - since)
         if first or now + needed < self._end:
@@ -66,18 +75,21 @@ class Deadline:
         return not self.stopped and now + share * (self._worked(now) - self._job.began) < self._end
 
     def leaves(self, seconds: float, steps: int) -> bool:
-        """Whether work of so many `seconds`, and after it `steps` as long as the last ones were, still end before."""
-        return not self.stopped and time.monotonic() + seconds + steps * self._longest < self._end
+        """Whether work of so many `seconds`, and after it `steps` as long as the last ones were, still end before.
+
+        Right after a kill, when none has been timed, as long as all so far were in the mean.
+        """
+        now = time.monotonic()
+        pace = median(self._recent) if self._recent else (self._worked(now) - self._job.began) / max(1, self._taken)
+        return not self.stopped and now + seconds + steps * pace < self._end
 
     def _worked(self, now: float) -> float:
         """The clock, less what was spent on compiling the CPU's kernels."""
         return now - (compiling_seconds() - self._compiled)
 
     def leave_out(self, work: str) -> None:
-        """Note that there was no time for a piece of work whose absence would look like an answer; once, however often
-        it is said."""
-        if work not in self._left_out:
-            self._left_out.append(work)
+        """Note that there was no time for a piece of work whose absence would look like an answer."""
+        self._left_out.append(work)
 
     @property
     def stopped(self) -> bool:

@@ -67,6 +67,10 @@ class JointField(Protocol):
 
     def step(self, index: int, cameras: CameraTraining) -> None: ...
 
+    def tell(self, deadline: Deadline) -> None:
+        """Note what there was no time for; once, at the end, whether there was a kill since or not."""
+        ...
+
     def finish(self) -> RadianceField:
         """The field, frozen."""
         ...
@@ -84,8 +88,8 @@ def train_jointly(
 
     Logs loss, psnr (dB, of the pixels drawn), seconds, side (px), motion (deg, the mean turn from the start), where it
     is free, focal (px) and, where views differ in exposure, exposures_stops (by how much, a standard deviation); goes
-    on from `job.checkpoints`. Repeatable for one seed, device and number of threads, unless it is stopped by its
-    `deadline`, which then says how far it came.
+    on from `job.checkpoints`. Repeatable for one seed, device and number of threads, unless its `deadline`
+    stops it, or leaves something out, which that then says.
     """
     colour = pyramid.background or ((pyramid.images.mean(dim=(0, 2, 3)) + 1) / 2).tolist()
     background = torch.tensor(colour, dtype=torch.float32, device=pyramid.images.device)
@@ -128,6 +132,7 @@ def train_jointly(
         if checkpoints.save_due():
             state, tensors = joint.state()
             checkpoints.save(index + 1, state, tensors | moving.state())
+    joint.tell(deadline)
     field = joint.finish()
     in_scene(field, cameras)
     if not deadline.stopped:

@@ -37,8 +37,6 @@ LATE_COST = 3.0
 """Times what adjusting all poses took before the last field, what it takes once more, calibrated, at most: the field
 renders pictures of full size for it, and patches are looked for in these as well."""
 
-ONCE_MORE = "adjusting all poses once more"
-
 BAR_EVERY = 50
 """Iterations between two looks at what few cameras see."""
 
@@ -193,8 +191,6 @@ class JointGrid:
                 self._bar(cameras)
         else:
             has_moved = passed == self._late(course) and self._adjust_late(index, cameras, deadline)
-            if self.no_time:
-                deadline.leave_out(ONCE_MORE)
             if has_placed or has_moved:
                 intrinsics, poses = _seen_from(cameras)
                 self.grid.see_from(poses, intrinsics.estimate())
@@ -289,6 +285,10 @@ class JointGrid:
         if late is not None and passed >= late:
             became = max(became, late)
         return ramped(passed - max(became, self.learner.rest), ramp)
+
+    def tell(self, deadline: Deadline) -> None:
+        if self.no_time:
+            deadline.leave_out("adjusting all poses once more")
 
     def finish(self) -> GridField:
         return self.grid.finish()

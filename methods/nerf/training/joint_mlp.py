@@ -68,6 +68,9 @@ class JointMlp:
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
+    def tell(self, deadline: Deadline) -> None:
+        pass
+
     def finish(self) -> MlpField:
         return self.field.requires_grad_(False)
 
