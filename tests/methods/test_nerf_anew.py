@@ -388,6 +388,24 @@ def test_that_there_was_no_time_for_it_is_said_after_a_kill_too(town, tmp_path, 
     assert said == ["adjusting all poses once more"]
 
 
+def test_how_long_adjusting_takes_is_known_after_a_kill_too(town, tmp_path, monkeypatch):
+    train, given = by_the_clock(town, monkeypatch, adjusting=10.0, late=30.0)
+    save_checkpoint = checkpointing.Checkpoints.save
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_SECONDS", 0.0)
+
+    def stop(self, step, state, tensors):
+        save_checkpoint(self, step, state, tensors)
+        if step == MIDWAY - 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(checkpointing.Checkpoints, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, 90.0)
+    _, reached, took = train(tmp_path, 30.0)
+    assert len(given) == 2 and reached[-1] == 31 and took < 0.9 * 30
+
+
 def test_views_that_move_take_up_their_pace_again_after_it(town, tmp_path, monkeypatch):
     """Adam's first steps are as long as its rate, and its moments were forgotten."""
     count = len(town.capture.images)
