@@ -28,9 +28,9 @@ def interest_region(image: NDArray[np.uint8], keypoints: int, dilation: int) -> 
 
 
 def draw_points(regions: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """`count` pixels of each of `regions` (N, H, W) bool, as image points (N, count, 2) in [-1, 1]^2."""
+    """`count` pixels of each of `regions` (N, H, W) bool, as image points (N, count, 2) in [-1, 1]^2. Both are on the
+    CPU: a seed draws the same wherever its field is."""
     height, width = regions.shape[1:]
-    pixels = torch.multinomial(regions.flatten(1).float().cpu(), count, replacement=True, generator=rng)
-    pixels = pixels.to(regions.device)
+    pixels = torch.multinomial(regions.flatten(1).float(), count, replacement=True, generator=rng)
     x, y = pixels % width, pixels // width
     return torch.stack([(x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1], dim=-1)

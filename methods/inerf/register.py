@@ -41,8 +41,8 @@ def register(
     if settings.tries:
         start = nearest_looking(field, intrinsics, stack, start, settings, rng)
     regions = [interest_region(image, settings.keypoints, settings.dilation) for image in images]
-    everywhere = torch.ones(stack[:, 0].shape, dtype=torch.bool, device=field.device)
-    drawn_from = torch.from_numpy(np.stack(regions)).to(field.device) if settings.sampling == "interest" else everywhere
+    everywhere = torch.ones(stack[:, 0].shape, dtype=torch.bool)
+    drawn_from = torch.from_numpy(np.stack(regions)) if settings.sampling == "interest" else everywhere
     cameras = Cameras(start, intrinsics, pivot=field.centre, unit=unit)
     moving = CameraTraining(cameras)
     with torch.enable_grad():
@@ -50,10 +50,10 @@ def register(
             if deadline is not None and deadline.reached(step, settings.steps, "registration"):
                 break
             targets = shrunk_to(stack, _side(settings, step / settings.steps, max(stack.shape[2:])))
-            points = draw_points(drawn_from, settings.rays, rng)
+            points = draw_points(drawn_from, settings.rays, rng).to(field.device)
             _errors(field, cameras, targets, points).sum().backward()
             moving.step(settings.rate * settings.decay ** (step / 100))
-    points = draw_points(everywhere[:1], CHECKED, rng).expand(len(images), -1, -1)
+    points = draw_points(everywhere[:1], CHECKED, rng).to(field.device).expand(len(images), -1, -1)
     with torch.no_grad():
         return cameras.poses(), _errors(field, cameras, stack, points)
 
