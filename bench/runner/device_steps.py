@@ -93,7 +93,8 @@ def _told(device: str, said: Mapping[str, Any] | str) -> Seen:
     if "card" in said:
         what = f"{said['card']}, {said['free_gb']:.1f} of {said['total_gb']:.1f} GB free"
     took = f"a step of a small grid by {said['backend']} took {_seconds(said['seconds'])}"
-    return Seen(device, True, f"{what}: {took} (the first, {_seconds(said['first_seconds'])})")
+    slow = f"; it is slow, but the fused kernels do not run here: {said['instead']}" if "instead" in said else ""
+    return Seen(device, True, f"{what}: {took} (the first, {_seconds(said['first_seconds'])}){slow}")
 
 
 def _seconds(value: float) -> str:

@@ -332,15 +332,20 @@ def compiled(kernel, **constants):
     kinds = {name: "i32" if name in integers else "*u8" if name in bytes_ else "fp32" if name in numbers else
              "constexpr" if name in constants else "*fp32" for name in kernel.arg_names}
     made = triton.compile(ASTSource(kernel, kinds, constants), target=GPUTarget("cuda", 90, 32))
-    assert made.asm["cubin"]
+    assert made.asm["cubin"] and made.metadata.shared < 48 * 1024  # bytes that every card has
+    assert not [each.name for each in kernel.params if each.name in integers and not each.do_not_specialize]
 
 shape = dict(C=3, K=4, CP=4, KP=4, UNBOUNDED=True, B=16)
 for distorts, unbounded in ((False, True), (True, True), (True, False)):
     kind = shape | dict(DISTORTS=distorts, UNBOUNDED=unbounded)
     compiled(kernels.forward, **kind)
     compiled(kernels.backward, **kind, WANTS_VOXELS=True, WANTS_RAYS=True)
+for channels, harmonics, lanes in ((1, 1, 1), (3, 9, 16)):
+    kind = shape | dict(C=channels, K=harmonics, CP=channels + channels // 3, KP=lanes, DISTORTS=False)
+    compiled(kernels.backward, **kind, WANTS_VOXELS=channels > 1, WANTS_RAYS=channels == 1)
 compiled(kernels.add_priors, N=12, NP=16, V=64)
 compiled(kernels.adam, RATE=1, N=12, NP=16, V=64)
+compiled(kernels.adam, RATE=0, N=1, NP=1, V=64)
 """
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

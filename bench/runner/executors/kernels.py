@@ -1,4 +1,5 @@
-"""Where workers keep this project's compiled kernels (numba), which cost half a minute once and nothing after that.
+"""Where workers keep this project's compiled kernels, numba's and Triton's, which cost half a minute once and nothing
+after that.
 
 Only this project's own methods write there. A stranger's gets a copy: compiled code is run by whoever finds it.
 """
@@ -18,6 +19,12 @@ def kernel_folder() -> Path:
     return folder.resolve()
 
 
-def seed_kernels(home: Path) -> None:
-    """Copy what is compiled into a worker's own cache."""
+def kernel_places(folder: Path | str) -> dict[str, str]:
+    """The variables by which compilers find what is kept in `folder`."""
+    return {"NUMBA_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(Path(folder) / "triton")}
+
+
+def seed_kernels(home: Path, called: Path | str) -> Path:
+    """Copy what is compiled into a worker's own cache: that folder, in a home which the worker knows as `called`."""
     shutil.copytree(kernel_folder(), home / ".cache", dirs_exist_ok=True)
+    return Path(called) / ".cache"

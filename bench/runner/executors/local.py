@@ -23,7 +23,7 @@ from bench.runner.executors.base import Request, Share, Stopped, WorkerEnd
 from bench.runner.executors.elsewhere import WORKER, lay_out
 from bench.runner.executors.environment import environment, shared_folders
 from bench.runner.executors.gpu import sight
-from bench.runner.executors.kernels import kernel_folder, seed_kernels
+from bench.runner.executors.kernels import kernel_folder, kernel_places, seed_kernels
 from bench.runner.executors.memory import limit_mb, oom_kills, tree, written_mb
 from bench.runner.executors.out_of_sight import OutOfSight
 from bench.runner.executors.supervisor import children
@@ -120,12 +120,12 @@ class LocalExecutor:
         for shared in shared_folders():
             shared.mkdir(parents=True, exist_ok=True)
             shown.append((str(shared.resolve()), str(shared.resolve()), True))
-        if "NUMBA_CACHE_DIR" not in env and request.code.shipped:
+        if request.code.shipped:
             compiled = kernel_folder()
             shown.append((str(compiled), str(compiled), True))
-            env["NUMBA_CACHE_DIR"] = str(compiled)
-        elif "NUMBA_CACHE_DIR" not in env and request.code.kernels:
-            seed_kernels(folder / "home")
+            env = {**kernel_places(compiled), **env}
+        elif request.code.kernels and not kernel_places(home).keys() <= env.keys():
+            env = {**kernel_places(seed_kernels(folder / "home", home)), **env}
         argv = [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)]
         if other is not None:
             argv = [other.path, "-s", f"{cell}/{WORKER}", request.verb, str(cell)]

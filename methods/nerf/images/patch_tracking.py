@@ -131,9 +131,11 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
     line = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-line.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
-    across = functional.conv2d(
-        functional.pad(images, (reach, reach, 0, 0), mode="replicate"), kernel, groups=images.shape[1]
-    )
-    return functional.conv2d(
-        functional.pad(across, (0, 0, reach, reach), mode="replicate"), kernel.transpose(2, 3), groups=images.shape[1]
-    )
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # whose 10 bits would move what is looked for
+        across = functional.conv2d(
+            functional.pad(images, (reach, reach, 0, 0), mode="replicate"), kernel, groups=images.shape[1]
+        )
+        return functional.conv2d(
+            functional.pad(across, (0, 0, reach, reach), mode="replicate"), kernel.transpose(2, 3),
+            groups=images.shape[1],
+        )  # fmt: skip

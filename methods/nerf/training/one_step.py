@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from methods.nerf.backends.base import Rates
+from methods.nerf.backends.trial import fault
 from methods.nerf.config import FieldConfig
 from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.grid import GridField
@@ -24,14 +25,16 @@ AGREES = 0.01
 
 def one_step(device: str) -> dict[str, Any]:
     """Two equal steps by the back end that `auto` takes there: its name, the seconds of the first, which loads or
-    compiles, and of the second. Raises RuntimeError where the error of the first is not that of plain torch."""
+    compiles, and of the second; on a GPU that has plain torch, `instead` is why it has not the fused kernels. Raises
+    RuntimeError where the error of the first is not that of plain torch."""
     loss, first, second, backend = _steps(torch.device(device), FieldConfig())
     expected, *_ = _steps(torch.device("cpu"), FieldConfig(backend="torch"))
     if not abs(loss - expected) <= AGREES * expected:
         raise RuntimeError(
             f"the step of {backend} came to an error of {loss:.4g}, that of torch on the CPU to {expected:.4g}"
         )
-    return {"backend": backend, "first_seconds": first, "seconds": second}
+    why = fault(torch.device(device)) if torch.device(device).type == "cuda" else ""
+    return {"backend": backend, "first_seconds": first, "seconds": second, **({"instead": why} if why else {})}
 
 
 def _steps(device: torch.device, config: FieldConfig) -> tuple[float, float, float, str]:

@@ -10,7 +10,7 @@ from methods.nerf.training import one_step
 
 CPU = {"backend": "numba_cpu", "first_seconds": 21.0, "seconds": 0.004}
 H100 = {
-    "backend": "torch_reference", "first_seconds": 0.85, "seconds": 0.012, "card": "NVIDIA H100 80GB HBM3",
+    "backend": "triton_cuda", "first_seconds": 0.85, "seconds": 0.012, "card": "NVIDIA H100 80GB HBM3",
     "free_gb": 78.51, "total_gb": 79.1,
 }  # fmt: skip
 
@@ -66,12 +66,27 @@ def test_each_device_is_told_with_its_card_and_its_memory(monkeypatch):
     assert cpu == ("cpu", True, "AMD EPYC x 2: a step of a small grid by numba_cpu took 4 ms (the first, 21.0 s)")
     assert first == (
         "cuda:0", True,
-        "NVIDIA H100 80GB HBM3, 78.5 of 79.1 GB free: a step of a small grid by torch_reference took 12 ms (the first, "
+        "NVIDIA H100 80GB HBM3, 78.5 of 79.1 GB free: a step of a small grid by triton_cuda took 12 ms (the first, "
         "850 ms)",
     )  # fmt: skip
     assert (second.device, second.fine) == ("cuda:1", False)
     assert second.text == f"took no step: {failing}; {device_steps._remedy('cuda:1')}"
     assert "CUDA_VISIBLE_DEVICES=" in second.text
+
+
+def test_why_a_gpu_has_plain_torch_is_told():
+    why = "a trial step failed (RuntimeError: Failed to find C compiler)"
+    said = {**H100, "backend": "torch_reference", "instead": why}
+    *_, seen = look(lambda: 1, {"cpu": CPU, "cuda:0": said}.__getitem__)
+    assert seen.fine
+    assert seen.text.endswith(f"; it is slow, but the fused kernels do not run here: {why}")
+
+
+def test_a_step_says_why_the_fused_kernels_are_not_taken(monkeypatch):
+    monkeypatch.setattr(one_step, "_steps", lambda device, config: (0.5, 0.1, 0.1, "torch_reference"))
+    monkeypatch.setattr(one_step, "fault", lambda device: "no compiler")
+    assert one_step.one_step("cuda")["instead"] == "no compiler"
+    assert "instead" not in one_step.one_step("cpu")
 
 
 @pytest.mark.parametrize(("hidden", "told"), [(None, "none"), ("", "none (CUDA_VISIBLE_DEVICES is '')")])

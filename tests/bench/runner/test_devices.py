@@ -14,6 +14,7 @@ from bench.record import read_json, read_result
 from bench.runner.devices import Devices, Slots, one_device
 from bench.runner.executors.base import Code, Request, WorkerEnd
 from bench.runner.executors.gpu import OnDevice, as_seen, sight
+from bench.runner.executors.kernels import kernel_folder
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.outlook import outlook
 from bench.runner.run import run
@@ -141,6 +142,33 @@ def test_the_local_executor_hands_it_to_the_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,8")
     request = Request(verb="fit", folder=tmp_path, code=Code(), limit=1.0, device="cuda:1")
     assert LocalExecutor(threads=1)._order(request)["env"]["CUDA_VISIBLE_DEVICES"] == "8"
+
+
+def test_compiled_kernels_are_kept_between_the_workers_of_our_methods_and_copied_for_others(tmp_path, monkeypatch):
+    """Triton's too: else each cell on a GPU would compile them anew."""
+    for name in ("NUMBA_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kept = kernel_folder()
+    (kept / "triton").mkdir()
+    (kept / "triton" / "a_kernel").write_text("compiled")
+
+    def order(name, code):
+        (tmp_path / name).mkdir()
+        request = Request(verb="fit", folder=tmp_path / name, code=code, limit=1.0)
+        return LocalExecutor(threads=1)._order(request)
+
+    ours, other, plain = (
+        order("ours", Code(shipped=True, kernels=True)), order("other", Code(kernels=True)), order("plain", Code())
+    )  # fmt: skip
+    assert ours["env"]["NUMBA_CACHE_DIR"] == str(kept) and ours["env"]["TRITON_CACHE_DIR"] == str(kept / "triton")
+    assert (str(kept), str(kept), True) in ours["shown"]
+    assert not any(str(kept) in part for part in other["shown"])
+    assert other["env"]["TRITON_CACHE_DIR"] == f"{other['env']['HOME']}/.cache/triton"
+    assert (tmp_path / "other" / "home" / ".cache" / "triton" / "a_kernel").read_text() == "compiled"
+    assert "TRITON_CACHE_DIR" not in plain["env"]
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "named"))
+    assert order("again", Code(shipped=True))["env"]["TRITON_CACHE_DIR"] == str(tmp_path / "named")
 
 
 class Recording:

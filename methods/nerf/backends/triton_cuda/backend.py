@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.nerf.backends.base import GridView, Priors, Rates, RayBatch, Rendered
-from methods.nerf.backends.triton_cuda import kernels
+from methods.nerf.backends.triton_cuda import compiling, kernels  # noqa: F401 - compiling is timed from here on
 from methods.nerf.backends.triton_cuda.touched_adam import TouchedAdam, VoxelGradients
 
 RAYS = 16

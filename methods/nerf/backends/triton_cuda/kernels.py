@@ -20,6 +20,12 @@ import triton
 import triton.language as tl
 
 jit: Any = triton.jit  # what it makes is launched with a grid and Python's numbers: its type is not the function's
+launched: Any = triton.jit(
+    do_not_specialize=["R", "S", "X", "Y", "Z", "voxels"],
+    do_not_specialize_on_alignment=["origins", "directions", "jitter", "basis"],
+)
+"""Of a kernel that is launched: compiled once for all sizes. Triton compiles anew for integers that are 1 or divisible
+by 16, and for tensors that begin at such an address; grids and batches are of any size, and batches cut anywhere."""
 
 
 @jit
@@ -151,7 +157,7 @@ def _place(t, camera_distance, UNBOUNDED: tl.constexpr):
     return t
 
 
-@jit
+@launched
 def forward(
     density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, distance, places, spreads,
     R, S, X, Y, Z, low_x, low_y, low_z, voxel, gain, min_alpha, min_transmittance, camera_distance, shell,
@@ -198,7 +204,7 @@ def forward(
         tl.store(spreads + ray, spread, mask=live)
 
 
-@jit
+@launched
 def backward(
     density, colour, clearance, edges, origins, directions, jitter, basis, rgb, opacity, places, spreads,
     by_rgb, by_opacity, by_density, by_colour, touched, by_origins, by_directions, by_basis, distortion,
@@ -310,7 +316,7 @@ def backward(
         tl.store(entries, g_basis, mask=live[:, None] & (harmonic < K)[None, :])
 
 
-@jit
+@launched
 def add_priors(
     density, colour, by_density, by_colour, touched, weights, X, Y, Z, N: tl.constexpr, NP: tl.constexpr,
     V: tl.constexpr,
@@ -342,7 +348,7 @@ def add_priors(
         tl.store(by_colour + row, h, mask=wanted)
 
 
-@jit
+@launched
 def adam(
     values, gradients, means, squares, touched, sizes, voxels, RATE: tl.constexpr, N: tl.constexpr, NP: tl.constexpr,
     V: tl.constexpr,
