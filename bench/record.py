@@ -223,6 +223,18 @@ def _left_out(what: str) -> None:
     logging.getLogger("unposed").warning("%s; it is left out", what)
 
 
+def kind_of_suite(suite: Path) -> str | None:
+    """The kind of device, `cpu` or `cuda`, that the first fit of a suite was on; None where there is none yet."""
+    for folder in cell_folders(suite) if suite.is_dir() else ():
+        try:
+            result = read_result(folder)
+        except (FileNotFoundError, ValueError):
+            continue
+        if result.status != "skipped" and "device" in result.provenance:
+            return str(result.provenance["device"]).partition(":")[0]
+    return None
+
+
 def cells_of(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:
     """As `read_suite`, for those who need some. Raises ValueError where there are none."""
     found = read_suite(suite, views=views)

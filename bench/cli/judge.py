@@ -23,7 +23,7 @@ from bench.cli.options import Amount, TrackOptions, data_option, devices_option,
 @track_options
 def judge(
     suite: Path, method: str | None, no_refine: bool, render_limit: float | None, workers: int,
-    data: tuple[Path, ...], device: str, lpips: Path | None, tracked: TrackOptions,
+    data: tuple[Path, ...], device: str | None, lpips: Path | None, tracked: TrackOptions,
 ) -> None:  # fmt: skip
     """Judge every fit of a suite again, without fitting.
 
@@ -39,9 +39,9 @@ def judge(
     from bench.runner.settings import Settings
 
     settings = Settings(
-        suite=suite, workers=workers, devices=Devices.of(device), lpips=lpips or backbone_below(data),
+        suite=suite, workers=workers, devices=Devices.of(device, suite), lpips=lpips or backbone_below(data),
         refine=not no_refine, render_limit=render_limit, data=data,
-    )  # fmt: skip
+    ).tried()  # fmt: skip
     cells, left_out = judgeable(cells_of(suite), settings, data, method)
     if not cells:
         raise ValueError(f"{suite} holds no fit to judge" + (f": {'; '.join(left_out[:3])}" if left_out else ""))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--film", type=click.Path(path_type=Path, dir_okay=False), help="A .gif or .mp4.")
 @device_option
 def render(
-    cell: str, suite: SuiteOptions, kind: Kind, frames: int, fps: int, side: int, film: Path | None, device: str
+    cell: str, suite: SuiteOptions, kind: Kind, frames: int, fps: int, side: int, film: Path | None, device: str | None
 ) -> None:
     """Render a film along a camera path around CELL's field.
 
@@ -60,7 +60,7 @@ def render(
 @suite_options
 @click.option("--port", default=8080, show_default=True)
 @device_option
-def view(cell: str, suite: SuiteOptions, port: int, device: str) -> None:
+def view(cell: str, suite: SuiteOptions, port: int, device: str | None) -> None:
     """Show CELL's cameras and field, live, in a browser.
 
     Cameras of truth and estimate, and the field rendered from where you stand, on 127.0.0.1 (needs viser).

@@ -62,12 +62,12 @@ lpips_option = click.option(
     help="AlexNet state dict for LPIPS; else DATA/lpips/alexnet*.pth or torchvision's cache.",
 )  # fmt: skip
 device_option = click.option(
-    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1; auto: the first GPU where there is one."
+    "--device", show_default="auto", help="cpu, cuda, cuda:1; auto: the first GPU where there is one."
 )
 devices_option = click.option(
-    "--device", default="cpu", show_default=True, metavar="NAMES",
-    help="cpu, until a card has run the kernels; cuda, cuda:1; auto: the first GPU where there is one, else the CPU; "
-    "all, or a list as cuda:0,cuda:1: cells are dealt to these GPUs.",
+    "--device", show_default="auto", metavar="NAMES",
+    help="auto: as the suite's results so far, else the first GPU where one computes right, else the CPU; cpu; cuda, "
+    "cuda:1; all, or a list as cuda:0,cuda:1: cells are dealt to these GPUs.",
 )  # fmt: skip
 workers_option = click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Cells side by side, on each device."
@@ -88,13 +88,13 @@ kinds_option = click.option(
 seeds_option = click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7.")
 
 
-def one_device(asked: str) -> str:
-    """The device that a verb works on, by torch's name; which one `auto` is, is said. Raises ValueError."""
-    from bench.runner.devices import AUTO
+def one_device(asked: str | None) -> str:
+    """The device that a verb works on, by torch's name; where `auto` is a GPU, it is said. Raises ValueError."""
+    from bench.runner.devices import AUTO, CPU
     from bench.runner.devices import one_device as found
 
     devices = found(asked)
-    if asked == AUTO:
+    if devices.asked == AUTO and devices.kind != CPU:
         click.echo(devices.opening(), err=True)
     return devices.first
 
@@ -162,7 +162,7 @@ class MatrixOptions:
     prior: str | None
     data: tuple[Path, ...]
     out: Path | None
-    device: str
+    device: str | None
     workers: int
     threads: int | None
     grants: tuple[str, ...]
@@ -196,8 +196,9 @@ class MatrixOptions:
         from bench.runner.devices import Devices
         from bench.runner.settings import Settings
 
+        suite = suite_folder(self.out, self.regime)
         base = Settings(
-            suite=suite_folder(self.out, self.regime), workers=self.workers, devices=Devices.of(self.device),
+            suite=suite, workers=self.workers, devices=Devices.of(self.device, suite),
             threads_asked=self.threads, grants=tuple(map(read_grant, self.grants)),
             lpips=self.lpips or backbone_below(self.data), data=self.data,
         )  # fmt: skip

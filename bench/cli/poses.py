@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 @track_options
 def submit(
     answer: Path | None, scene: str, name: str | None, recipe: str | None, degradation: str, renders: Path | None,
-    train: bool, options: str, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str, lpips: Path | None,
+    train: bool, options: str, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str | None,
+    lpips: Path | None,
     tracked: TrackOptions,
 ) -> None:  # fmt: skip
     """Judge poses that were found elsewhere.
@@ -68,7 +69,8 @@ def submit(
         train=train, options=options, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
-    settings = Settings(suite=suite.folder, devices=found(device), lpips=backbone, retry_failed=True)
+    devices = found(device, suite.folder)
+    settings = Settings(suite=suite.folder, devices=devices, lpips=backbone, retry_failed=True).tried()
     results = settle(made, settings, tracked)
     for line in remarks(made, suite.folder, results):
         click.echo(line)
@@ -90,7 +92,7 @@ def submit(
 @device_option
 def export(
     cell: str | None, to: Path, form: str, aligned: bool, truth: bool, full_size: bool, mesh: bool, points: bool,
-    data: Sequence[Path], suite: SuiteOptions, device: str,
+    data: Sequence[Path], suite: SuiteOptions, device: str | None,
 ) -> None:  # fmt: skip
     """Write CELL's poses for other programs.
 
@@ -101,8 +103,7 @@ def export(
     from bench.poses_io.export import export as write
     from bench.record import cells_of, find_cell
 
-    if mesh or points:
-        device = one_device(device)
+    chosen = one_device(device) if mesh or points else ""
     cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
     forms = list(FORMS) if form == "all" else [form]
     for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data, full_size=full_size):
@@ -111,7 +112,7 @@ def export(
         for folder, result in cells:
             place = to if len(cells) == 1 else to / result.cell.folder
             if place.is_dir():
-                for line in _surface(folder, place, result.cell.id, mesh, points, aligned, device):
+                for line in _surface(folder, place, result.cell.id, mesh, points, aligned, chosen):
                     click.echo(line)
     click.echo(to)
 

@@ -48,6 +48,7 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     """
     from bench.matrix.grants import idle
     from bench.matrix.plan import plan as read
+    from bench.runner.devices import AUTO
     from bench.runner.outlook import job_lengths, outlook, summary, wanted_at_once
     from bench.runner.shards import longest_job, sbatch, without
 
@@ -60,8 +61,10 @@ def plan(matrix: MatrixOptions, as_json: bool, slurm: int | None) -> None:
     if slurm:
         lengths, remark = job_lengths(rows)
         threads, memory = wanted_at_once(rows, settings)
+        # on whatever nodes they land: jobs that share a suite are of one kind
+        kind = ["--device", settings.devices.first] if settings.devices.asked == AUTO else []
         click.echo(sbatch(
-            without(sys.argv[2:], "--slurm"), slurm, threads=threads, memory=memory,
+            [*without(sys.argv[2:], "--slurm"), *kind], slurm, threads=threads, memory=memory,
             seconds=longest_job(lengths, slurm * settings.slots),
             gpus=len(settings.devices.names) if settings.devices.kind == "cuda" else 0,
         ))  # fmt: skip
@@ -99,7 +102,8 @@ def run(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, shard
     from bench.runner.shards import Shard
 
     settings = replace(matrix.settings(running), shard=Shard.parse(shard) if shard else None)
-    finish(settle(read(matrix.selection()), settings, tracked))
+    made = read(matrix.selection())
+    finish(settle(made, settings.tried(), tracked))
 
 
 @click.command()
@@ -123,8 +127,7 @@ def stress(matrix: MatrixOptions, running: RunOptions, tracked: TrackOptions, to
     from bench.stress.search import stress as search
 
     kinds = parse_kinds(matrix.degradations)
-    clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running)
-    settings.check_devices()
+    clean, settings = read(matrix.selection(degradations="clean")), matrix.settings(running).tried()
     console = console_of_run(clean, settings)
     most: list[int] = []  # cells of later rounds, by the round
     with tracking(settings.suite, tracked, console) as store:
@@ -159,7 +162,6 @@ def watched(
     """The results of `work` on a plan, which a person watches and MLflow is sent; and how it went."""
     from bench.runner.progress import closing
 
-    settings.check_devices()
     console = console_of_run(made, settings)
     with tracking(settings.suite, tracked, console, shard=settings.shard is not None) as store:
         results = shown(made, settings, store, console, work)

@@ -1,8 +1,9 @@
 """The devices that cells run on: what `--device` asks for, made out once, and dealt to the cells as these begin.
 
-    cpu              the default
+    auto             the default: what the suite's results are of; of a new one, the first GPU where one computes what
+                     the CPU does, else the CPU
+    cpu
     cuda, cuda:1     one GPU, by torch's name
-    auto             the first GPU where there is one, else the CPU
     all              every GPU that is visible
     cuda:0,cuda:1    these GPUs
 
@@ -12,12 +13,17 @@ What a fit depends on is the kind of its device, so that several are of one kind
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.record import kind_of_suite
 
 CPU, CUDA, AUTO, ALL = "cpu", "cuda", "auto", "all"
 
@@ -31,13 +37,17 @@ class Devices:
 
     names: tuple[str, ...] = (CPU,)
     asked: str = CPU
+    remark: str = ""  # why these, or what they compute with
 
     @staticmethod
-    def of(asked: str) -> Devices:
-        """What these words mean. `auto` and `all` look at this machine; whether any other device is here is for `check`
-        to say, for a plan may be made elsewhere. Raises ValueError."""
+    def of(asked: str | None, suite: Path | None = None) -> Devices:
+        """What these words mean; `auto`, for what there is in the suite already, which is what None is, too: then it is
+        not worth a word that a machine without a GPU has none. `auto` and `all` look at this machine; whether any other
+        device is here is for `check` to say, for a plan may be made elsewhere. Raises ValueError."""
+        if asked is None:
+            return _chosen(suite) if may_have_gpu() else replace(_chosen(suite), remark="")
         if asked == AUTO:
-            return Devices((CUDA if visible() else CPU,), asked)
+            return _chosen(suite)
         if asked == ALL:
             if not (count := visible()):
                 raise ValueError(f"--device {ALL}: {_seen(0)}; {_HELP}")
@@ -70,13 +80,29 @@ class Devices:
     def opening(self, each: int = 1, *, cards: bool = True) -> str:
         """The first line of a run, with the GPUs' own names; empty where nothing but the default was asked for. `each`
         is how many cells a device has at once."""
-        if self.asked == CPU:
+        if self.asked == CPU or (self.names == (CPU,) and not self.remark):
             return ""
         if self.names == (CPU,):
-            return f"--device {self.asked}: on the CPU" + (f", for {_seen(0)}" if self.asked == AUTO else "")
+            return f"--device {self.asked}: on the CPU{self.remark}"
         told = [f"{name} ({card})" if cards and (card := card_of(name)) else name for name in self.names]
         at_once = f", {each} cells at once on each" if each > 1 and len(told) > 1 else ""
-        return f"--device {self.asked}: on {', '.join(told)}{at_once}"
+        return f"--device {self.asked}: on {', '.join(told)}{at_once}{self.remark}"
+
+    def tried(self, step_on: Callable[[str], Mapping[str, Any] | str]) -> Devices:
+        """The same once each GPU has taken a step (see bench.runner.device_steps.step_on), before any cell is given to
+        it: where one that nobody asked for by its name takes none, the CPU. Raises ValueError where another does."""
+        if self.kind != CUDA:
+            return self
+        slow = []
+        for name in self.names:
+            said = step_on(name)
+            if isinstance(said, str):
+                if self.asked == AUTO:
+                    return Devices((CPU,), AUTO, f", for {name} took no step: {said}; `unposed doctor` says more")
+                raise ValueError(f"--device {self.asked}: {name} took no step: {said}; {_HELP}")
+            if "instead" in said:
+                slow.append(f"; {name} computes by plain torch, which is slow: {said['instead']}")
+        return replace(self, remark=self.remark + "".join(slow))
 
 
 CPU_ALONE = Devices()
@@ -106,18 +132,44 @@ class Slots:
             return work(what, name)
 
 
-def one_device(asked: str) -> Devices:
-    """For what works on one device, which must be here. Raises ValueError."""
-    if asked == ALL or "," in asked:
+def one_device(asked: str | None, suite: Path | None = None) -> Devices:
+    """For what works on one device, which must be here; `suite` as in Devices.of. Raises ValueError."""
+    if asked is not None and (asked == ALL or "," in asked):
         raise ValueError(f"--device {asked}: this works on one device: write auto, cpu, cuda or cuda:1")
-    devices = Devices.of(asked)
+    devices = Devices.of(asked, suite)
     devices.check()
     return devices
 
 
+def _chosen(suite: Path | None) -> Devices:
+    """What `auto` is: a fit of another kind of device would be fitted again, so that a suite stays on its own."""
+    before = None if suite is None else kind_of_suite(suite)
+    count = 0 if before == CPU else visible()
+    if before == CUDA and not count:
+        raise ValueError(
+            f"{suite}: its results are of a GPU, and {_seen(0)}: --device cpu fits every cell again, on the CPU"
+        )
+    if count:
+        return Devices((CUDA,), AUTO)
+    return Devices((CPU,), AUTO, ", as its results so far" if before == CPU and may_have_gpu() else f", for {_seen(0)}")
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a GPU's driver: whoever has none is spared the seconds that torch takes to say so."""
+    if sys.platform != "linux" or Path("/dev/kfd").exists():  # AMD's, which torch calls CUDA, too
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def visible() -> int:
     """How many GPUs torch sees here: CUDA_VISIBLE_DEVICES may hide some."""
-    import torch  # takes seconds: only who asks for an accelerator pays
+    if not may_have_gpu():
+        return 0
+    import torch  # takes seconds
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from bench.cell import Cell
 from bench.matrix.grants import Grant, check_gpus, granted
 from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
-from bench.runner.devices import CPU_ALONE, Devices, card_of
+from bench.runner.devices import AUTO, CPU, CPU_ALONE, Devices, card_of
 from bench.runner.executors.base import Executor, Share
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.provenance import cpu_count
@@ -67,9 +67,20 @@ class Settings:
         """The first line of a run: see Devices.opening."""
         return self.devices.opening(self.workers, cards=self.executor == "local")
 
+    def tried(self) -> Settings:
+        """The same, on devices that have taken a step (see Devices.tried). Raises ValueError where one is absent."""
+        from bench.runner.device_steps import step_on
+
+        if self.executor == "ray" and self.devices.asked == AUTO:
+            remark = ", for no node of Ray's is asked for its GPUs: --device cuda has Ray choose one for each fit"
+            return replace(self, devices=Devices(asked=AUTO, remark=remark))
+        self.check_devices()
+        return self if self.executor == "ray" else replace(self, devices=self.devices.tried(step_on))
+
     def check_devices(self) -> None:
         """Raises ValueError where not all of them are here, or where it is for Ray to choose one."""
-        if self.executor == "ray" and self.devices.asked not in ("cpu", "cuda", "cuda:0"):
+        for_ray = self.devices.asked in ("cpu", "cuda", "cuda:0") or self.devices.names == (CPU,)
+        if self.executor == "ray" and not for_ray:
             raise ValueError(
                 f"--device {self.devices.asked}: with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"
             )

@@ -11,6 +11,7 @@ import torch
 from scripted_cells import make_plan
 
 from bench.record import read_json, read_result
+from bench.runner import device_steps, devices
 from bench.runner.devices import Devices, Slots, one_device
 from bench.runner.executors.base import Code, Request, WorkerEnd
 from bench.runner.executors.gpu import OnDevice, as_seen, sight
@@ -29,6 +30,7 @@ def gpus(monkeypatch):
 
     def have(count):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr(devices, "may_have_gpu", lambda: True)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda index=0: CARDS[index])
@@ -109,12 +111,87 @@ def test_threads_are_shared_by_the_cells_of_all_devices(gpus, monkeypatch, tmp_p
     assert Settings(suite=tmp_path, workers=2).threads == 8
 
 
-@pytest.mark.parametrize("asked", ["auto", "all", "cuda:1", "cuda:0,cuda:1"])
+@pytest.mark.parametrize("asked", ["all", "cuda:1", "cuda:0,cuda:1"])
 def test_on_a_cluster_ray_chooses_the_gpu(gpus, tmp_path, asked):
     gpus(2)
     settings = Settings(suite=tmp_path, devices=Devices.of(asked), executor="ray")
     with pytest.raises(ValueError, match="with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"):
         settings.check_devices()
+
+
+def test_on_a_cluster_auto_is_the_cpu_and_says_how_to_have_gpus(gpus, tmp_path):
+    gpus(2)
+    settings = Settings(suite=tmp_path, devices=Devices.of("auto"), executor="ray").tried()
+    settings.check_devices()
+    assert settings.devices.names == ("cpu",)
+    assert settings.opening.startswith("--device auto: on the CPU, for no node of Ray's is asked") and (
+        "--device cuda has Ray choose" in settings.opening
+    )
+
+
+def a_suite(folder, device):
+    """One with a result, said to be of this device."""
+    (result,) = run(make_plan("answer"), Settings(suite=folder), print)
+    assert result.provenance["device"] == "cpu"
+    (path,) = folder.rglob("result.json")
+    path.write_text(path.read_text().replace('"device": "cpu"', f'"device": "{device}"'))
+    return folder
+
+
+def test_auto_is_what_the_suite_is_of_already(gpus, tmp_path):
+    """Else all of it would be fitted again, because a GPU was put in or a folder carried elsewhere."""
+    cpu, cuda = (a_suite(tmp_path / kind, device) for kind, device in (("c", "cpu"), ("g", "cuda:1")))
+    gpus(1)
+    kept = Devices.of("auto", cpu)
+    assert (kept.names, kept.opening()) == (("cpu",), "--device auto: on the CPU, as its results so far")
+    assert Devices.of("auto", cuda).names == Devices.of("auto", tmp_path / "new").names == ("cuda",)
+    assert Devices.of("cuda", cpu).names == ("cuda",)  # a person may have it otherwise
+    gpus(0)
+    assert Devices.of("auto", cpu).names == Devices.of("auto", tmp_path / "new").names == ("cpu",)
+    for asked in ("auto", None):
+        with pytest.raises(ValueError, match="g: its results are of a GPU, and torch sees no CUDA device here"):
+            Devices.of(asked, cuda)
+
+
+def test_where_there_is_no_driver_torch_is_not_asked(monkeypatch):
+    monkeypatch.setattr(devices, "may_have_gpu", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
+    said = "--device auto: on the CPU, for torch sees no CUDA device here"
+    assert (Devices.of("auto").names, Devices.of("auto").opening()) == (("cpu",), said)
+    assert (Devices.of(None).names, Devices.of(None).opening()) == (("cpu",), "")  # nobody asked, and all is as always
+
+
+STEP = {"backend": "triton_cuda", "first_seconds": 1.0, "seconds": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "names", "opening"),
+    [
+        ("cpu", {}, ("cpu",), ""),
+        ("auto", STEP, ("cuda",), "--device auto: on cuda (NVIDIA H100 80GB HBM3)"),
+        ("auto", "killed by SIGSEGV", ("cpu",),
+         "--device auto: on the CPU, for cuda took no step: killed by SIGSEGV; `unposed doctor` says more"),
+        ("all", {**STEP, "instead": "no compiler"}, ("cuda:0", "cuda:1"),
+         "--device all: on cuda:0 (NVIDIA H100 80GB HBM3), cuda:1 (NVIDIA L4); cuda:0 computes by plain torch, which "
+         "is slow: no compiler; cuda:1 computes by plain torch, which is slow: no compiler"),
+    ],
+)  # fmt: skip
+def test_a_gpu_takes_a_step_before_it_is_given_cells(gpus, monkeypatch, tmp_path, asked, said, names, opening):
+    gpus(2)
+    monkeypatch.setattr(device_steps, "step_on", lambda device: said)
+    settings = Settings(suite=tmp_path, devices=Devices.of(asked)).tried()
+    assert (settings.devices.names, settings.opening) == (names, opening)
+    settings.check_devices()
+
+
+def test_a_gpu_that_was_asked_for_and_takes_no_step_is_one_sentence(gpus, monkeypatch, tmp_path):
+    gpus(2)
+    monkeypatch.setattr(device_steps, "step_on", lambda device: "out of GPU memory" if device == "cuda:1" else STEP)
+    Settings(suite=tmp_path, devices=Devices.of("cuda")).tried()
+    with pytest.raises(
+        ValueError, match=r"--device all: cuda:1 took no step: out of GPU memory; `unposed doctor` says"
+    ):
+        Settings(suite=tmp_path, devices=Devices.of("all")).tried()
 
 
 def test_the_cards_of_a_clusters_nodes_are_not_those_of_this_machine(gpus, tmp_path):
