@@ -11,7 +11,7 @@ DEGRADATIONS ?= clean
 SEEDS        ?= 0
 EFFORT       ?= quick
 WORKERS      ?= 1
-DEVICE       ?= auto
+DEVICE       ?=
 DATA         := $(or $(DATA),$(UNPOSED_DATA))
 OUT          ?= runs/$(EFFORT)
 ARGS         ?=
@@ -30,7 +30,7 @@ help:  ## this list
 
 bench: setup  ## run the matrix, log to MLflow, write the report: SCENES= METHODS= DEGRADATIONS= SEEDS= EFFORT= DATA= WORKERS= DEVICE= OUT=
 	@status=0; $(BIN)/unposed run --scenes '$(SCENES)' --methods '$(METHODS)' --degradations '$(DEGRADATIONS)' \
-	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) --device '$(DEVICE)' \
+	  --seeds '$(SEEDS)' --effort $(EFFORT) --workers $(WORKERS) $(if $(DEVICE),--device '$(DEVICE)') \
 	  --out '$(OUT)' $(ARGS) || status=$$?; \
 	  if [ $$status -le 1 ]; then $(BIN)/unposed report --out '$(OUT)' || status=$$?; fi; exit $$status
 
@@ -87,7 +87,7 @@ captures: setup-dev  ## what is quoted of real captures, again: templeRing's ora
 
 benchmark: METHODS = nerf,gnerf,barf,inerf,nerfmm,colmap_nerf
 benchmark: setup-dev  ## how fast a device trains and judges, one table; on a machine that is idle: DEVICE= METHODS= EFFORT=quick,full ARGS='--out new.csv --against old.csv'
-	@$(BIN)/python -W ignore tests/benchmarks/speed.py --device '$(DEVICE)' --methods '$(METHODS)' --efforts '$(EFFORT)' $(ARGS)
+	@$(BIN)/python -W ignore tests/benchmarks/speed.py $(if $(DEVICE),--device '$(DEVICE)') --methods '$(METHODS)' --efforts '$(EFFORT)' $(ARGS)
 
 benchmark-harness: setup-dev  ## what the harness costs a cell, and how long verbs take to start; on a machine that is idle: CELLS=10
 	@$(BIN)/python -W ignore tests/benchmarks/overhead.py $(or $(CELLS),10)

@@ -237,7 +237,7 @@ def run(
     prior: str | None = None,
     data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     workers: int = 1,
     limit: float | None = None,
     retry_failed: bool = False,
@@ -250,7 +250,7 @@ def run(
     is a sequence of its parts. `effort` is what a fit may cost, with another longest side as `"full@800"`; `views`,
     `heldout` (the first of every so many frames), `background` and `prior` are what `unposed run` has under these
     names, and part of the setting of every table. `data` names folders of real scenes (None: those of UNPOSED_DATA);
-    `out` is the suite's folder (None: `runs/EFFORT`); `device` is what `--device` is, `auto` and `all` too,
+    `out` is the suite's folder (None: `runs/EFFORT`); `device` is what `--device` is (None: as without it),
     and `workers` cells run side by side on each; `limit` is in wall seconds a fit (None: by effort). `listen` is
     told of each cell once it has its result, from the thread that ran it. A cell that fails is a row of the suite, not
     an exception. `unposed track --replay` sends it to MLflow afterwards. Raises ValueError for what it cannot read.
@@ -274,9 +274,9 @@ def run(
         _log.warning("not here: %s", line)
     suite = Path(out or Path("runs") / regime)
     settings = Settings(
-        suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, devices=Devices.of(device),
+        suite=suite, workers=workers, limit=limit, retry_failed=retry_failed, devices=Devices.of(device, suite),
         lpips=Path(backbone) if backbone else backbone_below(roots), data=roots,
-    )  # fmt: skip
+    ).tried()  # fmt: skip
     if settings.opening:
         _log.info(settings.opening)
 

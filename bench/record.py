@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -223,16 +224,18 @@ def _left_out(what: str) -> None:
     logging.getLogger("unposed").warning("%s; it is left out", what)
 
 
-def kind_of_suite(suite: Path) -> str | None:
-    """The kind of device, `cpu` or `cuda`, that the first fit of a suite was on; None where there is none yet."""
+def kinds_of_suite(suite: Path) -> Counter[str]:
+    """How many results of a suite are of fits on the CPU, `cpu`, and on GPUs, `cuda`; what cannot be read is none."""
+    found: Counter[str] = Counter()
     for folder in cell_folders(suite) if suite.is_dir() else ():
         try:
-            result = read_result(folder)
-        except (FileNotFoundError, ValueError):
+            raw = read_json(folder / "result.json")
+            kind = str(raw["provenance"]["device"]).partition(":")[0]
+            if raw["status"] != "skipped" and kind in ("cpu", "cuda"):
+                found[kind] += 1
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-        if result.status != "skipped" and "device" in result.provenance:
-            return str(result.provenance["device"]).partition(":")[0]
-    return None
+    return found
 
 
 def cells_of(suite: Path, *, views: bool = True) -> list[tuple[Path, Result]]:

@@ -40,15 +40,15 @@ def render(
     from bench.view import camera_path
     from bench.view.fitted_field import find_fitted_cell
 
-    device = one_device(device)
+    chosen = one_device(device, suite.folder)
     folder = find_fitted_cell(suite.folder, cell)
     file = film or folder / f"{kind}{camera_path.default_suffix()}"
     camera_path.check_film(file)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"{cell} {kind}", total=frames)
         seen = camera_path.render(
-            folder, kind, frames=frames, side=side, device=as_seen(device),
-            executor=OnDevice(LocalExecutor(threads=cpu_count()), device),
+            folder, kind, frames=frames, side=side, device=as_seen(chosen),
+            executor=OnDevice(LocalExecutor(threads=cpu_count()), chosen),
             progress=lambda count: bar.update(task, completed=count),
         )  # fmt: skip
         camera_path.write_film(seen, file, fps)
@@ -68,8 +68,8 @@ def view(cell: str, suite: SuiteOptions, port: int, device: str | None) -> None:
     from bench.record import find_cell
     from bench.view.viewer import Viewer
 
-    device = one_device(device)
-    shown = Viewer(find_cell(suite.folder, cell)[0], cell, port=port, device=device)
+    chosen = one_device(device, suite.folder)
+    shown = Viewer(find_cell(suite.folder, cell)[0], cell, port=port, device=chosen)
     click.echo(f"{cell} is at {shown.address}; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()

@@ -62,7 +62,7 @@ lpips_option = click.option(
     help="AlexNet state dict for LPIPS; else DATA/lpips/alexnet*.pth or torchvision's cache.",
 )  # fmt: skip
 device_option = click.option(
-    "--device", show_default="auto", help="cpu, cuda, cuda:1; auto: the first GPU where there is one."
+    "--device", show_default="auto", help="cpu, cuda, cuda:1; auto: a GPU where the suite's fits are of one."
 )
 devices_option = click.option(
     "--device", show_default="auto", metavar="NAMES",
@@ -88,13 +88,13 @@ kinds_option = click.option(
 seeds_option = click.option("--seeds", default="0", show_default=True, metavar="LIST", help="As 0-2,7.")
 
 
-def one_device(asked: str | None) -> str:
-    """The device that a verb works on, by torch's name; where `auto` is a GPU, it is said. Raises ValueError."""
-    from bench.runner.devices import AUTO, CPU
+def one_device(asked: str | None, suite: Path) -> str:
+    """The device on which fits of a suite are shown, by torch's name; what `auto` is, is said. Raises ValueError."""
+    from bench.runner.devices import AUTO
     from bench.runner.devices import one_device as found
 
-    devices = found(asked)
-    if devices.asked == AUTO and devices.kind != CPU:
+    devices = found(asked, suite)
+    if devices.asked == AUTO and devices.opening():
         click.echo(devices.opening(), err=True)
     return devices.first
 

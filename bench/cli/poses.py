@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 def submit(
     answer: Path | None, scene: str, name: str | None, recipe: str | None, degradation: str, renders: Path | None,
     train: bool, options: str, seeds: str, data: tuple[Path, ...], suite: SuiteOptions, device: str | None,
-    lpips: Path | None,
-    tracked: TrackOptions,
+    lpips: Path | None, tracked: TrackOptions,
 ) -> None:  # fmt: skip
     """Judge poses that were found elsewhere.
 
@@ -61,6 +60,7 @@ def submit(
     from bench.cli.run import finish, settle
     from bench.judge.lpips import backbone_below
     from bench.poses_io.submit import plan_submission, remarks
+    from bench.runner.devices import Devices
     from bench.runner.devices import one_device as found
     from bench.runner.settings import Settings
 
@@ -69,7 +69,7 @@ def submit(
         train=train, options=options, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
-    devices = found(device, suite.folder)
+    devices = found(device, suite.folder) if device or not train else Devices.of(None, suite.folder)
     settings = Settings(suite=suite.folder, devices=devices, lpips=backbone, retry_failed=True).tried()
     results = settle(made, settings, tracked)
     for line in remarks(made, suite.folder, results):
@@ -103,7 +103,7 @@ def export(
     from bench.poses_io.export import export as write
     from bench.record import cells_of, find_cell
 
-    chosen = one_device(device) if mesh or points else ""
+    chosen = one_device(device, suite.folder) if mesh or points else ""
     cells = cells_of(suite.folder) if cell is None else [find_cell(suite.folder, cell)]
     forms = list(FORMS) if form == "all" else [form]
     for line in write(cells, to, forms=forms, aligned=aligned, truth=truth, roots=data, full_size=full_size):

@@ -54,11 +54,13 @@ def why(cell: str, data: tuple[Path, ...], suite: SuiteOptions, lpips: Path | No
     """
     from bench.judge.lpips import backbone_below
     from bench.record import find_cell
+    from bench.runner.devices import Devices
     from bench.runner.outlook import explain
     from bench.runner.settings import Settings
 
     _, result = find_cell(suite.folder, cell)
-    settings = Settings(suite=suite.folder, lpips=lpips or backbone_below(data))
+    kind = str(result.provenance.get("device", "cpu")).partition(":")[0]  # it would run on what it ran on
+    settings = Settings(suite=suite.folder, devices=Devices((kind,), kind), lpips=lpips or backbone_below(data))
     changes, verdict = explain(result, settings, roots=data, method=method)
     for change in changes:
         click.echo(change)

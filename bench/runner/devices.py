@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.record import kind_of_suite
+from bench.record import kinds_of_suite
 
 CPU, CUDA, AUTO, ALL = "cpu", "cuda", "auto", "all"
 
@@ -38,16 +38,17 @@ class Devices:
     names: tuple[str, ...] = (CPU,)
     asked: str = CPU
     remark: str = ""  # why these, or what they compute with
+    is_suites: bool = False  # `auto`, and the results of the suite are of this kind
 
     @staticmethod
     def of(asked: str | None, suite: Path | None = None) -> Devices:
         """What these words mean; `auto`, for what there is in the suite already, which is what None is, too: then it is
-        not worth a word that a machine without a GPU has none. `auto` and `all` look at this machine; whether any other
-        device is here is for `check` to say, for a plan may be made elsewhere. Raises ValueError."""
-        if asked is None:
-            return _chosen(suite) if may_have_gpu() else replace(_chosen(suite), remark="")
-        if asked == AUTO:
-            return _chosen(suite)
+        not worth a word that a machine without a GPU has none. `auto`, for a new suite, and `all` look at this machine;
+        whether any other device is here is for `check` to say, for a plan may be made elsewhere. Raises ValueError."""
+        if asked is None or asked == AUTO:
+            chosen = _chosen(suite)
+            is_news = asked == AUTO or may_have_gpu() or chosen.kind == CUDA
+            return chosen if is_news else replace(chosen, remark="")
         if asked == ALL:
             if not (count := visible()):
                 raise ValueError(f"--device {ALL}: {_seen(0)}; {_HELP}")
@@ -72,14 +73,25 @@ class Devices:
         """`cpu`, `cuda`: all of a device that a fit depends on."""
         return _kind(self.first)
 
+    @staticmethod
+    def of_fits(asked: str | None, suite: Path) -> Devices:
+        """For what judges or shows fits that there are: unless somebody says, a GPU where most of them are of one and
+        one is here, else the CPU. Raises ValueError as `of` does."""
+        if asked is not None:
+            return Devices.of(asked)
+        kinds = kinds_of_suite(suite)
+        return Devices((CUDA if kinds[CUDA] > kinds[CPU] and visible() else CPU,), AUTO)
+
     def check(self) -> None:
         """Raises ValueError where torch has not each of them here."""
+        if self.is_suites and self.kind == CUDA and not visible():
+            raise ValueError(f"--device {AUTO}: {_SUITES}, and {_seen(0)}; {_AGAIN}")
         for name in self.names:
             _check(name, self.asked)
 
     def opening(self, each: int = 1, *, cards: bool = True) -> str:
-        """The first line of a run, with the GPUs' own names; empty where nothing but the default was asked for. `each`
-        is how many cells a device has at once."""
+        """The first line of a run, with the GPUs' own names; empty where there is nothing to say of the CPU. `each` is
+        how many cells a device has at once."""
         if self.asked == CPU or (self.names == (CPU,) and not self.remark):
             return ""
         if self.names == (CPU,):
@@ -90,13 +102,16 @@ class Devices:
 
     def tried(self, step_on: Callable[[str], Mapping[str, Any] | str]) -> Devices:
         """The same once each GPU has taken a step (see bench.runner.device_steps.step_on), before any cell is given to
-        it: where one that nobody asked for by its name takes none, the CPU. Raises ValueError where another does."""
+        it: where one that nobody asked for by its name takes none, the CPU, unless the suite's results are of a GPU.
+        Raises ValueError where another does."""
         if self.kind != CUDA:
             return self
         slow = []
         for name in self.names:
             said = step_on(name)
             if isinstance(said, str):
+                if self.is_suites:
+                    raise ValueError(f"--device {AUTO}: {_SUITES}, and {name} took no step: {said}; {_AGAIN}")
                 if self.asked == AUTO:
                     return Devices((CPU,), AUTO, f", for {name} took no step: {said}; `unposed doctor` says more")
                 raise ValueError(f"--device {self.asked}: {name} took no step: {said}; {_HELP}")
@@ -132,35 +147,40 @@ class Slots:
             return work(what, name)
 
 
-def one_device(asked: str | None, suite: Path | None = None) -> Devices:
-    """For what works on one device, which must be here; `suite` as in Devices.of. Raises ValueError."""
+def one_device(asked: str | None, suite: Path) -> Devices:
+    """For what works on the fits of a suite, on one device, which must be here: see Devices.of_fits. Raises
+    ValueError."""
     if asked is not None and (asked == ALL or "," in asked):
         raise ValueError(f"--device {asked}: this works on one device: write auto, cpu, cuda or cuda:1")
-    devices = Devices.of(asked, suite)
+    devices = Devices.of_fits(asked, suite)
     devices.check()
     return devices
 
 
 def _chosen(suite: Path | None) -> Devices:
     """What `auto` is: a fit of another kind of device would be fitted again, so that a suite stays on its own."""
-    before = None if suite is None else kind_of_suite(suite)
-    count = 0 if before == CPU else visible()
-    if before == CUDA and not count:
-        raise ValueError(
-            f"{suite}: its results are of a GPU, and {_seen(0)}: --device cpu fits every cell again, on the CPU"
-        )
-    if count:
-        return Devices((CUDA,), AUTO)
-    return Devices((CPU,), AUTO, ", as its results so far" if before == CPU and may_have_gpu() else f", for {_seen(0)}")
+    kinds = Counter[str]() if suite is None else kinds_of_suite(suite)
+    if kinds:
+        kind, count = (CUDA, kinds[CUDA]) if kinds[CUDA] > kinds[CPU] else (CPU, kinds[CPU])
+        those = "its results" if len(kinds) == 1 else f"{count} of its {kinds.total()} results"
+        said = f", as {those} so far" if len(kinds) > 1 or kind == CPU else ""
+        if kind == CPU and not may_have_gpu():
+            said = f", for {_seen(0)}"
+        return Devices((kind,), AUTO, said, is_suites=True)
+    return Devices((CUDA,), AUTO) if visible() else Devices((CPU,), AUTO, f", for {_seen(0)}")
+
+
+_SUITES = "the suite's results are of a GPU"
+_AGAIN = "--device cpu fits every cell again, on the CPU"
 
 
 def may_have_gpu() -> bool:
     """Whether there is a GPU's driver: whoever has none is spared the seconds that torch takes to say so."""
-    if sys.platform != "linux" or Path("/dev/kfd").exists():  # AMD's, which torch calls CUDA, too
+    if Path("/dev/kfd").exists():  # AMD's, which torch calls CUDA, too
         return True
     try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
+        ctypes.CDLL({"linux": "libcuda.so.1", "win32": "nvcuda.dll"}[sys.platform])
+    except (OSError, KeyError):
         return False
     return True
 

@@ -12,7 +12,7 @@ from bench.cell import Cell
 from bench.matrix.grants import Grant, check_gpus, granted
 from bench.record import RERUNNABLE, Result
 from bench.regime import effort_of
-from bench.runner.devices import AUTO, CPU, CPU_ALONE, Devices, card_of
+from bench.runner.devices import AUTO, CPU, CPU_ALONE, CUDA, Devices, card_of
 from bench.runner.executors.base import Executor, Share
 from bench.runner.executors.local import LocalExecutor
 from bench.runner.provenance import cpu_count
@@ -68,23 +68,30 @@ class Settings:
         return self.devices.opening(self.workers, cards=self.executor == "local")
 
     def tried(self) -> Settings:
-        """The same, on devices that have taken a step (see Devices.tried). Raises ValueError where one is absent."""
+        """The same, on devices that have taken a step (see Devices.tried); on a cluster nobody asks its nodes. Raises
+        ValueError where one is absent, or takes none."""
         from bench.runner.device_steps import step_on
 
-        if self.executor == "ray" and self.devices.asked == AUTO:
+        if self.executor != "ray":
+            self.check_devices()
+            return replace(self, devices=self.devices.tried(step_on))
+        if self.devices.asked == AUTO and not self.devices.is_suites:
             remark = ", for no node of Ray's is asked for its GPUs: --device cuda has Ray choose one for each fit"
-            return replace(self, devices=Devices(asked=AUTO, remark=remark))
+            said = remark if self.devices.kind == CUDA or self.devices.remark else ""
+            return replace(self, devices=Devices(asked=AUTO, remark=said))
         self.check_devices()
-        return self if self.executor == "ray" else replace(self, devices=self.devices.tried(step_on))
+        return self
 
     def check_devices(self) -> None:
         """Raises ValueError where not all of them are here, or where it is for Ray to choose one."""
-        for_ray = self.devices.asked in ("cpu", "cuda", "cuda:0") or self.devices.names == (CPU,)
-        if self.executor == "ray" and not for_ray:
+        if self.executor != "ray":
+            self.devices.check()
+            return
+        chosen = self.devices.is_suites or self.devices.names == (CPU,)
+        if not chosen and self.devices.asked not in ("cuda", "cuda:0"):
             raise ValueError(
                 f"--device {self.devices.asked}: with --executor ray, Ray chooses each fit's GPU: write cpu or cuda"
             )
-        self.devices.check()
 
     def card(self, device: str) -> str:
         """The name of the GPU that a cell had; empty for a CPU, and for a node of a cluster, whose GPUs nobody asks."""

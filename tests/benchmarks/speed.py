@@ -90,7 +90,7 @@ def earlier(path: Path) -> dict[str, float]:
 
 
 @click.command(help=__doc__)
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--device", default="auto", show_default=True)
 @click.option("--methods", default=METHODS, show_default=True, help="'' for none")
 @click.option("--efforts", default="quick", show_default=True, help="of smoke, quick, full, with commas")
 @click.option("--scene", default="blocks", show_default=True)

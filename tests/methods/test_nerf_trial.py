@@ -33,9 +33,34 @@ def dimmer(grid, rays, sink):
     return seen._replace(colour=0.99 * seen.colour)
 
 
+def without_voxels_distortion(grid, rays, targets, background, sink, distortion=0.0):
+    """Right to the rays alone."""
+    if distortion:
+        spare = numba_cpu.new_sink(grid, 0.9)
+        error = numba_cpu.accumulate(grid, rays, targets, background, spare, distortion)
+        still = rays._replace(
+            origins=rays.origins.detach(), directions=rays.directions.detach(), basis=rays.basis.detach()
+        )
+        numba_cpu.accumulate(grid, still, targets, background, sink)
+        return error
+    return numba_cpu.accumulate(grid, rays, targets, background, sink)
+
+
+def without_priors(grid, sink, rates, priors):
+    numba_cpu.step(grid, sink, rates, priors._replace(tv_colour=0.0))
+
+
+def forgetful(grid, sink, rates, priors):
+    """Every step is the first one."""
+    if sink.steps:
+        rates = Rates(rates.density / 2, rates.colour / 2)
+    numba_cpu.step(grid, sink, rates, priors)
+
+
 def pulled(grid, rays, targets, background, sink, distortion=0.0):
     error = numba_cpu.accumulate(grid, rays, targets, background, sink, distortion)
-    rays.origins.grad *= 1.01
+    if rays.origins.grad is not None:
+        rays.origins.grad *= 1.01
     return error
 
 
@@ -49,12 +74,17 @@ def failing(grid, rays, sink):
 
 def unseen(grid, rays, sink):
     seen = numba_cpu.render(grid, rays, sink)
-    return seen._replace(opacity=torch.full_like(seen.opacity, torch.nan))
+    return seen._replace(opacity=seen.opacity * torch.nan)
 
 
 @pytest.mark.parametrize("backend", [torch_reference, numba_cpu], ids=["torch", "numba"])
 def test_back_ends_that_are_right_pass(backend):
+    """Whoever asks: a process that has only rendered so far has gradients switched off."""
     assert trial.fault_of(backend, CPU) == ""
+    with torch.no_grad():
+        assert trial.fault_of(backend, CPU) == ""
+    with torch.inference_mode():
+        assert trial.fault_of(backend, CPU) == ""
 
 
 @TRITON
@@ -65,7 +95,7 @@ def test_the_gpu_kernels_pass_in_their_interpreter(monkeypatch):
 
     monkeypatch.setattr(backend, "RAYS", 32)
     monkeypatch.setattr(backend, "VOXELS", 8192)
-    monkeypatch.setattr(trial, "RAYS", 16)
+    monkeypatch.setattr(trial, "RAYS", 8)
     monkeypatch.setattr(trial, "STEP", 1.0)
     assert trial.fault_of(backend, CPU) == ""
 
@@ -80,9 +110,12 @@ def test_the_gpu_kernels_pass_on_the_gpu():
     [
         ({"render": dimmer}, "colour is not what plain torch comes to"),
         ({"render": unseen}, "opacity is not"),
-        ({"accumulate": without_distortion}, "gradient of origins, distortion too, is not"),
-        ({"accumulate": pulled}, "accumulated gradient of origins, distortion too, is not"),
-        ({"step": backwards}, "the step of density is not"),
+        ({"accumulate": without_distortion}, "the accumulated gradient of origins is not"),
+        ({"accumulate": without_voxels_distortion}, "the step of density by distortion is not"),
+        ({"accumulate": pulled}, "the accumulated gradient of origins is not"),
+        ({"step": backwards}, "the step of density by distortion is not"),
+        ({"step": forgetful}, "the step of density is not"),
+        ({"step": without_priors}, "the step of colour by priors is not"),
         ({"render": failing}, "a trial step failed (RuntimeError: out of resource: shared memory)"),
     ],
 )
@@ -103,10 +136,14 @@ def test_a_verdict_is_kept_beside_what_was_compiled_and_no_refusal_is(monkeypatc
 
     monkeypatch.setattr(trial, "fault_of", found)
     ask = trial.fault.__wrapped__  # as each process does once
-    assert [ask(GPU) for _ in range(4)] == ["no compiler", "", "", ""]
+    with pytest.warns(UserWarning, match="backend=auto is plain torch on cuda, which is slow: no compiler"):
+        assert ask(GPU) == "no compiler"
+    assert [ask(GPU) for _ in range(3)] == ["", "", ""]
     assert len(asked) == 2
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "another")
     assert ask(GPU) == "" and len(asked) == 3
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/proc/none")  # nothing can be kept: it is asked each time, and answered
+    assert ask(GPU) == ask(GPU) == "" and len(asked) == 5
 
 
 @TRITON

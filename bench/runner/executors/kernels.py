@@ -6,6 +6,7 @@ Only this project's own methods write there. A stranger's gets a copy: compiled 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -24,7 +25,12 @@ def kernel_places(folder: Path | str) -> dict[str, str]:
     return {"NUMBA_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(Path(folder) / "triton")}
 
 
-def seed_kernels(home: Path, called: Path | str) -> Path:
-    """Copy what is compiled into a worker's own cache: that folder, in a home which the worker knows as `called`."""
-    shutil.copytree(kernel_folder(), home / ".cache", dirs_exist_ok=True)
-    return Path(called) / ".cache"
+def seed_kernels(home: Path) -> Path:
+    """Copy what is compiled into a worker's own cache, below its home; returns that folder.
+
+    What another worker is writing just now is left out.
+    """
+    folder = home / ".cache"
+    with contextlib.suppress(shutil.Error):  # a file that was gone when its turn came: all others are there
+        shutil.copytree(kernel_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("tmp.*", "*.tmp.*"))
+    return folder

@@ -125,7 +125,10 @@ class LocalExecutor:
             shown.append((str(compiled), str(compiled), True))
             env = {**kernel_places(compiled), **env}
         elif request.code.kernels and not kernel_places(home).keys() <= env.keys():
-            env = {**kernel_places(seed_kernels(folder / "home", home)), **env}
+            copied, compiled = seed_kernels(folder / "home"), kernel_folder()
+            if walled:  # under the name of the original: what Triton has compiled holds whole paths
+                shown.append((str(copied), str(compiled), True))
+            env = {**kernel_places(compiled if walled else copied), **env}
         argv = [sys.executable, "-P", "-m", "bench.runner.worker", request.verb, str(cell)]
         if other is not None:
             argv = [other.path, "-s", f"{cell}/{WORKER}", request.verb, str(cell)]
