@@ -48,6 +48,8 @@ class GnerfConfig(BaseModel):
     reseed_gain: Share = 0.8  # a view moves where the best candidate's error is below this share of its present one
     hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out there, and of a new image
 
+    majority: bool = True  # where a scene looks alike from several sides, its views are brought to one (majority.py)
+
     # matched features (groups.py): not published, but the first item of the paper's future work (sec. 5)
     features: Literal["none", "sift", "xfeat", "aliked", "disk"] = "none"
 

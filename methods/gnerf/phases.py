@@ -8,6 +8,7 @@ from torch import Tensor
 from methods.gnerf.adversarial import adversarial_step, inversion_step, pull_step
 from methods.gnerf.generator import begun_anew
 from methods.gnerf.grouped import misfit
+from methods.gnerf.majority import agree, looks_alike
 from methods.gnerf.model import Model
 from methods.gnerf.patches import RealPatches
 from methods.gnerf.photometric import photometric_step
@@ -127,8 +128,11 @@ def phase_b(run: TrainingRun) -> None:
     for iteration, rng in run.iterations("B"):
         moved = None
         first = iteration.index == 0
+        alike = first and _may_be_alike(run) and looks_alike(model, run.seed)
         due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
-        if due and first:
+        if alike:
+            run.progress.majority = list(agree(model, run.seed, run.deadline, iteration.length).moved)
+        elif due and first:
             moved = reseed(model, rng)
         if first:
             model.lead_focal()
@@ -172,6 +176,12 @@ def phase_b_open(run: TrainingRun) -> None:
         anew.stop(lambda: misfit(model))
     if run.begins("B"):
         run.leave("B")
+
+
+def _may_be_alike(run: TrainingRun) -> bool:
+    """Whether views were placed by what they look like alone, and are now to be placed as well as can be."""
+    config = run.model.config
+    return config.majority and config.reseeds and "AB" in run.progress.ran and run.model.held is None
 
 
 def _refine_field(model: Model, iteration: Iteration) -> None:

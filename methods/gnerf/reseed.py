@@ -36,7 +36,7 @@ def reseed(model: Model, rng: torch.Generator, free: Tensor | None = None) -> in
 
     With `free` (N,), only those.
     """
-    search, targets, present = _compared(model, rng)
+    search, targets, present = compared(model, rng)
     errors, best = search.errors(targets).min(dim=1)
     better = errors < model.config.reseed_gain * present
     lost = (better if free is None else better & free).nonzero()[:, 0]
@@ -81,7 +81,7 @@ def reconsider(model: Model, rng: torch.Generator) -> int:
 
     For phase B, whose field is sharp enough to tell. Returns how many views moved.
     """
-    search, targets, present = _compared(model, rng)
+    search, targets, present = compared(model, rng)
     doubtful = (present > DOUBT * present.median()).nonzero()[:, 0]
     if len(doubtful) == 0:
         return 0
@@ -113,7 +113,7 @@ def candidates(model: Model, rng: torch.Generator) -> Tensor:
     return torch.cat([drawn, model.answer_family.decode(model.inverted())]) if model.config.inversion else drawn
 
 
-def _compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:
+def compared(model: Model, rng: torch.Generator) -> tuple[RenderedCandidates, Tensor, Tensor]:
     """The search, all images squeezed to its size, and the errors (N,) of the renders at their present poses."""
     search, targets = _searched(model, rng)
     now = render_views(model.generator.field, model.intrinsics, model.poses().detach(), model.config.reseed_side)

@@ -169,6 +169,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         otherwise = "nothing, for there was no time for the groups" if hurried else "nothing"
         notes["began_from"] = "groups" if model.held is not None else otherwise
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
+    if progress.majority:
+        notes["looks_alike"] = f"from several sides: views moved by majority {' '.join(map(str, progress.majority))}"
     if progress.restarts:
         times = Counter(progress.restarts)
         notes["collapses"] = "; ".join(why if n == 1 else f"{why} ({n} times)" for why, n in times.items())

@@ -47,6 +47,7 @@ class Progress:
     freed: bool = False  # the model that goes on has poses free of the prior's family: see `Model`
     groups: list[int] = field(default_factory=list)  # views of each rigid group, what has joined one counted with it
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
+    majority: list[int] = field(default_factory=list)  # views moved in each round, where the scene looks alike
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
 
