@@ -1,0 +1,107 @@
+"""A scene that looks alike from several sides: told from one that does not, and its views brought to one side."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_gnerf_train import a_job, shown
+
+from bench.matrix.registry import find_scene
+from methods.gnerf import majority, phases
+from methods.gnerf.config import GnerfConfig
+from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.majority import agree, looks_alike
+from methods.gnerf.model import Model
+from methods.gnerf.train import fit
+from methods.nerf.images.pyramid import ImagePyramid
+from methods.nerf.training.checkpointing import generator
+from methods.nerf.training.deadline import Deadline
+
+VIEWS = 60
+TURNED = 12
+"""Views that stand a quarter turn from their place."""
+
+
+def a_model(name: str, turned: int) -> tuple[Model, torch.Tensor]:
+    """Its views in their places, but so many a quarter turn beside, and a field that has learnt them so; the places."""
+    scene = find_scene(name, ()).load(64)
+    capture = shown(scene, VIEWS)
+    sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
+    model = Model(capture, sight, GnerfConfig(candidates=400), "quick", 0)
+    places = torch.from_numpy(np.stack([scene.truth.poses[view] for view in sight.ids])).float()
+    quarter = torch.tensor([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    stand = places.clone()
+    stand[:turned] = quarter @ stand[:turned]  # the towers stand around the axis that the cameras look at
+    model.place(torch.arange(VIEWS), model.family.encode(stand))
+    grid, rng = majority._begun(model, generator(0, 0), 32), generator(0, 1)
+    majority._taught(model, grid, torch.arange(VIEWS), 150, rng)
+    model.generator.grid = grid
+    return model, places
+
+
+def in_place(model: Model, places: torch.Tensor) -> int:
+    cosine = ((model.poses().detach()[:, :3, :3] * places[:, :3, :3]).sum(dim=(1, 2)) - 1) / 2
+    return int((cosine > math.cos(math.radians(15))).sum())
+
+
+@pytest.fixture(scope="module")
+def towers():
+    return a_model("blocks-repeat", TURNED)
+
+
+def test_a_scene_that_looks_alike_from_several_sides_is_told(towers):
+    model, places = towers
+    assert in_place(model, places) == VIEWS - TURNED
+    assert looks_alike(model, seed=0)
+    assert not looks_alike(a_model("blocks", 0)[0], seed=0)
+
+
+def test_its_views_come_to_the_side_that_most_are_on(towers, monkeypatch, tmp_path):
+    for name, value in {"STEPS": 120, "SIDE": 40, "ROUNDS": 3}.items():
+        monkeypatch.setattr(majority, name, value)
+    model, places = towers
+    before = model.generator.field
+    found = agree(model, 0, Deadline(a_job(tmp_path)), after=10)
+    assert in_place(model, places) >= VIEWS - 5
+    assert 1 <= len(found.moved) <= majority.ROUNDS and sum(found.moved) >= TURNED - 5
+    assert model.generator.field is not before  # which had learnt them elsewhere
+    assert model.generator.field.config.sh_degree == 0  # coarse, as at the end of AB: B begins from it as ever
+
+
+def test_without_time_for_a_round_all_stays_as_it_is(tmp_path):
+    model, _ = a_model("blocks-repeat", TURNED)
+    before, poses = model.generator.field, model.poses().detach().clone()
+    job = a_job(tmp_path)
+    late = Deadline(replace(job, seconds=1e-3, began=job.began - 1))
+    late.reached(0, 10)
+    late.reached(1, 10)
+    assert late.stopped
+    assert agree(model, 0, late, after=10).moved == ()
+    assert model.generator.field is before and torch.equal(model.poses(), poses)
+
+
+def test_few_views_are_never_halved():
+    model, _ = a_model("blocks-repeat", TURNED)
+    model.sight = replace(model.sight, ids=model.sight.ids[: majority.FEWEST - 1])
+    assert not looks_alike(model, seed=0)
+
+
+TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
+
+
+@pytest.mark.parametrize(("alike", "choice", "asked"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_a_fit_asks_once_before_phase_b_and_says_so(monkeypatch, tmp_path, alike, choice, asked):
+    calls = []
+
+    def agreed(model, seed, deadline, after):
+        calls.append(after)
+        return majority.Agreement(moved=(5, 2))
+
+    monkeypatch.setattr(phases, "looks_alike", lambda model, seed: alike)
+    monkeypatch.setattr(phases, "agree", agreed)
+    capture = shown(find_scene("blocks", ()).load(32), 12)
+    found = fit(capture, GnerfConfig(grid=TINY, candidates=30, majority=choice), a_job(tmp_path))
+    assert len(calls) == asked
+    assert found.notes.get("looks_alike") == ("from several sides: views moved by majority 5 2" if asked else None)
