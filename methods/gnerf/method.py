@@ -35,7 +35,8 @@ class Gnerf:
         if self.config.intrinsics == "given":
             needs.add("camera")
         seconds: dict[Effort, float] = {"smoke": 20.0, "quick": 90.0, "full": 900.0}
-        tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *self.config.grid.radiance.tuned_on)
+        alike = ("blocks-repeat",) if self.config.majority else ()
+        tuned: tuple[str, ...] = ("nerf_synthetic/chair", "blocks", *alike, *self.config.grid.radiance.tuned_on)
         if features is not None:
             # when poses of groups are free (grouped.beyond_family), how groups join (groups.joined), and how long they
             # rest; the sparse ring is sixteen views of the other
