@@ -225,13 +225,14 @@ def _left_out(what: str) -> None:
 
 
 def kinds_of_suite(suite: Path) -> Counter[str]:
-    """How many results of a suite are of fits on the CPU, `cpu`, and on GPUs, `cuda`; what cannot be read is none."""
+    """How many results of a suite are of fits on the CPU, `cpu`, and on GPUs, `cuda`; poses that were submitted are of
+    neither, and what cannot be read is none."""
     found: Counter[str] = Counter()
     for folder in cell_folders(suite) if suite.is_dir() else ():
         try:
             raw = read_json(folder / "result.json")
             kind = str(raw["provenance"]["device"]).partition(":")[0]
-            if raw["status"] != "skipped" and kind in ("cpu", "cuda"):
+            if raw["status"] != "skipped" and kind in ("cpu", "cuda") and "submitted" not in raw.get("notes", {}):
                 found[kind] += 1
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue

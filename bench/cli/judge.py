@@ -39,7 +39,7 @@ def judge(
     from bench.runner.settings import Settings
 
     settings = Settings(
-        suite=suite, workers=workers, devices=Devices.of_fits(device, suite), lpips=lpips or backbone_below(data),
+        suite=suite, workers=workers, devices=Devices.of(device, suite), lpips=lpips or backbone_below(data),
         refine=not no_refine, render_limit=render_limit, data=data,
     ).tried()  # fmt: skip
     cells, left_out = judgeable(cells_of(suite), settings, data, method)

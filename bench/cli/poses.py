@@ -60,7 +60,7 @@ def submit(
     from bench.cli.run import finish, settle
     from bench.judge.lpips import backbone_below
     from bench.poses_io.submit import plan_submission, remarks
-    from bench.runner.devices import Devices
+    from bench.runner.devices import AUTO, Devices
     from bench.runner.devices import one_device as found
     from bench.runner.settings import Settings
 
@@ -69,7 +69,9 @@ def submit(
         train=train, options=options, roots=data, suite=suite.folder,
     )  # fmt: skip
     backbone = lpips or backbone_below(data)
-    devices = found(device, suite.folder) if device or not train else Devices.of(None, suite.folder)
+    devices = found(device, suite.folder)
+    if train and device in (None, AUTO):
+        devices = Devices.of(device, suite.folder)
     settings = Settings(suite=suite.folder, devices=devices, lpips=backbone, retry_failed=True).tried()
     results = settle(made, settings, tracked)
     for line in remarks(made, suite.folder, results):

@@ -75,7 +75,7 @@ class Devices:
 
     @staticmethod
     def of_fits(asked: str | None, suite: Path) -> Devices:
-        """For what judges or shows fits that there are: unless somebody says, a GPU where most of them are of one and
+        """For what shows fits that there are: unless somebody says, a GPU where most of them are of one and
         one is here, else the CPU. Raises ValueError as `of` does."""
         if asked is not None:
             return Devices.of(asked)

@@ -31,10 +31,13 @@ from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
-ALIKE = 3.5
-"""A view looks as well placed elsewhere where its error there is below so many times that of its best place; a scene
-looks alike from several sides where half of the views do. At the end of AB that ratio is 1.2 to 1.5 in the median on
-`blocks-repeat` (seeds 0 to 2), and 7.6 to 10.9 on `blocks`, `blocks-plain` and chair, clean, noisy or smoothed."""
+ALIKE = 0.15
+"""A view is about as well placed elsewhere where its error there is above that of its best place by less than this
+share of what the error of a candidate like any other, the median one, is above it; a scene looks alike from several
+sides where half of the views are. What no place explains, noise or occluders, is in all three errors."""
+
+FIRST = 10.0
+"""s, that a round may take, before one has been timed."""
 
 FEWEST = 30
 """Views: half of fewer make no field."""
@@ -75,16 +78,16 @@ def looks_alike(model: Model, seed: int) -> bool:
     errors = search.errors(targets)
     rivals, there = search.rivals(errors, model.poses().detach(), 1)
     elsewhere = torch.where(there, errors.gather(1, rivals), torch.inf)[:, 0]
-    best = torch.minimum(present, errors.min(dim=1).values)
-    return bool((elsewhere < ALIKE * best).float().mean() >= 0.5)
+    best, typical = torch.minimum(present, errors.min(dim=1).values), errors.median(dim=1).values
+    return bool((elsewhere - best < ALIKE * (typical - best)).float().mean() >= 0.5)
 
 
 def agree(model: Model, seed: int, deadline: Deadline, after: int) -> Agreement:
     """Bring the views to the side that most of them are on, and have the field begin anew from there.
 
-    As many rounds as there is time for, with `after` iterations behind them.
+    As many rounds as there is time for, with `after` iterations behind them; that there was none for one is noted.
     """
-    rng, count, moved, took = generator(seed, DRAWS + 1), len(model.sight.ids), [], 0.0
+    rng, count, moved, took = generator(seed, DRAWS + 1), len(model.sight.ids), [], FIRST
     while len(moved) < ROUNDS and deadline.leaves(2 * took, after):
         began = time.monotonic()
         moved.append(_round(model, rng))
@@ -97,6 +100,8 @@ def agree(model: Model, seed: int, deadline: Deadline, after: int) -> Agreement:
         everyone = torch.arange(count, device=model.device)
         _taught(model, grid, everyone, model.budget.ab, rng)
         model.generator.grid = grid
+    else:
+        deadline.leave_out("bringing views to one of several sides")
     deadline.no_step()
     return Agreement(moved=tuple(moved))
 

@@ -132,7 +132,7 @@ def phase_b(run: TrainingRun) -> None:
         due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
         if alike:
             run.progress.majority = list(agree(model, run.seed, run.deadline, iteration.length).moved)
-        elif due and first:
+        if due and first and not run.progress.majority:
             moved = reseed(model, rng)
         if first:
             model.lead_focal()
@@ -181,7 +181,8 @@ def phase_b_open(run: TrainingRun) -> None:
 def _may_be_alike(run: TrainingRun) -> bool:
     """Whether views were placed by what they look like alone, and are now to be placed as well as can be."""
     config = run.model.config
-    return config.majority and config.reseeds and "AB" in run.progress.ran and run.model.held is None
+    apt = run.model.effort != "smoke" and not run.model.open and run.model.held is None
+    return apt and config.majority and config.reseeds and "AB" in run.progress.ran
 
 
 def _refine_field(model: Model, iteration: Iteration) -> None:

@@ -88,7 +88,8 @@ def test_few_views_are_never_halved():
     assert not looks_alike(model, seed=0)
 
 
-TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
+BUDGET = FastBudget(a=6, ab=6, ab_open=12, b=10, batch=4, rays=512, side=24, inversion_render=16)
+TINY = Fast(smoke=BUDGET, quick=BUDGET, few_views=0)
 
 
 @pytest.mark.parametrize(("alike", "choice", "asked"), [(True, True, 1), (True, False, 0), (False, True, 0)])
@@ -102,6 +103,33 @@ def test_a_fit_asks_once_before_phase_b_and_says_so(monkeypatch, tmp_path, alike
     monkeypatch.setattr(phases, "looks_alike", lambda model, seed: alike)
     monkeypatch.setattr(phases, "agree", agreed)
     capture = shown(find_scene("blocks", ()).load(32), 12)
-    found = fit(capture, GnerfConfig(grid=TINY, candidates=30, majority=choice), a_job(tmp_path))
+    brief = {"grid": TINY, "candidates": 30, "majority": choice}
+    found = fit(capture, GnerfConfig(**brief), a_job(tmp_path, effort="quick"))
     assert len(calls) == asked
     assert found.notes.get("looks_alike") == ("from several sides: views moved by majority 5 2" if asked else None)
+
+
+@pytest.mark.parametrize(
+    ("effort", "change", "choices"),
+    [("smoke", {}, {}), ("quick", {"background": None}, {"intrinsics": "unknown"}), ("quick", {}, {"reseed": False})],
+    ids=["smoke", "a real background", "without re-seeding"],
+)
+def test_nobody_asks_where_there_is_no_time_for_it_or_it_was_not_made_for(
+    monkeypatch, tmp_path, never_collapses, effort, change, choices
+):
+    monkeypatch.setattr(phases, "looks_alike", lambda model, seed: pytest.fail("asked"))
+    capture = shown(find_scene("blocks", ()).load(32), 12, **change)
+    if choices.get("intrinsics") == "unknown":
+        capture = replace(capture, camera=None)
+    fit(capture, GnerfConfig(grid=TINY, candidates=30, **choices), a_job(tmp_path, effort=effort))
+
+
+def test_where_no_round_had_time_views_are_re_seeded_as_ever(monkeypatch, tmp_path, never_collapses):
+    monkeypatch.setattr(phases, "looks_alike", lambda model, seed: True)
+    monkeypatch.setattr(phases, "agree", lambda model, seed, deadline, after: majority.Agreement(moved=()))
+    asked = []
+    monkeypatch.setattr(phases, "reseed", lambda model, rng, free=None: asked.append(model.plan) or 0)
+    capture = shown(find_scene("blocks", ()).load(32), 12)
+    found = fit(capture, GnerfConfig(grid=TINY, candidates=30, reseed_every=1000), a_job(tmp_path, effort="quick"))
+    assert len(asked) == 2  # at the beginning of AB, and at that of B
+    assert "looks_alike" not in found.notes

@@ -12,7 +12,7 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +21,20 @@ from methods.nerf.backends import torch_reference
 from methods.nerf.backends.base import CELL, GridBackend, GridView, Priors, Rates, RayBatch, Rendered
 from methods.nerf.rendering import sampling
 
+
+class Kind(NamedTuple):
+    """Of a grid and its optimizer; the kernels are compiled for each."""
+
+    unbounded: bool
+    channels: int
+    harmonics: int
+    beta1: float
+
+
+KINDS = (Kind(False, 3, 4, 0.9), Kind(True, 3, 4, 0.9), Kind(False, 3, 1, 0.0), Kind(False, 1, 1, 0.9))
+"""An object, a real background, the coarse field of joint training, and silhouettes."""
+
 SIDE, RAYS = 18, 96
-HARMONICS = 4
 STEP = 0.5
 """Length of a sample's interval, in voxels."""
 
@@ -57,11 +69,11 @@ def fault(device: torch.device) -> str:
 
 
 def fault_of(backend: GridBackend, device: torch.device) -> str:
-    """The same of any back end, tried in bounded and in contracted space; one sentence."""
-    for unbounded in (False, True):
+    """The same of any back end, tried on each of KINDS; one sentence."""
+    for kind in KINDS:
         try:
             with torch.inference_mode(False), torch.enable_grad():  # whoever asks may be about to render
-                found, expected = _life(backend, device, unbounded), _life(torch_reference, device, unbounded)
+                found, expected = _life(backend, device, kind), _life(torch_reference, device, kind)
         except Exception as error:  # noqa: BLE001 - compilers and drivers raise what they like
             said = " ".join(str(error).split()) or "no reason given"
             return f"a trial step failed ({type(error).__name__}: {said[:300]})"
@@ -76,14 +88,15 @@ def _warned(device: torch.device, why: str) -> str:
     return why
 
 
-def _life(backend: GridBackend, device: torch.device, unbounded: bool) -> dict[str, Tensor]:
+def _life(backend: GridBackend, device: torch.device, kind: Kind) -> dict[str, Tensor]:
     """What rays see, all gradients of its error, those that are accumulated, and how steps move the sure voxels."""
-    targets, background = _draw(2, RAYS, 3).sigmoid().to(device), torch.full((3,), 0.3, device=device)
+    channels = kind.channels
+    targets, background = _draw(2, RAYS, channels).sigmoid().to(device), torch.full((channels,), 0.3, device=device)
 
     def error_of(seen: Rendered) -> Tensor:
         return (seen.colour + (1 - seen.opacity)[:, None] * background - targets).square().mean()
 
-    grid, rays = _grid(device, unbounded), _rays(device)
+    grid, rays = _grid(device, kind), _rays(device, kind)
     seen = backend.render(grid, rays, None)
     error_of(seen).backward()
     found = {"colour": seen.colour, "opacity": seen.opacity, "distance": seen.distance}
@@ -99,19 +112,19 @@ def _life(backend: GridBackend, device: torch.device, unbounded: bool) -> dict[s
         for name, value in _voxels(grid).items():
             found[f"the step of {name}{what}"] = torch.where(sure[name], value.detach() - before[name], 0.0)
 
-    frozen, rays = _grid(device, unbounded, learns=False), _rays(device)  # as where poses alone are looked for
+    frozen, rays = _grid(device, kind, learns=False), _rays(device, kind)  # as where poses alone are looked for
     error_of(backend.render(frozen, rays, None)).backward()
     found |= {f"the gradient of {name} before a frozen grid": _slope(value) for name, value in _inputs(rays).items()}
-    grid, rays = _grid(device, unbounded), _rays(device)  # as where poses and field are
-    sink = backend.new_sink(grid, 0.9)
+    grid, rays = _grid(device, kind), _rays(device, kind)  # as where poses and field are
+    sink = backend.new_sink(grid, kind.beta1)
     found["the error"] = backend.accumulate(grid, rays, targets, background, sink, DISTORTION)
     found |= {f"the accumulated gradient of {name}": _slope(value) for name, value in _inputs(rays).items()}
     moved(" by distortion", grid, sink, lambda: None, Priors())
-    grid, rays = _grid(device, unbounded), _rays(device, moves=False)  # as where poses are known
-    sink = backend.new_sink(grid, 0.9)
+    grid, rays = _grid(device, kind), _rays(device, kind, moves=False)  # as where poses are known
+    sink = backend.new_sink(grid, kind.beta1)
     moved("", grid, sink, lambda: backend.accumulate(grid, rays, targets, background, sink), Priors(), steps=2)
-    grid, rays = _grid(device, unbounded), _rays(device)
-    sink = backend.new_sink(grid, 0.9)
+    grid, rays = _grid(device, kind), _rays(device, kind)
+    sink = backend.new_sink(grid, kind.beta1)
     moved(
         " by priors", grid, sink, lambda: (0.0 * backend.render(grid, rays, sink).opacity.sum()).backward(),
         Priors(sparsity=1e-3, tv_density=1e-3, tv_colour=1e-3),
@@ -119,9 +132,12 @@ def _life(backend: GridBackend, device: torch.device, unbounded: bool) -> dict[s
     return {name: value.detach() for name, value in found.items()}
 
 
-def _grid(device: torch.device, unbounded: bool, *, learns: bool = True) -> GridView:
-    density, colour = 2 * _draw(0, SIDE, SIDE, SIDE) - 1, _draw(1, SIDE, SIDE, SIDE, 3 * HARMONICS)
+def _grid(device: torch.device, kind: Kind, *, learns: bool = True) -> GridView:
+    unbounded, width = kind.unbounded, kind.channels * kind.harmonics
+    density, colour = 2 * _draw(0, SIDE, SIDE, SIDE) - 1, _draw(1, SIDE, SIDE, SIDE, width)
     cells = -(-(SIDE - 1) // CELL)
+    clearance = torch.zeros(cells, cells, cells, dtype=torch.uint8)
+    clearance[: cells // 3] = 1  # said to be empty
     shell, voxel = 0.6, 2.0 / (SIDE - 1)
     voxel = voxel * (1 + shell) if unbounded else voxel
     low = -(1 + shell) if unbounded else -1.0
@@ -130,15 +146,20 @@ def _grid(device: torch.device, unbounded: bool, *, learns: bool = True) -> Grid
     )
     return GridView(
         density=density.to(device).requires_grad_(learns), colour=colour.to(device).requires_grad_(learns),
-        clearance=torch.zeros(cells, cells, cells, dtype=torch.uint8, device=device), low=(low, low, low), voxel=voxel,
+        clearance=clearance.to(device), low=(low, low, low), voxel=voxel,
         edges=torch.from_numpy(edges).float().to(device), sample_step=STEP, density_gain=5.0, min_alpha=1e-4,
-        min_transmittance=1e-3, channels=3, camera_distance=3.0 if unbounded else None, shell=shell,
+        min_transmittance=1e-3, channels=kind.channels, camera_distance=3.0 if unbounded else None, shell=shell,
     )  # fmt: skip
 
 
-def _rays(device: torch.device, *, moves: bool = True) -> RayBatch:
+def _rays(device: torch.device, kind: Kind, *, moves: bool = True) -> RayBatch:
     directions = torch.nn.functional.normalize(_draw(3, RAYS, 3), dim=-1)
-    parts = (0.4 * _draw(4, RAYS, 3) - 3 * directions, directions, _draw(5, RAYS).sigmoid(), _draw(6, RAYS, HARMONICS))
+    parts = (
+        0.4 * _draw(4, RAYS, 3) - 3 * directions,
+        directions,
+        _draw(5, RAYS).sigmoid(),
+        _draw(6, RAYS, kind.harmonics),
+    )
     origins, directions, jitter, basis = (part.to(device) for part in parts)
     return RayBatch(
         origins.requires_grad_(moves), directions.requires_grad_(moves), jitter, basis.requires_grad_(moves)
