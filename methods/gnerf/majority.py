@@ -6,9 +6,9 @@ views, and the other half, which they have not seen, is placed against them: a f
 agree on, and more and more views go there. Then the field of phase B begins anew, from one that has not learnt the
 others.
 
-It needs a side on which more views stand than on others: of a scene whose views AB has dealt out evenly, nothing is
-made better. Cross-validation against what a field was taught is as in k-fold; that a majority grows by itself, as in
-voter models; no paper has it for poses, as far as we know.
+Where no side is ahead, chance has to make one so: it did in one such fit, and in one of five no side won (README).
+Cross-validation against what a field was taught is as in k-fold; that a majority grows by itself, as in voter models;
+no paper has it for poses, as far as we know.
 """
 
 from __future__ import annotations
