@@ -6,15 +6,16 @@ views, and the other half, which they have not seen, is placed against them: a f
 agree on, and more and more views go there. Then the field of phase B begins anew, from one that has not learnt the
 others.
 
-Where no side is ahead, chance has to make one so: it did in one such fit, and in one of five no side won (README).
-Cross-validation against what a field was taught is as in k-fold; that a majority grows by itself, as in voter models;
-no paper has it for poses, as far as we know.
+The halves are placed one after the other, so that the second learns from where the first has come: with both at once,
+what a side is ahead by grows slowly, and with two about even one in five fits was left so (README). Cross-validation
+against what a field was taught is as in k-fold; that a majority grows by itself, as in voter models; no paper has it
+for poses, as far as we know.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,13 +23,13 @@ from torch import Tensor
 from methods.gnerf.generator import GridGenerator
 from methods.gnerf.model import Model
 from methods.gnerf.reseed import candidates, compared
+from methods.gnerf.training_run import TrainingRun
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.grid import GridField
-from methods.nerf.field.render_and_compare import RenderedCandidates
+from methods.nerf.field.render_and_compare import APART, RenderedCandidates
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
-from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.pose_hypotheses import PoseHypotheses
 
 ALIKE = 0.15
@@ -42,9 +43,9 @@ FIRST = 10.0
 FEWEST = 30
 """Views: half of fewer make no field."""
 
-ROUNDS = 10
-AGREED = 0.04
-"""Share of the views: where no more move in a round, there will be none."""
+ROUNDS = 16
+AGREED = 0.01
+"""Share of the views: where no more turn in a round, hardly one will. With sides of about the same size few do, too."""
 
 SIDE, STEPS, RAYS = 48, 200, 3072
 """Voxels along an edge of the half's field, and its training."""
@@ -62,13 +63,6 @@ DRAWS = 2**27
 """Whose randomness is not that of an iteration."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How the views of such a scene came to agree."""
-
-    moved: tuple[int, ...]  # views, in each round
-
-
 @torch.no_grad()
 def looks_alike(model: Model, seed: int) -> bool:
     """Whether half of the views are explained about as well from a place that looks from elsewhere."""
@@ -82,20 +76,23 @@ def looks_alike(model: Model, seed: int) -> bool:
     return bool((elsewhere - best < ALIKE * (typical - best)).float().mean() >= 0.5)
 
 
-def agree(model: Model, seed: int, deadline: Deadline, after: int) -> Agreement:
+def agree(run: TrainingRun, after: int) -> None:
     """Bring the views to the side that most of them are on, and have the field begin anew from there.
 
-    As many rounds as there is time for, with `after` iterations behind them; that there was none for one is noted.
+    As many rounds as there is time for, with `after` iterations behind them; that there was none for one is noted. A
+    fit that was killed goes on with the round that it was in.
     """
-    rng, count, moved, took = generator(seed, DRAWS + 1), len(model.sight.ids), [], FIRST
-    while len(moved) < ROUNDS and deadline.leaves(2 * took, after):
+    model, progress, deadline = run.model, run.progress, run.deadline
+    count, moved, took = len(model.sight.ids), progress.majority, FIRST
+    while len(moved) < ROUNDS and not (moved and moved[-1] <= AGREED * count) and deadline.leaves(2 * took, after):
         began = time.monotonic()
-        moved.append(_round(model, rng))
+        run.tell("B", f"one of several sides, round {len(moved) + 1}")
+        moved.append(_round(model, generator(run.seed, DRAWS + 1 + len(moved))))
         took = time.monotonic() - began
-        if moved[-1] <= AGREED * count:
-            break
+        run.save_where_due("B")
     if moved:
         assert isinstance(model.generator, GridGenerator)
+        rng = generator(run.seed, DRAWS + 1 + len(moved))
         grid = _begun(model, rng, model.generator.preset.coarse_side)
         everyone = torch.arange(count, device=model.device)
         _taught(model, grid, everyone, model.budget.ab, rng)
@@ -103,26 +100,25 @@ def agree(model: Model, seed: int, deadline: Deadline, after: int) -> Agreement:
     else:
         deadline.leave_out("bringing views to one of several sides")
     deadline.no_step()
-    return Agreement(moved=tuple(moved))
 
 
 def _round(model: Model, rng: torch.Generator) -> int:
-    """Both halves of the views, placed against what the other half has taught; how many moved."""
-    shuffled = torch.randperm(len(model.sight.ids), generator=rng).to(model.device)
-    halves = shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
-    fields = [_taught(model, _begun(model, rng, SIDE), half, STEPS, rng) for half in halves]
-    poses, moved = model.poses().detach().clone(), 0
-    for field, half in zip(fields, reversed(halves), strict=True):
-        placed, is_new = _placed(model, field, half, rng)
-        poses[half] = placed
-        moved += int(is_new.sum())
-    model.place(torch.arange(len(poses), device=model.device), model.family.encode(poses))
-    return moved
+    """Each half of the views, placed against what the other half teaches, one after the other: how many turned."""
+    count, turned = len(model.sight.ids), 0
+    first, second = torch.randperm(count, generator=rng).to(model.device).tensor_split([count // 2])
+    for teaching, half in ((first, second), (second, first)):
+        field = _taught(model, _begun(model, rng, SIDE), teaching, STEPS, rng)
+        own = model.poses().detach()[half]
+        moving, poses = _placed(model, field, half, rng)
+        model.place(half[moving], model.family.encode(poses))
+        turned += int(((own[moving, :3, 2] * poses[:, :3, 2]).sum(dim=1) < math.cos(APART)).sum())
+    return turned
 
 
 @torch.no_grad()
 def _placed(model: Model, field: GridField, views: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Where each of the `views` (K,) is explained best, (K, 4, 4), and whether that is elsewhere, (K,)."""
+    """Which of the `views` (K,), by number among them (M,), are explained better than where they stand, and the poses
+    (M, 4, 4) from which they are best."""
     own = model.poses().detach()
     known = torch.cat([candidates(model, rng), own])
     search = RenderedCandidates.of(field, model.intrinsics, known, model.config.reseed_side)
@@ -132,10 +128,9 @@ def _placed(model: Model, field: GridField, views: Tensor, rng: torch.Generator)
     unit = field.bounds.distance_of(list(own.double().cpu().numpy())) / 4
     followed = held.followed(starts, images, unit, FOLLOWED, PIXELS)
     errors = held.errors(followed, images, COMPARED)
-    best = errors.argmin(dim=1)
-    moves = errors.gather(1, best[:, None])[:, 0] < BETTER * errors[:, 0]
-    best = torch.where(moves, best, 0)
-    return followed[torch.arange(len(views), device=best.device), best], moves
+    least, best = errors.min(dim=1)
+    moving = (least < BETTER * errors[:, 0]).nonzero()[:, 0]
+    return moving, followed[moving, best[moving]]
 
 
 def _begun(model: Model, rng: torch.Generator, side: int) -> CoarseToFineGrid:

@@ -128,10 +128,9 @@ def phase_b(run: TrainingRun) -> None:
     for iteration, rng in run.iterations("B"):
         moved = None
         first = iteration.index == 0
-        alike = first and _may_be_alike(run) and looks_alike(model, run.seed)
         due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
-        if alike:
-            run.progress.majority = list(agree(model, run.seed, run.deadline, iteration.length).moved)
+        if first:
+            _bring_to_one_side(run, iteration.length)
         if due and first and not run.progress.majority:
             moved = reseed(model, rng)
         if first:
@@ -178,11 +177,15 @@ def phase_b_open(run: TrainingRun) -> None:
         run.leave("B")
 
 
-def _may_be_alike(run: TrainingRun) -> bool:
-    """Whether views were placed by what they look like alone, and are now to be placed as well as can be."""
-    config = run.model.config
-    apt = run.model.effort != "smoke" and not run.model.open and run.model.held is None
-    return apt and config.majority and config.reseeds and "AB" in run.progress.ran
+def _bring_to_one_side(run: TrainingRun, after: int) -> None:
+    """Where views were placed by what they look like alone, are now to be placed as well as can be, and look much the
+    same from several sides. After a kill, whatever is left of it."""
+    model, progress = run.model, run.progress
+    apt = model.effort != "smoke" and not model.open and model.held is None
+    asked = apt and model.config.majority and model.config.reseeds and "AB" in progress.ran and not progress.agreed
+    if asked and (progress.majority or looks_alike(model, run.seed)):
+        agree(run, after)
+    progress.agreed = True
 
 
 def _refine_field(model: Model, iteration: Iteration) -> None:

@@ -47,7 +47,8 @@ class Progress:
     freed: bool = False  # the model that goes on has poses free of the prior's family: see `Model`
     groups: list[int] = field(default_factory=list)  # views of each rigid group, what has joined one counted with it
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
-    majority: list[int] = field(default_factory=list)  # views moved in each round, where the scene looks alike
+    majority: list[int] = field(default_factory=list)  # views that turned in each round (majority.py)
+    agreed: bool = False  # whether these rounds are over, or were not needed
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
 
@@ -125,11 +126,19 @@ class TrainingRun:
                 return
             yield iteration, generator(self.seed, iteration.number)
             self.progress.index += 1
-            if self.checkpoints.save_due():
-                state, tensors = self.model.state()
-                best, best_tensors = self.best.in_checkpoint() if self.best else ({}, {})
-                state = {**state, **best, "progress": vars(self.progress)}
-                self.checkpoints.save(iteration.number + 1, state, tensors | best_tensors)
+            self.save_where_due(phase)
+
+    def save_where_due(self, phase: Phase) -> None:
+        """Keep a checkpoint, to go on from with the next iteration of the `phase`, where it is time for one."""
+        if self.checkpoints.save_due():
+            state, tensors = self.model.state()
+            best, best_tensors = self.best.in_checkpoint() if self.best else ({}, {})
+            state = {**state, **best, "progress": vars(self.progress)}
+            self.checkpoints.save(self._next(phase).number, state, tensors | best_tensors)
+
+    def tell(self, phase: Phase, work: str) -> None:
+        """Tell whoever waits of `work` before the next iteration of the `phase`."""
+        self.deadline.tell(*self._steps(self._next(phase)), work)
 
     def _steps(self, iteration: Iteration) -> tuple[int, int]:
         """How many iterations are over and how many there will be, those of other beginnings included.

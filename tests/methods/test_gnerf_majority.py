@@ -9,14 +9,17 @@ import torch
 from test_gnerf_train import a_job, shown
 
 from bench.matrix.registry import find_scene
+from bench.task import Job
 from methods.gnerf import majority, phases
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
 from methods.gnerf.majority import agree, looks_alike
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
+from methods.gnerf.training_run import Progress, TrainingRun
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training.checkpointing import generator
+from methods.nerf.training import checkpointing
+from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
 
 VIEWS = 60
@@ -41,6 +44,14 @@ def a_model(name: str, turned: int) -> tuple[Model, torch.Tensor]:
     return model, places
 
 
+def a_run(model: Model, job: Job, progress: Progress | None = None) -> TrainingRun:
+    """As it stands before phase B."""
+    run = TrainingRun(model, progress or Progress(), Checkpoints(job, "gnerf", {}), job, Deadline(job), seed=0)
+    run.progress.ran = {phase: model.plan.phases[phase] for phase in ("A", "AB")}
+    run.progress.phase = 2
+    return run
+
+
 def in_place(model: Model, places: torch.Tensor) -> int:
     cosine = ((model.poses().detach()[:, :3, :3] * places[:, :3, :3]).sum(dim=(1, 2)) - 1) / 2
     return int((cosine > math.cos(math.radians(15))).sum())
@@ -58,28 +69,88 @@ def test_a_scene_that_looks_alike_from_several_sides_is_told(towers):
     assert not looks_alike(a_model("blocks", 0)[0], seed=0)
 
 
-def test_its_views_come_to_the_side_that_most_are_on(towers, monkeypatch, tmp_path):
+@pytest.fixture
+def brief(monkeypatch):
     for name, value in {"STEPS": 120, "SIDE": 40, "ROUNDS": 3}.items():
         monkeypatch.setattr(majority, name, value)
+
+
+def test_its_views_come_to_the_side_that_most_are_on(towers, brief, tmp_path):
     model, places = towers
-    before = model.generator.field
-    found = agree(model, 0, Deadline(a_job(tmp_path)), after=10)
+    before, stood, said = model.generator.field, model.poses().detach().clone(), []
+    run = a_run(model, replace(a_job(tmp_path), place=lambda *row: said.append(row)))
+    agree(run, after=10)
     assert in_place(model, places) >= VIEWS - 5
-    assert 1 <= len(found.moved) <= majority.ROUNDS and sum(found.moved) >= TURNED - 5
+    moved = run.progress.majority
+    assert 1 <= len(moved) <= majority.ROUNDS and TURNED - 5 <= sum(moved) <= TURNED + 5
     assert model.generator.field is not before  # which had learnt them elsewhere
     assert model.generator.field.config.sh_degree == 0  # coarse, as at the end of AB: B begins from it as ever
+    stays = (model.poses().detach() == stood).all(dim=2).all(dim=1)
+    assert stays[TURNED:].sum() >= (VIEWS - TURNED) / 2  # not moved a little by what a coarse field shows
+    done, total = run._steps(run._next("B"))
+    assert said[0] == ("one of several sides, round 1", done, total)
 
 
 def test_without_time_for_a_round_all_stays_as_it_is(tmp_path):
     model, _ = a_model("blocks-repeat", TURNED)
     before, poses = model.generator.field, model.poses().detach().clone()
     job = a_job(tmp_path)
-    late = Deadline(replace(job, seconds=1e-3, began=job.began - 1))
-    late.reached(0, 10)
-    late.reached(1, 10)
-    assert late.stopped
-    assert agree(model, 0, late, after=10).moved == ()
+    run = a_run(model, replace(job, seconds=1e-3, began=job.began - 1))
+    run.deadline.reached(0, 10)
+    run.deadline.reached(1, 10)
+    assert run.deadline.stopped
+    agree(run, after=10)
+    assert run.progress.majority == []
     assert model.generator.field is before and torch.equal(model.poses(), poses)
+
+
+def test_the_second_half_learns_from_where_the_first_has_come(monkeypatch):
+    model, _ = a_model("blocks-repeat", TURNED)
+    taught, teach = [], majority._taught
+
+    def seen(model, grid, views, steps, rng):
+        taught.append((views, model.poses().detach()[views].clone()))
+        return teach(model, grid, views, 20, rng)
+
+    monkeypatch.setattr(majority, "_taught", seen)
+    monkeypatch.setattr(majority, "BETTER", 1e9)  # every view moves, if only to where it fits a little better
+    stood = model.poses().detach().clone()
+    majority._round(model, generator(0, 3))
+    (first, before), (second, after) = taught
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(VIEWS)) and len(first) == VIEWS // 2
+    assert torch.equal(before, stood[first])
+    assert not (after == stood[second]).all(dim=2).all(dim=1).any()
+
+
+def test_a_kill_in_the_rounds_costs_one_round_and_no_bit(brief, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
+    monkeypatch.setattr(majority, "AGREED", -1.0)  # all three
+    whole = a_run(a_model("blocks-repeat", TURNED)[0], a_job(tmp_path / "whole"))
+    agree(whole, after=10)
+    round_, calls = majority._round, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return round_(*arguments)
+
+    job = a_job(tmp_path / "broken")
+    with monkeypatch.context() as context:
+        context.setattr(majority, "_round", killed)
+        with pytest.raises(KeyboardInterrupt):
+            agree(a_run(a_model("blocks-repeat", TURNED)[0], job), after=10)
+    found = Checkpoints(job, "gnerf", {}).resume()
+    assert found is not None
+    model, _ = a_model("blocks-repeat", 0)
+    model.restore(*found)
+    again = a_run(model, job, Progress(**found[0]["progress"]))
+    assert len(again.progress.majority) == 2 and not again.progress.agreed
+    agree(again, after=10)
+    assert again.progress.majority == whole.progress.majority
+    assert torch.equal(again.model.poses(), whole.model.poses())
+    fields = [run.model.generator.field.state_dict() for run in (again, whole)]
+    assert fields[0] and all(torch.equal(value, fields[1][name]) for name, value in fields[0].items())
 
 
 def test_few_views_are_never_halved():
@@ -96,9 +167,9 @@ TINY = Fast(smoke=BUDGET, quick=BUDGET, few_views=0)
 def test_a_fit_asks_once_before_phase_b_and_says_so(monkeypatch, tmp_path, alike, choice, asked):
     calls = []
 
-    def agreed(model, seed, deadline, after):
+    def agreed(run, after):
         calls.append(after)
-        return majority.Agreement(moved=(5, 2))
+        run.progress.majority = [5, 2]
 
     monkeypatch.setattr(phases, "looks_alike", lambda model, seed: alike)
     monkeypatch.setattr(phases, "agree", agreed)
@@ -126,7 +197,7 @@ def test_nobody_asks_where_there_is_no_time_for_it_or_it_was_not_made_for(
 
 def test_where_no_round_had_time_views_are_re_seeded_as_ever(monkeypatch, tmp_path, never_collapses):
     monkeypatch.setattr(phases, "looks_alike", lambda model, seed: True)
-    monkeypatch.setattr(phases, "agree", lambda model, seed, deadline, after: majority.Agreement(moved=()))
+    monkeypatch.setattr(phases, "agree", lambda run, after: None)
     asked = []
     monkeypatch.setattr(phases, "reseed", lambda model, rng, free=None: asked.append(model.plan) or 0)
     capture = shown(find_scene("blocks", ()).load(32), 12)

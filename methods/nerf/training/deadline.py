@@ -47,7 +47,7 @@ class Deadline:
 
         Where it is better to take none of the next steps than some, they are so many `ahead`, each as long as the mean.
         """
-        self._job.progress(phase, self._before + step, self._around + steps)
+        self.tell(step, steps, phase)
         now = time.monotonic()
         worked = self._worked(now)
         if self._asked:
@@ -60,6 +60,10 @@ class Deadline:
             return False
         self.share_done = step / steps
         return True
+
+    def tell(self, step: int, steps: int, phase: str) -> None:
+        """Tell whoever waits what is done now, with `step` of `steps` behind it."""
+        self._job.progress(phase, self._before + step, self._around + steps)
 
     def no_step(self) -> None:
         """What was done since the last question is no step, and does not tell how long the next ones take."""
