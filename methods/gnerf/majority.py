@@ -43,7 +43,7 @@ FIRST = 10.0
 FEWEST = 30
 """Views: half of fewer make no field."""
 
-ROUNDS = 16
+ROUNDS = 20
 AGREED = 0.01
 """Share of the views: where no more turn in a round, hardly one will. With sides of about the same size few do, too."""
 
