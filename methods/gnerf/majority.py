@@ -14,8 +14,8 @@ for poses, as far as we know.
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from methods.gnerf.reseed import candidates, compared
 from methods.gnerf.training_run import TrainingRun
 from methods.nerf.cameras.rays import view_rays
 from methods.nerf.field.grid import GridField
-from methods.nerf.field.render_and_compare import APART, RenderedCandidates
+from methods.nerf.field.render_and_compare import RenderedCandidates, same_rotation
 from methods.nerf.images.posed_images import Batch
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.coarse_to_fine import CoarseToFineGrid
@@ -45,7 +45,7 @@ FEWEST = 30
 
 ROUNDS = 20
 AGREED = 0.01
-"""Share of the views: where no more turn in a round, hardly one will. With sides of about the same size few do, too."""
+"""Share of the views, or one: where no more turn in a round, hardly one will."""
 
 SIDE, STEPS, RAYS = 48, 200, 3072
 """Voxels along an edge of the half's field, and its training."""
@@ -57,7 +57,7 @@ HYPOTHESES, FOLLOWED, PIXELS, COMPARED = 4, 4, 256, 1024
 """Places of a view, steps of Levenberg-Marquardt from each, on so many pixels; pixels by which they are compared."""
 
 BETTER = 0.97
-"""A view moves where its error elsewhere is below this share of that where it stands."""
+"""A view moves where its error elsewhere is below this share of that about where it stands."""
 
 DRAWS = 2**27
 """Whose randomness is not that of an iteration."""
@@ -80,19 +80,22 @@ def agree(run: TrainingRun, after: int) -> None:
     """Bring the views to the side that most of them are on, and have the field begin anew from there.
 
     As many rounds as there is time for, with `after` iterations behind them; that there was none for one is noted. A
-    fit that was killed goes on with the round that it was in.
+    fit that was killed goes on with the round that it was in, where writing the checkpoints takes little beside one.
     """
     model, progress, deadline = run.model, run.progress, run.deadline
-    count, moved, took = len(model.sight.ids), progress.majority, FIRST
-    while len(moved) < ROUNDS and not (moved and moved[-1] <= AGREED * count) and deadline.leaves(2 * took, after):
+    count, turned = len(model.sight.ids), progress.turned
+    progress.seconds_after = progress.seconds_after or deadline.foreseen(after)
+    run.tell("B", "views to one side")
+    while len(turned) < ROUNDS and not agreed(turned, count):
+        if not deadline.leaves(2 * (progress.round_seconds or FIRST) + progress.seconds_after):
+            break
         began = time.monotonic()
-        run.tell("B", f"one of several sides, round {len(moved) + 1}")
-        moved.append(_round(model, generator(run.seed, DRAWS + 1 + len(moved))))
-        took = time.monotonic() - began
-        run.save_where_due("B")
-    if moved:
+        turned.append(_round(model, generator(run.seed, DRAWS + 1 + len(turned))))
+        progress.round_seconds = time.monotonic() - began
+        run.save_where_worth("B", progress.round_seconds)
+    if turned:
         assert isinstance(model.generator, GridGenerator)
-        rng = generator(run.seed, DRAWS + 1 + len(moved))
+        rng = generator(run.seed, DRAWS + 1 + len(turned))
         grid = _begun(model, rng, model.generator.preset.coarse_side)
         everyone = torch.arange(count, device=model.device)
         _taught(model, grid, everyone, model.budget.ab, rng)
@@ -102,28 +105,35 @@ def agree(run: TrainingRun, after: int) -> None:
     deadline.no_step()
 
 
+def agreed(turned: Sequence[int], count: int) -> bool:
+    """Whether `count` views stand on one side: of how many `turned` in each round."""
+    return bool(turned) and turned[-1] <= max(1, AGREED * count)
+
+
 def _round(model: Model, rng: torch.Generator) -> int:
     """Each half of the views, placed against what the other half teaches, one after the other: how many turned."""
     count, turned = len(model.sight.ids), 0
     first, second = torch.randperm(count, generator=rng).to(model.device).tensor_split([count // 2])
     for teaching, half in ((first, second), (second, first)):
         field = _taught(model, _begun(model, rng, SIDE), teaching, STEPS, rng)
-        own = model.poses().detach()[half]
         moving, poses = _placed(model, field, half, rng)
-        model.place(half[moving], model.family.encode(poses))
-        turned += int(((own[moving, :3, 2] * poses[:, :3, 2]).sum(dim=1) < math.cos(APART)).sum())
+        moving = half[moving]
+        own = model.poses().detach()[moving]
+        model.place(moving, model.family.encode(poses))
+        turned += int((~same_rotation(own, model.poses().detach()[moving]).diagonal()).sum())
     return turned
 
 
 @torch.no_grad()
 def _placed(model: Model, field: GridField, views: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Which of the `views` (K,), by number among them (M,), are explained better than where they stand, and the poses
-    (M, 4, 4) from which they are best."""
+    """Which of the `views` (K,), by number among them (M,), are explained better than about where they stand, and the
+    poses (M, 4, 4) from which they are best."""
     own = model.poses().detach()
     known = torch.cat([candidates(model, rng), own])
     search = RenderedCandidates.of(field, model.intrinsics, known, model.config.reseed_side)
     errors = search.errors(model.sight.square(model.config.reseed_side)[views])
-    starts = torch.cat([own[views, None], known[search.likeliest(errors, HYPOTHESES)]], dim=1)
+    likely = search.likeliest(errors, HYPOTHESES, by_rotation=True)  # from above all sides are one viewing direction
+    starts = torch.cat([own[views, None], known[likely]], dim=1)
     held, images = PoseHypotheses(field, model.intrinsics, rng), model.sight.at(IMAGE)[views]
     unit = field.bounds.distance_of(list(own.double().cpu().numpy())) / 4
     followed = held.followed(starts, images, unit, FOLLOWED, PIXELS)

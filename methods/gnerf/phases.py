@@ -131,7 +131,7 @@ def phase_b(run: TrainingRun) -> None:
         due = config.reseeds and iteration.index in [round(iteration.length * share) for share in config.reseed_at]
         if first:
             _bring_to_one_side(run, iteration.length)
-        if due and first and not run.progress.majority:
+        if due and first and not run.progress.turned:
             moved = reseed(model, rng)
         if first:
             model.lead_focal()
@@ -182,10 +182,9 @@ def _bring_to_one_side(run: TrainingRun, after: int) -> None:
     same from several sides. After a kill, whatever is left of it."""
     model, progress = run.model, run.progress
     apt = model.effort != "smoke" and not model.open and model.held is None
-    asked = apt and model.config.majority and model.config.reseeds and "AB" in progress.ran and not progress.agreed
-    if asked and (progress.majority or looks_alike(model, run.seed)):
+    asked = apt and model.config.majority and model.config.reseeds and "AB" in progress.ran
+    if asked and (progress.turned or looks_alike(model, run.seed)):
         agree(run, after)
-    progress.agreed = True
 
 
 def _refine_field(model: Model, iteration: Iteration) -> None:

@@ -16,6 +16,7 @@ from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import begin_from_groups, beyond_family, group_iterations, misfit
 from methods.gnerf.groups import rigid_groups
+from methods.gnerf.majority import agreed
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_ab, phase_b
 from methods.gnerf.reseed import candidates
@@ -28,7 +29,7 @@ from methods.nerf.training.exposing import expose_before_background
 from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
-FORM = 3
+FORM = 4
 """Of a checkpoint: what an older one says of its fields is not enough to go on from."""
 
 FITTED = 4.0
@@ -169,8 +170,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         otherwise = "nothing, for there was no time for the groups" if hurried else "nothing"
         notes["began_from"] = "groups" if model.held is not None else otherwise
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
-    if progress.majority:
-        notes["looks_alike"] = f"from several sides: views moved by majority {' '.join(map(str, progress.majority))}"
+    if progress.turned:
+        notes["looks_alike"] = f"from several sides: views turned by majority {' '.join(map(str, progress.turned))}"
     if progress.restarts:
         times = Counter(progress.restarts)
         notes["collapses"] = "; ".join(why if n == 1 else f"{why} ({n} times)" for why, n in times.items())
@@ -183,6 +184,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         flags = ("too short to converge: phase AB ended while re-seeding still moved views",)
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
+    if progress.turned and not agreed(progress.turned, len(model.sight.ids)):
+        flags += ("it looks alike from several sides, and its views did not agree on one",)
     if (whole := progress.whole_beginnings) < (planned := progress.planned_beginnings):
         flags += (f"there was time for {whole} of {planned} beginnings",)
     field = GnerfField(

@@ -47,8 +47,9 @@ class Progress:
     freed: bool = False  # the model that goes on has poses free of the prior's family: see `Model`
     groups: list[int] = field(default_factory=list)  # views of each rigid group, what has joined one counted with it
     misfits: list[float] = field(default_factory=list)  # of the beginning from them, and of that from nothing
-    majority: list[int] = field(default_factory=list)  # views that turned in each round (majority.py)
-    agreed: bool = False  # whether these rounds are over, or were not needed
+    turned: list[int] = field(default_factory=list)  # views, in each round of majority.py
+    round_seconds: float = 0.0  # that the last of these took ...
+    seconds_after: float = 0.0  # ... and that phase B after them is foreseen to take
     restarts: list[str] = field(default_factory=list)  # why
     lost_seconds: float = 0.0  # in attempts that collapsed
 
@@ -131,10 +132,18 @@ class TrainingRun:
     def save_where_due(self, phase: Phase) -> None:
         """Keep a checkpoint, to go on from with the next iteration of the `phase`, where it is time for one."""
         if self.checkpoints.save_due():
-            state, tensors = self.model.state()
-            best, best_tensors = self.best.in_checkpoint() if self.best else ({}, {})
-            state = {**state, **best, "progress": vars(self.progress)}
-            self.checkpoints.save(self._next(phase).number, state, tensors | best_tensors)
+            self._save(phase)
+
+    def save_where_worth(self, phase: Phase, seconds: float) -> None:
+        """The same, where work of so many `seconds` would be lost."""
+        if self.checkpoints.is_worth(seconds):
+            self._save(phase)
+
+    def _save(self, phase: Phase) -> None:
+        state, tensors = self.model.state()
+        best, best_tensors = self.best.in_checkpoint() if self.best else ({}, {})
+        state = {**state, **best, "progress": vars(self.progress)}
+        self.checkpoints.save(self._next(phase).number, state, tensors | best_tensors)
 
     def tell(self, phase: Phase, work: str) -> None:
         """Tell whoever waits of `work` before the next iteration of the `phase`."""

@@ -13,12 +13,11 @@ from bench.task import Job
 from methods.gnerf import majority, phases
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
-from methods.gnerf.majority import agree, looks_alike
+from methods.gnerf.majority import agree, agreed, looks_alike
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import Progress, TrainingRun
 from methods.nerf.images.pyramid import ImagePyramid
-from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
 
@@ -81,14 +80,14 @@ def test_its_views_come_to_the_side_that_most_are_on(towers, brief, tmp_path):
     run = a_run(model, replace(a_job(tmp_path), place=lambda *row: said.append(row)))
     agree(run, after=10)
     assert in_place(model, places) >= VIEWS - 5
-    moved = run.progress.majority
-    assert 1 <= len(moved) <= majority.ROUNDS and TURNED - 5 <= sum(moved) <= TURNED + 5
+    turned = run.progress.turned
+    assert 1 <= len(turned) <= majority.ROUNDS and TURNED - 5 <= sum(turned) <= TURNED + 5
     assert model.generator.field is not before  # which had learnt them elsewhere
     assert model.generator.field.config.sh_degree == 0  # coarse, as at the end of AB: B begins from it as ever
     stays = (model.poses().detach() == stood).all(dim=2).all(dim=1)
     assert stays[TURNED:].sum() >= (VIEWS - TURNED) / 2  # not moved a little by what a coarse field shows
     done, total = run._steps(run._next("B"))
-    assert said[0] == ("one of several sides, round 1", done, total)
+    assert said == [("views to one side", done, total)]
 
 
 def test_without_time_for_a_round_all_stays_as_it_is(tmp_path):
@@ -100,7 +99,8 @@ def test_without_time_for_a_round_all_stays_as_it_is(tmp_path):
     run.deadline.reached(1, 10)
     assert run.deadline.stopped
     agree(run, after=10)
-    assert run.progress.majority == []
+    assert run.progress.turned == []
+    assert run.deadline.notes()["no_time_for"] == "bringing views to one of several sides"
     assert model.generator.field is before and torch.equal(model.poses(), poses)
 
 
@@ -123,8 +123,7 @@ def test_the_second_half_learns_from_where_the_first_has_come(monkeypatch):
 
 
 def test_a_kill_in_the_rounds_costs_one_round_and_no_bit(brief, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpointing.Checkpoints, "save_due", lambda self: True)
-    monkeypatch.setattr(majority, "AGREED", -1.0)  # all three
+    monkeypatch.setattr(majority, "agreed", lambda turned, count: False)  # all three rounds
     whole = a_run(a_model("blocks-repeat", TURNED)[0], a_job(tmp_path / "whole"))
     agree(whole, after=10)
     round_, calls = majority._round, []
@@ -145,12 +144,50 @@ def test_a_kill_in_the_rounds_costs_one_round_and_no_bit(brief, monkeypatch, tmp
     model, _ = a_model("blocks-repeat", 0)
     model.restore(*found)
     again = a_run(model, job, Progress(**found[0]["progress"]))
-    assert len(again.progress.majority) == 2 and not again.progress.agreed
+    assert len(again.progress.turned) == 2
     agree(again, after=10)
-    assert again.progress.majority == whole.progress.majority
+    assert again.progress.turned == whole.progress.turned
     assert torch.equal(again.model.poses(), whole.model.poses())
     fields = [run.model.generator.field.state_dict() for run in (again, whole)]
     assert fields[0] and all(torch.equal(value, fields[1][name]) for name, value in fields[0].items())
+
+
+@pytest.mark.parametrize(
+    ("rounds", "there_is_time", "ran"),
+    [([9, 4, 1, 7], [True] * 4, 3), ([9, 9, 9, 9], [True] * 4, 4), ([9, 9], [True, False], 1)],
+    ids=["they agree", "they never do", "there is time for B alone"],
+)
+def test_rounds_end_when_views_agree_or_time_is_over(monkeypatch, tmp_path, rounds, there_is_time, ran):
+    left, time = iter(rounds), iter(there_is_time)
+    monkeypatch.setattr(majority, "ROUNDS", 4)
+    monkeypatch.setattr(majority, "_round", lambda model, rng: next(left))
+    monkeypatch.setattr(majority, "_taught", lambda model, grid, views, steps, rng: grid.field)
+    model, _ = a_model("blocks-repeat", 0)
+    run = a_run(model, a_job(tmp_path))
+    monkeypatch.setattr(run.deadline, "leaves", lambda seconds: next(time))
+    agree(run, after=10)
+    assert run.progress.turned == rounds[:ran]
+    assert agreed(run.progress.turned, VIEWS) == (rounds == [9, 4, 1, 7])
+
+
+def test_the_time_that_phase_b_is_foreseen_to_take_is_not_that_of_rounds_after_a_kill(monkeypatch, tmp_path):
+    """After one, a mean over all steps so far would count the rounds among them."""
+    asked = []
+    monkeypatch.setattr(majority, "agreed", lambda turned, count: False)
+    monkeypatch.setattr(majority, "_taught", lambda model, grid, views, steps, rng: grid.field)
+    model, _ = a_model("blocks-repeat", 0)
+    run = a_run(model, a_job(tmp_path), Progress(turned=[9], round_seconds=12.0, seconds_after=50.0))
+    monkeypatch.setattr(run.deadline, "leaves", lambda seconds: asked.append(seconds) or False)
+    agree(run, after=10**6)
+    assert asked == [2 * 12.0 + 50.0]
+
+
+def test_views_that_do_not_agree_are_flagged(monkeypatch, tmp_path):
+    monkeypatch.setattr(phases, "looks_alike", lambda model, seed: True)
+    monkeypatch.setattr(phases, "agree", lambda run, after: run.progress.turned.extend([9, 9]))
+    capture = shown(find_scene("blocks", ()).load(32), 12)
+    found = fit(capture, GnerfConfig(grid=TINY, candidates=30), a_job(tmp_path, effort="quick"))
+    assert "it looks alike from several sides, and its views did not agree on one" in found.flags
 
 
 def test_few_views_are_never_halved():
@@ -169,7 +206,7 @@ def test_a_fit_asks_once_before_phase_b_and_says_so(monkeypatch, tmp_path, alike
 
     def agreed(run, after):
         calls.append(after)
-        run.progress.majority = [5, 2]
+        run.progress.turned = [5, 2]
 
     monkeypatch.setattr(phases, "looks_alike", lambda model, seed: alike)
     monkeypatch.setattr(phases, "agree", agreed)
@@ -177,7 +214,7 @@ def test_a_fit_asks_once_before_phase_b_and_says_so(monkeypatch, tmp_path, alike
     brief = {"grid": TINY, "candidates": 30, "majority": choice}
     found = fit(capture, GnerfConfig(**brief), a_job(tmp_path, effort="quick"))
     assert len(calls) == asked
-    assert found.notes.get("looks_alike") == ("from several sides: views moved by majority 5 2" if asked else None)
+    assert found.notes.get("looks_alike") == ("from several sides: views turned by majority 5 2" if asked else None)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration, Plan
 from methods.gnerf.train import fit
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
+from methods.nerf.field.render_and_compare import RenderedCandidates, render_views, same_rotation
 from methods.nerf.images import exposures
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
@@ -157,6 +157,19 @@ def test_hypotheses_look_from_different_sides():
     forwards = search.candidates[chosen][..., :3, 2]  # (4, 3, 3)
     cosines = forwards @ forwards.transpose(1, 2)
     assert (cosines[:, [0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
+
+
+def test_from_above_hypotheses_by_rotation_are_on_all_sides():
+    """Where cameras look down, all sides are about one viewing direction."""
+    prior = PosePrior(elevation=(80.0, 90.0)).sample(np.random.default_rng(0), 300)
+    search = RenderedCandidates(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
+    errors = torch.rand(4, 300, generator=torch.Generator().manual_seed(0))
+    assert (search.likeliest(errors, 3) == errors.argmin(dim=1)[:, None]).all()  # by viewing direction there is one
+    chosen = search.likeliest(errors, 3, by_rotation=True)
+    assert torch.equal(chosen[:, 0], errors.argmin(dim=1))
+    for poses in search.candidates[chosen]:
+        apart = same_rotation(poses, poses)
+        assert torch.equal(apart, torch.eye(3, dtype=torch.bool))
 
 
 @contextmanager

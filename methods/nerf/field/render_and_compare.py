@@ -35,20 +35,23 @@ class RenderedCandidates:
         squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
         return squares.clamp(min=0) / a.shape[1]
 
-    def likeliest(self, errors: Tensor, count: int) -> Tensor:
-        """The `count` best candidates (N, count) that look along directions APART radians apart, by `errors` (N, M).
+    def likeliest(self, errors: Tensor, count: int, *, by_rotation: bool = False) -> Tensor:
+        """The `count` best candidates (N, count) that look along directions APART radians apart, or are turned by as
+        much, by `errors` (N, M).
 
         An image with fewer such modes repeats its best one.
         """
         forwards = self.candidates[:, :3, 2]
-        near = forwards @ forwards.T > torch.cos(torch.tensor(APART))  # (M, M)
+        alike = forwards @ forwards.T > torch.cos(torch.tensor(APART))  # (M, M)
+        if by_rotation:
+            alike = same_rotation(self.candidates, self.candidates)
         left, first = errors.clone(), errors.argmin(dim=1)
         chosen = []
         for _ in range(count):
             best = left.argmin(dim=1)
             spent = left.gather(1, best[:, None])[:, 0].isinf()
             chosen.append(torch.where(spent, first, best))
-            left[near[best]] = torch.inf
+            left[alike[best]] = torch.inf
         return torch.stack(chosen, dim=1)
 
     def rivals(self, errors: Tensor, own: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -68,6 +71,12 @@ class RenderedCandidates:
             found.append(left.gather(1, best[:, None])[:, 0].isfinite())
             left[near[best]] = torch.inf
         return torch.stack(chosen, dim=1), torch.stack(found, dim=1)
+
+
+def same_rotation(a: Tensor, b: Tensor) -> Tensor:
+    """Whether poses (N, 4, 4) and (M, 4, 4) are turned by less than APART radians from each other, (N, M)."""
+    cosine = (a[:, :3, :3].flatten(1) @ b[:, :3, :3].flatten(1).T - 1) / 2
+    return cosine > math.cos(APART)
 
 
 @torch.no_grad()

@@ -70,7 +70,12 @@ class Checkpoints:
 
     def save_due(self) -> bool:
         """Whether it is time for a checkpoint."""
-        return time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, 20 * self.writing)
+        since = time.monotonic() - self.saved
+        return since >= CHECKPOINT_SECONDS and self.is_worth(since)
+
+    def is_worth(self, seconds: float) -> bool:
+        """Whether work of so many `seconds` takes long beside writing a checkpoint."""
+        return seconds >= 20 * self.writing
 
     def save(self, step: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write a checkpoint: after `step` steps, `state` (JSON) and `tensors` are all there is."""

@@ -78,14 +78,18 @@ class Deadline:
         now = time.monotonic()
         return not self.stopped and now + share * (self._worked(now) - self._job.began) < self._end
 
-    def leaves(self, seconds: float, steps: int) -> bool:
-        """Whether work of so many `seconds`, and after it `steps` as long as the last ones were, still end before.
+    def leaves(self, seconds: float, steps: int = 0) -> bool:
+        """Whether work of so many `seconds`, and after it `steps` as long as the last ones were, still end before."""
+        return not self.stopped and time.monotonic() + seconds + self.foreseen(steps) < self._end
+
+    def foreseen(self, steps: int) -> float:
+        """Seconds that `steps` as long as the last ones were take.
 
         Right after a kill, when none has been timed, as long as all so far were in the mean.
         """
-        now = time.monotonic()
-        pace = median(self._recent) if self._recent else (self._worked(now) - self._job.began) / max(1, self._taken)
-        return not self.stopped and now + seconds + steps * pace < self._end
+        if self._recent:
+            return steps * median(self._recent)
+        return steps * (self._worked(time.monotonic()) - self._job.began) / max(1, self._taken)
 
     def _worked(self, now: float) -> float:
         """The clock, less what was spent on compiling the CPU's kernels."""
