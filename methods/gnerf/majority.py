@@ -45,7 +45,7 @@ FEWEST = 30
 
 ROUNDS = 20
 AGREED = 0.01
-"""Share of the views, or one: where no more turn in a round, hardly one will."""
+"""Share of the views, or one: where no more turn in two rounds, hardly one will."""
 
 SIDE, STEPS, RAYS = 48, 200, 3072
 """Voxels along an edge of the half's field, and its training."""
@@ -106,8 +106,10 @@ def agree(run: TrainingRun, after: int) -> None:
 
 
 def agreed(turned: Sequence[int], count: int) -> bool:
-    """Whether `count` views stand on one side: of how many `turned` in each round."""
-    return bool(turned) and turned[-1] <= max(1, AGREED * count)
+    """Whether `count` views stand on one side, for none `turned` in the last round, or hardly one in the last two."""
+    if not turned or turned[-1] == 0:
+        return bool(turned)
+    return len(turned) > 1 and max(turned[-2:]) <= max(1, AGREED * count)
 
 
 def _round(model: Model, rng: torch.Generator) -> int:
