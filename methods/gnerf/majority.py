@@ -7,9 +7,9 @@ agree on, and more and more views go there. Then the field of phase B begins ane
 others.
 
 The halves are placed one after the other, so that the second learns from where the first has come: with both at once,
-what a side is ahead by grows slowly, and with two about even one in five fits was left so (README). Cross-validation
-against what a field was taught is as in k-fold; that a majority grows by itself, as in voter models; no paper has it
-for poses, as far as we know.
+what a side is ahead by grows slowly. Where sides are about even chance has to put one ahead, which it does not always
+(README). Cross-validation against what a field was taught is as in k-fold; that a majority grows by itself, as in voter
+models; no paper has it for poses, as far as we know.
 """
 
 from __future__ import annotations
