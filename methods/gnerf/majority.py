@@ -106,7 +106,10 @@ def agree(run: TrainingRun, after: int) -> None:
 
 
 def agreed(turned: Sequence[int], count: int) -> bool:
-    """Whether `count` views stand on one side, for none `turned` in the last round, or hardly one in the last two."""
+    """Whether `count` views have come to rest: none `turned` in the last round, or hardly one in the last two.
+
+    That is on one side as a rule; of sides that are even, and all at rest, nothing tells.
+    """
     if not turned or turned[-1] == 0:
         return bool(turned)
     return len(turned) > 1 and max(turned[-2:]) <= max(1, AGREED * count)

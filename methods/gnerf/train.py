@@ -30,7 +30,7 @@ from methods.nerf.training.lost_views import SMALL, WHOLE
 from methods.nerf.training.pose_margins import pose_margins
 
 FORM = 4
-"""Of a checkpoint: what an older one says of its fields is not enough to go on from."""
+"""Of a checkpoint: what an older one says of its fields and its progress is not enough to go on from."""
 
 FITTED = 4.0
 """dB over their mean colour below which a short training has not fitted the views."""
@@ -185,7 +185,7 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
     elif job.effort == "smoke" and gain < FITTED:
         flags = (f"too short to converge: training views are {gain:.1f} dB better than their mean colour",)
     if progress.turned and not agreed(progress.turned, len(model.sight.ids)):
-        flags += ("it looks alike from several sides, and its views did not agree on one",)
+        flags += ("it looks alike from several sides, and views still turned from one to another",)
     if (whole := progress.whole_beginnings) < (planned := progress.planned_beginnings):
         flags += (f"there was time for {whole} of {planned} beginnings",)
     field = GnerfField(

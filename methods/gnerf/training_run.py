@@ -135,8 +135,8 @@ class TrainingRun:
             self._save(phase)
 
     def save_where_worth(self, phase: Phase, seconds: float) -> None:
-        """The same, where work of so many `seconds` would be lost."""
-        if self.checkpoints.is_worth(seconds):
+        """The same, or where the last piece of work took so many `seconds` that it is worth one by itself."""
+        if self.checkpoints.save_due() or self.checkpoints.is_worth(seconds):
             self._save(phase)
 
     def _save(self, phase: Phase) -> None:

@@ -13,7 +13,7 @@ from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render import render_whole
 
 CHUNK = 64  # renders at a time
-APART = 0.35  # radians (20 degrees) between viewing directions that count as different hypotheses
+APART = 0.35  # radians (20 degrees) between viewing directions, or rotations, that count as different hypotheses
 FLANK = 1e3  # more than any error: what a neighbour beats is looked at after all that none does
 
 
