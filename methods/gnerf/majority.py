@@ -65,7 +65,7 @@ DRAWS = 2**27
 
 @torch.no_grad()
 def looks_alike(model: Model, seed: int) -> bool:
-    """Whether half of the views are explained about as well from a place that looks from elsewhere."""
+    """Whether half of the views are explained about as well from a pose that is turned from their own."""
     if len(model.sight.ids) < FEWEST or not isinstance(model.generator, GridGenerator):
         return False
     search, targets, present = compared(model, generator(seed, DRAWS))
@@ -137,7 +137,7 @@ def _placed(model: Model, field: GridField, views: Tensor, rng: torch.Generator)
     known = torch.cat([candidates(model, rng), own])
     search = RenderedCandidates.of(field, model.intrinsics, known, model.config.reseed_side)
     errors = search.errors(model.sight.square(model.config.reseed_side)[views])
-    likely = search.likeliest(errors, HYPOTHESES, by_rotation=True)  # from above all sides are one viewing direction
+    likely = search.likeliest(errors, HYPOTHESES)
     starts = torch.cat([own[views, None], known[likely]], dim=1)
     held, images = PoseHypotheses(field, model.intrinsics, rng), model.sight.at(IMAGE)[views]
     unit = field.bounds.distance_of(list(own.double().cpu().numpy())) / 4

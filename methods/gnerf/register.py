@@ -18,6 +18,9 @@ from methods.nerf.training.lost_views import BLURRED, SIDE, Search, placed_among
 
 CHECKED = 1024  # pixels of an image that hypotheses are compared on
 
+BRIEFLY, AT_LAST = (60, 192, 1e-2), (100, 256, 3e-3)
+"""Steps, pixels a step and rate by which poses of a new image are refined, on a small copy and on the image itself."""
+
 FREELY = ((64, 60, 1e-2), (None, 150, 3e-3))
 """How a pose that is nearly right is followed, free of the prior's family: images' longest side, px (None: their own),
 steps, and rate ..."""
@@ -30,9 +33,10 @@ def refine(
     field: RadianceField, intrinsics: Intrinsics, family: Family, variables: Tensor, images: Tensor,
     rng: torch.Generator, *, steps: int, rays: int, rate: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Move each of H pose `variables` (H, D) to where its image of `images` (H, C, h, w) fits best, the field frozen.
+    """Move each of H pose `variables` (H, D) to where its image of `images` (N, C, h, w) fits best, the field frozen:
+    of the first H / N the first, and so on.
 
-    Adam at `rate`, which falls to 0, on `rays` random pixels a step and image. Returns the variables, and their mean
+    Adam at `rate`, which falls to 0, on `rays` random pixels a step and pose. Returns the variables, and their mean
     squared errors (H,) on pixels that are the same for all.
     """
     learns = [part.requires_grad for part in field.parameters()]
@@ -43,11 +47,11 @@ def refine(
         with torch.enable_grad():
             for step in range(steps):
                 adam.param_groups[0]["lr"] = rate * (1 - step / steps)
-                points = 2 * torch.rand(len(images), rays, 2, generator=rng).to(images.device) - 1
+                points = 2 * torch.rand(len(moved), rays, 2, generator=rng).to(images.device) - 1
                 loss = _errors(field, intrinsics, family, moved, images, points).sum()
                 (moved.grad,) = torch.autograd.grad(loss, [moved])
                 adam.step()
-        points = (2 * torch.rand(1, CHECKED, 2, generator=rng) - 1).to(images.device).expand(len(images), -1, -1)
+        points = (2 * torch.rand(1, CHECKED, 2, generator=rng) - 1).to(images.device).expand(len(moved), -1, -1)
         with torch.no_grad():
             return moved.detach(), _errors(field, intrinsics, family, moved, images, points)
     finally:
@@ -60,8 +64,9 @@ def _errors(
 ) -> Tensor:
     """Mean squared errors (H,), colours in [0, 1], at image points (H, R, 2)."""
     seen = render_points(field, intrinsics, family.decode(variables), points, None)  # (H, R, C)
-    wanted = torch.nn.functional.grid_sample(images, points[:, None], padding_mode="border", align_corners=False)
-    return (seen - (wanted[:, :, 0].transpose(1, 2) + 1) / 2).square().mean(dim=(1, 2))
+    points = points.unflatten(0, (len(images), -1))  # (N, H / N, R, 2): an image is not copied for each of its poses
+    wanted = torch.nn.functional.grid_sample(images, points, padding_mode="border", align_corners=False)
+    return (seen - (wanted.permute(0, 2, 3, 1).flatten(0, 1) + 1) / 2).square().mean(dim=(1, 2))
 
 
 def locate(
@@ -70,24 +75,26 @@ def locate(
 ) -> Tensor:  # fmt: skip
     """Poses (N, 4, 4) of new `images` (N, C, H, W) in [-1, 1].
 
-    `candidates` (M, 4, 4) come from the prior, `answers` (N, D) from the inversion network. The likeliest `hypotheses`
-    and the network's answer are refined on a small copy of the image, the best of them on the image itself.
+    `candidates` (M, 4, 4) come from the prior, `answers` (N, D) from the inversion network. Twice as many of the
+    likeliest as `hypotheses`, and the network's answer, are refined on a small copy of the image; as many as these, the
+    best, on the image itself, and what fits best there is the pose.
     """
     search = RenderedCandidates.of(field, intrinsics, candidates, side)
-    chosen = search.likeliest(search.errors(shrunk(images, (side, side))), hypotheses)  # (N, K)
+    chosen = search.likeliest(search.errors(shrunk(images, (side, side))), 2 * hypotheses)  # (N, K)
     starts = family.encode(candidates)[chosen]  # (N, K, D)
     if answers is not None:
         starts = torch.cat([starts, answers[:, None]], dim=1)
-    count = starts.shape[1]
-    small = shrunk_to(images, 64)
-    tried, errors = refine(
-        field, intrinsics, family, starts.flatten(0, 1), small.repeat_interleave(count, dim=0), rng,
-        steps=40, rays=128, rate=1e-2,
-    )  # fmt: skip
-    best = errors.reshape(-1, count).argmin(dim=1)
-    variables = tried.reshape(len(images), count, -1)[torch.arange(len(images)), best]
-    variables, _ = refine(field, intrinsics, family, variables, images, rng, steps=100, rays=256, rate=3e-3)
-    return family.decode(variables)
+    for seen, (steps, rays, rate), left in (
+        (shrunk_to(images, 64), BRIEFLY, hypotheses),
+        (images, AT_LAST, 1),
+    ):
+        count = starts.shape[1]
+        tried, errors = refine(
+            field, intrinsics, family, starts.flatten(0, 1), seen, rng, steps=steps, rays=rays, rate=rate
+        )
+        best = errors.unflatten(0, (-1, count)).topk(min(left, count), dim=1, largest=False).indices
+        starts = tried.unflatten(0, (-1, count)).gather(1, best[..., None].expand(-1, -1, tried.shape[1]))
+    return family.decode(starts[:, 0])
 
 
 def located_among(

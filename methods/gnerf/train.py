@@ -9,13 +9,14 @@ from collections import Counter
 import numpy as np
 import torch
 
-from bench.task import Capture, Collapsed, Fit, Job
+from bench.task import Capture, Collapsed, Fit, Job, Pose, ViewId
 from methods.gnerf.beginnings import beginnings_of, choose_beginning
 from methods.gnerf.collapse import USELESS, decibels_over_mean
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.field import GnerfField
 from methods.gnerf.grouped import begin_from_groups, beyond_family, group_iterations, misfit
 from methods.gnerf.groups import rigid_groups
+from methods.gnerf.last_look import moved_at_last
 from methods.gnerf.majority import agreed
 from methods.gnerf.model import Model
 from methods.gnerf.phases import phase_ab, phase_b
@@ -27,7 +28,7 @@ from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.exposing import expose_before_background
 from methods.nerf.training.lost_views import SMALL, WHOLE
-from methods.nerf.training.pose_margins import pose_margins
+from methods.nerf.training.pose_margins import pose_margins, pose_rivals
 
 FORM = 4
 """Of a checkpoint: what an older one says of its fields and its progress is not enough to go on from."""
@@ -35,7 +36,7 @@ FORM = 4
 FITTED = 4.0
 """dB over their mean colour below which a short training has not fitted the views."""
 
-DOUBTING = 2**30
+DOUBTING, LOOKING = 2**30, 2**30 + 1
 """Whose randomness comes after that of all iterations."""
 
 ENOUGH = 0.5
@@ -153,7 +154,7 @@ def _find_poses(run: TrainingRun, rival: Model | None) -> None:
 
 def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> Fit:
     config = model.config
-    poses = model.poses().detach().double().cpu().numpy()
+    margins, moved = _last_look(model, deadline, job)
     ran = {**progress.ran, **({"AB": progress.ran["AB"] - progress.left_out} if progress.left_out else {})}
     notes: dict[str, str | float | int | bool] = {f"iterations/{name}": count for name, count in ran.items()}
     notes |= {"restarts": progress.attempt, "restart_seconds": round(progress.lost_seconds, 1)}
@@ -170,6 +171,8 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         otherwise = "nothing, for there was no time for the groups" if hurried else "nothing"
         notes["began_from"] = "groups" if model.held is not None else otherwise
         notes |= dict(zip(("misfit/groups", "misfit/nothing"), progress.misfits, strict=False))
+    if moved:
+        notes["moved_at_last"] = moved
     if progress.turned:
         notes["looks_alike"] = f"from several sides: views turned by majority {' '.join(map(str, progress.turned))}"
     if progress.restarts:
@@ -197,11 +200,26 @@ def _answer(model: Model, progress: Progress, deadline: Deadline, job: Job) -> F
         known=model.known, views=model.poses().detach() if model.open else None,
         search=SMALL if job.effort == "smoke" else WHOLE,
     )  # fmt: skip
-    found = dict(zip(model.sight.ids, poses, strict=True))
-    elsewhere = candidates(model, generator(job.seed, DOUBTING))
-    margins = pose_margins(field.field, model.intrinsics, model.sight, found, job, deadline, elsewhere=elsewhere)
     notes |= deadline.notes()
-    return Fit(
-        poses=found, field=field, camera=model.intrinsics.estimate() if model.intrinsics.free else None, notes=notes,
-        flags=flags, margins=margins,
-    )  # fmt: skip
+    camera = model.intrinsics.estimate() if model.intrinsics.free else None
+    return Fit(poses=_poses(model), field=field, camera=camera, notes=notes, flags=flags, margins=margins)
+
+
+def _last_look(model: Model, deadline: Deadline, job: Job) -> tuple[dict[ViewId, float], int]:
+    """The margins of all views, and how many were moved to where another pose explains them better.
+
+    Before a real background none is: views at the edge of what others see look better from elsewhere there.
+    """
+    elsewhere = candidates(model, generator(job.seed, DOUBTING))
+    asked = model.generator.field, model.intrinsics, model.sight
+    rivals = pose_rivals(*asked, _poses(model), job, deadline, elsewhere=elsewhere)
+    margins = {view: rival.margin for view, rival in rivals.items()}
+    apt = job.effort != "smoke" and model.config.reseeds and model.config.photometric and not model.open
+    moved = moved_at_last(model, rivals, generator(job.seed, LOOKING)) if apt and deadline.leaves_room() else []
+    if moved:
+        margins |= pose_margins(*asked, _poses(model), job, deadline, elsewhere=elsewhere, views=moved)
+    return margins, len(moved)
+
+
+def _poses(model: Model) -> dict[ViewId, Pose]:
+    return dict(zip(model.sight.ids, model.poses().detach().double().cpu().numpy(), strict=True))

@@ -17,7 +17,7 @@ from methods.gnerf.majority import agree, agreed, looks_alike
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import Progress, TrainingRun
-from methods.nerf.field.render_and_compare import APART, RenderedCandidates
+from methods.nerf.field.render_and_compare import APART
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator
 from methods.nerf.training.deadline import Deadline
@@ -237,19 +237,6 @@ def test_a_view_from_above_that_is_placed_on_another_side_has_turned(monkeypatch
     stood = model.poses().detach()[:, :3, 2].clone()
     assert majority._round(model, generator(0, 5)) == turned
     assert ((model.poses().detach()[:, :3, 2] * stood).sum(dim=1) > math.cos(APART)).all()
-
-
-def test_places_are_told_apart_by_rotation(towers, monkeypatch):
-    model, _ = towers
-    asked, likeliest = [], RenderedCandidates.likeliest
-
-    def told(self, errors, count, **by):
-        asked.append(by)
-        return likeliest(self, errors, count, **by)
-
-    monkeypatch.setattr(RenderedCandidates, "likeliest", told)
-    majority._placed(model, model.generator.field, torch.arange(2), generator(0, 6))
-    assert asked == [{"by_rotation": True}]
 
 
 def test_few_views_are_never_halved():

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from test_gnerf_anew import ANEW
 from test_gnerf_train import a_job
 from test_nerf_lost_views import Globe, ring
-from test_pose_margins import CAMERA, PRIOR, seen
+from test_pose_margins import CAMERA, PRIOR, Ball, seen
 
 from methods.gnerf.field import VIEWS, GnerfField
 from methods.gnerf.train import fit
@@ -42,6 +42,20 @@ def test_a_new_image_is_found_among_views_that_a_hand_held_otherwise_than_the_pr
     assert degrees.max() < 0.5 and distance.max() < 0.05  # a pixel is half a degree
     degrees, _ = off(replace(field, views=None).register(images, CAMERA, 0), truth)
     assert degrees.min() > 5
+
+
+@pytest.mark.parametrize("elevation", [(70.0, 89.0), (0.0, 6.0)])
+def test_new_images_from_above_and_from_the_side_are_found(elevation):
+    """From above all sides are about one viewing direction, from the side a small one of another: hypotheses that were
+    told apart by it, and of which one was followed to the end, ended on another side."""
+    prior = replace(PRIOR, elevation=(0.0, 90.0))
+    truth = replace(prior, elevation=elevation).sample(np.random.default_rng(0), 12)
+    field = GnerfField(
+        field=Ball(odd=0.02), prior=prior, family="sphere", answer_family="sphere", inversion=None,
+        inversion_kind="cnn", candidates=200, hypotheses=3, side=24,
+    )  # fmt: skip
+    degrees, distance = off(field.register(seen(field.field, truth, noise=0.01), CAMERA, 0), truth)
+    assert degrees.max() < 1 and distance.max() < 0.07
 
 
 def test_a_fit_before_a_real_background_keeps_its_poses_with_its_field(open_town, tmp_path, never_collapses):

@@ -17,21 +17,23 @@ from methods.gnerf import phases, training_run
 from methods.gnerf.collapse import inversion_spread, symptom
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
+from methods.gnerf.last_look import moved_at_last
 from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
 from methods.gnerf.photometric import photometric_step
 from methods.gnerf.published import Published, PublishedBudget
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration, Plan
-from methods.gnerf.train import fit
+from methods.gnerf.train import _last_look, fit
 from methods.nerf.cameras.intrinsics import Intrinsics
-from methods.nerf.field.render_and_compare import RenderedCandidates, render_views, same_rotation
+from methods.nerf.field.render_and_compare import RenderedCandidates, render_views
 from methods.nerf.images import exposures
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training import checkpointing
 from methods.nerf.training.checkpointing import generator
 from methods.nerf.training.deadline import Deadline
 from methods.nerf.training.grid_training import GridTraining
+from methods.nerf.training.pose_margins import Rival
 
 TINY = Fast(smoke=FastBudget(a=6, ab=6, b=10, batch=4, rays=512, side=24, inversion_render=16))
 QUICK = {"grid": TINY, "reseed_every": 3, "candidates": 60}
@@ -138,6 +140,50 @@ def test_flipped_views_are_brought_back_and_the_others_left_alone(town, converge
     assert (angles[others] > 10).sum() == 0
 
 
+def test_views_that_another_pose_explains_better_at_the_end_are_moved_there_alone(town, converged, tmp_path):
+    """Two stand half a turn from where their images were taken, in a field that has learnt the others."""
+    model, job = posed(town, converged, inversion=False), a_job(tmp_path, effort="quick")
+    before, flipped = model.poses().detach().clone(), torch.tensor([3, 50])
+    right, none = _last_look(model, Deadline(job), job)
+    assert none == 0 and torch.equal(model.poses().detach(), before)
+    model.place(flipped, model.variables[flipped].detach() * torch.tensor([-1.0, -1.0, 1.0]))
+    margins, moved = _last_look(model, Deadline(job), job)
+    after = model.poses().detach()
+    turn = ((before[:, :3, :3] * after[:, :3, :3]).sum(dim=(1, 2)) - 1) / 2
+    assert moved == 2 and torch.rad2deg(torch.acos(turn[flipped].clamp(-1, 1))).max() < 3
+    others = torch.ones(len(before), dtype=torch.bool)
+    others[flipped] = False
+    assert torch.equal(after[others], before[others])
+    for view in (model.sight.ids[number] for number in flipped.tolist()):
+        assert margins[view] == pytest.approx(right[view], abs=1.0)  # of where it stands now
+
+
+def test_a_better_pose_that_no_camera_of_the_prior_can_have_moves_no_view(town, converged):
+    """The rival is the view's own pose, rolled: as the family has it, it is where it was."""
+    model = posed(town, converged, inversion=False)
+    before = model.poses().detach().clone()
+    pose = before[7].double().numpy().copy()
+    pose[:3, :3] = pose[:3, :3] @ [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    assert moved_at_last(model, {model.sight.ids[7]: Rival(pose=pose, margin=-3.0)}, generator(0, 0)) == []
+    assert torch.equal(model.poses().detach(), before)
+
+
+@pytest.mark.parametrize("why", ["smoke", "a real background", "reseed=false", "no time"])
+def test_where_no_view_is_looked_at_again_at_the_end(town, converged, tmp_path, monkeypatch, why):
+    model = posed(town, converged, inversion=False, reseed=why != "reseed=false")
+    job = a_job(tmp_path, effort="smoke" if why == "smoke" else "quick")
+    deadline = Deadline(job)
+    if why == "a real background":
+        monkeypatch.setattr(model, "open", True)
+    if why == "no time":
+        monkeypatch.setattr(deadline, "leaves_room", iter([True, False]).__next__)
+    model.place(torch.tensor([3]), model.variables[[3]].detach() * torch.tensor([-1.0, -1.0, 1.0]))
+    before = model.poses().detach().clone()
+    margins, moved = _last_look(model, deadline, job)
+    assert moved == 0 and torch.equal(model.poses().detach(), before)
+    assert margins[model.sight.ids[3]] < 0  # and it is told
+
+
 def test_errors_against_all_renders_are_the_mean_squares(town, converged):
     model = posed(town, converged)
     poses = model.poses().detach()[:7]
@@ -148,28 +194,24 @@ def test_errors_against_all_renders_are_the_mean_squares(town, converged):
     assert torch.equal(search.renders, render_views(model.generator.field, model.intrinsics, poses, 16))
 
 
-def test_hypotheses_look_from_different_sides():
-    prior = PosePrior().sample(np.random.default_rng(0), 300)
+@pytest.mark.parametrize("elevation", [(0.0, 90.0), (80.0, 90.0)])
+def test_hypotheses_are_turned_from_each_other_from_above_as_well(elevation):
+    """Where cameras look down, all sides are about one viewing direction."""
+    prior = PosePrior(elevation=elevation).sample(np.random.default_rng(0), 300)
     search = RenderedCandidates(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
     errors = torch.rand(4, 300, generator=torch.Generator().manual_seed(0))
     chosen = search.likeliest(errors, 3)
     assert torch.equal(chosen[:, 0], errors.argmin(dim=1))
-    forwards = search.candidates[chosen][..., :3, 2]  # (4, 3, 3)
-    cosines = forwards @ forwards.transpose(1, 2)
-    assert (cosines[:, [0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
+    for poses in search.candidates[chosen].double():
+        turns = ((poses[:, None, :3, :3] * poses[None, :, :3, :3]).sum(dim=(2, 3)) - 1) / 2  # cosines (3, 3)
+        assert (turns[[0, 0, 1], [1, 2, 2]] < np.cos(np.radians(19))).all()
 
 
-def test_from_above_hypotheses_by_rotation_are_on_all_sides():
-    """Where cameras look down, all sides are about one viewing direction."""
-    prior = PosePrior(elevation=(80.0, 90.0)).sample(np.random.default_rng(0), 300)
-    search = RenderedCandidates(candidates=torch.from_numpy(prior).float(), renders=torch.zeros(300, 1, 2, 2))
-    errors = torch.rand(4, 300, generator=torch.Generator().manual_seed(0))
-    assert (search.likeliest(errors, 3) == errors.argmin(dim=1)[:, None]).all()  # by viewing direction there is one
-    chosen = search.likeliest(errors, 3, by_rotation=True)
-    assert torch.equal(chosen[:, 0], errors.argmin(dim=1))
-    for poses in search.candidates[chosen]:
-        apart = same_rotation(poses, poses)
-        assert torch.equal(apart, torch.eye(3, dtype=torch.bool))
+def test_what_no_candidate_differs_from_has_one_hypothesis():
+    alike = PosePrior(elevation=(40.0, 41.0), azimuth=(0.0, 5.0)).sample(np.random.default_rng(0), 30)
+    search = RenderedCandidates(candidates=torch.from_numpy(alike).float(), renders=torch.zeros(30, 1, 2, 2))
+    errors = torch.rand(4, 30, generator=torch.Generator().manual_seed(0))
+    assert (search.likeliest(errors, 3) == errors.argmin(dim=1)[:, None]).all()
 
 
 @contextmanager

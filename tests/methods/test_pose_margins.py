@@ -13,7 +13,7 @@ from methods.nerf.field.bounds import Bounds
 from methods.nerf.field.render_and_compare import APART, RenderedCandidates
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.deadline import Deadline
-from methods.nerf.training.pose_margins import pose_margins
+from methods.nerf.training.pose_margins import pose_margins, pose_rivals
 
 PRIOR = PosePrior(radius=(4.0, 4.0), elevation=(10.0, 60.0))
 CAMERA = Camera(width=64, height=64, fx=110.0, fy=110.0, cx=32.0, cy=32.0)
@@ -48,14 +48,14 @@ def seen(field, poses, noise=0.02):
     return (255 * np.clip(rgb + noise * rng.standard_normal(rgb.shape), 0, 1)).astype(np.uint8)
 
 
-def margins(field, poses, images, tmp_path, *, elsewhere=PRIOR, job=None, **options):
+def margins(field, poses, images, tmp_path, *, elsewhere=PRIOR, job=None, measured=pose_margins, **options):
     ids = [f"v{k:03d}" for k in range(len(poses))]
     pyramid = ImagePyramid.of(
         Capture(images=dict(zip(ids, images, strict=True)), background=(1.0, 1.0, 1.0)), masked=False,
         device=torch.device("cpu"),
     )  # fmt: skip
     job = job or Job(seed=0, workdir=tmp_path)
-    return pose_margins(
+    return measured(
         field, Intrinsics(CAMERA, free=False), pyramid, dict(zip(ids, poses, strict=True)), job, Deadline(job),
         elsewhere=elsewhere, **options,
     )  # fmt: skip
@@ -87,6 +87,18 @@ def test_a_view_that_another_pose_explains_better_says_so(poses, tmp_path):
     found = margins(field, wrong, images, tmp_path)
     assert found["v004"] < -3
     assert min(margin for view, margin in found.items() if view != "v004") > 3
+    rivals = margins(field, wrong, images, tmp_path, measured=pose_rivals)
+    assert {view: rival.margin for view, rival in rivals.items()} == found
+    turn = np.degrees(np.arccos((np.trace(rivals["v004"].pose[:3, :3].T @ poses[4][:3, :3]) - 1) / 2))
+    assert turn < 2  # that other pose is the one
+
+
+def test_from_above_the_other_side_is_a_rival_too(tmp_path):
+    """Half a turn about z is then hardly another viewing direction."""
+    above = PosePrior(radius=(4.0, 4.0), elevation=(82.0, 89.0))
+    poses, field = above.sample(np.random.default_rng(3), 9), Ball(odd=0.0)
+    found = margins(field, poses, seen(field, poses), tmp_path, elsewhere=above)
+    assert len(found) == len(poses) and np.abs(list(found.values())).max() < 0.3
 
 
 def test_without_a_prior_the_other_views_are_the_places_to_look_from(tmp_path):
@@ -129,7 +141,8 @@ def test_the_flank_of_a_pose_is_no_rival():
     """Errors rise from the own pose, and fall again to a second valley: the flank is lower, and is not chosen."""
     angles = torch.deg2rad(torch.arange(0.0, 181, 5))
     candidates = torch.eye(4).repeat(len(angles), 1, 1)
-    candidates[:, 0, 2], candidates[:, 2, 2] = angles.sin(), angles.cos()
+    candidates[:, 0, 0], candidates[:, 0, 2] = angles.cos(), angles.sin()
+    candidates[:, 2, 0], candidates[:, 2, 2] = -angles.sin(), angles.cos()
     errors = torch.where(angles < 1.5, angles, 3.0 + (angles - 2.5).abs())[None]
     search = RenderedCandidates(candidates=candidates, renders=torch.zeros(len(angles), 1, 1, 1))
     chosen, found = search.rivals(errors, candidates[:1], 2)

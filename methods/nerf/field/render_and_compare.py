@@ -13,7 +13,8 @@ from methods.nerf.field.base import RadianceField
 from methods.nerf.field.render import render_whole
 
 CHUNK = 64  # renders at a time
-APART = 0.35  # radians (20 degrees) between viewing directions, or rotations, that count as different hypotheses
+APART = 0.35  # radians (20 degrees) between the rotations of different hypotheses: from above all sides of a scene are
+# about one viewing direction
 FLANK = 1e3  # more than any error: what a neighbour beats is looked at after all that none does
 
 
@@ -35,16 +36,12 @@ class RenderedCandidates:
         squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
         return squares.clamp(min=0) / a.shape[1]
 
-    def likeliest(self, errors: Tensor, count: int, *, by_rotation: bool = False) -> Tensor:
-        """The `count` best candidates (N, count) that look along directions APART radians apart, or are turned by as
-        much, by `errors` (N, M).
+    def likeliest(self, errors: Tensor, count: int) -> Tensor:
+        """The `count` best candidates (N, count) that are turned by APART from each other, by `errors` (N, M).
 
         An image with fewer such modes repeats its best one.
         """
-        forwards = self.candidates[:, :3, 2]
-        alike = forwards @ forwards.T > torch.cos(torch.tensor(APART))  # (M, M)
-        if by_rotation:
-            alike = same_rotation(self.candidates, self.candidates)
+        alike = same_rotation(self.candidates, self.candidates)
         left, first = errors.clone(), errors.argmin(dim=1)
         chosen = []
         for _ in range(count):
@@ -55,15 +52,14 @@ class RenderedCandidates:
         return torch.stack(chosen, dim=1)
 
     def rivals(self, errors: Tensor, own: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The `count` best candidates (N, count) of each image that look from elsewhere than its `own` pose (N, 4, 4),
-        and from APART of each other, by `errors` (N, M); and whether there is one, (N, count).
+        """The `count` best candidates (N, count) of each image that are turned by APART from its `own` pose (N, 4, 4),
+        and from each other, by `errors` (N, M); and whether there is one, (N, count).
 
         First those that no candidate near them beats: the flank of the own pose is no hypothesis of its own.
         """
-        forwards = self.candidates[:, :3, 2]
-        near = forwards @ forwards.T > math.cos(APART)  # (M, M)
+        near = same_rotation(self.candidates, self.candidates)
         left = torch.stack([each + FLANK * (torch.where(near, each, torch.inf).amin(dim=1) < each) for each in errors])
-        left[own[:, :3, 2] @ forwards.T > math.cos(APART)] = torch.inf
+        left[same_rotation(own, self.candidates)] = torch.inf
         chosen, found = [], []
         for _ in range(count):
             best = left.argmin(dim=1)

@@ -1,4 +1,4 @@
-"""How sure is a pose? By how much it explains its image better than the best pose that looks from elsewhere.
+"""How sure is a pose? By how much it explains its image better than the best pose that is turned from it.
 
 A repeated scene looks alike from several sides, and a view that was lost to the wrong one is explained about as well
 as one in its place: no loss tells. The margin between the two hypotheses does. The field is frozen and the poses stay
@@ -51,16 +51,33 @@ SMALL = Budget(drawn=200, rivals=2, first=(1, 48), last=(2, 96), checked=256)
 """For smoke tests, and for networks, whose rays cost a hundred times those of a grid."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """What explains the image of a view best, of all poses that are turned by more than APART from the view's own."""
+
+    pose: Pose  # (4, 4)
+    margin: float  # dB by which its error is above that of the view's own pose
+
+
 def pose_margins(
     field: RadianceField, intrinsics: Intrinsics, pyramid: ImagePyramid, poses: Mapping[ViewId, Pose], job: Job,
     deadline: Deadline, *, elsewhere: Tensor | PosePrior | None = None, views: Collection[ViewId] | None = None,
 ) -> dict[ViewId, float]:  # fmt: skip
-    """The margin (dB) of each view of `poses`, or of `views` among them: `bench.task.Fit.margins`.
+    """The margin (dB) of each view of `poses`, or of `views` among them: `bench.task.Fit.margins`."""
+    found = pose_rivals(field, intrinsics, pyramid, poses, job, deadline, elsewhere=elsewhere, views=views)
+    return {view: rival.margin for view, rival in found.items()}
+
+
+def pose_rivals(
+    field: RadianceField, intrinsics: Intrinsics, pyramid: ImagePyramid, poses: Mapping[ViewId, Pose], job: Job,
+    deadline: Deadline, *, elsewhere: Tensor | PosePrior | None = None, views: Collection[ViewId] | None = None,
+) -> dict[ViewId, Rival]:  # fmt: skip
+    """The rival of each view of `poses`, or of `views` among them.
 
     Hypotheses are the poses of all other views, which are exact places of the rig, and `elsewhere`: poses (M, 4, 4),
-    or what they are drawn from. A view with none that looks from APART of its own pose has no margin; no view has one
-    where the time is nearly over, which `deadline` notes, or in a smoke test of a network, which would take longer than
-    its training.
+    or what they are drawn from. A view has none where no hypothesis is turned from its own pose; no view has one where
+    the time is nearly over, which `deadline` notes, or in a smoke test of a network, which would take longer than its
+    training.
     """
     poses = {view: pose for view, pose in poses.items() if np.isfinite(pose).all()}
     order = [view for view in pyramid.ids if view in poses and (views is None or view in views)]
@@ -77,8 +94,9 @@ def pose_margins(
     own, every = _stacked(poses, order, field), _stacked(poses, list(poses), field)
     candidates = every if elsewhere is None else torch.cat([every, elsewhere.to(every)])
     images = pyramid.images[[pyramid.ids.index(view) for view in order]]
-    found = _Comparison(field, intrinsics, images, budget, generator(job.seed, DRAWS)).margins(own, candidates)
-    return {view: margin for view, margin in zip(order, found.tolist(), strict=True) if np.isfinite(margin)}
+    rivals, margins = _Comparison(field, intrinsics, images, budget, generator(job.seed, DRAWS)).rivals(own, candidates)
+    found = zip(order, rivals.double().cpu().numpy(), margins.tolist(), strict=True)
+    return {view: Rival(pose=pose, margin=margin) for view, pose, margin in found if np.isfinite(margin)}
 
 
 def _stacked(poses: Mapping[ViewId, Pose], order: list[ViewId], field: RadianceField) -> Tensor:
@@ -96,13 +114,14 @@ class _Comparison:
     rng: torch.Generator
 
     @torch.no_grad()
-    def margins(self, own: Tensor, candidates: Tensor) -> Tensor:
-        """dB (N,) between the poses `own` (N, 4, 4) and the best of `candidates` (M, 4, 4); infinite without one."""
+    def rivals(self, own: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The best (N, 4, 4) that `candidates` (M, 4, 4) lead to, and dB (N,) between the poses `own` (N, 4, 4) and it;
+        infinite without one."""
         search = RenderedCandidates.of(self.field, self.intrinsics, candidates, SIDE)
         squeezed = shrunk(self.images, (SIDE, SIDE))
         chosen, found = search.rivals(search.errors(squeezed), own, self.budget.rivals)  # (N, K)
         if not found.any():
-            return torch.full_like(own[:, 0, 0], torch.inf)
+            return own, torch.full_like(own[:, 0, 0], torch.inf)
         unit = self.field.bounds.distance_of(list(own.double().cpu().numpy())) / 4 or 1.0
         small, starts = shrunk_to(self.images, BLURRED), candidates[chosen]
         held = PoseHypotheses(self.field, self.intrinsics, self.rng)
@@ -113,10 +132,12 @@ class _Comparison:
         moved = held.followed(tried[-1], self.images, unit, *self.budget.last)
         errors = held.errors(torch.cat([own[:, None], *tried, moved], dim=1), self.images, self.budget.checked)
         errors[:, 3:].masked_fill_(~_apart(own[:, None], moved), torch.inf)
-        margins = 10 * (errors[:, 1:].amin(dim=1) / errors[:, 0]).log10()
-        return margins.masked_fill(~found.any(dim=1), torch.inf)
+        least, which = errors[:, 1:].min(dim=1)
+        margins = 10 * (least / errors[:, 0]).log10()
+        poses = torch.cat([*tried, moved], dim=1)[torch.arange(len(own)), which]
+        return poses, margins.masked_fill(~found.any(dim=1), torch.inf)
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """Whether poses (..., 4, 4) look from elsewhere than others."""
-    return (one[..., :3, 2] * other[..., :3, 2]).sum(dim=-1) < np.cos(APART)
+    """Whether poses (..., 4, 4) are turned from others."""
+    return ((one[..., :3, :3] * other[..., :3, :3]).sum(dim=(-2, -1)) - 1) / 2 < np.cos(APART)
