@@ -259,7 +259,7 @@ class Fit:
     notes: Mapping[str, str | float | int | bool] = dataclasses.field(default_factory=dict)
     flags: tuple[str, ...] = ()  # what must be read beside its numbers: "too short to converge: ..."
     # optional, its own word on how sure each pose is: dB by which it explains its image better than the best pose found
-    # that looks from elsewhere (more than 20 degrees apart); about 0, or below: ambiguous
+    # that is turned from it by more than 20 degrees; about 0, or below: ambiguous
     margins: Mapping[ViewId, float] = dataclasses.field(default_factory=dict)
 
 

@@ -46,7 +46,7 @@ class GnerfConfig(BaseModel):
     candidates: Count = 1000  # poses drawn from the prior
     reseed_side: Count = 24  # px
     reseed_gain: Share = 0.8  # a view moves where the best candidate's error is below this share of its present one
-    hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out there, and of a new image
+    hypotheses: Count = 3  # distinct poses of a doubtful view that are tried out there; of a new image twice as many
 
     majority: bool = True  # where a scene looks alike from several sides, its views are brought to one (majority.py)
 

@@ -193,7 +193,7 @@ _OTHER_COLUMNS = (
     Column(
         name="confidence/margin_db_median", label="margin, median", unit="dB", digits=2, group=SAYS,
         meaning="The method's own word, and no judgement: by how much a view's pose explains its image better than the "
-        "best pose that the method found to look from elsewhere (more than 20 deg apart), in the squared error; the "
+        "best pose that the method found and that is turned by more than 20 deg, in the squared error; the "
         "median over training views.",
     ),
     Column(
