@@ -10,7 +10,7 @@ from bench.judge.protocol import Columns
 from bench.task import ViewId
 
 DOUBTFUL_DB = 3.0
-"""A view is doubtful where its margin is below: the squared error of a pose from elsewhere is no more than twice that
+"""A view is doubtful where its margin is below: the squared error of a pose turned from it is no more than twice that
 of its own, which has the advantage that the field was trained on the image from there."""
 
 

@@ -215,8 +215,9 @@ def _last_look(model: Model, deadline: Deadline, job: Job) -> tuple[dict[ViewId,
     rivals = pose_rivals(*asked, _poses(model), job, deadline, elsewhere=elsewhere)
     margins = {view: rival.margin for view, rival in rivals.items()}
     apt = job.effort != "smoke" and model.config.reseeds and model.config.photometric and not model.open
-    moved = moved_at_last(model, rivals, generator(job.seed, LOOKING)) if apt and deadline.leaves_room() else []
+    moved = moved_at_last(model, rivals, generator(job.seed, LOOKING), deadline) if apt else []
     if moved:
+        margins = {view: margin for view, margin in margins.items() if view not in moved}  # of where they stood
         margins |= pose_margins(*asked, _poses(model), job, deadline, elsewhere=elsewhere, views=moved)
     return margins, len(moved)
 

@@ -46,8 +46,8 @@ def test_a_new_image_is_found_among_views_that_a_hand_held_otherwise_than_the_pr
 
 @pytest.mark.parametrize("elevation", [(70.0, 89.0), (0.0, 6.0)])
 def test_new_images_from_above_and_from_the_side_are_found(elevation):
-    """From above all sides are about one viewing direction, from the side a small one of another: hypotheses that were
-    told apart by it, and of which one was followed to the end, ended on another side."""
+    """Where one side of a scene looks nearly like another, and one hypothesis alone is followed to the end on the image
+    itself, some end half a turn off."""
     prior = replace(PRIOR, elevation=(0.0, 90.0))
     truth = replace(prior, elevation=elevation).sample(np.random.default_rng(0), 12)
     field = GnerfField(

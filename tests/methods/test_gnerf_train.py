@@ -17,10 +17,11 @@ from methods.gnerf import phases, training_run
 from methods.gnerf.collapse import inversion_spread, symptom
 from methods.gnerf.config import GnerfConfig
 from methods.gnerf.fast import Fast, FastBudget
-from methods.gnerf.last_look import moved_at_last
+from methods.gnerf.last_look import AT_ONCE, moved_at_last
 from methods.gnerf.method import Gnerf
 from methods.gnerf.model import Model
 from methods.gnerf.photometric import photometric_step
+from methods.gnerf.poses import Family
 from methods.gnerf.published import Published, PublishedBudget
 from methods.gnerf.reseed import reconsider, reseed
 from methods.gnerf.schedule import Iteration, Plan
@@ -158,14 +159,19 @@ def test_views_that_another_pose_explains_better_at_the_end_are_moved_there_alon
         assert margins[view] == pytest.approx(right[view], abs=1.0)  # of where it stands now
 
 
-def test_a_better_pose_that_no_camera_of_the_prior_can_have_moves_no_view(town, converged):
-    """The rival is the view's own pose, rolled: as the family has it, it is where it was."""
+def test_a_better_pose_that_no_camera_of_the_prior_can_have_moves_no_view(town, converged, tmp_path):
+    """The image is rolled, and the rival as well: as the family has it, it is where it was."""
     model = posed(town, converged, inversion=False)
     before = model.poses().detach().clone()
     pose = before[7].double().numpy().copy()
     pose[:3, :3] = pose[:3, :3] @ [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
-    assert moved_at_last(model, {model.sight.ids[7]: Rival(pose=pose, margin=-3.0)}, generator(0, 0)) == []
+    model.sight.images[7] = torch.rot90(model.sight.images[7], 1, (1, 2))
+    rivals, deadline = {model.sight.ids[7]: Rival(pose=pose, margin=-3.0)}, Deadline(a_job(tmp_path))
+    assert moved_at_last(model, rivals, generator(0, 0), deadline) == []
     assert torch.equal(model.poses().detach(), before)
+    model.family = Family.of(model.prior, "full")  # which could
+    model.variables = model.family.encode(before)
+    assert moved_at_last(model, rivals, generator(0, 0), deadline) == [model.sight.ids[7]]
 
 
 @pytest.mark.parametrize("why", ["smoke", "a real background", "reseed=false", "no time"])
@@ -182,6 +188,29 @@ def test_where_no_view_is_looked_at_again_at_the_end(town, converged, tmp_path, 
     margins, moved = _last_look(model, deadline, job)
     assert moved == 0 and torch.equal(model.poses().detach(), before)
     assert margins[model.sight.ids[3]] < 0  # and it is told
+    assert deadline.notes() == ({"no_time_for": "a last look at poses"} if why == "no time" else {})
+
+
+def test_a_view_that_was_moved_never_keeps_the_margin_of_where_it_stood(town, converged, tmp_path, monkeypatch):
+    """There was time to move it, and none to measure again."""
+    model, job = posed(town, converged, inversion=False), a_job(tmp_path, effort="quick")
+    deadline = Deadline(job)
+    monkeypatch.setattr(deadline, "leaves_room", iter([True, True, False]).__next__)
+    model.place(torch.tensor([3]), model.variables[[3]].detach() * torch.tensor([-1.0, -1.0, 1.0]))
+    margins, moved = _last_look(model, deadline, job)
+    assert moved == 1 and margins.keys() == set(model.sight.ids) - {model.sight.ids[3]}
+
+
+def test_the_worst_are_looked_at_first_and_the_rest_stay_where_the_time_is_over(town, converged, tmp_path, monkeypatch):
+    model, job = posed(town, converged, inversion=False), a_job(tmp_path, effort="quick")
+    deadline, flipped = Deadline(job), torch.arange(AT_ONCE + 2)
+    before = model.poses().detach().double().numpy().copy()
+    model.place(flipped, model.variables[flipped].detach() * torch.tensor([-1.0, -1.0, 1.0]))
+    rivals = {model.sight.ids[k]: Rival(pose=before[k], margin=-2.0 - k) for k in flipped.tolist()}
+    monkeypatch.setattr(deadline, "leaves_room", iter([True, False]).__next__)
+    moved = moved_at_last(model, rivals, generator(0, 0), deadline)
+    assert moved == [model.sight.ids[k] for k in range(AT_ONCE + 1, 1, -1)]
+    assert deadline.notes() == {"no_time_for": "a last look at poses"}
 
 
 def test_errors_against_all_renders_are_the_mean_squares(town, converged):
