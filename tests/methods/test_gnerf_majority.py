@@ -17,6 +17,7 @@ from methods.gnerf.majority import agree, agreed, looks_alike
 from methods.gnerf.model import Model
 from methods.gnerf.train import fit
 from methods.gnerf.training_run import Progress, TrainingRun
+from methods.nerf.backends.select import set_threads
 from methods.nerf.field.render_and_compare import APART
 from methods.nerf.images.pyramid import ImagePyramid
 from methods.nerf.training.checkpointing import Checkpoints, generator
@@ -34,6 +35,7 @@ TURNED = 12
 
 def a_model(name: str, turned: int) -> tuple[Model, torch.Tensor]:
     """Its views in their places, but so many a quarter turn beside, and a field that has learnt them so; the places."""
+    set_threads(1)  # torch adds up a gradient in the order of its threads; in a field so brief a view may hang on it
     scene = find_scene(name, ()).load(64)
     capture = shown(scene, VIEWS)
     sight = ImagePyramid.of(capture, masked=False, device=torch.device("cpu"))
@@ -87,7 +89,8 @@ def test_its_views_come_to_the_side_that_most_are_on(towers, brief, tmp_path):
     agree(run, after=10)
     assert in_place(model, places) >= VIEWS - 5
     turned = run.progress.turned
-    assert 1 <= len(turned) <= majority.ROUNDS and TURNED - 5 <= sum(turned) <= TURNED + 5
+    assert 1 <= len(turned) <= majority.ROUNDS
+    assert sum(turned) >= TURNED - 5 and turned[0] == max(turned)  # most at once; a view may turn there and back
     assert model.generator.field is not before  # which had learnt them elsewhere
     assert model.generator.field.config.sh_degree == 0  # coarse, as at the end of AB: B begins from it as ever
     stays = (model.poses().detach() == stood).all(dim=2).all(dim=1)
