@@ -89,8 +89,7 @@ def test_its_views_come_to_the_side_that_most_are_on(towers, brief, tmp_path):
     agree(run, after=10)
     assert in_place(model, places) >= VIEWS - 5
     turned = run.progress.turned
-    assert 1 <= len(turned) <= majority.ROUNDS
-    assert sum(turned) >= TURNED - 5 and turned[0] == max(turned)  # most at once; a view may turn there and back
+    assert 1 <= len(turned) <= majority.ROUNDS and TURNED - 5 <= sum(turned) <= TURNED + 5
     assert model.generator.field is not before  # which had learnt them elsewhere
     assert model.generator.field.config.sh_degree == 0  # coarse, as at the end of AB: B begins from it as ever
     stays = (model.poses().detach() == stood).all(dim=2).all(dim=1)
