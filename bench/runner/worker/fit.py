@@ -16,12 +16,12 @@ import numpy as np
 
 from bench.files import replacing
 from bench.matrix.method_class import made
-from bench.record import write_json
 from bench.runner import worker_io
 from bench.runner.worker.usage import Usage
 from bench.task import Camera, DifferentiableField, Field, Fit, Image, Job, RasterisedField, RegisteringField
 
 HEARTBEAT = 2.0  # seconds between updates of clock.json
+PROMPT, TRIES = 0.005, 5  # seconds that a line of it may take to be written, and how often it is tried
 PROGRESS_SECONDS = 1.0  # and of progress.json
 
 LOUDEST = 1e3
@@ -92,9 +92,21 @@ class _Clock:
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.start
 
+    def _write(self) -> None:
+        """With the time that its file says it was written at: `fit_clock.wind_back` takes the one for the other, and
+        would set a fit back behind its last checkpoint if this thread had to wait between the two."""
+        with replacing(self.path, durable=True) as draft:
+            for _ in range(TRIES):
+                seconds = self.seconds
+                draft.write_text(
+                    json.dumps({"seconds": seconds, "before": self.before, "sessions": self.sessions}) + "\n"
+                )
+                if self.seconds - seconds < PROMPT:
+                    break
+
     def _beat(self) -> None:
         while True:
-            write_json(self.path, {"seconds": self.seconds, "before": self.before, "sessions": self.sessions})
+            self._write()
             with contextlib.suppress(Exception):  # the clock goes on without
                 self.usage(self.seconds)
             time.sleep(HEARTBEAT)

@@ -20,6 +20,7 @@ from bench.record import read_json, read_log, read_result, read_suite, write_jso
 from bench.runner import method_probe
 from bench.runner.executors.base import WorkerEnd
 from bench.runner.fit_clock import wind_back
+from bench.runner.worker import fit
 
 
 def unposed(*arguments):
@@ -248,6 +249,33 @@ def test_the_clock_of_a_killed_fit_is_set_back_to_its_last_checkpoint(tmp_path, 
     assert read_json(out / "clock.json")["seconds"] == pytest.approx(kept, abs=0.01)
     steps = [row["step"] for row in read_log(out)]
     assert steps == list(range(min(8, int(kept)) + 1))
+
+
+def test_a_heartbeat_that_has_to_wait_before_it_writes_sets_no_fit_back_behind_its_checkpoint(tmp_path, monkeypatch):
+    """As on a machine with more to do than cores: between looking at the clock and writing it a second passes."""
+    now = [50.0]
+    monkeypatch.setattr(fit.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(fit.threading.Thread, "start", lambda _: None)
+    clock = fit._Clock(tmp_path / "clock.json", lambda _: None)
+    write_text, waits = Path.write_text, [1.0]
+
+    def late(path, text, **more):
+        now[0] += waits.pop() if waits else 0.0
+        return write_text(path, text, **more)
+
+    now[0] += 4.0
+    (tmp_path / "log.jsonl").write_text(json.dumps({"step": 1, "seconds": clock.seconds}) + "\n")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "step").write_text("1")
+    moment = (tmp_path / "work" / "step").stat().st_mtime
+    with monkeypatch.context() as slow:
+        slow.setattr(Path, "write_text", late)
+        clock._write()
+    assert not waits
+    os.utime(tmp_path / "clock.json", (moment + 1.0,) * 2)
+    wind_back(tmp_path)
+    assert read_json(tmp_path / "clock.json")["seconds"] == pytest.approx(4.0)
+    assert [row["step"] for row in read_log(tmp_path)] == [1]
 
 
 def test_a_fit_that_had_ended_keeps_its_time(tmp_path):
